@@ -1,0 +1,93 @@
+/*
+ * The host floor: every downcall from the simulated kernel to the machine
+ * that really runs it.  Threads, parking, the clock, memory, randomness and
+ * files all pass here and nowhere else, so that one seam decides everything
+ * that could differ between two runs.
+ *
+ * Nothing in here knows of LWPs, CPUs or virtual memory.
+ */
+#ifndef HOST_HOST_H
+#define HOST_HOST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/*
+ * Threads.  A host thread owns one parking token: host_unpark() sets it,
+ * host_park() waits for it and consumes it.  Tokens do not count: two unparks
+ * before a park wake it once.
+ */
+struct host_thread;
+
+/* => 0, or the errno of pthread_create().  name is copied, 15 bytes are shown by the host. */
+int	host_thread_create(struct host_thread **, const char *name, void (*fn)(void *),
+	    void *arg);
+/* => waits until the thread's function has returned, then frees the handle. */
+void	host_thread_join(struct host_thread *);
+/* => a handle for the calling thread, made on first use (main thread, tests). */
+struct host_thread *host_thread_self(void);
+/* => wait for the token.  Acquires what the unparker released. */
+void	host_park(void);
+/* => as host_park() until the deadline (host_now_ns() scale); false = timed out. */
+bool	host_park_until(uint64_t deadline_ns);
+void	host_unpark(struct host_thread *);
+
+/*
+ * One turn of a spin loop: pause instructions at first, then sched_yield() so
+ * that more simulated CPUs than host cores still make progress.  *spins starts
+ * at 0.  Yields are counted in host_spin_yields().
+ */
+void	host_relax(unsigned *spins);
+uint64_t host_spin_yields(void);
+
+/*
+ * Raw spin lock for the few words below mutex(9): sleep queue chains, run
+ * queues.  Never held across anything that can block.
+ */
+struct host_lock {
+	int hl_word;			/* 0 free, 1 held; atomic */
+};
+#define	HOST_LOCK_INITIALIZER	{ 0 }
+void	host_lock(struct host_lock *);
+bool	host_trylock(struct host_lock *);
+void	host_unlock(struct host_lock *);
+bool	host_lock_held(const struct host_lock *);	/* by anybody: for assertions */
+
+/* Monotonic clock, nanoseconds. */
+uint64_t host_now_ns(void);
+
+/*
+ * Random numbers (xoshiro256**).  Every stream derives from the run's seed and
+ * a stream number, so that the order in which streams are made does not matter.
+ */
+struct host_rng {
+	uint64_t s[4];
+};
+void	 host_rng_init(struct host_rng *, uint64_t seed, uint64_t stream);
+uint64_t host_rng_next(struct host_rng *);
+/* => uniform in [0, n), n > 0. */
+uint64_t host_rng_below(struct host_rng *, uint64_t n);
+/* => true with probability p. */
+bool	 host_rng_chance(struct host_rng *, double p);
+/* => a seed from the operating system. */
+uint64_t host_rng_seed(void);
+
+/*
+ * Memory.  Page aligned, zeroed, MADV_NOHUGEPAGE unless huge is asked for.
+ * NULL with errno when the host has not got it.
+ */
+void	*host_mem_map(size_t bytes);
+void	 host_mem_unmap(void *, size_t bytes);
+/* => resident set of this process, in bytes. */
+size_t	 host_mem_resident(void);
+
+/* Backtraces by libunwind.  host_backtrace_init() warms the caches before threads start. */
+#define	HOST_BACKTRACE_MAX	48
+void	host_backtrace_init(void);
+int	host_backtrace(void **pcs, int max, int skip);
+/* => "function+0x12 (file:line when known)"; async-unsafe, for reports. */
+void	host_symbolise(void *pc, char *buf, size_t len);
+
+#endif /* HOST_HOST_H */

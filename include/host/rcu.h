@@ -1,0 +1,31 @@
+/*
+ * Read-copy-update for the simulated kernel: liburcu's QSBR flavour behind a
+ * shim that ThreadSanitizer understands.
+ *
+ * QSBR because a simulated CPU passes quiescent states anyway (return to user
+ * mode, idle, sleep), as a kernel's CPU does, and because its read side costs
+ * nothing.  liburcu's call_rcu() worker threads are not used: a callback runs
+ * on an LWP of ours (kern_rcu.c), where it may take locks.
+ *
+ * Publication and dereference are plain __atomic release and acquire, never
+ * liburcu's inline assembly, which TSan cannot see.  The end of a reader's
+ * section releases a per-thread tag; the end of a grace period acquires all of
+ * them.  Without that pair TSan reports every deferred free.
+ */
+#ifndef HOST_RCU_H
+#define HOST_RCU_H
+
+#define	rcu_deref(p)		__atomic_load_n(&(p), __ATOMIC_ACQUIRE)
+#define	rcu_publish(p, v)	__atomic_store_n(&(p), (v), __ATOMIC_RELEASE)
+
+void	host_rcu_register(void);	/* calling thread; comes online */
+void	host_rcu_unregister(void);
+void	host_rcu_read_lock(void);
+void	host_rcu_read_unlock(void);
+void	host_rcu_quiescent(void);
+void	host_rcu_offline(void);		/* before parking: readers' sections end */
+void	host_rcu_online(void);
+/* => waits for a grace period.  The caller is offline or not in a section. */
+void	host_rcu_synchronize(void);
+
+#endif /* HOST_RCU_H */

@@ -1,0 +1,27 @@
+/*
+ * condvar(9), after NetBSD.  Waiters recheck their predicate; signal and
+ * broadcast are called with the mutex of the waiters held.
+ */
+#ifndef SYS_CONDVAR_H
+#define SYS_CONDVAR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/mutex.h>
+
+typedef struct kcondvar {
+	const char	*cv_wmesg;	/* stable */
+	uint32_t	 cv_id;		/* birth number, stable; the wait channel is the address */
+} kcondvar_t;
+
+void	cv_init(kcondvar_t *, const char *wmesg);
+void	cv_destroy(kcondvar_t *);	/* panics with waiters */
+/* => mutex held on entry and on return, released while asleep. */
+void	cv_wait(kcondvar_t *, kmutex_t *);
+/* => EWOULDBLOCK after timo nanoseconds, else 0. */
+int	cv_timedwait(kcondvar_t *, kmutex_t *, uint64_t timo_ns);
+void	cv_signal(kcondvar_t *);
+void	cv_broadcast(kcondvar_t *);
+bool	cv_has_waiters(kcondvar_t *);
+
+#endif /* SYS_CONDVAR_H */

@@ -1,0 +1,52 @@
+/*
+ * Simulated CPUs.  An LWP must hold one to run kernel or user code.
+ */
+#ifndef SYS_CPU_H
+#define SYS_CPU_H
+
+#include <bsd/sys/queue.h>
+#include <host/host.h>
+#include <stdint.h>
+#include <sys/intr.h>
+
+#define	MAXCPUS		256
+
+struct lwp;
+struct pool_cache_cpu;
+
+/*
+ * Fields are marked by what protects them:
+ *	:  stable after boot		!  only the LWP that holds the CPU
+ *	r  ci_runq_lock			@  atomic
+ */
+struct cpu_info {
+	int		 ci_index;		/* : */
+	struct lwp	*ci_curlwp;		/* @ holder; written by the holder or under r */
+	struct lwp	*ci_idlelwp;		/* : runs when nothing else does */
+	int		 ci_ilevel;		/* ! current IPL */
+	int		 ci_idepth;		/* ! interrupt nesting */
+	int		 ci_mtx_count;		/* ! spin mutexes held */
+	int		 ci_mtx_oldspl;		/* ! IPL before the first of them */
+	uint32_t	 ci_ipending;		/* @ bit per enum irq */
+	uint32_t	 ci_softpending;	/* @ bit per ipl */
+	void		*ci_md;			/* : machine floor: TLB, active pmap */
+	void		*ci_uvm;		/* : VM floor: counters, free-page cache */
+
+	struct host_lock ci_runq_lock;
+	TAILQ_HEAD(, lwp) ci_runq;		/* r */
+	int		 ci_runq_len;		/* r, read @ */
+
+	uint64_t	 ci_nswitch;		/* ! context switches */
+	uint64_t	 ci_nintr;		/* ! interrupts delivered, read @ by reports */
+	uint64_t	 ci_nipi;		/* ! of which IPIs */
+	struct host_rng	 ci_rng;		/* ! */
+} __attribute__((aligned(64)));
+
+extern struct cpu_info *cpus;			/* : array of ncpu */
+extern int ncpu;
+
+#define	curcpu()	(curlwp->l_cpu)
+
+#include <sys/lwp.h>
+
+#endif /* SYS_CPU_H */

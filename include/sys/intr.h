@@ -1,0 +1,56 @@
+/*
+ * Interrupt priority levels, interrupts, soft interrupts and cross calls.
+ *
+ * The IPL is an integer of the CPU.  An interrupt posted to a CPU is a bit in
+ * its pending word; it is delivered on whichever LWP holds that CPU, as soon
+ * as its level is above the CPU's IPL: at spl lowering, lock release, spin
+ * loops, user memory accesses, sleeps and idle ("poll").
+ */
+#ifndef SYS_INTR_H
+#define SYS_INTR_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef enum ipl {
+	IPL_NONE, IPL_SOFTCLOCK, IPL_SOFTBIO, IPL_SOFTNET, IPL_SOFTSERIAL,
+	IPL_VM, IPL_SCHED, IPL_HIGH
+} ipl_t;
+
+/* Hardware interrupt lines of the simulated machine; bit numbers of ci_ipending. */
+enum irq {
+	IRQ_IPI,			/* IPL_HIGH would block shootdowns: see pmap_tlb.c; IPL_SCHED */
+	IRQ_CLOCK,			/* IPL_SCHED */
+	IRQ_DISK,			/* IPL_VM */
+	IRQ_NET,			/* IPL_VM */
+	IRQ_XCALL,			/* IPL_VM */
+	IRQ_SOFT,			/* soft interrupts waiting; level by handler */
+	IRQ_COUNT
+};
+
+struct cpu_info;
+struct softint;
+
+int	splraise(ipl_t);		/* => the old level; never lowers */
+void	splx(int);			/* => back to a saved level; delivers what was pending */
+#define	splvm()		splraise(IPL_VM)
+#define	splhigh()	splraise(IPL_HIGH)
+
+/* => handler runs at ipl on the CPU that the interrupt was posted to. Boot time only. */
+void	intr_establish(enum irq, ipl_t, void (*handler)(void *), void *arg);
+/* => any thread, any context: mark pending, wake the CPU if it idles. */
+void	intr_post(struct cpu_info *, enum irq);
+/* => deliver what may be delivered now; cheap when nothing is pending. */
+void	intr_poll(void);
+/* => in a hard or soft interrupt handler? */
+bool	cpu_intr_p(void);
+
+struct softint *softint_establish(ipl_t, void (*)(void *), void *arg);
+void	softint_disestablish(struct softint *);
+void	softint_schedule(struct softint *);	/* on the current CPU */
+
+/* => runs fn(arg) at IPL_VM on every CPU, this one too; returns when all are done.
+ *    No spin lock held, not from interrupt. */
+void	xc_broadcast(void (*fn)(void *), void *arg);
+
+#endif /* SYS_INTR_H */

@@ -1,0 +1,94 @@
+/*
+ * Boot, panic and the two upcall tables of the kernel floor.
+ */
+#ifndef SYS_KERNEL_H
+#define SYS_KERNEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct lwp;
+struct cpu_info;
+
+/*
+ * What the kernel floor asks of the floors above.  Set once before kern_boot().
+ * => cpu_switch: the CPU changes its LWP; called on the incoming LWP's CPU with
+ *    no lock held but interrupts blocked.  to->l_idle: the CPU goes idle, the
+ *    machine floor must leave every pmap's CPU set and drop its TLB.
+ */
+struct kern_upcall {
+	void	(*cpu_switch)(struct cpu_info *, struct lwp *from, struct lwp *to);
+};
+
+struct kern_config {
+	int		 kc_ncpu;
+	uint64_t	 kc_seed;
+	struct kern_upcall kc_upcall;
+};
+
+/*
+ * => after kern_boot() the calling thread is lwp0 and holds CPU 0.
+ * => kern_shutdown(): all other LWPs have exited; frees everything; the thread is
+ *    no LWP any more.  A second boot in the same process works.
+ */
+int	kern_boot(const struct kern_config *);
+void	kern_shutdown(void);
+
+/*
+ * The failure sink.  panic() prints message, LWP, CPU, locks held and a
+ * libunwind backtrace, hands the same to the sink if there is one, and aborts.
+ */
+enum violation_kind {
+	VIOL_LOCK_ASSERTION, VIOL_LOCK_ORDER, VIOL_INTERRUPT_CONTEXT, VIOL_INVARIANT,
+	VIOL_CONTENT, VIOL_TLB, VIOL_HANG, VIOL_LEAK, VIOL_PANIC, VIOL_CRASH,
+	VIOL_COUNT
+};
+extern const char *const violation_kind_name[VIOL_COUNT];
+
+struct violation {
+	enum violation_kind	 v_kind;
+	const char		*v_id;		/* rule or check, e.g. "I-PMAP-6" */
+	char			 v_message[512];
+	int			 v_cpu;		/* -1: no CPU */
+	const char		*v_lwp;		/* name, or "" */
+	void			*v_stack[48];
+	int			 v_nstack;
+	int			 v_nheld;	/* locks held, as text */
+	char			 v_held[16][96];
+};
+
+/* => called with the world still running, on the failing thread; returns true to go on. */
+extern bool (*failure_sink)(const struct violation *);
+
+void	panic(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+/* => report a violation of rule id; goes on if the sink says so, else aborts as panic(). */
+void	violation(enum violation_kind, const char *id, const char *fmt, ...)
+	    __attribute__((format(printf, 3, 4)));
+void	kern_assert_fail(const char *kind, const char *expr, const char *file, int line,
+	    const char *func, const char *fmt, ...)
+	    __attribute__((noreturn, format(printf, 6, 7)));
+
+/*
+ * KASSERT: O(1), always on.  KASSERTMSG prints values.  KDASSERT walks something
+ * and is on with lock debugging.  The expression always type-checks.
+ */
+#define	KASSERT(e)	(__builtin_expect(!!(e), 1) ? (void)0 :				\
+	kern_assert_fail("assertion", #e, __FILE__, __LINE__, __func__, NULL))
+#define	KASSERTMSG(e, ...) (__builtin_expect(!!(e), 1) ? (void)0 :			\
+	kern_assert_fail("assertion", #e, __FILE__, __LINE__, __func__, __VA_ARGS__))
+#include <uvmstress_config.h>
+#define	KDASSERT(e)	(!UVMSTRESS_LOCKDEBUG || __builtin_expect(!!(e), 1) ? (void)0 :	\
+	kern_assert_fail("debug assertion", #e, __FILE__, __LINE__, __func__, NULL))
+
+/* RCU of the kernel floor: callbacks run on the "rcu" LWP, in order, and may sleep. */
+struct rcu_head {
+	struct rcu_head	*rh_next;
+	void		(*rh_func)(struct rcu_head *);
+};
+void	rcu_read_lock(void);
+void	rcu_read_unlock(void);
+void	call_rcu(struct rcu_head *, void (*)(struct rcu_head *));
+void	rcu_barrier(void);		/* => sleeps until all earlier callbacks have run */
+
+#endif /* SYS_KERNEL_H */

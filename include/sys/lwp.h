@@ -1,0 +1,96 @@
+/*
+ * LWPs: host threads with a name that run kernel and user code while they
+ * hold a simulated CPU.
+ *
+ *	LSIDL --start--> LSRUN <--> LSONPROC --sleep--> LSSLEEP --wakeup--> LSRUN
+ *	LSONPROC --exit--> LSZOMB
+ *
+ * To sleep is to give the CPU up; to wake is to queue for one, perhaps
+ * another.  There is no preemption inside the kernel: an LWP loses its CPU
+ * only where it sleeps, calls yield(), or crosses the user boundary with its
+ * quantum used up.
+ */
+#ifndef SYS_LWP_H
+#define SYS_LWP_H
+
+#include <bsd/sys/queue.h>
+#include <host/host.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/lockdebug.h>
+
+#define	LWP_NAME_MAX	32
+#define	LWP_HELD_MAX	64		/* locks held at once; panics beyond */
+
+enum lwp_stat { LSIDL, LSRUN, LSONPROC, LSSLEEP, LSZOMB };
+
+struct cpu_info;
+struct proc;
+struct pmap;
+
+/* Room for the machine floor: deferred TLB invalidations of this LWP (pmap_tlb.c). */
+#define	LWP_TLB_VAS	16
+struct lwp_tlb {
+	struct pmap	*lt_pmap;		/* ! pmap of the packet, NULL = empty */
+	int		 lt_nva;		/* ! > LWP_TLB_VAS: flush everything */
+	uint64_t	 lt_va[LWP_TLB_VAS];	/* ! */
+};
+
+/*
+ *	:  stable after creation	!  only this LWP while it runs
+ *	s  sleep queue chain lock	r  run queue lock of l_cpu	@ atomic
+ */
+struct lwp {
+	uint32_t	 l_id;			/* : small number, never reused */
+	char		 l_name[LWP_NAME_MAX];	/* : */
+	struct proc	*l_proc;		/* : NULL for kernel LWPs until proc_attach() */
+	struct pmap	*l_pmap;		/* ! pmap that its user accesses go through */
+	struct host_thread *l_thread;		/* : */
+	int		 l_stat;		/* @ enum lwp_stat */
+	struct cpu_info	*l_cpu;			/* ! while running; r otherwise */
+	bool		 l_idle;		/* : is a CPU's idle LWP */
+
+	const volatile void *l_wchan;		/* s */
+	const char	*l_wmesg;		/* s, read @ by reports */
+	int		 l_werror;		/* s: how the sleep ended */
+	TAILQ_ENTRY(lwp) l_sleepchain;		/* s */
+	TAILQ_ENTRY(lwp) l_runchain;		/* r */
+	TAILQ_ENTRY(lwp) l_list;		/* all LWPs, kern_lwp.c's lock */
+	int		 l_rwhow;		/* s: what a sleeper on an rwlock wants */
+
+	unsigned	 l_quantum;		/* ! user operations until the next yield */
+	struct host_rng	 l_rng;			/* ! its own random stream */
+	struct lwp_tlb	 l_tlb;			/* ! */
+	struct held_lock l_held[LWP_HELD_MAX];	/* ! */
+	int		 l_nheld;		/* ! */
+
+	void		(*l_func)(void *);	/* : */
+	void		*l_arg;			/* : */
+};
+
+extern __thread struct lwp *curlwp_tls;
+#define	curlwp		curlwp_tls
+
+/*
+ * => a new LWP, not yet running; proc may be NULL (kernel thread).
+ * => 0 or errno (EAGAIN, ENOMEM of the host)
+ */
+int	lwp_create(struct lwp **, struct proc *, const char *name, void (*)(void *), void *arg);
+void	lwp_start(struct lwp *);		/* make it runnable */
+/* => sleeps until the LWP has exited, then frees it. */
+void	lwp_wait(struct lwp *);
+/* => give the CPU to another runnable LWP, if there is one. No lock held. */
+void	yield(void);
+/*
+ * The user boundary: asserts that nothing is held, no TLB packet is pending and
+ * IPL is 0; passes an RCU quiescent state; polls interrupts; yields when the
+ * quantum is used up.  Engine and MMU call it; cost counts operations, not time,
+ * so that one CPU is deterministic.
+ */
+void	lwp_userret(unsigned cost);
+#define	LWP_QUANTUM	4096
+
+/* => calls fn for every LWP, under the list lock; for dumps. */
+void	lwp_foreach(void (*fn)(struct lwp *, void *), void *);
+
+#endif /* SYS_LWP_H */

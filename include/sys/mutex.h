@@ -1,0 +1,40 @@
+/*
+ * mutex(9): adaptive and spin mutexes, after NetBSD.
+ *
+ * MUTEX_DEFAULT at IPL_NONE or a soft IPL is adaptive: it spins while the
+ * owner runs and sleeps otherwise.  At IPL_VM and above it spins and raises
+ * the CPU's IPL; the IPL from before the first spin mutex comes back when the
+ * last one is released.  No recursion.  The lock class is our addition to
+ * mutex_init().
+ */
+#ifndef SYS_MUTEX_H
+#define SYS_MUTEX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/intr.h>
+#include <sys/lockdebug.h>
+
+typedef struct kmutex {
+	uintptr_t	mtx_owner;	/* atomic: lwp | bit 0 waiters; spin: cpu index + 1; 0 free */
+	uint32_t	mtx_id;		/* birth number, stable */
+	uint8_t		mtx_class;	/* enum lock_class, stable */
+	uint8_t		mtx_ipl;	/* stable */
+	uint8_t		mtx_spin;	/* stable */
+	uint8_t		mtx_alive;	/* MUTEX_ALIVE between init and destroy */
+} kmutex_t;
+
+typedef enum kmutex_type { MUTEX_DEFAULT, MUTEX_SPIN, MUTEX_ADAPTIVE } kmutex_type_t;
+
+void	mutex_init(kmutex_t *, kmutex_type_t, ipl_t, enum lock_class);
+void	mutex_destroy(kmutex_t *);
+/* => adaptive: may sleep, not from interrupt, no spin mutex held. */
+void	mutex_enter(kmutex_t *);
+bool	mutex_tryenter(kmutex_t *);
+void	mutex_exit(kmutex_t *);
+void	mutex_spin_enter(kmutex_t *);
+void	mutex_spin_exit(kmutex_t *);
+/* => by the current LWP (adaptive) or CPU (spin). */
+bool	mutex_owned(const kmutex_t *);
+
+#endif /* SYS_MUTEX_H */

@@ -1,0 +1,72 @@
+/*
+ * pool(9) and pool_cache(9), after NetBSD, with one rule made strict:
+ * pool_put() never blocks and never calls the back end's free (R43, PR 24039).
+ * A page that becomes empty stays on the pool's list; it goes back in
+ * pool_get(PR_WAITOK), pool_reclaim() or pool_drain().
+ */
+#ifndef SYS_POOL_H
+#define SYS_POOL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/intr.h>
+
+#define	PR_WAITOK	0x01
+#define	PR_NOWAIT	0x02
+#define	PR_LIMITFAIL	0x04
+#define	PR_ZERO		0x08
+
+struct pool;
+typedef struct pool_cache *pool_cache_t;
+
+/*
+ * => alloc: one naturally aligned page; may sleep with PR_WAITOK; NULL else.
+ * => free: thread context, no lock held.
+ */
+struct pool_allocator {
+	void	*(*pa_alloc)(struct pool *, int flags);
+	void	 (*pa_free)(struct pool *, void *);
+	size_t	 pa_pagesz;
+};
+
+struct pool_stat {
+	const char	*ps_name;
+	size_t		 ps_size;
+	uint64_t	 ps_nget, ps_nput, ps_nfail, ps_nreclaim;
+	unsigned	 ps_nout, ps_npages, ps_nidle;
+};
+
+struct pool *pool_create(size_t size, size_t align, const char *wmesg,
+	    const struct pool_allocator *, ipl_t);
+/* => panics (VIOL_LEAK first) when items are out. */
+void	pool_destroy(struct pool *);
+/* => PR_WAITOK xor PR_NOWAIT; WAITOK only in thread context without spin locks. */
+void	*pool_get(struct pool *, int flags);
+void	pool_put(struct pool *, void *);		/* => any context up to the pool's IPL */
+void	pool_setlowat(struct pool *, unsigned npages);
+void	pool_sethiwat(struct pool *, unsigned npages);
+void	pool_sethardlimit(struct pool *, unsigned nitems);
+/* => gives idle pages back; thread context, no lock held; number of pages freed. */
+unsigned pool_reclaim(struct pool *);
+unsigned pool_drain_all(void);
+void	pool_getstat(struct pool *, struct pool_stat *);
+/* => calls fn for every pool; for reports and leak checks. */
+void	pool_foreach(void (*fn)(const struct pool_stat *, void *), void *);
+
+/*
+ * Per-CPU caches of constructed objects.
+ * => ctor returns 0 or errno; an object is put back in constructed state.
+ */
+pool_cache_t pool_cache_create(size_t size, size_t align, const char *wmesg,
+	    const struct pool_allocator *, ipl_t, int (*ctor)(void *arg, void *obj, int flags),
+	    void (*dtor)(void *arg, void *obj), void *arg);
+void	pool_cache_destroy(pool_cache_t);
+void	*pool_cache_get(pool_cache_t, int flags);
+void	pool_cache_put(pool_cache_t, void *);
+/* => every cached object goes through the destructor back to the pool. */
+void	pool_cache_invalidate(pool_cache_t);
+/* => objects handed out and not yet put back (exact when nothing runs). */
+uint64_t pool_cache_nout(pool_cache_t);
+
+#endif /* SYS_POOL_H */

@@ -1,0 +1,38 @@
+/*
+ * rwlock(9): sleepable reader/writer locks, after NetBSD.
+ *
+ * A waiting writer keeps new readers out, so a read hold is not recursive.
+ * The lock is handed over directly to the longest waiter.
+ */
+#ifndef SYS_RWLOCK_H
+#define SYS_RWLOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/lockdebug.h>
+
+typedef struct krwlock {
+	uintptr_t	rw_owner;	/* atomic: writer's lwp or readers << 4, and flag bits */
+	uint32_t	rw_id;		/* birth number, stable */
+	uint8_t		rw_class;	/* enum lock_class, stable */
+	uint8_t		rw_alive;
+} krwlock_t;
+
+typedef enum krw { RW_READER, RW_WRITER } krw_t;
+
+void	rw_init(krwlock_t *, enum lock_class);
+void	rw_destroy(krwlock_t *);
+/* => may sleep; never from interrupt. */
+void	rw_enter(krwlock_t *, const krw_t);
+bool	rw_tryenter(krwlock_t *, const krw_t);
+void	rw_exit(krwlock_t *);
+/* => true only for the sole reader, who then holds it for writing; false keeps the read hold. */
+bool	rw_tryupgrade(krwlock_t *);
+/* => no writer can slip in between. */
+void	rw_downgrade(krwlock_t *);
+/* => by the current LWP (exact with lock debugging, else "by somebody" for readers). */
+bool	rw_read_held(const krwlock_t *);
+bool	rw_write_held(const krwlock_t *);
+bool	rw_lock_held(const krwlock_t *);
+
+#endif /* SYS_RWLOCK_H */
