@@ -1,0 +1,53 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The engine's face: one profile in, one result out.
+ */
+#ifndef HARNESS_ENGINE_H
+#define HARNESS_ENGINE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <harness/profile.h>
+#include <harness/result.h>
+
+/*
+ * What the caller wants of a run.  Stable while engine_run runs.
+ *
+ * ro_progress is called about every ro_status_interval ns by one thread, which is not a
+ * simulated CPU's; it may block on output.
+ *
+ * ro_fatal is called at most once, by the thread that found that the machine cannot go on
+ * (panic, crash, hang), with all that is known by then.  It reports and exits: it does not
+ * return.  Every other thread of the machine may still be running or be stuck.
+ */
+struct run_options {
+	uint64_t ro_status_interval;	/* ns; 0: no progress */
+	void (*ro_progress)(void *arg, const struct run_progress *);
+	void (*ro_fatal)(void *arg, struct run_result *);
+	void *ro_arg;
+	const atomic_int *ro_stop;	/* non-zero: end early; set by a signal handler, relaxed */
+};
+
+/*
+ * engine_run: build the machine, run the jobs, verify, tear down.
+ * => profile resolved, its seed set
+ * => result initialised by the caller; the engine fills in everything that it measured
+ *    and every violation; header fields (version, seed, ...) and the verdict are the caller's
+ * => 0: the run took place; EINVAL: the profile or a trace asks for what cannot be;
+ *    another errno: the host could not give what was needed.  Errors: rr_error says why in
+ *    one line
+ * => may be called again after it returned
+ */
+int engine_run(const struct profile *, const struct run_options *, struct run_result *);
+
+/*
+ * bench_fault: zero-fill faults a second, and what the host's kernel and memset reach.
+ * => table initialised; rows are added to it
+ * => 0 or an errno
+ */
+int bench_fault(const struct bench_options *, struct bench_table *);
+
+#endif /* HARNESS_ENGINE_H */

@@ -1,0 +1,173 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Profiles: one simulated machine and the jobs that load it.
+ *
+ * A profile is built in two steps.  First text is collected: job files, then
+ * --set and the command's own options; this step knows INI and nothing else,
+ * and finds malformed lines and duplicates.  Then everything is resolved at
+ * once: section by section each setting meets its option row, in the order in
+ * which it came, so that a later one wins and a broken one is told even when a
+ * later one would have hidden it.  Each value remembers where it came from.
+ *
+ * Several files make one machine: their jobs run together, a [global] key of a
+ * later file wins, a job name may exist once.
+ */
+#ifndef HARNESS_PROFILE_H
+#define HARNESS_PROFILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <harness/option.h>
+#include <harness/workload.h>
+
+#define PROFILE_LINE_MAX  1000		/* bytes in a line, without its newline */
+#define PROFILE_FILE_MAX  (1024 * 1024)	/* bytes in a job file */
+#define PROFILE_NAME_MAX  64		/* bytes in a section name */
+#define PROFILE_JOBS_MAX  256		/* jobs of one machine */
+
+enum machine_mmu {		/* order of the names of `mmu` */
+	MMU_HARDWARE_RM,	/* the walker sets referenced and modified bits */
+	MMU_SOFTWARE_RM,	/* pmap learns them from faults */
+};
+
+enum machine_schedule {		/* order of the names of `schedule` */
+	SCHED_FREE,		/* real threads, as the host runs them */
+	SCHED_MIX,
+	SCHED_RANDOM,
+	SCHED_POS,
+	SCHED_PCT,
+};
+
+enum machine_interrupts {
+	INTR_POLL,
+	INTR_SIGNAL,
+};
+
+enum machine_audit {
+	AUDIT_OFF,
+	AUDIT_ORDER,
+	AUDIT_FULL,
+};
+
+/* [global]: machine_options[] has a row for each field.  Stable once resolved. */
+struct machine_settings {
+	uint64_t ms_cpus;
+	uint64_t ms_memory;		/* bytes */
+	uint64_t ms_swap;		/* bytes */
+	uint64_t ms_time;		/* ns; 0: until stopped */
+	uint64_t ms_ops;		/* per worker; 0: run by time */
+	uint64_t ms_seed;		/* see profile_is_set(p, "seed") */
+	unsigned ms_mmu;		/* enum machine_mmu */
+	unsigned ms_schedule;		/* enum machine_schedule */
+	unsigned ms_interrupts;		/* enum machine_interrupts */
+	unsigned ms_audit;		/* enum machine_audit */
+	uint64_t ms_iterations;
+	bool ms_fault_ahead;
+	uint64_t ms_check_interval;	/* ns between whole-system checks; 0: only at the end */
+	char *ms_inject;
+	char *ms_bug;
+};
+
+/* Where a value came from: "default", "smoke.ini:7", "--cpus 8".  Owned by the profile. */
+struct setting {
+	char *set_key;
+	char *set_value;
+	char *set_where;		/* "smoke.ini:7", or the words of the command line */
+	char *set_dir;			/* what a relative path is relative to; "" for here */
+	struct setting *set_next;	/* in the order given */
+};
+
+/* One section.  Stable once resolved. */
+struct job {
+	char *job_name;
+	char *job_where;		/* file and line of the section header */
+	const struct workload *job_workload;
+
+	uint64_t job_threads;		/* worker threads in all, dealt round-robin */
+	uint64_t job_processes;		/* simulated address spaces */
+	uint64_t job_weight;		/* share of CPU time beside the other jobs */
+	uint64_t job_size;		/* bytes that each process works on */
+	double job_write_fraction;
+	void *job_options;		/* the workload's own struct; NULL without one */
+
+	struct setting *job_settings;	/* as given */
+};
+
+/* Private to one thread until resolved, then read-only. */
+struct profile {
+	const struct workload *const *p_workloads; /* the table that it was made with */
+	struct machine_settings p_machine;
+	struct setting *p_settings;	/* [global], as given */
+	struct job **p_jobs;
+	size_t p_njobs;
+	bool p_resolved;
+};
+
+/* One line for the user: where, what, and what is allowed. */
+struct profile_error {
+	char pe_text[1024];
+};
+
+extern const struct option_row machine_options[];
+extern const size_t machine_noptions;
+extern const struct option_row job_common_options[];	/* row i is WL_* bit i; offsets into struct job */
+extern const size_t job_ncommon;
+
+/*
+ * profile_create: an empty profile whose jobs use these workloads (NULL-terminated).
+ * => never fails; profile_destroy frees it, NULL allowed
+ */
+struct profile *profile_create(const struct workload *const *workloads);
+void profile_destroy(struct profile *);
+
+/*
+ * Step one: collect.
+ * => 0; EINVAL with one line in the error; after an error the profile is only good for destroy
+ * profile_parse_buffer: untrusted bytes; name appears in messages, dir is what relative paths
+ *    are relative to
+ * profile_parse_file: also the errno of open or read, likewise with a line
+ * profile_set: "SECTION.KEY=VALUE"
+ * profile_set_global: one [global] key; where is what the user typed, such as "--cpus 8"
+ */
+int profile_parse_buffer(struct profile *, const char *name, const char *dir, const char *buf,
+    size_t len, struct profile_error *);
+int profile_parse_file(struct profile *, const char *path, struct profile_error *);
+int profile_set(struct profile *, const char *assignment, struct profile_error *);
+int profile_set_global(struct profile *, const char *key, const char *value, const char *where,
+    struct profile_error *);
+
+/*
+ * Step two: resolve.  Looks at nothing but the profile itself.
+ * => 0, or EINVAL with one line in the error
+ * => afterwards every field of p_machine and of every job has a value, seed apart
+ */
+int profile_resolve(struct profile *, struct profile_error *);
+
+/*
+ * profile_check_files: every path of a resolved profile names a readable regular file.
+ * => 0, or EINVAL with one line in the error
+ */
+int profile_check_files(const struct profile *, struct profile_error *);
+
+/*
+ * profile_is_set: was that [global] key given, rather than defaulted?
+ */
+bool profile_is_set(const struct profile *, const char *key);
+
+/*
+ * profile_print: the complete effective profile, itself a valid job file with absolute paths;
+ * each line says where its value comes from when with_origin.
+ */
+void profile_print(const struct profile *, FILE *, bool with_origin);
+
+/*
+ * profile_digest: 32 bits that two runs share when they do the same work: every
+ * effective value but the seed; a file counts by its name, not by where it lies.
+ */
+uint32_t profile_digest(const struct profile *);
+
+#endif /* HARNESS_PROFILE_H */

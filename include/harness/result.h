@@ -1,0 +1,224 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * What a run found: plain structs that the engine and the inspectors fill, and the
+ * report writes as text, as JSON and as a failure directory.  Nothing here knows
+ * UVM, so a report can be made again from a file, on another machine.
+ *
+ * Strings given to the functions below are copied; the result owns all it points to.
+ * Fill in from one thread at a time.
+ */
+#ifndef HARNESS_RESULT_H
+#define HARNESS_RESULT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum run_outcome {
+	RUN_CLEAN,
+	RUN_VIOLATION,
+	RUN_VACUOUS,		/* a counter that must be positive stayed 0 */
+	RUN_INTERRUPTED,	/* ended early by a signal, nothing wrong until then */
+};
+
+/* Exit status of every command. */
+enum {
+	EXIT_CLEAN = 0,
+	EXIT_VIOLATION = 1,
+	EXIT_USAGE = 2,		/* bad usage, profile, trace or value */
+	EXIT_HOST = 3,		/* the host could not give what was needed */
+	EXIT_VACUOUS = 4,
+};
+
+enum violation_kind {
+	VIOL_LOCK_ASSERTION,
+	VIOL_LOCK_ORDER,
+	VIOL_INTERRUPT_CONTEXT,
+	VIOL_INVARIANT,
+	VIOL_CONTENT,
+	VIOL_TLB,
+	VIOL_HANG,
+	VIOL_LEAK,
+	VIOL_PANIC,
+	VIOL_CRASH,
+};
+
+/* A named number.  Groups of them keep the order in which they were first set. */
+struct result_counter {
+	char *rc_name;
+	uint64_t rc_value;
+};
+
+struct result_counters {
+	struct result_counter *rcs_v;
+	size_t rcs_n;
+};
+
+struct result_job {
+	char *rj_name;
+	char *rj_workload;
+	uint64_t rj_threads;
+	uint64_t rj_operations;
+	uint64_t rj_bytes_verified;
+};
+
+struct result_latency {
+	char *rl_name;		/* "fault" */
+	uint64_t rl_p50, rl_p90, rl_p99, rl_p999, rl_max;	/* ns */
+};
+
+struct result_lock {
+	char *rk_class;
+	uint64_t rk_acquisitions, rk_contended;
+	uint64_t rk_wait_ns, rk_hold_ns_max;
+};
+
+struct result_check {
+	char *rch_id;		/* "I-MAP-4", "leak-at-exit" */
+	uint64_t rch_runs, rch_violations;
+};
+
+struct result_violation {
+	enum violation_kind rv_kind;
+	char *rv_id;		/* rule: "I-PG-2", "lock-owner" */
+	char *rv_message;	/* one line */
+	int rv_cpu;		/* -1: none in particular */
+	double rv_time_s;
+	char **rv_stack;	/* innermost first */
+	size_t rv_nstack;
+	char *rv_details;	/* locks held, last events, other stacks; may be NULL */
+	char *rv_dir;		/* failure directory; NULL until written */
+};
+
+struct run_result {
+	/* The caller of engine_run fills these in. */
+	enum run_outcome rr_outcome;
+	uint64_t rr_seed;
+	char *rr_schedule;
+	uint64_t rr_cpus;
+	uint64_t rr_memory, rr_swap;	/* bytes */
+	uint64_t rr_iterations;
+	uint32_t rr_digest;		/* profile_digest() */
+	char *rr_profile;		/* the effective profile, text */
+	char *rr_command;		/* repeats the run */
+
+	/* The engine fills these in. */
+	double rr_elapsed_s;		/* of load, without set-up and final checks */
+	bool rr_interrupted;		/* *ro_stop ended it */
+	char *rr_event_hash;		/* controlled schedules only, else NULL */
+	char *rr_error;			/* why engine_run failed */
+	struct result_counters rr_faults;	/* total zero_fill cow promote ... */
+	struct result_counters rr_loans;
+	struct result_counters rr_interrupts;
+	struct result_counters rr_uvmexp;	/* UVM's names */
+	struct result_job *rr_jobs;
+	size_t rr_njobs;
+	struct result_latency *rr_latencies;
+	size_t rr_nlatencies;
+	struct result_lock *rr_locks;
+	size_t rr_nlocks;
+	struct result_check *rr_checks;
+	size_t rr_nchecks;
+	struct result_violation *rr_violations;
+	size_t rr_nviolations;
+
+	/* result_judge fills this in. */
+	char **rr_missing;		/* required counters that stayed 0 */
+	size_t rr_nmissing;
+};
+
+/* One look at a run in progress. */
+struct run_progress {
+	double rp_elapsed_s;
+	double rp_planned_s;		/* 0: by operations, or until stopped */
+	uint64_t rp_operations;
+	uint64_t rp_operations_planned;	/* 0: by time */
+	uint64_t rp_faults;
+	uint64_t rp_bytes_verified;
+	uint64_t rp_free_pages, rp_total_pages;
+	uint64_t rp_violations;
+};
+
+struct bench_options {
+	bool bo_quick;			/* a tenth of the time, for tests */
+};
+
+#define BENCH_REFS 2
+
+/* A figure beside what else the same machine reached in the same call. */
+struct bench_row {
+	char *br_name;			/* "zero-fill faults, 1 CPU" */
+	char *br_unit;			/* "faults/s" */
+	double br_value;
+	bool br_lower_is_better;
+	size_t br_nrefs;
+	struct {
+		char *ref_name;		/* "host kernel, anonymous" */
+		double ref_value;	/* same unit */
+	} br_refs[BENCH_REFS];
+};
+
+struct bench_table {
+	struct bench_row *bt_rows;
+	size_t bt_nrows;
+};
+
+/* Known counters: always in the JSON, explained by `list counters`.  NULL name ends. */
+struct counter_info {
+	const char *ci_group;		/* "faults" */
+	const char *ci_name;		/* "zero_fill" */
+	const char *ci_help;
+};
+extern const struct counter_info counter_table[];
+
+void run_result_init(struct run_result *);
+void run_result_fini(struct run_result *);
+
+/*
+ * result_count: set group[name] = value.   result_counter: its value, 0 if never set.
+ * result_lookup: by "group.name"; 0 if never set.
+ */
+void result_count(struct result_counters *, const char *name, uint64_t value);
+uint64_t result_counter(const struct result_counters *, const char *name);
+uint64_t result_lookup(const struct run_result *, const char *path);
+
+struct result_job *result_add_job(struct run_result *, const char *name, const char *workload);
+struct result_latency *result_add_latency(struct run_result *, const char *name);
+struct result_lock *result_add_lock(struct run_result *, const char *lock_class);
+void result_add_check(struct run_result *, const char *id, uint64_t runs, uint64_t violations);
+
+/*
+ * result_add_violation: => the returned struct is good until the next one is added; the caller
+ *    sets rv_cpu and rv_time_s, and adds stack frames and details.
+ */
+struct result_violation *result_add_violation(struct run_result *, enum violation_kind,
+    const char *id, const char *message);
+void result_violation_frame(struct result_violation *, const char *frame);
+void result_violation_details(struct result_violation *, const char *text);
+
+const char *run_outcome_name(enum run_outcome);
+const char *violation_kind_name(enum violation_kind);
+
+/*
+ * violation_fingerprint: rule and normalised stack; the same for the same bug.
+ */
+void violation_fingerprint(const struct result_violation *, char buf[static 17]);
+
+/*
+ * result_require: note in rr_missing that "group.name" stayed 0, if it did; who needs it.
+ * result_judge: set the verdict: violation, else interrupted, else vacuous, else clean; a
+ *    job that verified no byte is vacuous too.
+ * result_exit_status: the exit status that belongs to the verdict.
+ */
+void result_require(struct run_result *, const char *path, const char *job);
+void result_judge(struct run_result *);
+int result_exit_status(const struct run_result *);
+
+void bench_table_init(struct bench_table *);
+void bench_table_fini(struct bench_table *);
+struct bench_row *bench_add(struct bench_table *, const char *name, const char *unit, double value);
+void bench_ref(struct bench_row *, const char *name, double value);
+
+#endif /* HARNESS_RESULT_H */

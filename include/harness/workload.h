@@ -1,0 +1,78 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Workloads describe themselves.
+ *
+ * A workload is one const descriptor at the end of its file: what it is called,
+ * which options it takes, which operations it mixes, what it exercises, how it
+ * knows that what it read is right, and which counters must have moved for a
+ * run of it to prove anything.  Parser, `check`, `list` and the engine know
+ * workloads by this struct alone.
+ */
+#ifndef HARNESS_WORKLOAD_H
+#define HARNESS_WORKLOAD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <harness/option.h>
+
+struct job;		/* harness/profile.h: the settings of one section */
+struct job_run;		/* the engine's: one job of a running machine */
+struct job_worker;	/* the engine's: one worker thread of a job */
+
+/* Which of the common options a workload honours; it refuses the others. */
+#define WL_THREADS	  0x01u
+#define WL_PROCESSES	  0x02u
+#define WL_WEIGHT	  0x04u
+#define WL_SIZE		  0x08u
+#define WL_WRITE_FRACTION 0x10u
+#define WL_COMMON_ALL	  0x1fu
+
+/* One kind of step that a workload mixes.  Stable. */
+struct workload_op {
+	const char *wo_name;
+	const char *wo_help;	/* one line */
+	unsigned wo_weight;	/* share beside the other operations */
+};
+
+/* All fields are stable: descriptors are const. */
+struct workload {
+	const char *wl_name;		/* `workload = NAME` */
+	const char *wl_help;		/* one line */
+
+	unsigned wl_common;		/* WL_*: common options that mean something here */
+	const struct option_row *wl_options; /* its own options, offsets into its struct */
+	size_t wl_noptions;
+	size_t wl_options_size;		/* sizeof that struct; 0 without own options */
+
+	const struct workload_op *wl_ops;
+	size_t wl_nops;
+
+	const char *wl_exercises;	/* which paths of UVM it is for */
+	const char *wl_verifies;	/* how it knows that it read the right bytes */
+	const char *const *wl_required;	/* "faults.cow", ...: must be > 0; NULL-terminated */
+
+	/*
+	 * wl_footprint: bytes of simulated memory that the job cannot do without.
+	 * => pure; NULL means processes * size
+	 */
+	uint64_t (*wl_footprint)(const struct job *);
+
+	/*
+	 * => 0 or an errno; a failing step ends the run
+	 * wl_setup: once per job, before its workers start
+	 * wl_run: one operation of one worker
+	 * wl_verify: once per job when its workers have stopped: read everything back
+	 * wl_teardown: once per job; afterwards nothing of it is left in the machine
+	 */
+	int (*wl_setup)(struct job_run *);
+	int (*wl_run)(struct job_run *, struct job_worker *);
+	int (*wl_verify)(struct job_run *);
+	void (*wl_teardown)(struct job_run *);
+};
+
+/* Every workload of this build, NULL-terminated, in the order of `list`. */
+extern const struct workload *const workload_table[];
+
+#endif /* HARNESS_WORKLOAD_H */
