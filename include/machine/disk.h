@@ -1,0 +1,45 @@
+/*
+ * The simulated disk: host files read and written by frame ("DMA"), with a
+ * completion interrupt.
+ *
+ * The transfer itself runs at submission; completion is an IRQ_DISK on the
+ * submitting CPU, delivered when its IPL allows, which calls b_iodone at
+ * IPL_VM.  So an asynchronous request may be complete before the submitter
+ * returns (T-79), and one CPU with one seed is deterministic.
+ */
+#ifndef MACHINE_DISK_H
+#define MACHINE_DISK_H
+
+#include <bsd/sys/queue.h>
+#include <machine/vmparam.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define	MAXPHYS		65536
+#define	BUF_MAXPAGES	(MAXPHYS / 4096)
+
+/*
+ *	:  set by the submitter before disk_strategy()
+ *	i  the disk, until b_iodone is called; then the submitter again
+ */
+struct buf {
+	int		 b_fd;				/* : host file */
+	bool		 b_write;			/* : */
+	uint64_t	 b_offset;			/* : bytes in the file */
+	uint32_t	 b_bytes;			/* : <= b_npages * PAGE_SIZE */
+	int		 b_npages;			/* : */
+	paddr_t		 b_pages[BUF_MAXPAGES];		/* : frames, in order */
+	void		(*b_iodone)(struct buf *);	/* : at IPL_VM, in interrupt */
+	void		*b_private;			/* : */
+	int		 b_error;			/* i errno */
+	uint32_t	 b_resid;			/* i bytes not moved (end of file) */
+	TAILQ_ENTRY(buf) b_queue;			/* i */
+};
+
+void	disk_init(void);
+void	disk_fini(void);		/* panics with requests in flight */
+/* => any context; does not sleep; b_iodone follows exactly once. */
+void	disk_strategy(struct buf *);
+uint64_t disk_requests(bool write);
+
+#endif /* MACHINE_DISK_H */

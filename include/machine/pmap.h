@@ -1,0 +1,151 @@
+/*
+ * pmap(9): the machine-dependent half of virtual memory, after NetBSD, with
+ * the rules that the seeds demand of pmap_enter() written down (R5).
+ *
+ * A pmap caches what the maps say.  Managed user mappings that are not wired
+ * may vanish at any time; a fault brings them back.  It owns page table pages
+ * (frames of simulated RAM), the list of mappings of each page (pv), each
+ * page's referenced and modified attributes, and the coherence of the TLBs.
+ *
+ * pmap_enter() (uvm-spec 7.3; seeds 000, 002):
+ *  R1   fails only for want of a page table page or a pv entry.
+ *  R4   replacing a valid mapping reuses both, so it cannot fail.
+ *  R2   a failed PMAP_CANFAIL enter leaves no mapping at va, old or new.
+ *  R3   wired over wired is one atomic exchange of the PTE and never fails: no
+ *	 CPU can see the address unmapped.  (All replacements here are.)
+ *  R28  without PMAP_CANFAIL a shortage is a panic.
+ *  R30  flags carry the access that caused the mapping; it presets R and M.
+ *
+ * Invalidations are deferred: each operation notes what it made stale in the
+ * LWP's packet (lwp_tlb); pmap_update() sends the packet to every CPU in the
+ * pmap's set and waits for all acknowledgements.  pmap_page_protect() and its
+ * halves, and the R/M clearing calls, complete theirs before they return,
+ * because the caller is about to reuse the frame or trust the bit (S5, S6).
+ *
+ * Lock order: pmap lock, then pv lock; from the pv side the pmap only by trylock.
+ * No lock of this floor is held while waiting for acknowledgements (S4).
+ */
+#ifndef MACHINE_PMAP_H
+#define MACHINE_PMAP_H
+
+#include <machine/ram.h>
+#include <machine/vmparam.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/cpu.h>
+
+/* flags of pmap_enter(): access type in the VM_PROT bits, and */
+#define	PMAP_WIRED	0x10
+#define	PMAP_CANFAIL	0x20
+
+/*
+ * PTE bits.  A PTE is one 64-bit word, read by the walker and changed by pmap
+ * with atomic operations only.
+ */
+#define	PTE_V		0x001UL		/* valid */
+#define	PTE_R		0x002UL
+#define	PTE_W		0x004UL
+#define	PTE_X		0x008UL
+#define	PTE_REF		0x010UL		/* referenced: by the walker, or by pmap in software-rm */
+#define	PTE_MOD		0x020UL		/* modified: likewise */
+#define	PTE_WIRED	0x040UL
+#define	PTE_MANAGED	0x080UL		/* has a pv entry */
+#define	PTE_KENTER	0x100UL		/* entered by pmap_kenter_pa() */
+#define	PTE_FRAME	0x0000fffffffff000UL
+
+struct pmap;
+
+/* What the machine asks of the VM floor.  Set before machine_boot(). */
+struct machine_upcall {
+	/* => trap: resolve a fault of the current LWP; 0 or errno; no lock held; may sleep. */
+	int		(*mu_fault)(struct pmap *, vaddr_t, vm_prot_t access);
+	/* => a zeroed, un-owned page from the reserve (R35), or NULL; must not sleep. */
+	struct vm_page	*(*mu_ptp_alloc)(void);
+	void		(*mu_ptp_free)(struct vm_page *);
+};
+
+struct pool_allocator;
+
+struct machine_config {
+	bool		mc_software_rm;		/* R/M bits emulated by faults */
+	struct machine_upcall mc_upcall;
+};
+
+/*
+ * => machine_boot(): after kern_boot() and ram_init(); creates the kernel pmap
+ *    and the TLBs.  pmap_init(): pools may be made now.
+ */
+int	machine_boot(const struct machine_config *);
+void	pmap_init(const struct pool_allocator *);
+void	machine_shutdown(void);
+/* => the upcall for struct kern_config: activates and deactivates pmaps. */
+void	machine_cpu_switch(struct cpu_info *, struct lwp *from, struct lwp *to);
+
+struct pmap *pmap_kernel(void);
+struct pmap *pmap_create(void);			/* may sleep */
+void	pmap_reference(struct pmap *);
+void	pmap_destroy(struct pmap *);		/* at 0: no mapping is left, PT pages go */
+
+/*
+ * => map(R or W) of the entry and owner lock of the page held; does not sleep.
+ * => prot: of the new mapping, READ at least; flags: access | PMAP_WIRED | PMAP_CANFAIL.
+ * => 0, or ENOMEM with PMAP_CANFAIL only.
+ */
+int	pmap_enter(struct pmap *, vaddr_t, paddr_t, vm_prot_t, unsigned flags);
+/* => every mapping in [s,e), managed or not, wired or not (R9); R/M harvested; deferred. */
+void	pmap_remove(struct pmap *, vaddr_t s, vaddr_t e);
+/* => only reduces; NONE removes; wired mappings are reduced too; deferred. */
+void	pmap_protect(struct pmap *, vaddr_t s, vaddr_t e, vm_prot_t);
+/* => clears the wired attribute; the mapping stays and must exist. */
+void	pmap_unwire(struct pmap *, vaddr_t);
+bool	pmap_extract(struct pmap *, vaddr_t, paddr_t *);
+/* => copies nothing; a hint that this pmap ignores. */
+void	pmap_update(struct pmap *);		/* deferred invalidations are complete on all CPUs */
+
+/*
+ * The two halves of pmap_page_protect (R11, R12).
+ * => owner lock held, or un-owned.  Invalidation complete on return.
+ * => pmap_copy_on_write: takes W from every managed mapping.  Panics on a wired
+ *    mapping (R10), unless cleaning: then a wired PTE loses W, never validity.
+ * => pmap_revoke: removes every managed mapping, harvests R/M.  Panics on a wired one.
+ */
+void	pmap_copy_on_write(struct vm_page *);
+void	pmap_clean_protect(struct vm_page *);
+void	pmap_revoke(struct vm_page *);
+/* => READ: pmap_copy_on_write(); NONE: pmap_revoke(); ALL: nothing; EXECUTE alone never (R11). */
+void	pmap_page_protect(struct vm_page *, vm_prot_t);
+
+bool	pmap_is_modified(struct vm_page *);
+bool	pmap_is_referenced(struct vm_page *);
+/* => the old value; a later access sets the bit again (TLBs are flushed). */
+bool	pmap_clear_modify(struct vm_page *);
+bool	pmap_clear_reference(struct vm_page *);
+/* => does any managed mapping exist? */
+bool	pmap_page_mapped(struct vm_page *);
+
+/* Unmanaged kernel mappings; nothing may be mapped there yet; never fail; any context to IPL_VM. */
+void	pmap_kenter_pa(vaddr_t, paddr_t, vm_prot_t);
+void	pmap_kremove(vaddr_t, vsize_t);
+
+/* Frames: the caller owns dst exclusively; src is read word by word, atomically. */
+void	pmap_zero_page(paddr_t);
+void	pmap_copy_page(paddr_t src, paddr_t dst);
+
+long	pmap_resident_count(struct pmap *);	/* managed and unmanaged PTEs, exact */
+long	pmap_wired_count(struct pmap *);
+long	pmap_ptp_count(struct pmap *);
+
+/* For the inspectors: calls fn for each valid PTE in order; world stopped or pmap private. */
+void	pmap_foreach(struct pmap *, void (*fn)(vaddr_t, uint64_t pte, void *), void *);
+/* => for each managed mapping of the page, under its pv lock. */
+void	pmap_pv_foreach(struct vm_page *, void (*fn)(struct pmap *, vaddr_t, void *), void *);
+/* => I-PMAP-3, -8, -9 and I-PMAP-5 at rest; reports violations; returns their number. */
+unsigned pmap_check(struct pmap *);
+
+struct pmap_stat {
+	uint64_t shootdowns, ipis, local_flushes, tlb_hits_checked, rm_faults, ptp_alloc,
+		 enter, enter_failed, replaced, pv_backoff;
+};
+void	pmap_getstat(struct pmap_stat *);
+
+#endif /* MACHINE_PMAP_H */
