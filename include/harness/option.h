@@ -38,7 +38,14 @@ enum option_type {
 	OPT_TEXT,
 };
 
-/* All fields are stable: rows are const. */
+/*
+ * All fields are stable: rows are const.
+ *
+ * A SIZE whose opt_min is a multiple of the page size must be whole pages itself.
+ * A PATH without a default must be given.
+ */
+#define OPTION_PAGE 4096
+
 struct option_row {
 	const char *opt_key;		/* as written in a job file */
 	enum option_type opt_type;
@@ -46,7 +53,7 @@ struct option_row {
 	uint64_t opt_min, opt_max;	/* SIZE, INT, DURATION: inclusive, in the stored unit */
 	const char *opt_default;	/* as written in a job file; NULL: no default */
 	const char *const *opt_names;	/* ENUM: names, NULL-terminated */
-	const char *opt_only;		/* the one value that this version offers; NULL: all */
+	const char *opt_only;		/* the values that this version offers, "a|b"; NULL: all */
 	const char *opt_help;		/* one line */
 };
 
@@ -59,18 +66,18 @@ const struct option_row *option_find(const struct option_row *rows, size_t nrows
 /*
  * option_parse: read text into the field of row inside base.
  * => dir: what a relative path is relative to; "" for the current directory
- * => 0, or EINVAL with the reason in why, without the key ("must be 1 to 256");
- *    the field is written only on success.  PATH and TEXT: the old string is freed
+ * => refuses what opt_only rules out
+ * => 0, or EINVAL with the reason in why, without the key ("must be on or off");
+ *    the value is then unspecified, yet of its type.  PATH and TEXT: the old string is freed
  */
 int option_parse(const struct option_row *row, void *base, const char *text, const char *dir,
     char *why, size_t whylen);
 
 /*
- * option_format: the value as option_parse would read it.
- * => "" for a path or text that is not set
- * => 0, or ENAMETOOLONG if it did not fit
+ * option_format: the value as option_parse would read it, in fresh memory; "" for a path
+ * or text that is not set.
  */
-int option_format(const struct option_row *row, const void *base, char *buf, size_t buflen);
+char *option_format(const struct option_row *row, const void *base);
 
 /*
  * option_allowed: what the row takes, for messages and lists: "1 to 256", "on or off".

@@ -27,6 +27,7 @@
 #define PROFILE_LINE_MAX  1000		/* bytes in a line, without its newline */
 #define PROFILE_FILE_MAX  (1024 * 1024)	/* bytes in a job file */
 #define PROFILE_NAME_MAX  64		/* bytes in a section name */
+#define PROFILE_KEYS_MAX  100		/* keys in a section */
 #define PROFILE_JOBS_MAX  256		/* jobs of one machine */
 
 enum machine_mmu {		/* order of the names of `mmu` */
@@ -100,6 +101,7 @@ struct job {
 /* Private to one thread until resolved, then read-only. */
 struct profile {
 	const struct workload *const *p_workloads; /* the table that it was made with */
+	char *p_name;			/* of the first job file */
 	struct machine_settings p_machine;
 	struct setting *p_settings;	/* [global], as given */
 	struct job **p_jobs;

@@ -55,7 +55,7 @@ struct workload {
 
 	/*
 	 * wl_footprint: bytes of simulated memory that the job cannot do without.
-	 * => pure; NULL means processes * size
+	 * => pure; NULL means processes * size, or nothing for a workload without size
 	 */
 	uint64_t (*wl_footprint)(const struct job *);
 

@@ -1,0 +1,27 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Between the collecting and the resolving half of profiles.
+ */
+#ifndef PROFILE_INT_H
+#define PROFILE_INT_H
+
+#include <harness/profile.h>
+
+/*
+ * profile_fail: put one line in the error.  => EINVAL, so that callers can return it
+ */
+int profile_fail(struct profile_error *, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+
+struct job *profile_job(const struct profile *, const char *name);	/* or NULL */
+
+/*
+ * setting_append: remember key = value at the end of a list.
+ * setting_last: the one that counts for key, or NULL.
+ */
+void setting_append(struct setting **list, const char *key, const char *value,
+    const char *where, const char *dir);
+const struct setting *setting_last(const struct setting *list, const char *key);
+
+#endif /* PROFILE_INT_H */
