@@ -1,0 +1,54 @@
+/*
+ * UVM's insides: global state.  For src/uvm and the inspectors only.
+ */
+#ifndef UVM_UVM_H
+#define UVM_UVM_H
+
+#include <sys/condvar.h>
+#include <sys/cpu.h>
+#include <sys/mutex.h>
+#include <sys/sleepq.h>
+#include <uvm/uvm_fault.h>
+#include <uvm/uvm_km.h>
+#include <uvm/uvm_map.h>
+#include <uvm/uvm_page.h>
+#include <uvm/uvm_pager.h>
+#include <uvm/uvm_pdaemon.h>
+#include <uvm/uvm_stat.h>
+
+/*	p  uvm_pageqlock	f  uvm_fpageqlock	:  stable after boot	*/
+struct uvm {
+	struct vm_page	*pages;			/* : array of npages */
+	uint64_t	 npages;		/* : */
+	struct pglist	 page_free;		/* f */
+	struct pglist	 page_active;		/* p */
+	struct pglist	 page_inactive;		/* p */
+	uint64_t	 free;			/* f, read @ */
+	uint64_t	 paging;		/* f */
+	uint64_t	 nwaiters;		/* f: LWPs in uvm_wait() */
+	uint64_t	 active, inactive, wired;	/* p, read @ */
+	uint64_t	 anonpages;		/* p: pages with PQ_ANON */
+	uint64_t	 filepages, aobjpages;	/* p: tabled pages by owner kind */
+	uint64_t	 kernpages;		/* f: PQ_PRIVATE pages */
+	uint64_t	 reserve_pagedaemon, reserve_kernel;	/* : */
+	uint64_t	 freemin, freetarg;	/* : */
+	uint64_t	 inactarg;		/* p */
+	uint64_t	 wiredmax;		/* : */
+	struct lwp	*pagedaemon_lwp;	/* : */
+	bool		 oom;			/* f: the daemon found nothing to free */
+};
+extern struct uvm uvm;
+
+extern kmutex_t uvm_pageqlock;			/* LC_pageq, adaptive */
+extern kmutex_t uvm_fpageqlock;			/* LC_fpageq, spin, IPL_VM */
+
+#define	uvm_lock_pageq()	mutex_enter(&uvm_pageqlock)
+#define	uvm_unlock_pageq()	mutex_exit(&uvm_pageqlock)
+
+/*
+ * Sleep on ident, giving lock up at the same moment; nothing is held on return
+ * (uvm-spec 5.5).
+ */
+#define	UVM_UNLOCK_AND_WAIT(ident, lock, wmesg)	mtsleep((ident), true, (wmesg), 0, (lock))
+
+#endif /* UVM_UVM_H */

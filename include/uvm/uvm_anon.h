@@ -1,0 +1,36 @@
+/*
+ * Anons: one page worth of anonymous memory, shared copy-on-write by count.
+ *
+ * States (uvm-spec 3.2): fresh, resident dirty, resident clean, swapped, lost,
+ * dying (page BUSY|RELEASED, an_ref 0: the busy holder finishes).
+ */
+#ifndef UVM_UVM_ANON_H
+#define UVM_UVM_ANON_H
+
+#include <sys/mutex.h>
+#include <uvm/uvm_page.h>
+
+struct uvm_faultinfo;
+struct vm_amap;
+
+/* all fields: an_lock */
+struct vm_anon {
+	kmutex_t	 an_lock;		/* LC_anon */
+	int		 an_ref;		/* references: amap slots, and holders in flight */
+	struct vm_page	*an_page;		/* resident page, or NULL */
+	int		 an_swslot;		/* 0 none */
+};
+
+void	uvm_anon_init(void);
+void	uvm_anon_fini(void);		/* VIOL_LEAK when anons are out */
+/* => a new anon, LOCKED, ref 1; NULL on shortage; never sleeps; kernel_map not held (H-5) */
+struct vm_anon *uvm_analloc(void);
+/* => unlocked, ref 0 (R25); frees page, or leaves a busy one RELEASED for its holder */
+void	uvm_anfree(struct vm_anon *);
+/* => anon locked (R25); the page, its owner object locked too if it has one */
+struct vm_page *uvm_anon_lockloanpg(struct vm_anon *);
+/* => anon locked, ref 0, page BUSY|RELEASED: the busy holder frees both; gone on return; pageq not held */
+void	uvm_anon_release(struct vm_anon *);
+uint64_t uvm_anon_count(void);
+
+#endif /* UVM_UVM_ANON_H */

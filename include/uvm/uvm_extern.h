@@ -1,0 +1,39 @@
+/*
+ * What UVM offers outward: boot, shutdown, processes and system calls, files,
+ * shared memory, statistics.
+ */
+#ifndef UVM_UVM_EXTERN_H
+#define UVM_UVM_EXTERN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uvm/uvm_aobj.h>
+#include <uvm/uvm_proc.h>
+#include <uvm/uvm_stat.h>
+#include <uvm/uvm_vnode.h>
+
+struct uvm_config {
+	int		uc_ncpu;
+	uint64_t	uc_seed;
+	uint64_t	uc_memory;		/* bytes of simulated RAM */
+	bool		uc_software_rm;
+	bool		uc_fault_ahead;
+};
+
+/*
+ * Boots the whole machine, bottom up: kernel floor, RAM, page structures,
+ * pmap, pools, maps, daemons.
+ * => the caller becomes lwp0 on CPU 0.  0, or ENOMEM of the host, EINVAL (memory too small).
+ */
+int	uvm_boot(const struct uvm_config *);
+/*
+ * => no process, vnode or aobj is left.  Stops the daemons, gives everything back
+ *    and reports VIOL_LEAK for every page, anon, amap, map entry or pool item that
+ *    did not come back.  Returns the number of leaks.  The caller is no LWP after it.
+ */
+unsigned uvm_shutdown(void);
+
+/* => smallest uc_memory for so many CPUs, in bytes. */
+uint64_t uvm_memory_min(int ncpu);
+
+#endif /* UVM_UVM_EXTERN_H */

@@ -1,0 +1,171 @@
+/*
+ * Maps: one address space, or a window of the kernel's, as a sorted set of
+ * entries with two layers each: an amap over an object.  No object chains, no
+ * share maps (R36).
+ */
+#ifndef UVM_UVM_MAP_H
+#define UVM_UVM_MAP_H
+
+#include <bsd/sys/tree.h>
+#include <sys/condvar.h>
+#include <sys/rwlock.h>
+#include <uvm/uvm_amap.h>
+
+struct uvm_object;
+
+/*
+ * All fields: map lock, W to change, R to read; while the map is busy and
+ * unlocked nobody changes any entry.
+ */
+struct vm_map_entry {
+	RB_ENTRY(vm_map_entry) rb_node;
+	struct vm_map_entry *prev, *next;	/* list with sentinel &map->header */
+	vaddr_t		 start, end;
+	vsize_t		 gap;			/* free bytes between our end and next's start */
+	vsize_t		 maxgap;		/* largest gap in our subtree */
+	union {
+		struct uvm_object *uvm_obj;
+		struct vm_map	*sub_map;
+	} object;
+	voff_t		 offset;		/* bytes in the object */
+	int		 etype;			/* UVM_ET_ */
+	vm_prot_t	 protection, max_protection;
+	vm_inherit_t	 inheritance;
+	int		 wired_count;		/* wired entry: contributes 1 to each page */
+	struct vm_aref	 aref;
+	int		 advice;
+	int		 flags;			/* UVM_MAP_ */
+	uint32_t	 id;			/* birth number, stable */
+};
+
+#define	UVM_ET_OBJ		0x01
+#define	UVM_ET_SUBMAP		0x02
+#define	UVM_ET_COPYONWRITE	0x04
+#define	UVM_ET_NEEDSCOPY	0x08
+#define	UVM_ET_ISOBJ(e)		(((e)->etype & UVM_ET_OBJ) != 0)
+#define	UVM_ET_ISSUBMAP(e)	(((e)->etype & UVM_ET_SUBMAP) != 0)
+#define	UVM_ET_ISCOPYONWRITE(e)	(((e)->etype & UVM_ET_COPYONWRITE) != 0)
+#define	UVM_ET_ISNEEDSCOPY(e)	(((e)->etype & UVM_ET_NEEDSCOPY) != 0)
+#define	VM_MAPENT_ISWIRED(e)	((e)->wired_count != 0)
+
+#define	UVM_MAP_KERNEL		0x01
+#define	UVM_MAP_NOMERGE		0x10
+
+RB_HEAD(uvm_map_tree, vm_map_entry);
+
+/*
+ *	m  lock (W to change, R to read)	i  misc_lock	:  stable after creation
+ */
+struct vm_map {
+	struct pmap	*pmap;			/* : */
+	krwlock_t	 lock;			/* LC_map or LC_kmap; unused if INTRSAFE */
+	kmutex_t	 mutex;			/* INTRSAFE: spin, IPL_VM */
+	kmutex_t	 misc_lock;		/* LC_map_misc */
+	kcondvar_t	 cv;			/* waiters for unbusy */
+	struct lwp	*busy;			/* set under m, cleared under i; the LWP that wires */
+	int		 flags;			/* VM_MAP_ */
+	struct uvm_map_tree rb_tree;		/* m */
+	struct vm_map_entry header;		/* m: sentinel; end = min, start = max */
+	int		 nentries;		/* m */
+	vsize_t		 size;			/* m: sum of entry sizes */
+	int		 ref_count;		/* i */
+	struct vm_map_entry *hint;		/* @ map(R) and atomic */
+	struct vm_map_entry *first_free;	/* m */
+	unsigned	 timestamp;		/* m: bumped at each write lock */
+	uint32_t	 id;			/* : */
+};
+
+#define	vm_map_min(map)		((map)->header.end)
+#define	vm_map_max(map)		((map)->header.start)
+
+#define	VM_MAP_PAGEABLE		0x01	/* : */
+#define	VM_MAP_INTRSAFE		0x02	/* : */
+#define	VM_MAP_WIREFUTURE	0x04	/* m */
+#define	VM_MAP_DYING		0x20	/* m */
+#define	VM_MAP_TOPDOWN		0x40	/* : */
+
+/* The flags word of uvm_map(): protections, inheritance, advice and */
+#define	UVM_MAPFLAG(prot, max, inh, adv, flags)					\
+	((unsigned)(prot) | ((unsigned)(max) << 4) | ((unsigned)(inh) << 8) |	\
+	((unsigned)(adv) << 12) | (unsigned)(flags))
+#define	UVM_PROTECTION(f)	((int)((f) & 7))
+#define	UVM_MAXPROTECTION(f)	((int)(((f) >> 4) & 7))
+#define	UVM_INHERIT(f)		((int)(((f) >> 8) & 3))
+#define	UVM_ADVICE(f)		((int)(((f) >> 12) & 7))
+#define	UVM_FLAG_FIXED		0x010000
+#define	UVM_FLAG_OVERLAY	0x020000	/* allocate the amap now */
+#define	UVM_FLAG_NOMERGE	0x040000
+#define	UVM_FLAG_COPYONW	0x080000
+#define	UVM_FLAG_AMAPPAD	0x100000
+#define	UVM_FLAG_TRYLOCK	0x200000
+#define	UVM_FLAG_NOWAIT		0x400000
+#define	UVM_FLAG_UNMAP		0x800000	/* FIXED: replace what is there, in the same lock section (B-20) */
+
+#define	UVM_LK_ENTER	0x1		/* uvm_map_pageable: map(W) on entry */
+#define	UVM_LK_EXIT	0x2		/* and on exit */
+
+/* --- locking, uvm-spec 1.6 --- */
+void	vm_map_lock(struct vm_map *);		/* W; waits while another LWP has it busy; timestamp++ */
+bool	vm_map_lock_try(struct vm_map *);
+void	vm_map_unlock(struct vm_map *);
+void	vm_map_lock_read(struct vm_map *);	/* not recursive, not INTRSAFE */
+bool	vm_map_lock_read_try(struct vm_map *);	/* for relocking with a busy page in hand (H-1) */
+void	vm_map_unlock_read(struct vm_map *);
+void	vm_map_busy(struct vm_map *);		/* map locked; then it may be unlocked */
+void	vm_map_unbusy(struct vm_map *);
+void	vm_map_downgrade(struct vm_map *);
+/* => map(R) -> map(W) and true, or false and map(R) kept; timestamp++ on success */
+bool	vm_map_upgrade_try(struct vm_map *);
+bool	vm_map_locked_write(struct vm_map *);
+bool	vm_map_locked(struct vm_map *);		/* R or W, by this LWP */
+
+/* --- life --- */
+void	uvm_map_init(void);			/* boot: pools */
+void	uvm_map_fini(void);
+void	uvm_map_setup(struct vm_map *, struct pmap *, vaddr_t min, vaddr_t max, int flags);
+void	uvm_map_teardown(struct vm_map *);	/* no entries left */
+
+/* --- entries --- */
+/* => map(R or W); false: hole, *entry is the one before it (or the sentinel) */
+bool	uvm_map_lookup_entry(struct vm_map *, vaddr_t, struct vm_map_entry **);
+/* => map(W); start of a free range or false; uvm-spec 1.5 */
+bool	uvm_map_findspace(struct vm_map *, vaddr_t hint, vsize_t len, vaddr_t *result,
+	    vsize_t align, unsigned flags);
+/* => map(W); split so that an entry starts (ends) at va */
+void	uvm_map_clip_start(struct vm_map *, struct vm_map_entry *, vaddr_t);
+void	uvm_map_clip_end(struct vm_map *, struct vm_map_entry *, vaddr_t);
+
+/*
+ * => map unlocked; size page multiple; the caller's reference to uobj is handed
+ *    over on success, kept by the caller on failure; *startp: hint in, address out
+ * => 0, EACCES, EAGAIN (TRYLOCK), ENOMEM; never leaves partial state
+ */
+int	uvm_map(struct vm_map *, vaddr_t *startp, vsize_t, struct uvm_object *, voff_t,
+	    vsize_t align, unsigned flags);
+/* => map unlocked; holes are legal; never fails */
+void	uvm_unmap(struct vm_map *, vaddr_t start, vaddr_t end);
+/* => map(W) -> map(W); dead entries chained through next, for uvm_unmap_detach() */
+void	uvm_unmap_remove(struct vm_map *, vaddr_t start, vaddr_t end, struct vm_map_entry **dead);
+/* => map unlocked; sleeps; drops amap and object references, frees entries */
+void	uvm_unmap_detach(struct vm_map_entry *dead);
+
+/* --- attributes, uvm-spec 1.11: map unlocked unless said; errors as there --- */
+int	uvm_map_protect(struct vm_map *, vaddr_t, vaddr_t, vm_prot_t, bool set_max);
+int	uvm_map_inherit(struct vm_map *, vaddr_t, vaddr_t, vm_inherit_t);
+int	uvm_map_advice(struct vm_map *, vaddr_t, vaddr_t, int advice);
+bool	uvm_map_checkprot(struct vm_map *, vaddr_t, vaddr_t, vm_prot_t);	/* map(R) */
+int	uvm_map_clean(struct vm_map *, vaddr_t, vaddr_t, int pgo_flags);
+/* wiring, uvm-spec 1.12 */
+int	uvm_map_pageable(struct vm_map *, vaddr_t, vaddr_t, bool unwire, int lockflags);
+int	uvm_map_pageable_all(struct vm_map *, int flags, vsize_t limit);
+int	uvm_map_submap(struct vm_map *, vaddr_t, vaddr_t, struct vm_map *);
+int	uvm_mremap(struct vm_map *, vaddr_t oldva, vsize_t oldsize, vaddr_t *newva,
+	    vsize_t newsize, bool fixed);
+
+/* => map(R): I-MAP-1..4, 6; number of violations reported */
+unsigned uvm_map_check(struct vm_map *);
+uint64_t uvm_mapent_count(void);
+/* => as ddb's "show map" */
+void	uvm_map_print(struct vm_map *, FILE *);
+
+#endif /* UVM_UVM_MAP_H */

@@ -1,0 +1,42 @@
+/*
+ * uvm_object: something that has pages at offsets.  Embedded in a vnode, an
+ * aobj or a device.
+ */
+#ifndef UVM_UVM_OBJECT_H
+#define UVM_UVM_OBJECT_H
+
+#include <bsd/sys/queue.h>
+#include <bsd/sys/tree.h>
+#include <stdint.h>
+#include <sys/mutex.h>
+#include <uvm/uvm_param.h>
+
+struct vm_page;
+struct uvm_pagerops;
+
+RB_HEAD(uvm_pagetree, vm_page);
+TAILQ_HEAD(pglist, vm_page);
+
+/*
+ *	o  vmobjlock		:  stable after creation
+ * uo_refs: changed with vmobjlock held.  Two object locks are never held together.
+ */
+struct uvm_object {
+	kmutex_t	 vmobjlock;
+	const struct uvm_pagerops *pgops;	/* : */
+	struct pglist	 memq;			/* o: pages, scan order; may hold PG_MARKER pages (H-8) */
+	struct uvm_pagetree rb_tree;		/* o: the same pages by offset, no markers */
+	int		 uo_npages;		/* o */
+	int		 uo_refs;		/* o */
+	uint32_t	 uo_id;			/* : birth number */
+};
+
+#define	UVM_OBJ_KERN		(-2)
+#define	UVM_OBJ_IS_VNODE(o)	((o)->pgops == &uvm_vnodeops)
+#define	UVM_OBJ_IS_AOBJ(o)	((o)->pgops == &aobj_pager)
+
+void	uvm_obj_init(struct uvm_object *, const struct uvm_pagerops *, int refs);
+/* => no pages, no references but the caller's. */
+void	uvm_obj_destroy(struct uvm_object *);
+
+#endif /* UVM_UVM_OBJECT_H */

@@ -1,0 +1,126 @@
+/*
+ * struct vm_page: one frame of simulated RAM and who owns it.
+ *
+ * Identities (uvm-spec 5.2, I-PG-1); the only legal moves are the arrows:
+ *
+ *	FREE -> alloc -> BUSY|FAKE|CLEAN -> filled, BUSY -> owned, usable
+ *	owned <-> ACTIVE <-> INACTIVE		on one queue, or
+ *	owned, WIRED				on no queue (R7)
+ *	owned -> BUSY|PAGEOUT -> RELEASED -> FREE
+ *	un-owned: page table page, pool page, loan break in progress
+ *
+ * The owner is the object in uobject, else the anon in uanon; the owner lock is
+ * that one's lock.
+ */
+#ifndef UVM_UVM_PAGE_H
+#define UVM_UVM_PAGE_H
+
+#include <machine/pmap.h>
+#include <machine/ram.h>
+#include <uvm/uvm_object.h>
+
+struct vm_anon;
+
+/*
+ *	o  owner lock (setter; PG_BUSY's holder keeps the right to clear with it)
+ *	p  uvm_pageqlock	f  uvm_fpageqlock	:  stable after boot
+ *	o+p: both to write, either to read
+ */
+struct vm_page {
+	struct vm_page_md mdpage;		/* machine floor's; must be first */
+	TAILQ_ENTRY(vm_page) pageq;		/* p, or f when free */
+	TAILQ_ENTRY(vm_page) listq;		/* o: uobject's memq */
+	RB_ENTRY(vm_page) rb_node;		/* o: uobject's rb_tree */
+	struct vm_anon	*uanon;			/* o+p */
+	struct uvm_object *uobject;		/* o+p */
+	voff_t		 offset;		/* o+p: in uobject */
+	uint32_t	 flags;			/* o: PG_ */
+	uint32_t	 pqflags;		/* p: PQ_; PQ_FREE by f */
+	uint32_t	 wire_count;		/* p */
+	uint32_t	 loan_count;		/* o+p */
+	const char	*owner_tag;		/* o: who made it busy, for reports */
+	struct lwp	*owner;			/* o: likewise */
+};
+
+#define	PG_BUSY		0x0001	/* long-term lock, held across I/O with no real lock */
+#define	PG_WANTED	0x0002	/* somebody sleeps on the page */
+#define	PG_TABLED	0x0004	/* in uobject's memq and tree */
+#define	PG_CLEAN	0x0008	/* equals backing store, but for the modified attribute */
+#define	PG_PAGEOUT	0x0010	/* being written to be freed */
+#define	PG_RELEASED	0x0020	/* free it when unbusied */
+#define	PG_FAKE		0x0040	/* content not valid yet */
+#define	PG_RDONLY	0x0080	/* no backing block yet: never writable */
+#define	PG_ZERO		0x0100	/* free page known to be zero */
+#define	PG_MARKER	0x1000	/* not a page: a scan's bookmark in memq */
+
+#define	PQ_FREE		0x0001
+#define	PQ_ANON		0x0002	/* owned by uanon */
+#define	PQ_AOBJ		0x0004
+#define	PQ_ACTIVE	0x0010
+#define	PQ_INACTIVE	0x0020
+#define	PQ_PRIVATE	0x0040	/* un-owned, kernel's own: PT page, pool page */
+#define	PQ_SWAPBACKED	(PQ_ANON | PQ_AOBJ)
+
+/* flags of uvm_pagealloc() */
+#define	UVM_PGA_USERESERVE	0x1	/* R35: may dip below reserve_kernel */
+#define	UVM_PGA_ZERO		0x2	/* zeroed, and then not PG_CLEAN */
+
+#define	VM_PAGE_TO_PHYS(pg)	((pg)->mdpage.md_pa)
+struct vm_page *PHYS_TO_VM_PAGE(paddr_t);	/* NULL for device frames */
+
+/*
+ * => obj or anon (at most one) locked by the caller (R25); neither: un-owned.
+ * => never sleeps; NULL when free pages are at the caller's reserve.
+ * => BUSY|CLEAN|FAKE (without CLEAN if ZERO); anon: an_page set, PQ_ANON;
+ *    obj: inserted at off.
+ */
+struct vm_page *uvm_pagealloc(struct uvm_object *, voff_t off, struct vm_anon *, int flags);
+/* => owner locked, pageq held if on a queue or loaned; no mapping, not PG_PAGEOUT.
+ *    Loaned: loses its owner, freed by the last unloan. */
+void	uvm_pagefree(struct vm_page *);
+/* => uobj locked */
+struct vm_page *uvm_pagelookup(struct uvm_object *, voff_t);
+
+/* => pageq held; owner stable (busy, or owner locked) */
+void	uvm_pagewire(struct vm_page *);		/* 0 -> 1: off its queue (R7) */
+void	uvm_pageunwire(struct vm_page *);	/* 1 -> 0: activated */
+/* => pageq held, owner locked, unwired (R8); the caller has cleared the referenced attribute (R20) */
+void	uvm_pagedeactivate(struct vm_page *);
+void	uvm_pageactivate(struct vm_page *);	/* wired: nothing */
+void	uvm_pagedequeue(struct vm_page *);
+/* => owner(s) locked; pageq held if any is RELEASED.  WANTED: wakes; RELEASED: frees.
+ *    NULL and PGO_DONTCARE entries are skipped; all pages of one owner. */
+void	uvm_page_unbusy(struct vm_page **, int n);
+/*
+ * => owner lock held (interlock), page BUSY: set WANTED, release the lock and
+ *    sleep, atomically with respect to the unbusier.  Nothing is held on return
+ *    and everything must be looked up again.
+ */
+void	uvm_pagewait(struct vm_page *, kmutex_t *interlock, const char *wmesg);
+/* => the owner's lock, or NULL if un-owned; owner must be stable. */
+kmutex_t *uvm_page_owner_lock(struct vm_page *);
+
+/* => dst BUSY or owner locked; clears CLEAN of dst */
+void	uvm_pagecopy(struct vm_page *src, struct vm_page *dst);
+void	uvm_pagezero(struct vm_page *);
+
+/*
+ * pmap_page_protect() for pages that may not be wired (R10): asserts
+ * wire_count == 0 where pageq is held, the pmap asserts it for mappings.
+ */
+
+/* => n contiguous un-owned pages (PQ_PRIVATE, not BUSY), or 0/ENOMEM; sleeps if waitok. */
+int	uvm_pglistalloc(uint64_t npages, struct vm_page **first, bool waitok, int flags);
+void	uvm_pglistfree(struct vm_page *first, uint64_t npages);
+
+/*
+ * => no VM lock held; kicks the page daemon and sleeps until pages are freed.
+ * uvm_reclaimable: false when waiting is pointless: the fault answers ENOMEM.
+ */
+void	uvm_wait(const char *wmesg);
+bool	uvm_reclaimable(void);
+
+int	uvm_page_init(uint64_t npages);		/* boot; 0 or ENOMEM of the host */
+void	uvm_page_fini(void);			/* VIOL_LEAK for every page that is not free */
+
+#endif /* UVM_UVM_PAGE_H */

@@ -1,0 +1,11 @@
+/* The page daemon: frees pages before anybody has to wait for them (uvm-spec 8). */
+#ifndef UVM_UVM_PDAEMON_H
+#define UVM_UVM_PDAEMON_H
+
+void	uvm_pdaemon_init(void);		/* starts the LWP */
+void	uvm_pdaemon_fini(void);
+void	uvm_kick_pdaemon(void);		/* any context, fpageq may be held */
+void	uvm_pageout_start(int npages);	/* paging += n */
+void	uvm_pageout_done(int npages);	/* paging -= n, wake waiters */
+
+#endif /* UVM_UVM_PDAEMON_H */

@@ -1,0 +1,98 @@
+/*
+ * Processes and their address spaces.
+ */
+#ifndef UVM_UVM_PROC_H
+#define UVM_UVM_PROC_H
+
+#include <sys/lwp.h>
+#include <uvm/uvm_map.h>
+
+struct vnode;
+
+/*	m  vm_map.lock	i  vm_map.misc_lock	*/
+struct vmspace {
+	struct vm_map	 vm_map;
+	int		 vm_refcnt;		/* i */
+	vaddr_t		 vm_daddr;		/* m: start of the heap */
+	vaddr_t		 vm_dend;		/* m: break */
+};
+
+/*	l  proc table lock	:  stable after creation	*/
+struct proc {
+	uint32_t	 p_pid;			/* : */
+	char		 p_name[32];		/* : */
+	struct vmspace	*p_vmspace;		/* l to write; own threads may read */
+	int		 p_refs;		/* @ table's, threads', finders' */
+	struct rcu_head	 p_rcu;
+	struct proc	*p_hash;		/* l to write, RCU to read */
+};
+
+/* => a process with an empty address space; may sleep; ENOMEM */
+int	proc_create(const char *name, struct proc **);
+/* => child with a copy of parent's address space by the entries' inheritance; sleeps;
+ *    no thread in it yet.  The parent's other threads may run meanwhile. */
+int	proc_fork(struct proc *parent, const char *name, struct proc **childp);
+/* => all LWPs of it are gone (or it is the caller, detached): frees the address space */
+void	proc_exit(struct proc *);
+/* => by pid with a reference, RCU inside; proc_rele() */
+struct proc *proc_find(uint32_t pid);
+void	proc_rele(struct proc *);
+uint64_t proc_count(void);
+/* => the current LWP runs in p from now on (NULL: in none); switches l_pmap and activates it */
+void	proc_attach(struct proc *);
+/* => an LWP of the process, as lwp_create(), attached before fn runs */
+int	proc_lwp_create(struct proc *, struct lwp **, const char *name, void (*)(void *), void *);
+
+struct vmspace *uvmspace_alloc(vaddr_t min, vaddr_t max);
+void	uvmspace_free(struct vmspace *);
+struct vmspace *uvmspace_fork(struct vmspace *);	/* uvm-spec 1.15; parent's map(W) inside */
+void	uvmspace_exec(struct proc *);			/* drop all mappings */
+uint64_t vmspace_count(void);
+
+/* mlock-like wiring for I/O (uvm-spec 6.8); access: what the device does to memory */
+int	uvm_vslock(struct vmspace *, vaddr_t, vsize_t, vm_prot_t access);
+void	uvm_vsunlock(struct vmspace *, vaddr_t, vsize_t);
+
+void	uvm_proc_init(void);
+void	uvm_proc_fini(void);
+
+/* --- system calls (uvm-spec 16): act on p, 0 or POSIX errno --- */
+#define	UMAP_SHARED	0x0001
+#define	UMAP_PRIVATE	0x0002
+#define	UMAP_FIXED	0x0010
+#define	UMAP_ANON	0x1000
+#define	UMAP_WIRED	0x0800
+#define	UF_READ		1		/* how the file was opened */
+#define	UF_WRITE	2
+#define	UMS_ASYNC	1
+#define	UMS_INVALIDATE	2
+#define	UMS_SYNC	4
+#define	UMADV_NORMAL	0
+#define	UMADV_RANDOM	1
+#define	UMADV_SEQUENTIAL 2
+#define	UMADV_WILLNEED	3
+#define	UMADV_DONTNEED	4
+#define	UMADV_SPACEAVAIL 5
+#define	UMADV_FREE	6
+#define	UMCL_CURRENT	1
+#define	UMCL_FUTURE	2
+
+int	sys_mmap(struct proc *, vaddr_t *addr, vsize_t len, int prot, int flags,
+	    struct vnode *, int fflags, voff_t pos);
+int	sys_munmap(struct proc *, vaddr_t, vsize_t);
+int	sys_mprotect(struct proc *, vaddr_t, vsize_t, int prot);
+int	sys_minherit(struct proc *, vaddr_t, vsize_t, int inherit);
+int	sys_madvise(struct proc *, vaddr_t, vsize_t, int behav);
+int	sys_msync(struct proc *, vaddr_t, vsize_t, int flags);
+int	sys_mincore(struct proc *, vaddr_t, vsize_t, unsigned char *kvec);
+int	sys_mlock(struct proc *, vaddr_t, vsize_t);
+int	sys_munlock(struct proc *, vaddr_t, vsize_t);
+int	sys_mlockall(struct proc *, int flags);
+int	sys_munlockall(struct proc *);
+int	sys_obreak(struct proc *, vaddr_t newbreak);
+int	sys_mremap(struct proc *, vaddr_t old, vsize_t oldsize, vaddr_t *newva, vsize_t newsize,
+	    bool fixed);
+/* => map an aobj shared, as shmat(2) does; takes a reference of its own */
+int	sys_shmat(struct proc *, struct uvm_object *, vaddr_t *addr, vm_prot_t);
+
+#endif /* UVM_UVM_PROC_H */
