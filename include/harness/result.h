@@ -32,19 +32,6 @@ enum {
 	EXIT_VACUOUS = 4,
 };
 
-enum violation_kind {
-	VIOL_LOCK_ASSERTION,
-	VIOL_LOCK_ORDER,
-	VIOL_INTERRUPT_CONTEXT,
-	VIOL_INVARIANT,
-	VIOL_CONTENT,
-	VIOL_TLB,
-	VIOL_HANG,
-	VIOL_LEAK,
-	VIOL_PANIC,
-	VIOL_CRASH,
-};
-
 /* A named number.  Groups of them keep the order in which they were first set. */
 struct result_counter {
 	char *rc_name;
@@ -81,7 +68,7 @@ struct result_check {
 };
 
 struct result_violation {
-	enum violation_kind rv_kind;
+	char *rv_kind;		/* "invariant", "content", ...: <sys/kernel.h>'s names */
 	char *rv_id;		/* rule: "I-PG-2", "lock-owner" */
 	char *rv_message;	/* one line */
 	int rv_cpu;		/* -1: none in particular */
@@ -193,18 +180,17 @@ void result_add_check(struct run_result *, const char *id, uint64_t runs, uint64
  * result_add_violation: => the returned struct is good until the next one is added; the caller
  *    sets rv_cpu and rv_time_s, and adds stack frames and details.
  */
-struct result_violation *result_add_violation(struct run_result *, enum violation_kind,
+struct result_violation *result_add_violation(struct run_result *, const char *kind,
     const char *id, const char *message);
 void result_violation_frame(struct result_violation *, const char *frame);
 void result_violation_details(struct result_violation *, const char *text);
 
 const char *run_outcome_name(enum run_outcome);
-const char *violation_kind_name(enum violation_kind);
 
 /*
- * violation_fingerprint: rule and normalised stack; the same for the same bug.
+ * result_fingerprint: rule and normalised stack; the same for the same bug.
  */
-void violation_fingerprint(const struct result_violation *, char buf[static 17]);
+void result_fingerprint(const struct result_violation *, char buf[static 17]);
 
 /*
  * result_require: note in rr_missing that "group.name" stayed 0, if it did; who needs it.
@@ -215,6 +201,43 @@ void violation_fingerprint(const struct result_violation *, char buf[static 17])
 void result_require(struct run_result *, const char *path, const char *job);
 void result_judge(struct run_result *);
 int result_exit_status(const struct run_result *);
+
+/*
+ * The report, src/report.  FILE errors are the caller's to look at (ferror, fclose).
+ *
+ * report_sentence: first and last line of a run: version, seed, profile digest, schedule, CPUs;
+ *    the last adds the verdict and the command that repeats the run.
+ * report_text: the summary for people.
+ * report_json: the whole result as one object.
+ */
+void report_sentence(const struct run_result *, FILE *, bool last);
+void report_text(const struct run_result *, FILE *);
+void report_json(const struct run_result *, FILE *);
+void report_bench_text(const struct bench_table *, FILE *);
+void report_bench_json(const struct bench_table *, FILE *);
+
+/*
+ * report_json_file: the same into a file; "-" is standard output.
+ * report_failure: write outdir/NNNN with report.txt, result.json and profile.ini; the
+ *    directory is there whole or not at all.  Sets rv_dir of every violation.
+ * => 0, or an errno with one line in why
+ */
+int report_json_file(const struct run_result *, const char *path, char *why, size_t whylen);
+int report_failure(struct run_result *, const char *outdir, char *why, size_t whylen);
+
+/*
+ * The progress of a run.  On a terminal one line is drawn over and over, elsewhere each
+ * look is a line; either may be NULL.  status gets one JSON object a line, flushed.
+ */
+struct progress {
+	FILE *pg_out, *pg_status;
+	bool pg_terminal;
+	bool pg_drawn;			/* a line is on the screen that must be wiped */
+	double pg_last_s;		/* of the look before, for rates */
+	uint64_t pg_last_ops, pg_last_faults;
+};
+void progress_show(struct progress *, const struct run_progress *);
+void progress_end(struct progress *);
 
 void bench_table_init(struct bench_table *);
 void bench_table_fini(struct bench_table *);
