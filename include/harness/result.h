@@ -207,11 +207,13 @@ int result_exit_status(const struct run_result *);
  *
  * report_sentence: first and last line of a run: version, seed, profile digest, schedule, CPUs;
  *    the last adds the verdict and the command that repeats the run.
- * report_text: the summary for people.
+ * report_text: the summary for people; verbose adds every counter and lock class.
+ * report_violations: only what went wrong, or what makes the run prove nothing.
  * report_json: the whole result as one object.
  */
 void report_sentence(const struct run_result *, FILE *, bool last);
-void report_text(const struct run_result *, FILE *);
+void report_text(const struct run_result *, FILE *, bool verbose);
+void report_violations(const struct run_result *, FILE *);
 void report_json(const struct run_result *, FILE *);
 void report_bench_text(const struct bench_table *, FILE *);
 void report_bench_json(const struct bench_table *, FILE *);
@@ -220,24 +222,28 @@ void report_bench_json(const struct bench_table *, FILE *);
  * report_json_file: the same into a file; "-" is standard output.
  * report_failure: write outdir/NNNN with report.txt, result.json and profile.ini; the
  *    directory is there whole or not at all.  Sets rv_dir of every violation.
+ * report_probe: would these be able to write there?  Asked before a long run starts.
  * => 0, or an errno with one line in why
  */
 int report_json_file(const struct run_result *, const char *path, char *why, size_t whylen);
+int report_probe(const char *json_path, const char *outdir, char *why, size_t whylen);
 int report_failure(struct run_result *, const char *outdir, char *why, size_t whylen);
 
 /*
  * The progress of a run.  On a terminal one line is drawn over and over, elsewhere each
- * look is a line; either may be NULL.  status gets one JSON object a line, flushed.
+ * look is a line; status gets one JSON object a line, each written whole.  Either may be NULL.
  */
 struct progress {
 	FILE *pg_out, *pg_status;
 	bool pg_terminal;
 	bool pg_drawn;			/* a line is on the screen that must be wiped */
+	bool pg_failed;			/* the status could not be written */
 	double pg_last_s;		/* of the look before, for rates */
 	uint64_t pg_last_ops, pg_last_faults;
 };
 void progress_show(struct progress *, const struct run_progress *);
-void progress_end(struct progress *);
+void progress_wipe(struct progress *);
+void progress_end(struct progress *, const struct run_result *);
 
 void bench_table_init(struct bench_table *);
 void bench_table_fini(struct bench_table *);

@@ -1,0 +1,29 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The counters that every result has, and what they mean.
+ *
+ * A row here is a promise to whoever reads the JSON: the key is always there.  An engine
+ * may report more (UVM has dozens); those follow behind, in its order.
+ */
+#include <harness/result.h>
+
+const struct counter_info counter_table[] = {
+	{ "faults", "total", "page faults that entered uvm_fault" },
+	{ "faults", "zero_fill", "promoted from nothing: a fresh zeroed page" },
+	{ "faults", "cow", "write to a shared anon: its page was copied" },
+	{ "faults", "promote", "an object's page was copied into a new anon" },
+	{ "faults", "soft", "page was resident, only its mapping was missing" },
+	{ "faults", "file", "answered by a vnode object" },
+	{ "faults", "pagein", "page had to be read by a pager" },
+	{ "faults", "ahead", "neighbours mapped along with a faulting page" },
+	{ "faults", "shortage_retries", "given up for want of memory or anons, then retried" },
+	{ "loans", "to_kernel", "pages loaned to the kernel" },
+	{ "loans", "to_anon", "pages loaned to an anon" },
+	{ "loans", "broken", "loans broken by a write" },
+	{ "loans", "returned", "loans given back" },
+	{ "interrupts", "delivered", "interrupt handlers run" },
+	{ "interrupts", "pool_puts", "pool items returned at interrupt level" },
+	{ "interrupts", "ipis", "interrupts from one CPU to another" },
+	{ NULL, NULL, NULL },
+};

@@ -1,0 +1,296 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * What a run leaves on disk: the JSON file and, when something was wrong, a directory.
+ *
+ * Both are written under a temporary name beside their place and renamed, so that a full
+ * disk or a kill leaves the whole thing or nothing.  A JSON path that exists and is no
+ * regular file (a pipe, /dev/stdout) cannot be replaced and is written as it is.
+ */
+#include <sys/stat.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <harness/result.h>
+#include <harness/xalloc.h>
+
+#include "report_int.h"
+
+#define FAILURES_MAX 9999
+
+typedef void (*writer_t)(const struct run_result *, FILE *);
+
+static int
+host_error(int error, const char *doing, const char *path, char *why, size_t whylen)
+{
+	snprintf(why, whylen, "cannot %s %s: %s", doing, path, strerror(error));
+	return error;
+}
+
+/* => 0 or an errno; what was written may then be partial */
+static int
+write_file(const char *path, writer_t writer, const struct run_result *rr)
+{
+	FILE *out = fopen(path, "we");
+	int error = 0;
+
+	if (out == NULL)
+		return errno;
+	errno = 0;
+	writer(rr, out);
+	if (fflush(out) != 0 || ferror(out))
+		error = errno != 0 ? errno : EIO;
+	if (fclose(out) != 0 && error == 0)
+		error = errno;
+	return error;
+}
+
+static bool
+is_replaceable(const char *path)
+{
+	struct stat st;
+
+	return lstat(path, &st) != 0 || S_ISREG(st.st_mode);
+}
+
+int
+report_json_file(const struct run_result *rr, const char *path, char *why, size_t whylen)
+{
+	char *tmp;
+	int error;
+
+	if (strcmp(path, "-") == 0) {
+		report_json(rr, stdout);
+		if (fflush(stdout) != 0 || ferror(stdout))
+			return host_error(errno, "write", "standard output", why, whylen);
+		return 0;
+	}
+	if (!is_replaceable(path)) {
+		error = write_file(path, report_json, rr);
+		return error != 0 ? host_error(error, "write", path, why, whylen) : 0;
+	}
+	tmp = xasprintf("%s.%ld.tmp", path, (long)getpid());
+	error = write_file(tmp, report_json, rr);
+	if (error == 0 && rename(tmp, path) != 0)
+		error = errno;
+	if (error != 0)
+		unlink(tmp);
+	free(tmp);
+	return error != 0 ? host_error(error, "write", path, why, whylen) : 0;
+}
+
+/* The nearest directory above path, or path itself, that exists, in place. */
+static void
+existing_parent(char *path)
+{
+	struct stat st;
+
+	while (stat(path, &st) != 0) {
+		char *slash = strrchr(path, '/');
+
+		if (slash == NULL) {
+			strcpy(path, ".");
+			return;
+		}
+		slash[slash == path] = '\0';
+		if (slash == path)
+			return;
+	}
+}
+
+static int
+probe_dir(const char *dir, char *why, size_t whylen)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	if (strlen(dir) >= sizeof(path) || *dir == '\0')
+		return host_error(*dir == '\0' ? ENOENT : ENAMETOOLONG, "write to", dir, why,
+		    whylen);
+	strcpy(path, dir);
+	existing_parent(path);
+	if (stat(path, &st) != 0 || access(path, W_OK | X_OK) != 0)
+		return host_error(errno, "write to", path, why, whylen);
+	if (!S_ISDIR(st.st_mode))
+		return host_error(ENOTDIR, "write to", path, why, whylen);
+	return 0;
+}
+
+static int
+probe_file(const char *path, char *why, size_t whylen)
+{
+	char *dir, *slash;
+	struct stat st;
+	int error;
+
+	if (strcmp(path, "-") == 0)
+		return 0;
+	if (stat(path, &st) == 0) {
+		if (S_ISDIR(st.st_mode))
+			return host_error(EISDIR, "write", path, why, whylen);
+		if (access(path, W_OK) != 0)
+			return host_error(errno, "write", path, why, whylen);
+		if (!is_replaceable(path))
+			return 0;
+	}
+	dir = xstrdup(path);
+	slash = strrchr(dir, '/');
+	if (slash == NULL)
+		error = access(".", W_OK) != 0 ? errno : 0;
+	else {
+		slash[slash == dir] = '\0';
+		error = access(dir, W_OK | X_OK) != 0 ? errno : 0;
+	}
+	free(dir);
+	return error != 0 ? host_error(error, "write", path, why, whylen) : 0;
+}
+
+int
+report_probe(const char *json_path, const char *outdir, char *why, size_t whylen)
+{
+	int error = json_path != NULL ? probe_file(json_path, why, whylen) : 0;
+
+	return error != 0 ? error : probe_dir(outdir, why, whylen);
+}
+
+static int
+make_dirs(const char *path)
+{
+	char *copy = xstrdup(path);
+	int error = 0;
+
+	for (char *p = copy + 1;; p++) {
+		char c = *p;
+
+		if (c != '/' && c != '\0')
+			continue;
+		*p = '\0';
+		if (mkdir(copy, 0777) != 0 && errno != EEXIST)
+			error = errno;
+		*p = c;
+		if (c == '\0' || error != 0)
+			break;
+	}
+	free(copy);
+	return error;
+}
+
+static void
+write_report(const struct run_result *rr, FILE *out)
+{
+	report_sentence(rr, out, false);
+	fprintf(out, "\nTo see it again:\n\n    %s\n\n", rr->rr_command);
+	report_violations(rr, out);
+	for (size_t i = 0; i < rr->rr_nviolations; i++)
+		if (rr->rr_violations[i].rv_details != NULL)
+			fprintf(out, "\n%s: %s\n%s\n", rr->rr_violations[i].rv_kind,
+			    rr->rr_violations[i].rv_message, rr->rr_violations[i].rv_details);
+	fprintf(out, "\nThe run as a whole:\n\n");
+	report_text(rr, out, true);
+	report_sentence(rr, out, true);
+}
+
+static void
+write_profile(const struct run_result *rr, FILE *out)
+{
+	fputs(rr->rr_profile, out);
+}
+
+static const struct {
+	const char *f_name;
+	writer_t f_writer;
+} files[] = {
+	{ "report.txt", write_report },
+	{ "result.json", report_json },
+	{ "profile.ini", write_profile },
+};
+
+static void
+remove_dir(const char *dir)
+{
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		char *path = xasprintf("%s/%s", dir, files[i].f_name);
+
+		unlink(path);
+		free(path);
+	}
+	rmdir(dir);
+}
+
+static int
+fill_dir(const struct run_result *rr, const char *dir)
+{
+	int error = 0;
+
+	if (mkdir(dir, 0777) != 0)
+		return errno;
+	for (size_t i = 0; error == 0 && i < sizeof(files) / sizeof(files[0]); i++) {
+		char *path = xasprintf("%s/%s", dir, files[i].f_name);
+
+		error = write_file(path, files[i].f_writer, rr);
+		free(path);
+	}
+	if (error != 0)
+		remove_dir(dir);
+	return error;
+}
+
+static void
+set_dirs(struct run_result *rr, const char *dir)
+{
+	for (size_t i = 0; i < rr->rr_nviolations; i++) {
+		free(rr->rr_violations[i].rv_dir);
+		rr->rr_violations[i].rv_dir = dir != NULL ? xstrdup(dir) : NULL;
+	}
+}
+
+/*
+ * => 0: written as dir; EEXIST: another run took that number in the meantime
+ */
+static int
+write_dir(struct run_result *rr, const char *outdir, const char *dir)
+{
+	char *tmp = xasprintf("%s/.%ld.tmp", outdir, (long)getpid());
+	int error;
+
+	set_dirs(rr, dir);
+	error = fill_dir(rr, tmp);
+	if (error == EEXIST) {		/* left behind by a killed run with our process id */
+		remove_dir(tmp);
+		error = fill_dir(rr, tmp);
+	}
+	if (error == 0 && rename(tmp, dir) != 0) {
+		error = errno == ENOTEMPTY ? EEXIST : errno;
+		remove_dir(tmp);
+	}
+	free(tmp);
+	return error;
+}
+
+int
+report_failure(struct run_result *rr, const char *outdir, char *why, size_t whylen)
+{
+	int error = make_dirs(outdir);
+	struct stat st;
+
+	for (unsigned n = 1; error == 0 && n <= FAILURES_MAX; n++) {
+		char *dir = xasprintf("%s/%04u", outdir, n);
+
+		if (lstat(dir, &st) == 0)
+			error = EEXIST;
+		else
+			error = write_dir(rr, outdir, dir);
+		free(dir);
+		if (error == 0)
+			return 0;
+		if (error == EEXIST)
+			error = 0;
+	}
+	set_dirs(rr, NULL);
+	return host_error(error != 0 ? error : ENOSPC, "keep the failure in", outdir, why, whylen);
+}

@@ -1,0 +1,294 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * The result as one JSON object, schema uvmstress-run/1, for --json and result.json.
+ *
+ * Keys of the schema are always there.  What is no valid UTF-8 (a file name may be
+ * anything) is written with question marks, since JSON has no other bytes.
+ */
+#include <math.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include <harness/result.h>
+#include <harness/xalloc.h>
+
+#include "report_int.h"
+#include "uvmstress_config.h"
+
+static json_t *
+text(const char *s)
+{
+	json_t *j = json_string(s != NULL ? s : "");
+	char *copy;
+
+	if (j != NULL)
+		return j;
+	copy = xstrdup(s);
+	for (char *p = copy; *p != '\0'; p++)
+		if ((unsigned char)*p >= 0x80)
+			*p = '?';
+	j = xcheck(json_string(copy));
+	free(copy);
+	return j;
+}
+
+static json_t *
+number(uint64_t n)
+{
+	return xcheck(json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n));
+}
+
+static json_t *
+real(double x)
+{
+	return xcheck(json_real(isfinite(x) ? x : 0));
+}
+
+static void
+put(json_t *obj, const char *key, json_t *value)
+{
+	if (json_object_set_new(obj, key, value) != 0)
+		xcheck(NULL);
+}
+
+static void
+push(json_t *array, json_t *value)
+{
+	if (json_array_append_new(array, value) != 0)
+		xcheck(NULL);
+}
+
+double
+per_second(double n, double seconds)
+{
+	return seconds > 0 ? n / seconds : 0;
+}
+
+/* The promised counters of a group first, then whatever else was counted. */
+static json_t *
+counters(const char *group, const struct result_counters *rcs)
+{
+	json_t *obj = xcheck(json_object());
+
+	for (const struct counter_info *ci = counter_table; ci->ci_name != NULL; ci++)
+		if (strcmp(ci->ci_group, group) == 0)
+			put(obj, ci->ci_name, number(result_counter(rcs, ci->ci_name)));
+	for (size_t i = 0; i < rcs->rcs_n; i++)
+		put(obj, rcs->rcs_v[i].rc_name, number(rcs->rcs_v[i].rc_value));
+	return obj;
+}
+
+static json_t *
+jobs(const struct run_result *rr)
+{
+	json_t *array = xcheck(json_array());
+
+	for (size_t i = 0; i < rr->rr_njobs; i++) {
+		const struct result_job *rj = &rr->rr_jobs[i];
+		json_t *obj = xcheck(json_object());
+
+		put(obj, "name", text(rj->rj_name));
+		put(obj, "workload", text(rj->rj_workload));
+		put(obj, "threads", number(rj->rj_threads));
+		put(obj, "operations", number(rj->rj_operations));
+		put(obj, "operations_per_s",
+		    real(per_second((double)rj->rj_operations, rr->rr_elapsed_s)));
+		put(obj, "bytes_verified", number(rj->rj_bytes_verified));
+		push(array, obj);
+	}
+	return array;
+}
+
+static json_t *
+latencies(const struct run_result *rr)
+{
+	json_t *all = xcheck(json_object());
+
+	for (size_t i = 0; i < rr->rr_nlatencies; i++) {
+		const struct result_latency *rl = &rr->rr_latencies[i];
+		json_t *obj = xcheck(json_object());
+
+		put(obj, "p50", number(rl->rl_p50));
+		put(obj, "p90", number(rl->rl_p90));
+		put(obj, "p99", number(rl->rl_p99));
+		put(obj, "p999", number(rl->rl_p999));
+		put(obj, "max", number(rl->rl_max));
+		put(all, rl->rl_name, obj);
+	}
+	return all;
+}
+
+static json_t *
+locks(const struct run_result *rr)
+{
+	json_t *array = xcheck(json_array());
+
+	for (size_t i = 0; i < rr->rr_nlocks; i++) {
+		const struct result_lock *rk = &rr->rr_locks[i];
+		json_t *obj = xcheck(json_object());
+
+		put(obj, "class", text(rk->rk_class));
+		put(obj, "acquisitions", number(rk->rk_acquisitions));
+		put(obj, "contended", number(rk->rk_contended));
+		put(obj, "wait_ns", number(rk->rk_wait_ns));
+		put(obj, "hold_ns_max", number(rk->rk_hold_ns_max));
+		push(array, obj);
+	}
+	return array;
+}
+
+static json_t *
+checks(const struct run_result *rr)
+{
+	json_t *array = xcheck(json_array());
+
+	for (size_t i = 0; i < rr->rr_nchecks; i++) {
+		json_t *obj = xcheck(json_object());
+
+		put(obj, "id", text(rr->rr_checks[i].rch_id));
+		put(obj, "runs", number(rr->rr_checks[i].rch_runs));
+		put(obj, "violations", number(rr->rr_checks[i].rch_violations));
+		push(array, obj);
+	}
+	return array;
+}
+
+static json_t *
+violation(const struct result_violation *rv)
+{
+	json_t *obj = xcheck(json_object()), *stack = xcheck(json_array());
+	char fingerprint[17];
+
+	result_fingerprint(rv, fingerprint);
+	put(obj, "kind", text(rv->rv_kind));
+	put(obj, "id", text(rv->rv_id));
+	put(obj, "message", text(rv->rv_message));
+	put(obj, "cpu", xcheck(json_integer(rv->rv_cpu)));
+	put(obj, "time_s", real(rv->rv_time_s));
+	for (size_t i = 0; i < rv->rv_nstack; i++)
+		push(stack, text(rv->rv_stack[i]));
+	put(obj, "stack", stack);
+	put(obj, "fingerprint", text(fingerprint));
+	put(obj, "dir", text(rv->rv_dir));
+	return obj;
+}
+
+static json_t *
+run_object(const struct run_result *rr)
+{
+	json_t *obj = xcheck(json_object()), *faults, *list;
+	char digest[16];
+
+	snprintf(digest, sizeof(digest), "%08x", rr->rr_digest);
+	put(obj, "schema", text("uvmstress-run/1"));
+	put(obj, "version", text(UVMSTRESS_VERSION));
+	put(obj, "outcome", text(run_outcome_name(rr->rr_outcome)));
+	put(obj, "seed", number(rr->rr_seed));
+	put(obj, "profile_digest", text(digest));
+	put(obj, "schedule", text(rr->rr_schedule));
+	put(obj, "cpus", number(rr->rr_cpus));
+	put(obj, "memory_bytes", number(rr->rr_memory));
+	put(obj, "swap_bytes", number(rr->rr_swap));
+	put(obj, "elapsed_s", real(rr->rr_elapsed_s));
+	put(obj, "iterations", number(rr->rr_iterations));
+	put(obj, "iterations_per_s",
+	    real(per_second((double)rr->rr_iterations, rr->rr_elapsed_s)));
+	if (rr->rr_event_hash != NULL)
+		put(obj, "event_hash", text(rr->rr_event_hash));
+	put(obj, "command", text(rr->rr_command));
+	put(obj, "jobs", jobs(rr));
+	faults = counters("faults", &rr->rr_faults);
+	put(faults, "per_s", real(per_second((double)result_counter(&rr->rr_faults, "total"),
+	    rr->rr_elapsed_s)));
+	put(obj, "faults", faults);
+	put(obj, "loans", counters("loans", &rr->rr_loans));
+	put(obj, "interrupts", counters("interrupts", &rr->rr_interrupts));
+	put(obj, "uvmexp", counters("uvmexp", &rr->rr_uvmexp));
+	put(obj, "latency_ns", latencies(rr));
+	put(obj, "locks", locks(rr));
+	put(obj, "checks", checks(rr));
+	list = xcheck(json_array());
+	for (size_t i = 0; i < rr->rr_nviolations; i++)
+		push(list, violation(&rr->rr_violations[i]));
+	put(obj, "violations", list);
+	list = xcheck(json_array());
+	for (size_t i = 0; i < rr->rr_nmissing; i++)
+		push(list, text(rr->rr_missing[i]));
+	put(obj, "missing", list);
+	return obj;
+}
+
+static void
+dump(json_t *obj, FILE *out)
+{
+	char *s = xcheck(json_dumps(obj, JSON_INDENT(2) | JSON_REAL_PRECISION(9)));
+
+	fprintf(out, "%s\n", s);
+	free(s);
+	json_decref(obj);
+}
+
+void
+report_json(const struct run_result *rr, FILE *out)
+{
+	dump(run_object(rr), out);
+}
+
+void
+report_bench_json(const struct bench_table *bt, FILE *out)
+{
+	json_t *obj = xcheck(json_object()), *rows = xcheck(json_array());
+
+	put(obj, "schema", text("uvmstress-bench/1"));
+	put(obj, "version", text(UVMSTRESS_VERSION));
+	for (size_t i = 0; i < bt->bt_nrows; i++) {
+		const struct bench_row *br = &bt->bt_rows[i];
+		json_t *row = xcheck(json_object()), *refs = xcheck(json_array());
+
+		put(row, "name", text(br->br_name));
+		put(row, "unit", text(br->br_unit));
+		put(row, "value", real(br->br_value));
+		for (size_t j = 0; j < br->br_nrefs; j++) {
+			json_t *ref = xcheck(json_object());
+
+			put(ref, "name", text(br->br_refs[j].ref_name));
+			put(ref, "value", real(br->br_refs[j].ref_value));
+			put(ref, "ratio", real(bench_ratio(br, j)));
+			push(refs, ref);
+		}
+		put(row, "references", refs);
+		push(rows, row);
+	}
+	put(obj, "rows", rows);
+	dump(obj, out);
+}
+
+char *
+status_line(const char *event, const struct run_progress *rp, double ops_per_s,
+    double faults_per_s, const char *outcome)
+{
+	json_t *obj = xcheck(json_object());
+	char *s, *line;
+
+	put(obj, "schema", text("uvmstress-status/1"));
+	put(obj, "event", text(event));
+	put(obj, "elapsed_s", real(rp->rp_elapsed_s));
+	put(obj, "planned_s", real(rp->rp_planned_s));
+	put(obj, "operations", number(rp->rp_operations));
+	put(obj, "operations_per_s", real(ops_per_s));
+	put(obj, "faults", number(rp->rp_faults));
+	put(obj, "faults_per_s", real(faults_per_s));
+	put(obj, "bytes_verified", number(rp->rp_bytes_verified));
+	put(obj, "free_pages", number(rp->rp_free_pages));
+	put(obj, "total_pages", number(rp->rp_total_pages));
+	put(obj, "violations", number(rp->rp_violations));
+	if (outcome != NULL)
+		put(obj, "outcome", text(outcome));
+	s = xcheck(json_dumps(obj, JSON_COMPACT | JSON_REAL_PRECISION(9)));
+	line = xasprintf("%s\n", s);
+	free(s);
+	json_decref(obj);
+	return line;
+}

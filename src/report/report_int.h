@@ -1,0 +1,28 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Between the files of the report.
+ */
+#ifndef REPORT_INT_H
+#define REPORT_INT_H
+
+#include <harness/result.h>
+
+double per_second(double n, double seconds);	/* 0 when no time has passed */
+
+/* How many times better the figure is than its reference j. */
+double bench_ratio(const struct bench_row *, size_t j);
+
+/*
+ * status_line: one line of --status-json, newline included, in fresh memory.
+ * => outcome: NULL while the run goes on
+ */
+char *status_line(const char *event, const struct run_progress *, double ops_per_s,
+    double faults_per_s, const char *outcome);
+
+/* Numbers for people: "1.2M", "812.3 MiB", "1.2 us". */
+void human_count(double n, char *buf, size_t buflen);
+void human_bytes(double n, char *buf, size_t buflen);
+void human_time(double ns, char *buf, size_t buflen);
+
+#endif /* REPORT_INT_H */

@@ -1,0 +1,335 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Filling in and judging a result.
+ */
+#include <assert.h>
+#include <ctype.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include <harness/result.h>
+#include <harness/xalloc.h>
+
+void
+run_result_init(struct run_result *rr)
+{
+	memset(rr, 0, sizeof(*rr));
+}
+
+static void
+counters_fini(struct result_counters *rcs)
+{
+	for (size_t i = 0; i < rcs->rcs_n; i++)
+		free(rcs->rcs_v[i].rc_name);
+	free(rcs->rcs_v);
+}
+
+static void
+violation_fini(struct result_violation *rv)
+{
+	free(rv->rv_kind);
+	free(rv->rv_id);
+	free(rv->rv_message);
+	for (size_t i = 0; i < rv->rv_nstack; i++)
+		free(rv->rv_stack[i]);
+	free(rv->rv_stack);
+	free(rv->rv_details);
+	free(rv->rv_dir);
+}
+
+void
+run_result_fini(struct run_result *rr)
+{
+	counters_fini(&rr->rr_faults);
+	counters_fini(&rr->rr_loans);
+	counters_fini(&rr->rr_interrupts);
+	counters_fini(&rr->rr_uvmexp);
+	for (size_t i = 0; i < rr->rr_njobs; i++) {
+		free(rr->rr_jobs[i].rj_name);
+		free(rr->rr_jobs[i].rj_workload);
+	}
+	free(rr->rr_jobs);
+	for (size_t i = 0; i < rr->rr_nlatencies; i++)
+		free(rr->rr_latencies[i].rl_name);
+	free(rr->rr_latencies);
+	for (size_t i = 0; i < rr->rr_nlocks; i++)
+		free(rr->rr_locks[i].rk_class);
+	free(rr->rr_locks);
+	for (size_t i = 0; i < rr->rr_nchecks; i++)
+		free(rr->rr_checks[i].rch_id);
+	free(rr->rr_checks);
+	for (size_t i = 0; i < rr->rr_nviolations; i++)
+		violation_fini(&rr->rr_violations[i]);
+	free(rr->rr_violations);
+	for (size_t i = 0; i < rr->rr_nmissing; i++)
+		free(rr->rr_missing[i]);
+	free(rr->rr_missing);
+	free(rr->rr_schedule);
+	free(rr->rr_profile);
+	free(rr->rr_command);
+	free(rr->rr_event_hash);
+	free(rr->rr_error);
+	memset(rr, 0, sizeof(*rr));
+}
+
+static struct result_counter *
+counter_find(const struct result_counters *rcs, const char *name)
+{
+	for (size_t i = 0; i < rcs->rcs_n; i++)
+		if (strcmp(rcs->rcs_v[i].rc_name, name) == 0)
+			return &rcs->rcs_v[i];
+	return NULL;
+}
+
+void
+result_count(struct result_counters *rcs, const char *name, uint64_t value)
+{
+	struct result_counter *rc = counter_find(rcs, name);
+
+	if (rc == NULL) {
+		rcs->rcs_v = xgrow(rcs->rcs_v, rcs->rcs_n, sizeof(*rc));
+		rc = &rcs->rcs_v[rcs->rcs_n++];
+		rc->rc_name = xstrdup(name);
+	}
+	rc->rc_value = value;
+}
+
+uint64_t
+result_counter(const struct result_counters *rcs, const char *name)
+{
+	const struct result_counter *rc = counter_find(rcs, name);
+
+	return rc != NULL ? rc->rc_value : 0;
+}
+
+uint64_t
+result_lookup(const struct run_result *rr, const char *path)
+{
+	static const struct {
+		const char *g_name;
+		size_t g_offset;
+	} groups[] = {
+		{ "faults.", offsetof(struct run_result, rr_faults) },
+		{ "loans.", offsetof(struct run_result, rr_loans) },
+		{ "interrupts.", offsetof(struct run_result, rr_interrupts) },
+		{ "uvmexp.", offsetof(struct run_result, rr_uvmexp) },
+	};
+
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		size_t len = strlen(groups[i].g_name);
+
+		if (strncmp(path, groups[i].g_name, len) == 0)
+			return result_counter((const struct result_counters *)
+			    ((const char *)rr + groups[i].g_offset), path + len);
+	}
+	return 0;
+}
+
+struct result_job *
+result_add_job(struct run_result *rr, const char *name, const char *workload)
+{
+	struct result_job *rj;
+
+	rr->rr_jobs = xgrow(rr->rr_jobs, rr->rr_njobs, sizeof(*rj));
+	rj = &rr->rr_jobs[rr->rr_njobs++];
+	rj->rj_name = xstrdup(name);
+	rj->rj_workload = xstrdup(workload);
+	return rj;
+}
+
+struct result_latency *
+result_add_latency(struct run_result *rr, const char *name)
+{
+	struct result_latency *rl;
+
+	rr->rr_latencies = xgrow(rr->rr_latencies, rr->rr_nlatencies, sizeof(*rl));
+	rl = &rr->rr_latencies[rr->rr_nlatencies++];
+	rl->rl_name = xstrdup(name);
+	return rl;
+}
+
+struct result_lock *
+result_add_lock(struct run_result *rr, const char *lock_class)
+{
+	struct result_lock *rk;
+
+	rr->rr_locks = xgrow(rr->rr_locks, rr->rr_nlocks, sizeof(*rk));
+	rk = &rr->rr_locks[rr->rr_nlocks++];
+	rk->rk_class = xstrdup(lock_class);
+	return rk;
+}
+
+void
+result_add_check(struct run_result *rr, const char *id, uint64_t runs, uint64_t violations)
+{
+	struct result_check *rch;
+
+	rr->rr_checks = xgrow(rr->rr_checks, rr->rr_nchecks, sizeof(*rch));
+	rch = &rr->rr_checks[rr->rr_nchecks++];
+	rch->rch_id = xstrdup(id);
+	rch->rch_runs = runs;
+	rch->rch_violations = violations;
+}
+
+struct result_violation *
+result_add_violation(struct run_result *rr, const char *kind, const char *id,
+    const char *message)
+{
+	struct result_violation *rv;
+
+	rr->rr_violations = xgrow(rr->rr_violations, rr->rr_nviolations, sizeof(*rv));
+	rv = &rr->rr_violations[rr->rr_nviolations++];
+	rv->rv_kind = xstrdup(kind);
+	rv->rv_id = xstrdup(id);
+	rv->rv_message = xstrdup(message);
+	rv->rv_cpu = -1;
+	return rv;
+}
+
+void
+result_violation_frame(struct result_violation *rv, const char *frame)
+{
+	rv->rv_stack = xgrow(rv->rv_stack, rv->rv_nstack, sizeof(char *));
+	rv->rv_stack[rv->rv_nstack++] = xstrdup(frame);
+}
+
+void
+result_violation_details(struct result_violation *rv, const char *text)
+{
+	free(rv->rv_details);
+	rv->rv_details = xstrdup(text);
+}
+
+const char *
+run_outcome_name(enum run_outcome outcome)
+{
+	static const char *const names[] = {
+		[RUN_CLEAN] = "clean",
+		[RUN_VIOLATION] = "violation",
+		[RUN_VACUOUS] = "vacuous",
+		[RUN_INTERRUPTED] = "interrupted",
+	};
+
+	return names[outcome];
+}
+
+/*
+ * A frame counts by its function: addresses and offsets differ from build to build and
+ * from run to run.  So hash identifiers up to the first '+' or blank that follows a letter,
+ * and skip frames that are only an address.
+ */
+static uint64_t
+hash_frame(uint64_t hash, const char *frame)
+{
+	if (!isalpha((unsigned char)*frame) && *frame != '_')
+		return hash;
+	for (; *frame != '\0' && *frame != '+' && *frame != ' '; frame++)
+		hash = (hash ^ (unsigned char)*frame) * UINT64_C(1099511628211);
+	return (hash ^ '\n') * UINT64_C(1099511628211);
+}
+
+void
+result_fingerprint(const struct result_violation *rv, char buf[static 17])
+{
+	uint64_t hash = UINT64_C(14695981039346656037);	/* FNV-1a */
+
+	hash = hash_frame(hash, rv->rv_kind);
+	for (const char *p = rv->rv_id; *p != '\0'; p++)
+		hash = (hash ^ (unsigned char)*p) * UINT64_C(1099511628211);
+	for (size_t i = 0; i < rv->rv_nstack; i++)
+		hash = hash_frame(hash, rv->rv_stack[i]);
+	snprintf(buf, 17, "%016jx", (uintmax_t)hash);
+}
+
+static void
+add_missing(struct run_result *rr, char *text)
+{
+	rr->rr_missing = xgrow(rr->rr_missing, rr->rr_nmissing, sizeof(char *));
+	rr->rr_missing[rr->rr_nmissing++] = text;
+}
+
+void
+result_require(struct run_result *rr, const char *path, const char *job)
+{
+	if (result_lookup(rr, path) == 0)
+		add_missing(rr, xasprintf("%s (needed by [%s])", path, job));
+}
+
+static bool
+any_check_failed(const struct run_result *rr)
+{
+	for (size_t i = 0; i < rr->rr_nchecks; i++)
+		if (rr->rr_checks[i].rch_violations != 0)
+			return true;
+	return false;
+}
+
+void
+result_judge(struct run_result *rr)
+{
+	for (size_t i = 0; i < rr->rr_njobs; i++)
+		if (rr->rr_jobs[i].rj_bytes_verified == 0)
+			add_missing(rr, xasprintf("bytes_verified of [%s]", rr->rr_jobs[i].rj_name));
+	if (rr->rr_nviolations != 0 || any_check_failed(rr))
+		rr->rr_outcome = RUN_VIOLATION;
+	else if (rr->rr_interrupted)
+		rr->rr_outcome = RUN_INTERRUPTED;
+	else if (rr->rr_nmissing != 0)
+		rr->rr_outcome = RUN_VACUOUS;
+	else
+		rr->rr_outcome = RUN_CLEAN;
+}
+
+int
+result_exit_status(const struct run_result *rr)
+{
+	static const int status[] = {
+		[RUN_CLEAN] = EXIT_CLEAN,
+		[RUN_VIOLATION] = EXIT_VIOLATION,
+		[RUN_VACUOUS] = EXIT_VACUOUS,
+		[RUN_INTERRUPTED] = EXIT_CLEAN,
+	};
+
+	return status[rr->rr_outcome];
+}
+
+void
+bench_table_init(struct bench_table *bt)
+{
+	memset(bt, 0, sizeof(*bt));
+}
+
+void
+bench_table_fini(struct bench_table *bt)
+{
+	for (size_t i = 0; i < bt->bt_nrows; i++) {
+		free(bt->bt_rows[i].br_name);
+		free(bt->bt_rows[i].br_unit);
+		for (size_t j = 0; j < bt->bt_rows[i].br_nrefs; j++)
+			free(bt->bt_rows[i].br_refs[j].ref_name);
+	}
+	free(bt->bt_rows);
+	memset(bt, 0, sizeof(*bt));
+}
+
+struct bench_row *
+bench_add(struct bench_table *bt, const char *name, const char *unit, double value)
+{
+	struct bench_row *br;
+
+	bt->bt_rows = xgrow(bt->bt_rows, bt->bt_nrows, sizeof(*br));
+	br = &bt->bt_rows[bt->bt_nrows++];
+	br->br_name = xstrdup(name);
+	br->br_unit = xstrdup(unit);
+	br->br_value = value;
+	return br;
+}
+
+void
+bench_ref(struct bench_row *br, const char *name, double value)
+{
+	assert(br->br_nrefs < BENCH_REFS);
+	br->br_refs[br->br_nrefs].ref_name = xstrdup(name);
+	br->br_refs[br->br_nrefs++].ref_value = value;
+}
