@@ -50,6 +50,7 @@ struct violation {
 	enum violation_kind	 v_kind;
 	const char		*v_id;		/* rule or check, e.g. "I-PMAP-6" */
 	char			 v_message[512];
+	bool			 v_fatal;	/* panic: aborts whatever the sink answers */
 	int			 v_cpu;		/* -1: no CPU */
 	const char		*v_lwp;		/* name, or "" */
 	void			*v_stack[48];
