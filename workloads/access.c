@@ -1,0 +1,142 @@
+/*
+ * Verified accesses: every load of simulated memory that a workload makes is
+ * held against a content model, and counted only when it was right.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "engine_int.h"
+
+int
+content_bad(struct job_worker *jw, const char *id, vaddr_t va, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	violation(VIOL_CONTENT, id, "job %s, worker %u, process %u, address %#lx: %s",
+	    jw->jw_run->jr_job->job_name, jw->jw_index,
+	    curlwp->l_proc != NULL ? curlwp->l_proc->p_pid : 0, (unsigned long)va, text);
+	return EIO;
+}
+
+int
+call_failed(struct job_worker *jw, const char *call, vaddr_t va, int error)
+{
+	return content_bad(jw, "call-refused", va, "%s: %s", call, strerror(error));
+}
+
+static int
+access_refused(struct job_worker *jw, const char *what, vaddr_t va, int error)
+{
+	return content_bad(jw, "access-refused", va, "%s: %s", what, strerror(error));
+}
+
+static void
+verified(struct job_worker *jw, uint64_t bytes)
+{
+	/* relaxed: the progress line reads it, and wants no more than a number */
+	__atomic_store_n(&jw->jw_verified, jw->jw_verified + bytes, __ATOMIC_RELAXED);
+}
+
+int
+expect_word(struct job_worker *jw, vaddr_t va, uint64_t want, const char *id)
+{
+	uint64_t got;
+	int error = user_load(va, &got);
+
+	if (error != 0)
+		return access_refused(jw, "load", va, error);
+	if (got != want)
+		return content_bad(jw, id, va, "holds %#lx, must hold %#lx", (unsigned long)got,
+		    (unsigned long)want);
+	verified(jw, sizeof(got));
+	return 0;
+}
+
+int
+private_check(struct job_worker *jw, const struct shadow *sh, vaddr_t va)
+{
+	uint64_t want = *shadow_word(sh, va);
+
+	return expect_word(jw, va, want, want == 0 ? "zero-fill" : "private");
+}
+
+int
+private_store(struct job_worker *jw, const struct shadow *sh, vaddr_t va)
+{
+	uint64_t value = private_value(jw->jw_run->jr_seed + jw->jw_index, va, ++jw->jw_seq);
+	int error = user_store(va, value);
+
+	if (error != 0)
+		return access_refused(jw, "store", va, error);
+	*shadow_word(sh, va) = value;
+	return 0;
+}
+
+/* Only the writer of a word raises it by storing, so its own floor is its last store. */
+int
+coherent_store(struct job_worker *jw, struct coherent *co, vaddr_t base, uint64_t page,
+    unsigned writer)
+{
+	uint64_t word = coherent_word(co, page, writer);
+	uint32_t seq = coherent_floor(co, page, writer) + 1;
+	int error;
+
+	error = user_store(base + word * 8,
+	    stamp_make(co->co_object, word, (struct stamp){ seq, writer }));
+	if (error != 0)
+		return access_refused(jw, "store", base + word * 8, error);
+	coherent_raise(co, page, writer, seq);
+	return 0;
+}
+
+int
+coherent_check(struct job_worker *jw, struct coherent *co, vaddr_t base, uint64_t page,
+    unsigned writer)
+{
+	uint32_t floor = coherent_floor(co, page, writer);
+	vaddr_t va = base + coherent_word(co, page, writer) * 8;
+	const char *wrong;
+	uint64_t value;
+	uint32_t seq;
+	int error = user_load(va, &value);
+
+	if (error != 0)
+		return access_refused(jw, "load", va, error);
+	wrong = coherent_judge(co, page, writer, value, floor, &seq);
+	if (wrong != NULL)
+		return content_bad(jw, "coherent", va, "%#lx %s (page %lu, writer %u, floor %u)",
+		    (unsigned long)value, wrong, (unsigned long)page, writer, floor);
+	coherent_raise(co, page, writer, seq);
+	verified(jw, sizeof(value));
+	return 0;
+}
+
+int
+expect_refusal(struct job_worker *jw, vaddr_t va, bool write, int want)
+{
+	uint64_t value = 0;
+	int error = write ? user_store(va, value) : user_load(va, &value);
+
+	if (error != want)
+		return content_bad(jw, "access-allowed", va, "%s gave '%s', must be refused with '%s'",
+		    write ? "store" : "load", error == 0 ? "success" : strerror(error), strerror(want));
+	return 0;
+}
+
+int
+content_vnode(const char *name, uint64_t object, uint64_t size, struct vnode **vpp)
+{
+	int fd = content_file_create(object, size);
+
+	if (fd < 0)
+		return -fd;
+	*vpp = vnode_create(name, fd, (voff_t)size);
+	return 0;
+}

@@ -1,0 +1,525 @@
+/*
+ * The engine: one profile in, one result out.
+ *
+ *	boot -> set up jobs -> workers run -> verify -> inspect -> tear down -> shut down
+ *
+ * The calling thread becomes lwp0: it sets the jobs up, sleeps while the
+ * workers run, then verifies and tears down.  A host thread beside the machine
+ * (the clock) ends the run at its deadline and draws the progress; it holds no
+ * simulated CPU and touches nothing but counters, so that a run by operations
+ * does not depend on it.
+ *
+ * Violations come from any thread, at any IPL, with any lock held: the sink
+ * only appends to a list of its own.  A fatal one goes to the caller at once.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <harness/engine.h>
+#include <harness/xalloc.h>
+#include <machine/disk.h>
+#include <uvm/uvm_extern.h>
+
+#include "engine_int.h"
+#include "inspect.h"
+
+#define	VIOLATIONS_KEPT		64	/* more are counted, not kept */
+#define	COST_UNIT		16	/* quantum cost of an operation of weight 1 */
+
+/*
+ *	:  stable after set-up	  v  en_vlock	  @  atomic
+ */
+struct engine {
+	const struct profile	 *en_profile;	/* : */
+	const struct run_options *en_options;	/* : */
+	struct run_result	 *en_result;	/* lwp0; violations: v */
+	struct job_run		 *en_jobs;	/* : */
+	unsigned		  en_njobs;	/* : */
+	uint64_t		  en_start;	/* @ ns; 0: load has not begun */
+	bool			  en_stop;	/* @ */
+	bool			  en_over;	/* @ the clock may go */
+	uint64_t		  en_object;	/* @ last object id */
+	struct host_lock	  en_vlock;
+	uint64_t		  en_nviolations; /* v, read @ */
+	struct host_thread	 *en_clock;	/* : */
+};
+
+static struct engine engine;
+
+bool
+engine_stopping(void)
+{
+	return __atomic_load_n(&engine.en_stop, __ATOMIC_RELAXED);
+}
+
+static void
+engine_stop(void)
+{
+	__atomic_store_n(&engine.en_stop, true, __ATOMIC_RELAXED);
+}
+
+uint64_t
+engine_object_id(void)
+{
+	return __atomic_add_fetch(&engine.en_object, 1, __ATOMIC_RELAXED);
+}
+
+static double
+elapsed_s(void)
+{
+	uint64_t start = __atomic_load_n(&engine.en_start, __ATOMIC_RELAXED);
+
+	return start == 0 ? 0 : (double)(host_now_ns() - start) / 1e9;
+}
+
+/* --- violations --- */
+
+static void
+record_violation(const struct violation *v)
+{
+	struct result_violation *rv;
+	char text[2048];
+	size_t used = 0;
+
+	rv = result_add_violation(engine.en_result, violation_kind_name[v->v_kind], v->v_id,
+	    v->v_message);
+	rv->rv_cpu = v->v_cpu;
+	rv->rv_time_s = elapsed_s();
+	for (int i = 0; i < v->v_nstack; i++) {
+		host_symbolise(v->v_stack[i], text, sizeof(text));
+		result_violation_frame(rv, text);
+	}
+	used += (size_t)snprintf(text, sizeof(text), "LWP %s, CPU %d, locks held: %s\n",
+	    v->v_lwp != NULL ? v->v_lwp : "none", v->v_cpu, v->v_nheld == 0 ? "none" : "");
+	for (int i = 0; i < v->v_nheld && used < sizeof(text); i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "  %s\n", v->v_held[i]);
+	result_violation_details(rv, text);
+}
+
+/* => the failure sink; see <sys/kernel.h> */
+static bool
+engine_sink(const struct violation *v)
+{
+	engine_stop();
+	host_lock(&engine.en_vlock);
+	if (engine.en_nviolations < VIOLATIONS_KEPT || v->v_fatal)
+		record_violation(v);
+	__atomic_store_n(&engine.en_nviolations, engine.en_nviolations + 1, __ATOMIC_RELAXED);
+	if (v->v_fatal && engine.en_options->ro_fatal != NULL) {
+		engine.en_result->rr_elapsed_s = elapsed_s();
+		engine.en_options->ro_fatal(engine.en_options->ro_arg, engine.en_result);
+	}
+	host_unlock(&engine.en_vlock);
+	return !v->v_fatal;
+}
+
+/* --- the clock: a host thread beside the machine --- */
+
+static void
+look(struct run_progress *rp)
+{
+	const struct machine_settings *ms = &engine.en_profile->p_machine;
+	struct uvmexp exp;
+
+	memset(rp, 0, sizeof(*rp));
+	rp->rp_elapsed_s = elapsed_s();
+	rp->rp_planned_s = ms->ms_ops == 0 ? (double)ms->ms_time / 1e9 : 0;
+	for (unsigned i = 0; i < engine.en_njobs; i++) {
+		struct job_run *jr = &engine.en_jobs[i];
+
+		rp->rp_operations_planned += ms->ms_ops * jr->jr_nworkers;
+		for (unsigned w = 0; w < jr->jr_nworkers; w++) {
+			rp->rp_operations += __atomic_load_n(&jr->jr_workers[w].jw_ops,
+			    __ATOMIC_RELAXED);
+			rp->rp_bytes_verified += __atomic_load_n(&jr->jr_workers[w].jw_verified,
+			    __ATOMIC_RELAXED);
+		}
+	}
+	uvm_stat_get(&exp);
+	rp->rp_faults = exp.count[UVMC_faults];
+	rp->rp_free_pages = exp.free;
+	rp->rp_total_pages = exp.npages;
+	rp->rp_violations = __atomic_load_n(&engine.en_nviolations, __ATOMIC_RELAXED);
+}
+
+#define	CLOCK_STEP_NS	20000000	/* 20 ms: how late a deadline or a signal may be noticed */
+
+static void
+clock_main(void *arg)
+{
+	const struct run_options *ro = engine.en_options;
+	const struct machine_settings *ms = &engine.en_profile->p_machine;
+	uint64_t start = __atomic_load_n(&engine.en_start, __ATOMIC_RELAXED);
+	uint64_t deadline = ms->ms_ops == 0 && ms->ms_time != 0 ? start + ms->ms_time : UINT64_MAX;
+	uint64_t next = ro->ro_status_interval != 0 ? start + ro->ro_status_interval : UINT64_MAX;
+
+	/* acquire: pairs with the release in run_load() */
+	while (!__atomic_load_n(&engine.en_over, __ATOMIC_ACQUIRE)) {
+		uint64_t now = host_now_ns();
+
+		if (now >= deadline || (ro->ro_stop != NULL &&
+		    atomic_load_explicit(ro->ro_stop, memory_order_relaxed) != 0))
+			engine_stop();
+		if (now >= next) {
+			struct run_progress rp;
+
+			look(&rp);
+			ro->ro_progress(ro->ro_arg, &rp);
+			next += ro->ro_status_interval;
+		}
+		host_park_until(now + CLOCK_STEP_NS);
+	}
+}
+
+/* --- workers --- */
+
+void
+worker_userret(struct job_worker *jw)
+{
+	lwp_userret(jw->jw_run->jr_cost);
+}
+
+static void
+worker_main(void *arg)
+{
+	struct job_worker *jw = arg;
+	const struct workload *wl = jw->jw_run->jr_job->job_workload;
+	uint64_t limit = engine.en_profile->p_machine.ms_ops;
+
+	while (!engine_stopping() && (limit == 0 || jw->jw_ops < limit)) {
+		uint64_t before = jw->jw_ops;
+
+		if (wl->wl_run(jw->jw_run, jw) != 0) {
+			engine_stop();
+			break;
+		}
+		/* A workload may count its own, finer operations.  relaxed: for the progress line. */
+		if (jw->jw_ops == before)
+			__atomic_store_n(&jw->jw_ops, before + 1, __ATOMIC_RELAXED);
+		worker_userret(jw);
+	}
+}
+
+/* --- jobs --- */
+
+static void
+job_init(struct job_run *jr, const struct job *job, unsigned index, uint64_t seed)
+{
+	jr->jr_job = job;
+	jr->jr_index = index;
+	jr->jr_seed = seed * 1000003u + index;
+	jr->jr_cost = (unsigned)(COST_UNIT / job->job_weight);
+	if (jr->jr_cost == 0)
+		jr->jr_cost = 1;
+	jr->jr_nprocs = (unsigned)job->job_processes;
+	jr->jr_nworkers = (unsigned)job->job_threads;
+	if (jr->jr_nworkers < jr->jr_nprocs)
+		jr->jr_nworkers = jr->jr_nprocs;
+	jr->jr_procs = xcalloc(jr->jr_nprocs, sizeof(*jr->jr_procs));
+	jr->jr_workers = xcalloc(jr->jr_nworkers, sizeof(*jr->jr_workers));
+	for (unsigned i = 0; i < jr->jr_nprocs; i++)
+		jr->jr_procs[i].jp_index = i;
+	for (unsigned i = 0; i < jr->jr_nworkers; i++) {
+		struct job_worker *jw = &jr->jr_workers[i];
+
+		jw->jw_run = jr;
+		jw->jw_index = i;
+		jw->jw_proc = &jr->jr_procs[i % jr->jr_nprocs];
+		jw->jw_thread = jw->jw_proc->jp_nthreads++;
+		host_rng_init(&jw->jw_rng, jr->jr_seed, i);
+	}
+	jr->jr_self.jw_run = jr;
+	jr->jr_self.jw_index = jr->jr_nworkers;
+	host_rng_init(&jr->jr_self.jw_rng, jr->jr_seed, UINT32_MAX);
+}
+
+/* => processes exist, workers do not */
+static int
+job_setup(struct job_run *jr)
+{
+	const struct job *job = jr->jr_job;
+	char name[64];
+	int error = 0;
+
+	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++) {
+		snprintf(name, sizeof(name), "%s/%u", job->job_name, i);
+		error = proc_create(name, &jr->jr_procs[i].jp_proc);
+	}
+	if (error == 0)
+		error = job->job_workload->wl_setup(jr);
+	return error;
+}
+
+static int
+job_start(struct job_run *jr)
+{
+	char name[64];
+	int error;
+
+	for (unsigned i = 0; i < jr->jr_nworkers; i++) {
+		struct job_worker *jw = &jr->jr_workers[i];
+
+		snprintf(name, sizeof(name), "%s.%u", jr->jr_job->job_name, i);
+		error = proc_lwp_create(jw->jw_proc->jp_proc, &jw->jw_lwp, name, worker_main, jw);
+		if (error != 0)
+			return error;
+	}
+	return 0;
+}
+
+static void
+job_teardown(struct job_run *jr)
+{
+	if (jr->jr_job->job_workload->wl_teardown != NULL)
+		jr->jr_job->job_workload->wl_teardown(jr);
+	for (unsigned i = 0; i < jr->jr_nprocs; i++)
+		if (jr->jr_procs[i].jp_proc != NULL)
+			proc_exit(jr->jr_procs[i].jp_proc);
+}
+
+static void
+job_fini(struct job_run *jr)
+{
+	free(jr->jr_procs);
+	free(jr->jr_workers);
+}
+
+/* => workers have run and are gone */
+static int
+run_load(void)
+{
+	int error = 0;
+
+	for (unsigned i = 0; i < engine.en_njobs && error == 0; i++)
+		error = job_start(&engine.en_jobs[i]);
+	__atomic_store_n(&engine.en_start, host_now_ns(), __ATOMIC_RELAXED);
+	if (error == 0)
+		error = host_thread_create(&engine.en_clock, "clock", clock_main, NULL);
+	if (error != 0)
+		engine_stop();
+	for (unsigned i = 0; i < engine.en_njobs; i++)
+		for (unsigned w = 0; w < engine.en_jobs[i].jr_nworkers; w++)
+			if (engine.en_jobs[i].jr_workers[w].jw_lwp != NULL)
+				lwp_start(engine.en_jobs[i].jr_workers[w].jw_lwp);
+	for (unsigned i = 0; i < engine.en_njobs; i++)
+		for (unsigned w = 0; w < engine.en_jobs[i].jr_nworkers; w++)
+			if (engine.en_jobs[i].jr_workers[w].jw_lwp != NULL)
+				lwp_wait(engine.en_jobs[i].jr_workers[w].jw_lwp);
+	engine.en_result->rr_elapsed_s = elapsed_s();
+	/* release: pairs with the acquire in clock_main() */
+	__atomic_store_n(&engine.en_over, true, __ATOMIC_RELEASE);
+	if (engine.en_clock != NULL) {
+		host_unpark(engine.en_clock);
+		host_thread_join(engine.en_clock);
+	}
+	return error;
+}
+
+/* --- results --- */
+
+static uint64_t
+result_interrupts(uint64_t *ipis)
+{
+	uint64_t delivered = 0;
+
+	*ipis = 0;
+	for (int i = 0; i < ncpu; i++) {
+		delivered += cpus[i].ci_nintr;
+		*ipis += cpus[i].ci_nipi;
+	}
+	return delivered;
+}
+
+static void
+result_faults(struct run_result *rr, const struct uvmexp *exp)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+	} faults[] = {
+		{ "total", exp->count[UVMC_faults] },
+		{ "zero_fill", exp->count[UVMC_flt_przero] },
+		{ "cow", exp->count[UVMC_flt_acow] },
+		{ "promote", exp->count[UVMC_flt_prcopy] },
+		{ "soft", exp->count[UVMC_flt_soft] },
+		{ "file", exp->count[UVMC_flt_obj] },
+		{ "pagein", exp->count[UVMC_flt_pagein] },
+		{ "ahead", exp->count[UVMC_fltnamap] + exp->count[UVMC_fltnomap] },
+		{ "shortage_retries", exp->count[UVMC_flt_shortage] },
+		{ "restarts", exp->count[UVMC_flt_restart] },
+	};
+
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		result_count(&rr->rr_faults, faults[i].name, faults[i].value);
+}
+
+static void
+result_gauges(struct run_result *rr, const struct uvmexp *exp)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+	} gauges[] = {
+		{ "npages", exp->npages }, { "free", exp->free }, { "active", exp->active },
+		{ "inactive", exp->inactive }, { "wired", exp->wired },
+		{ "paging", exp->paging }, { "anonpages", exp->anonpages },
+		{ "filepages", exp->filepages }, { "aobjpages", exp->aobjpages },
+		{ "kernpages", exp->kernpages }, { "reserve_pagedaemon", exp->reserve_pagedaemon },
+		{ "reserve_kernel", exp->reserve_kernel }, { "freemin", exp->freemin },
+		{ "freetarg", exp->freetarg }, { "inactarg", exp->inactarg },
+		{ "wiredmax", exp->wiredmax },
+	};
+
+	for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++)
+		result_count(&rr->rr_uvmexp, gauges[i].name, gauges[i].value);
+	for (int i = 0; i < UVMC_COUNT; i++)
+		result_count(&rr->rr_uvmexp, uvm_counter_name[i], exp->count[i]);
+}
+
+static void
+result_pmap(struct run_result *rr)
+{
+	struct pmap_stat ps;
+
+	pmap_getstat(&ps);
+	result_count(&rr->rr_uvmexp, "shootdowns", ps.shootdowns);
+	result_count(&rr->rr_uvmexp, "rm_faults", ps.rm_faults);
+	result_count(&rr->rr_uvmexp, "ptp_alloc", ps.ptp_alloc);
+	result_count(&rr->rr_uvmexp, "disk_reads", disk_requests(false));
+	result_count(&rr->rr_uvmexp, "disk_writes", disk_requests(true));
+}
+
+/* => workers are gone, processes are not: what the load did */
+static void
+fill_result(void)
+{
+	struct run_result *rr = engine.en_result;
+	uint64_t ipis;
+	struct uvmexp exp;
+
+	uvm_stat_get(&exp);
+	result_faults(rr, &exp);
+	result_gauges(rr, &exp);
+	result_pmap(rr);
+	result_count(&rr->rr_interrupts, "delivered", result_interrupts(&ipis));
+	result_count(&rr->rr_interrupts, "ipis", ipis);
+	for (unsigned i = 0; i < engine.en_njobs; i++) {
+		struct job_run *jr = &engine.en_jobs[i];
+		struct result_job *rj = result_add_job(rr, jr->jr_job->job_name,
+		    jr->jr_job->job_workload->wl_name);
+
+		rj->rj_threads = jr->jr_nworkers;
+		rj->rj_bytes_verified = jr->jr_self.jw_verified;
+		for (unsigned w = 0; w < jr->jr_nworkers; w++) {
+			rj->rj_operations += jr->jr_workers[w].jw_ops;
+			rj->rj_bytes_verified += jr->jr_workers[w].jw_verified;
+		}
+	}
+	rr->rr_interrupted = engine.en_options->ro_stop != NULL &&
+	    atomic_load_explicit(engine.en_options->ro_stop, memory_order_relaxed) != 0;
+}
+
+/* => everything that jobs ask to have moved; only of a run that was not cut short */
+static void
+require_counters(void)
+{
+	for (unsigned i = 0; i < engine.en_njobs; i++) {
+		const struct job *job = engine.en_jobs[i].jr_job;
+		const char *const *path = job->job_workload->wl_required;
+
+		for (; path != NULL && *path != NULL; path++)
+			result_require(engine.en_result, *path, job->job_name);
+	}
+}
+
+/* --- the spine --- */
+
+static int
+machine_up(const struct profile *p)
+{
+	const struct machine_settings *ms = &p->p_machine;
+	struct uvm_config uc = {
+		.uc_ncpu = (int)ms->ms_cpus,
+		.uc_seed = ms->ms_seed,
+		.uc_memory = ms->ms_memory,
+		.uc_software_rm = ms->ms_mmu == MMU_SOFTWARE_RM,
+		.uc_fault_ahead = ms->ms_fault_ahead,
+	};
+	int error;
+
+	if (ms->ms_memory < uvm_memory_min(uc.uc_ncpu)) {
+		engine.en_result->rr_error = xasprintf(
+		    "memory = %luK is too small for %d CPUs: give at least %luK",
+		    (unsigned long)(ms->ms_memory >> 10), uc.uc_ncpu,
+		    (unsigned long)(uvm_memory_min(uc.uc_ncpu) >> 10));
+		return EINVAL;
+	}
+	error = uvm_boot(&uc);
+	if (error != 0)
+		engine.en_result->rr_error = xasprintf(
+		    "cannot start a machine of %lu CPUs and %lu KiB: %s",
+		    (unsigned long)ms->ms_cpus, (unsigned long)(ms->ms_memory >> 10),
+		    strerror(error));
+	return error;
+}
+
+static void
+machine_down(void)
+{
+	unsigned leaks = uvm_shutdown();
+
+	result_add_check(engine.en_result, "leak-at-exit", 1, leaks);
+}
+
+static void
+run_jobs(const struct profile *p)
+{
+	int error = 0;
+	unsigned i;
+
+	for (i = 0; i < engine.en_njobs; i++)
+		job_init(&engine.en_jobs[i], p->p_jobs[i], i, p->p_machine.ms_seed);
+	for (i = 0; i < engine.en_njobs && error == 0; i++)
+		error = job_setup(&engine.en_jobs[i]);
+	if (error != 0 && engine.en_nviolations == 0)
+		violation(VIOL_CONTENT, "set-up", "job %s cannot be set up: %s",
+		    engine.en_jobs[i - 1].jr_job->job_name, strerror(error));
+	if (error == 0)
+		error = run_load();
+	for (i = 0; i < engine.en_njobs && error == 0; i++)
+		if (engine.en_jobs[i].jr_job->job_workload->wl_verify != NULL &&
+		    engine.en_nviolations == 0)
+			engine.en_jobs[i].jr_job->job_workload->wl_verify(&engine.en_jobs[i]);
+	fill_result();
+	if (engine.en_nviolations == 0)
+		inspect_at_rest(engine.en_result);
+	if (!engine.en_result->rr_interrupted)
+		require_counters();
+	for (i = 0; i < engine.en_njobs; i++)
+		job_teardown(&engine.en_jobs[i]);
+}
+
+int
+engine_run(const struct profile *p, const struct run_options *ro, struct run_result *rr)
+{
+	int error;
+
+	memset(&engine, 0, sizeof(engine));
+	engine.en_profile = p;
+	engine.en_options = ro;
+	engine.en_result = rr;
+	engine.en_njobs = (unsigned)p->p_njobs;
+	engine.en_jobs = xcalloc(engine.en_njobs, sizeof(*engine.en_jobs));
+	failure_sink = engine_sink;
+	error = machine_up(p);
+	if (error == 0) {
+		run_jobs(p);
+		machine_down();
+		for (unsigned i = 0; i < engine.en_njobs; i++)
+			job_fini(&engine.en_jobs[i]);
+	}
+	failure_sink = NULL;
+	free(engine.en_jobs);
+	return error;
+}

@@ -1,0 +1,94 @@
+/*
+ * What the engine and the workloads share: jobs, their processes, their
+ * workers, and verified access to simulated memory.
+ */
+#ifndef WORKLOADS_ENGINE_INT_H
+#define WORKLOADS_ENGINE_INT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <harness/content.h>
+#include <harness/profile.h>
+#include <harness/workload.h>
+#include <machine/softmmu.h>
+#include <uvm/uvm_extern.h>
+
+/* One simulated address space of a job.  All fields: stable after set-up. */
+struct job_proc {
+	struct proc	*jp_proc;
+	unsigned	 jp_index;
+	unsigned	 jp_nthreads;
+	void		*jp_private;		/* the workload's */
+};
+
+/*
+ *	:  stable after set-up		!  only this worker; reports read it with relaxed atomics
+ */
+struct job_worker {
+	struct job_run	*jw_run;		/* : */
+	unsigned	 jw_index;		/* : in the job */
+	struct job_proc	*jw_proc;		/* : */
+	unsigned	 jw_thread;		/* : in the process */
+	struct lwp	*jw_lwp;		/* : */
+	struct host_rng	 jw_rng;		/* ! */
+	uint64_t	 jw_seq;		/* ! its stores, for private_value() */
+	uint64_t	 jw_ops;		/* ! operations done */
+	uint64_t	 jw_verified;		/* ! bytes read and found right */
+	void		*jw_private;		/* ! the workload's */
+};
+
+struct job_run {
+	const struct job *jr_job;		/* : */
+	unsigned	 jr_index;		/* : in the profile */
+	uint64_t	 jr_seed;		/* : of this job */
+	struct job_proc	*jr_procs;		/* : */
+	unsigned	 jr_nprocs;		/* : */
+	struct job_worker *jr_workers;		/* : */
+	unsigned	 jr_nworkers;		/* : */
+	unsigned	 jr_cost;		/* : quantum that an operation costs: weight */
+	struct job_worker jr_self;		/* set-up, verify and teardown count here */
+	void		*jr_private;		/* : the workload's */
+};
+
+/* => the run is to end: deadline, signal, violation.  Long operations ask often. */
+bool	engine_stopping(void);
+/* => ids for stamps: unique in the process, in the order asked. */
+uint64_t engine_object_id(void);
+
+/*
+ * The user boundary of a long operation: lets interrupts and other LWPs in.
+ * Engine calls it between operations itself.
+ */
+void	worker_userret(struct job_worker *);
+
+/*
+ * Something is not as it must be: a violation of kind content, with the place.
+ * => ends the run; returns EIO for the caller to pass on
+ */
+int	content_bad(struct job_worker *, const char *id, vaddr_t va, const char *fmt, ...)
+	    __attribute__((format(printf, 4, 5)));
+
+/*
+ * Verified accesses; the current LWP is attached to the process.  va: 8-byte aligned.
+ * => 0, or an errno after content_bad()
+ */
+int	private_store(struct job_worker *, const struct shadow *, vaddr_t);
+int	private_check(struct job_worker *, const struct shadow *, vaddr_t);
+/* => load must give exactly want */
+int	expect_word(struct job_worker *, vaddr_t, uint64_t want, const char *id);
+/* => a region mapped at va: store the next stamp of writer, check the word of any writer */
+int	coherent_store(struct job_worker *, struct coherent *, vaddr_t base, uint64_t page,
+	    unsigned writer);
+int	coherent_check(struct job_worker *, struct coherent *, vaddr_t base, uint64_t page,
+	    unsigned writer);
+/* => any access; must be refused with that errno */
+int	expect_refusal(struct job_worker *, vaddr_t, bool write, int want);
+/* => a call of the kernel that must succeed did not */
+int	call_failed(struct job_worker *, const char *call, vaddr_t, int error);
+
+/* => host file full of stamps as a vnode; 0 or errno of the host */
+int	content_vnode(const char *name, uint64_t object, uint64_t size, struct vnode **);
+
+#endif /* WORKLOADS_ENGINE_INT_H */

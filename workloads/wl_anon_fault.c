@@ -1,0 +1,164 @@
+/*
+ * anon-fault: private anonymous memory of one process, faulted from all its
+ * threads.
+ *
+ * Each process maps job_size bytes.  Words are dealt to its threads, so several
+ * threads fault on the same pages at once while each knows exactly what its own
+ * words hold.  Now and then a thread gives a range back (munmap and a new mmap in
+ * its place) in a part of the memory that is its own, so that fresh pages must read
+ * as zero again.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include <harness/xalloc.h>
+
+#include "engine_int.h"
+
+#define	BASE		0x10000000UL
+#define	RENEW_PAGES	16		/* most pages that one renewal gives back */
+
+struct anon_proc {
+	struct shadow	ap_shadow;
+	uint64_t	ap_pages;	/* stable */
+};
+
+enum { OP_TOUCH, OP_RENEW };
+static const struct workload_op ops[] = {
+	[OP_TOUCH] = { "touch", "store to or check a word of a random page", 200 },
+	[OP_RENEW] = { "renew", "unmap a few of this thread's pages, map them anew", 1 },
+};
+
+/* Pages are dealt to threads in runs: the ones that a thread may renew. */
+static uint64_t
+own_first(const struct anon_proc *ap, const struct job_worker *jw, unsigned thread)
+{
+	return ap->ap_pages * thread / jw->jw_proc->jp_nthreads;
+}
+
+static int
+setup(struct job_run *jr)
+{
+	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
+		struct anon_proc *ap = xcalloc(1, sizeof(*ap));
+		vaddr_t va = BASE;
+		int error;
+
+		jr->jr_procs[i].jp_private = ap;
+		ap->ap_pages = jr->jr_job->job_size / PAGE_SIZE;
+		error = shadow_init(&ap->ap_shadow, BASE, jr->jr_job->job_size);
+		if (error == 0)
+			error = sys_mmap(jr->jr_procs[i].jp_proc, &va, jr->jr_job->job_size,
+			    VM_PROT_READ | VM_PROT_WRITE, UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED,
+			    NULL, 0, 0);
+		if (error != 0)
+			return error;
+	}
+	return 0;
+}
+
+/* A word of the page that belongs to this thread. */
+static vaddr_t
+pick_word(struct job_worker *jw, uint64_t page)
+{
+	unsigned n = jw->jw_proc->jp_nthreads;
+	uint64_t turn = host_rng_below(&jw->jw_rng, PAGE_SIZE / 8 / n);
+
+	return BASE + page * PAGE_SIZE + (turn * n + jw->jw_thread) * 8;
+}
+
+static int
+touch(struct job_worker *jw, struct anon_proc *ap)
+{
+	vaddr_t va = pick_word(jw, host_rng_below(&jw->jw_rng, ap->ap_pages));
+
+	if (host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction))
+		return private_store(jw, &ap->ap_shadow, va);
+	return private_check(jw, &ap->ap_shadow, va);
+}
+
+/*
+ * With more than one thread others may be touching these pages, so only a
+ * process of one thread renews.
+ */
+static int
+renew(struct job_worker *jw, struct anon_proc *ap)
+{
+	uint64_t first = own_first(ap, jw, jw->jw_thread);
+	uint64_t have = own_first(ap, jw, jw->jw_thread + 1) - first;
+	uint64_t n = 1 + host_rng_below(&jw->jw_rng, have < RENEW_PAGES ? have : RENEW_PAGES);
+	uint64_t page = first + host_rng_below(&jw->jw_rng, have - n + 1);
+	vaddr_t va = BASE + page * PAGE_SIZE;
+	int error;
+
+	error = sys_munmap(jw->jw_proc->jp_proc, va, n * PAGE_SIZE);
+	if (error != 0)
+		return call_failed(jw, "munmap", va, error);
+	error = expect_refusal(jw, va, false, EFAULT);
+	if (error != 0)
+		return error;
+	error = sys_mmap(jw->jw_proc->jp_proc, &va, n * PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE,
+	    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
+	if (error != 0)
+		return call_failed(jw, "mmap", va, error);
+	shadow_zero(&ap->ap_shadow, va, n * PAGE_SIZE);
+	return 0;
+}
+
+static int
+run(struct job_run *jr, struct job_worker *jw)
+{
+	struct anon_proc *ap = jw->jw_proc->jp_private;
+
+	if (jw->jw_proc->jp_nthreads == 1 && host_rng_below(&jw->jw_rng,
+	    ops[OP_TOUCH].wo_weight + ops[OP_RENEW].wo_weight) < ops[OP_RENEW].wo_weight)
+		return renew(jw, ap);
+	return touch(jw, ap);
+}
+
+/* Every word of every page that was ever stored to. */
+static int
+verify(struct job_run *jr)
+{
+	int error = 0;
+
+	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++) {
+		struct anon_proc *ap = jr->jr_procs[i].jp_private;
+
+		proc_attach(jr->jr_procs[i].jp_proc);
+		for (vaddr_t va = BASE; va < BASE + ap->ap_pages * PAGE_SIZE && error == 0; va += 8)
+			if (*shadow_word(&ap->ap_shadow, va) != 0)
+				error = private_check(&jr->jr_self, &ap->ap_shadow, va);
+		proc_attach(NULL);
+	}
+	return error;
+}
+
+static void
+teardown(struct job_run *jr)
+{
+	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
+		struct anon_proc *ap = jr->jr_procs[i].jp_private;
+
+		if (ap != NULL)
+			shadow_fini(&ap->ap_shadow);
+		free(ap);
+	}
+}
+
+static const char *const required[] = { "faults.total", "faults.zero_fill", NULL };
+
+const struct workload wl_anon_fault = {
+	.wl_name = "anon-fault",
+	.wl_help = "private anonymous memory: zero-fill faults from several threads",
+	.wl_common = WL_COMMON_ALL,
+	.wl_ops = ops,
+	.wl_nops = sizeof(ops) / sizeof(ops[0]),
+	.wl_exercises = "uvm_fault case 2 (zero fill), 1A, amap_copy, mmap and munmap in place",
+	.wl_verifies = "each word against a model of what its thread stored; fresh pages are zero",
+	.wl_required = required,
+	.wl_setup = setup,
+	.wl_run = run,
+	.wl_verify = verify,
+	.wl_teardown = teardown,
+};
