@@ -1,0 +1,119 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * uvmstress bench: figures, each beside what else this machine reached in the same call.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include <harness/engine.h>
+
+#include "cmd.h"
+
+static const struct {
+	const char *b_name;
+	int (*b_run)(const struct bench_options *, struct bench_table *);
+} benches[] = {
+	{ "fault", bench_fault },
+};
+#define NBENCHES (sizeof(benches) / sizeof(benches[0]))
+
+enum { OPT_QUICK = CMD_NOSHORT, OPT_JSON };
+
+static const struct cmd_option bench_options_rows[] = {
+	{ OPT_QUICK, "quick", NULL, "a tenth of the time, for a first look", NULL },
+	{ OPT_JSON, "json", "FILE", "the table as one JSON object; - = standard output", NULL },
+	{ 0, NULL, NULL, NULL, NULL },
+};
+
+static const char *
+bench_next(const void *ctx, size_t i)
+{
+	return i < NBENCHES ? benches[i].b_name : NULL;
+}
+
+static bool
+wanted(char **names, int n, const char *name)
+{
+	for (int i = 0; i < n; i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return n == 0;
+}
+
+static int
+check_names(const struct command *cmd, char **names, int n)
+{
+	for (int i = 0; i < n; i++) {
+		const char *near = nearest_name(names[i], bench_next, NULL);
+		size_t b = 0;
+
+		while (b < NBENCHES && strcmp(benches[b].b_name, names[i]) != 0)
+			b++;
+		if (b < NBENCHES)
+			continue;
+		if (near != NULL)
+			return cmd_usage(cmd, "no benchmark '%s'; did you mean '%s'?", names[i], near);
+		return cmd_usage(cmd, "no benchmark '%s'; there is fault", names[i]);
+	}
+	return EXIT_CLEAN;
+}
+
+static int
+write_table(const struct bench_table *bt, const char *json)
+{
+	FILE *out = stdout;
+
+	if (json == NULL || strcmp(json, "-") != 0)
+		report_bench_text(bt, stdout);
+	if (json == NULL)
+		return EXIT_CLEAN;
+	if (strcmp(json, "-") != 0)
+		out = fopen(json, "we");
+	if (out == NULL)
+		return cmd_fail(EXIT_HOST, "cannot write %s: %s", json, strerror(errno));
+	report_bench_json(bt, out);
+	if (out != stdout && fclose(out) != 0)
+		return cmd_fail(EXIT_HOST, "cannot write %s: %s", json, strerror(errno));
+	return EXIT_CLEAN;
+}
+
+static int
+bench_main(const struct command *cmd, int argc, char **argv)
+{
+	struct bench_options bo = { 0 };
+	const struct cmd_option *row;
+	const char *arg, *json = NULL;
+	struct bench_table bt;
+	int c, first, status, error = 0;
+
+	while ((c = cmd_getopt(cmd, argc, argv, &row, &arg, &first)) != CMD_END) {
+		if (c == CMD_HELP || c == CMD_BAD)
+			return c == CMD_HELP ? EXIT_CLEAN : EXIT_USAGE;
+		if (c == OPT_QUICK)
+			bo.bo_quick = true;
+		else if (c == OPT_JSON)
+			json = arg;
+	}
+	status = check_names(cmd, argv + first, argc - first);
+	if (status != EXIT_CLEAN)
+		return status;
+	bench_table_init(&bt);
+	for (size_t i = 0; error == 0 && i < NBENCHES; i++)
+		if (wanted(argv + first, argc - first, benches[i].b_name))
+			error = benches[i].b_run(&bo, &bt);
+	if (error != 0)
+		status = cmd_fail(EXIT_HOST, "bench: %s", strerror(error));
+	else
+		status = write_table(&bt, json);
+	bench_table_fini(&bt);
+	return status;
+}
+
+const struct command cmd_bench = {
+	.c_name = "bench",
+	.c_synopsis = "[OPTION...] [fault]",
+	.c_help = "the performance table, each figure beside its reference",
+	.c_options = bench_options_rows,
+	.c_main = bench_main,
+};

@@ -1,0 +1,275 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * uvmstress list: what there is, one line each.
+ *
+ * Each topic is a function from an index to a name and a line, over tables that exist for
+ * their own sake: what is listed is what the program uses.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include <harness/xalloc.h>
+
+#include "cmd.h"
+
+struct entry {
+	char e_name[80];
+	const char *e_help;
+	const struct workload *e_workload;	/* topic workloads only */
+};
+
+struct topic {
+	const char *t_name;
+	bool (*t_get)(size_t i, struct entry *);	/* false: no more */
+};
+
+static const struct {
+	const char *n_name, *n_help;
+} uvm_counters[] = {
+#define UVM_COUNTER(name, text) { "uvmexp." #name, text },
+#include <uvm/uvm_counters.def>
+#undef UVM_COUNTER
+}, lock_classes[] = {
+#define LOCK_CLASS(name, rank, nest, reason) { #name, reason },
+#include "lockrank.def"
+#undef LOCK_CLASS
+};
+
+static bool
+get_workload(size_t i, struct entry *e)
+{
+	const struct workload *wl = workload_table[i];
+
+	if (wl == NULL)
+		return false;
+	snprintf(e->e_name, sizeof(e->e_name), "%s", wl->wl_name);
+	e->e_help = wl->wl_help;
+	e->e_workload = wl;
+	return true;
+}
+
+static bool
+get_counter(size_t i, struct entry *e)
+{
+	size_t n = 0;
+
+	while (counter_table[n].ci_name != NULL)
+		n++;
+	if (i < n) {
+		snprintf(e->e_name, sizeof(e->e_name), "%s.%s", counter_table[i].ci_group,
+		    counter_table[i].ci_name);
+		e->e_help = counter_table[i].ci_help;
+		return true;
+	}
+	i -= n;
+	if (i >= sizeof(uvm_counters) / sizeof(uvm_counters[0]))
+		return false;
+	snprintf(e->e_name, sizeof(e->e_name), "%s", uvm_counters[i].n_name);
+	e->e_help = uvm_counters[i].n_help;
+	return true;
+}
+
+static bool
+get_lock(size_t i, struct entry *e)
+{
+	if (i >= sizeof(lock_classes) / sizeof(lock_classes[0]))
+		return false;
+	snprintf(e->e_name, sizeof(e->e_name), "%s", lock_classes[i].n_name);
+	e->e_help = lock_classes[i].n_help;
+	return true;
+}
+
+static const struct topic topics[] = {
+	{ "workloads", get_workload },
+	{ "counters", get_counter },
+	{ "locks", get_lock },
+};
+#define NTOPICS (sizeof(topics) / sizeof(topics[0]))
+
+static const char *
+topic_next(const void *ctx, size_t i)
+{
+	return i < NTOPICS ? topics[i].t_name : NULL;
+}
+
+static void
+print_row(const struct option_row *row)
+{
+	char allowed[400];
+
+	option_allowed(row, allowed, sizeof(allowed));
+	printf("    %-16s %s: %s%s%s\n", row->opt_key, row->opt_help, allowed,
+	    row->opt_default != NULL ? "; default " : "",
+	    row->opt_default != NULL ? row->opt_default : "");
+}
+
+static void
+print_workload(const struct workload *wl)
+{
+	for (size_t i = 0; i < job_ncommon; i++)
+		if ((wl->wl_common & 1u << i) != 0)
+			print_row(&job_common_options[i]);
+	for (size_t i = 0; i < wl->wl_noptions; i++)
+		print_row(&wl->wl_options[i]);
+	for (size_t i = 0; i < wl->wl_nops; i++)
+		printf("    %-16s %s\n", wl->wl_ops[i].wo_name, wl->wl_ops[i].wo_help);
+	printf("    exercises: %s\n    verifies: %s\n", wl->wl_exercises, wl->wl_verifies);
+}
+
+static void
+print_topic(const struct topic *t, bool heading, bool verbose)
+{
+	struct entry e = { 0 };
+
+	if (heading)
+		printf("%s:\n", t->t_name);
+	for (size_t i = 0; t->t_get(i, &e); i++) {
+		printf("%s%-22s %s\n", heading ? "  " : "", e.e_name, e.e_help);
+		if (verbose && e.e_workload != NULL)
+			print_workload(e.e_workload);
+	}
+}
+
+static void
+put(json_t *obj, const char *key, json_t *value)
+{
+	if (json_object_set_new(obj, key, xcheck(value)) != 0)
+		xcheck(NULL);
+}
+
+static json_t *
+json_row(const struct option_row *row)
+{
+	json_t *obj = xcheck(json_object());
+	char allowed[400];
+
+	option_allowed(row, allowed, sizeof(allowed));
+	put(obj, "key", json_string(row->opt_key));
+	put(obj, "help", json_string(row->opt_help));
+	put(obj, "allowed", json_string(allowed));
+	put(obj, "default", row->opt_default != NULL ? json_string(row->opt_default) : json_null());
+	return obj;
+}
+
+static void
+json_workload(json_t *obj, const struct workload *wl)
+{
+	json_t *options = xcheck(json_array()), *ops = xcheck(json_array());
+
+	for (size_t i = 0; i < job_ncommon; i++)
+		if ((wl->wl_common & 1u << i) != 0)
+			json_array_append_new(options, json_row(&job_common_options[i]));
+	for (size_t i = 0; i < wl->wl_noptions; i++)
+		json_array_append_new(options, json_row(&wl->wl_options[i]));
+	for (size_t i = 0; i < wl->wl_nops; i++) {
+		json_t *op = xcheck(json_object());
+
+		put(op, "name", json_string(wl->wl_ops[i].wo_name));
+		put(op, "help", json_string(wl->wl_ops[i].wo_help));
+		json_array_append_new(ops, op);
+	}
+	put(obj, "options", options);
+	put(obj, "operations", ops);
+	put(obj, "exercises", json_string(wl->wl_exercises));
+	put(obj, "verifies", json_string(wl->wl_verifies));
+}
+
+static json_t *
+json_topic(const struct topic *t)
+{
+	json_t *array = xcheck(json_array());
+	struct entry e = { 0 };
+
+	for (size_t i = 0; t->t_get(i, &e); i++) {
+		json_t *obj = xcheck(json_object());
+
+		put(obj, "name", json_string(e.e_name));
+		put(obj, "help", json_string(e.e_help));
+		if (e.e_workload != NULL)
+			json_workload(obj, e.e_workload);
+		json_array_append_new(array, obj);
+	}
+	return array;
+}
+
+static const struct cmd_option list_options[] = {
+	{ CMD_NOSHORT, "json", NULL, "as one JSON object", NULL },
+	{ 'v', "verbose", NULL, "with the options and operations of each workload", NULL },
+	{ 0, NULL, NULL, NULL, NULL },
+};
+
+/* => the topic of that name, told to the user if there is none */
+static const struct topic *
+find_topic(const struct command *cmd, const char *name)
+{
+	const char *near = nearest_name(name, topic_next, NULL);
+
+	for (size_t i = 0; i < NTOPICS; i++)
+		if (strcmp(topics[i].t_name, name) == 0)
+			return &topics[i];
+	if (near != NULL)
+		cmd_usage(cmd, "nothing to list under '%s'; did you mean '%s'?", name, near);
+	else
+		cmd_usage(cmd, "nothing to list under '%s'; there are workloads, counters and locks",
+		    name);
+	return NULL;
+}
+
+static void
+list_topics(const struct topic *const *which, size_t n, bool json, bool verbose)
+{
+	json_t *obj;
+
+	if (!json) {
+		for (size_t i = 0; i < n; i++)
+			print_topic(which[i], n > 1, verbose);
+		return;
+	}
+	obj = xcheck(json_object());
+	for (size_t i = 0; i < n; i++)
+		put(obj, which[i]->t_name, json_topic(which[i]));
+	json_dumpf(obj, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(obj);
+}
+
+static int
+list_main(const struct command *cmd, int argc, char **argv)
+{
+	const struct topic *which[NTOPICS];
+	const struct cmd_option *row;
+	bool json = false, verbose = false;
+	const char *arg;
+	size_t n = 0;
+	int c, first;
+
+	while ((c = cmd_getopt(cmd, argc, argv, &row, &arg, &first)) != CMD_END) {
+		if (c == CMD_HELP || c == CMD_BAD)
+			return c == CMD_HELP ? EXIT_CLEAN : EXIT_USAGE;
+		json |= c == CMD_NOSHORT;
+		verbose |= c == 'v';
+	}
+	if (argc - first > 1)
+		return cmd_usage(cmd, "one topic at a time");
+	if (argc - first == 1) {
+		which[n++] = find_topic(cmd, argv[first]);
+		if (which[0] == NULL)
+			return EXIT_USAGE;
+	} else {
+		for (; n < NTOPICS; n++)
+			which[n] = &topics[n];
+	}
+	list_topics(which, n, json, verbose);
+	return EXIT_CLEAN;
+}
+
+const struct command cmd_list = {
+	.c_name = "list",
+	.c_synopsis = "[workloads|counters|locks] [--json] [--verbose]",
+	.c_help = "what there is, one line each",
+	.c_options = list_options,
+	.c_main = list_main,
+};

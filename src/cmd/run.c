@@ -1,0 +1,340 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * uvmstress run: the main job.
+ *
+ * Results go to standard output, progress and complaints to standard error.  When the JSON
+ * or the status goes to standard output, it has that for itself and the text moves over.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <harness/engine.h>
+#include <harness/xalloc.h>
+
+#include "cmd.h"
+
+enum { OPT_JSON = CMD_NOSHORT, OPT_STATUS, OPT_OUT, OPT_INTERVAL };
+
+static const struct cmd_option run_options_rows[] = {
+	PROFILE_CMD_OPTIONS,
+	{ OPT_JSON, "json", "FILE", "the result as one JSON object; - = standard output", NULL },
+	{ OPT_STATUS, "status-json", "FILE", "the progress as JSON Lines", NULL },
+	{ OPT_OUT, "out", "DIR", "where failures go; ./uvmstress-out", NULL },
+	{ OPT_INTERVAL, "status-interval", "D", "a progress line that often; 1s on a terminal, else 10s",
+	    NULL },
+	{ 'q', "quiet", NULL, "print only what went wrong", NULL },
+	{ 'v', "verbose", NULL, "print the profile, every counter and every lock class too", NULL },
+	{ 0, NULL, NULL, NULL, NULL },
+};
+
+/* One run.  All fields: main thread, but ro_fatal's caller takes over for good. */
+struct run {
+	const char *r_json, *r_status, *r_out;
+	uint64_t r_interval;		/* ns; UINT64_MAX: by where the progress goes */
+	bool r_quiet, r_verbose;
+	struct overrides r_overrides;
+	struct profile *r_profile;
+	struct run_result r_result;
+	struct progress r_progress;
+	FILE *r_text;			/* where people read */
+	char *r_command;
+};
+
+static atomic_int stop_requested;	/* set by the signal handler, read by the engine, relaxed */
+
+static void
+on_signal(int sig)
+{
+	atomic_store_explicit(&stop_requested, sig, memory_order_relaxed);
+}
+
+/* The first signal ends the run cleanly; a second one, the default way. */
+static void
+catch_signals(void)
+{
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+
+	sigemptyset(&sa.sa_mask);
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+}
+
+/* Quote a word for the shell when it needs it. */
+static void
+quote(FILE *out, const char *word)
+{
+	if (*word != '\0' && strspn(word, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	    "0123456789-_./=:,+@%") == strlen(word)) {
+		fputs(word, out);
+		return;
+	}
+	fputc('\'', out);
+	for (; *word != '\0'; word++) {
+		if (*word == '\'')
+			fputs("'\\''", out);
+		else
+			fputc(*word, out);
+	}
+	fputc('\'', out);
+}
+
+/* => what was typed, in fresh memory; the seed is still to follow */
+static char *
+command_line(int argc, char **argv)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = xcheck(open_memstream(&text, &len));
+
+	quote(out, cmd_program);
+	for (int i = 0; i < argc; i++) {
+		fputc(' ', out);
+		quote(out, argv[i]);
+	}
+	fclose(out);
+	return xcheck(text);
+}
+
+static int
+parse_interval(const struct command *cmd, struct run *r, const char *arg)
+{
+	static const struct option_row row = { "status-interval", OPT_DURATION, 0, 0,
+		UINT64_C(86400) * 1000000000, NULL, NULL, NULL, "" };
+	char why[200];
+
+	if (option_parse(&row, &r->r_interval, arg, "", why, sizeof(why)) == 0)
+		return 0;
+	cmd_usage(cmd, "--status-interval %s: %s", arg, why);
+	return EINVAL;
+}
+
+/* => CMD_END, CMD_HELP or CMD_BAD */
+static int
+parse_options(const struct command *cmd, struct run *r, int argc, char **argv, int *first)
+{
+	const struct cmd_option *row;
+	const char *arg;
+	int c;
+
+	while ((c = cmd_getopt(cmd, argc, argv, &row, &arg, first)) != CMD_END) {
+		if (c == CMD_HELP || c == CMD_BAD)
+			return c;
+		if (overrides_take(&r->r_overrides, row, arg))
+			continue;
+		if (c == OPT_JSON)
+			r->r_json = arg;
+		else if (c == OPT_STATUS)
+			r->r_status = arg;
+		else if (c == OPT_OUT)
+			r->r_out = arg;
+		else if (c == 'q')
+			r->r_quiet = true;
+		else if (c == 'v')
+			r->r_verbose = true;
+		else if (c == OPT_INTERVAL && parse_interval(cmd, r, arg) != 0)
+			return CMD_BAD;
+	}
+	return CMD_END;
+}
+
+static char *
+profile_text(const struct profile *p)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = xcheck(open_memstream(&text, &len));
+
+	profile_print(p, out, false);
+	fclose(out);
+	return xcheck(text);
+}
+
+/* What the engine leaves to us; before the run, so that a fatal end has it too. */
+static void
+fill_header(struct run *r)
+{
+	const struct machine_settings *ms = &r->r_profile->p_machine;
+	struct run_result *rr = &r->r_result;
+	const struct option_row *row = option_find(machine_options, machine_noptions, "schedule");
+	bool chosen = false;
+
+	run_result_init(rr);
+	rr->rr_seed = ms->ms_seed;
+	rr->rr_schedule = option_format(row, ms);
+	rr->rr_cpus = ms->ms_cpus;
+	rr->rr_memory = ms->ms_memory;
+	rr->rr_swap = ms->ms_swap;
+	rr->rr_iterations = 1;
+	rr->rr_digest = profile_digest(r->r_profile);
+	rr->rr_profile = profile_text(r->r_profile);
+	for (const struct setting *s = r->r_profile->p_settings; s != NULL; s = s->set_next)
+		chosen |= strcmp(s->set_where, "chosen") == 0;
+	rr->rr_command = chosen ?
+	    xasprintf("%s --seed %ju", r->r_command, (uintmax_t)ms->ms_seed) :
+	    xstrdup(r->r_command);
+}
+
+static int
+open_outputs(struct run *r)
+{
+	char why[600];
+	bool stdout_taken = (r->r_json != NULL && strcmp(r->r_json, "-") == 0) ||
+	    (r->r_status != NULL && strcmp(r->r_status, "-") == 0);
+
+	r->r_text = stdout_taken ? stderr : stdout;
+	if (report_probe(r->r_json, r->r_out, why, sizeof(why)) != 0)
+		return cmd_fail(EXIT_HOST, "%s", why);
+	if (r->r_status != NULL) {
+		r->r_progress.pg_status = strcmp(r->r_status, "-") == 0 ? stdout :
+		    fopen(r->r_status, "we");
+		if (r->r_progress.pg_status == NULL)
+			return cmd_fail(EXIT_HOST, "cannot write %s: %s", r->r_status,
+			    strerror(errno));
+	}
+	r->r_progress.pg_terminal = isatty(STDERR_FILENO) != 0;
+	if (!r->r_quiet)
+		r->r_progress.pg_out = stderr;
+	if (r->r_interval == UINT64_MAX)
+		r->r_interval = UINT64_C(1000000000) * (r->r_progress.pg_terminal ? 1 : 10);
+	if (r->r_progress.pg_out == NULL && r->r_progress.pg_status == NULL)
+		r->r_interval = 0;
+	return EXIT_CLEAN;
+}
+
+/*
+ * Everything that is to be told when a run is over.
+ * => the exit status
+ */
+static int
+conclude(struct run *r)
+{
+	struct run_result *rr = &r->r_result;
+	char why[600];
+	int status;
+
+	result_judge(rr);
+	status = result_exit_status(rr);
+	progress_end(&r->r_progress, rr);
+	if (rr->rr_outcome == RUN_VIOLATION &&
+	    report_failure(rr, r->r_out, why, sizeof(why)) != 0)
+		status = cmd_fail(EXIT_HOST, "%s", why);
+	if (!r->r_quiet)
+		report_text(rr, r->r_text, r->r_verbose);
+	else
+		report_violations(rr, r->r_text);
+	if (!r->r_quiet || status != EXIT_CLEAN)
+		report_sentence(rr, r->r_text, true);
+	fflush(r->r_text);
+	if (r->r_json != NULL && report_json_file(rr, r->r_json, why, sizeof(why)) != 0)
+		status = cmd_fail(EXIT_HOST, "%s", why);
+	if (r->r_progress.pg_failed)
+		status = cmd_fail(EXIT_HOST, "cannot write %s", r->r_status);
+	return status;
+}
+
+static void
+on_progress(void *arg, const struct run_progress *rp)
+{
+	struct run *r = arg;
+
+	progress_show(&r->r_progress, rp);
+}
+
+/*
+ * The machine cannot go on.  Other threads still run or hang, so leave without
+ * destructors; what was written so far is flushed.
+ */
+static void
+on_fatal(void *arg, struct run_result *rr)
+{
+	struct run *r = arg;
+	int status = conclude(r);
+
+	fflush(NULL);
+	_exit(status);
+}
+
+/* Counters that the jobs' workloads need to have moved. */
+static void
+require_counters(struct run *r)
+{
+	for (size_t i = 0; i < r->r_profile->p_njobs; i++) {
+		const struct job *job = r->r_profile->p_jobs[i];
+		const char *const *name = job->job_workload->wl_required;
+
+		for (; name != NULL && *name != NULL; name++)
+			result_require(&r->r_result, *name, job->job_name);
+	}
+}
+
+static int
+execute(struct run *r)
+{
+	const struct run_options ro = {
+		.ro_status_interval = r->r_interval,
+		.ro_progress = on_progress,
+		.ro_fatal = on_fatal,
+		.ro_arg = r,
+		.ro_stop = &stop_requested,
+	};
+	int error;
+
+	if (r->r_verbose)
+		fprintf(r->r_text, "%s", r->r_result.rr_profile);
+	if (!r->r_quiet)
+		report_sentence(&r->r_result, r->r_text, false);
+	fflush(r->r_text);
+	catch_signals();
+	error = engine_run(r->r_profile, &ro, &r->r_result);
+	if (error != 0) {
+		progress_wipe(&r->r_progress);
+		return cmd_fail(error == EINVAL ? EXIT_USAGE : EXIT_HOST, "%s",
+		    r->r_result.rr_error != NULL ? r->r_result.rr_error : strerror(error));
+	}
+	require_counters(r);
+	return conclude(r);
+}
+
+static int
+run_main(const struct command *cmd, int argc, char **argv)
+{
+	struct run r = { .r_out = "uvmstress-out", .r_interval = UINT64_MAX };
+	int c, first, status;
+
+	r.r_command = command_line(argc, argv);
+	c = parse_options(cmd, &r, argc, argv, &first);
+	if (c != CMD_END) {
+		free(r.r_overrides.ovs_v);
+		free(r.r_command);
+		return c == CMD_HELP ? EXIT_CLEAN : EXIT_USAGE;
+	}
+	status = cmd_load_profile(cmd, argv + first, argc - first, &r.r_overrides, true,
+	    &r.r_profile);
+	if (status == EXIT_CLEAN) {
+		fill_header(&r);
+		status = open_outputs(&r);
+		if (status == EXIT_CLEAN)
+			status = execute(&r);
+		if (r.r_progress.pg_status != NULL && r.r_progress.pg_status != stdout &&
+		    fclose(r.r_progress.pg_status) != 0)
+			status = cmd_fail(EXIT_HOST, "cannot write %s: %s", r.r_status,
+			    strerror(errno));
+		run_result_fini(&r.r_result);
+		profile_destroy(r.r_profile);
+	}
+	free(r.r_command);
+	return status;
+}
+
+const struct command cmd_run = {
+	.c_name = "run",
+	.c_synopsis = "[OPTION...] JOBFILE...",
+	.c_help = "runs workload profiles on one simulated machine",
+	.c_options = run_options_rows,
+	.c_main = run_main,
+};
