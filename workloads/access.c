@@ -140,3 +140,59 @@ content_vnode(const char *name, uint64_t object, uint64_t size, struct vnode **v
 	*vpp = vnode_create(name, fd, (voff_t)size);
 	return 0;
 }
+
+/* --- other processes --- */
+
+struct visit {
+	struct job_worker *vi_worker;
+	int (*vi_fn)(struct job_worker *, void *);
+	void *vi_arg;
+	int vi_error;
+};
+
+static void
+visit_main(void *arg)
+{
+	struct visit *vi = arg;
+
+	vi->vi_error = vi->vi_fn(vi->vi_worker, vi->vi_arg);
+}
+
+int
+run_in_proc(struct job_worker *jw, struct proc *p, int (*fn)(struct job_worker *, void *),
+    void *arg)
+{
+	struct visit vi = { jw, fn, arg, 0 };
+	struct lwp *l;
+	int error;
+
+	error = proc_lwp_create(p, &l, "visit", visit_main, &vi);
+	if (error != 0)
+		return call_failed(jw, "lwp_create", 0, error);
+	lwp_start(l);
+	lwp_wait(l);
+	return vi.vi_error;
+}
+
+int
+run_in_child(struct job_worker *jw, int (*fn)(struct job_worker *, void *), void *arg)
+{
+	struct proc *child;
+	int error;
+
+	error = proc_fork(curlwp->l_proc, "child", &child);
+	if (error != 0)
+		return call_failed(jw, "fork", 0, error);
+	error = run_in_proc(jw, child, fn, arg);
+	proc_exit(child);
+	return error;
+}
+
+vaddr_t
+own_word(struct job_worker *jw, vaddr_t base, uint64_t page)
+{
+	unsigned n = jw->jw_proc->jp_nthreads;
+	uint64_t turn = host_rng_below(&jw->jw_rng, PAGE_SIZE / 8 / n);
+
+	return base + page * PAGE_SIZE + (turn * n + jw->jw_thread) * 8;
+}

@@ -17,12 +17,13 @@
 #include <string.h>
 
 #include <harness/engine.h>
+#include <harness/inspect.h>
 #include <harness/xalloc.h>
 #include <machine/disk.h>
 #include <uvm/uvm_extern.h>
 
 #include "engine_int.h"
-#include "inspect.h"
+
 
 #define	VIOLATIONS_KEPT		64	/* more are counted, not kept */
 #define	COST_UNIT		16	/* quantum cost of an operation of weight 1 */

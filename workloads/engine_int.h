@@ -88,6 +88,18 @@ int	expect_refusal(struct job_worker *, vaddr_t, bool write, int want);
 /* => a call of the kernel that must succeed did not */
 int	call_failed(struct job_worker *, const char *call, vaddr_t, int error);
 
+/*
+ * Run fn in a process, on an LWP of its own, while the caller sleeps: jw stays
+ * exclusive.  => what fn returned, or an errno
+ */
+int	run_in_proc(struct job_worker *, struct proc *,
+	    int (*fn)(struct job_worker *, void *), void *arg);
+/* => fork the worker's process, run fn in the child, let the child exit. */
+int	run_in_child(struct job_worker *, int (*fn)(struct job_worker *, void *), void *arg);
+
+/* => a word of the page that belongs to this thread of its process, as private memory is dealt */
+vaddr_t	own_word(struct job_worker *, vaddr_t base, uint64_t page);
+
 /* => host file full of stamps as a vnode; 0 or errno of the host */
 int	content_vnode(const char *name, uint64_t object, uint64_t size, struct vnode **);
 

@@ -57,20 +57,10 @@ setup(struct job_run *jr)
 	return 0;
 }
 
-/* A word of the page that belongs to this thread. */
-static vaddr_t
-pick_word(struct job_worker *jw, uint64_t page)
-{
-	unsigned n = jw->jw_proc->jp_nthreads;
-	uint64_t turn = host_rng_below(&jw->jw_rng, PAGE_SIZE / 8 / n);
-
-	return BASE + page * PAGE_SIZE + (turn * n + jw->jw_thread) * 8;
-}
-
 static int
 touch(struct job_worker *jw, struct anon_proc *ap)
 {
-	vaddr_t va = pick_word(jw, host_rng_below(&jw->jw_rng, ap->ap_pages));
+	vaddr_t va = own_word(jw, BASE, host_rng_below(&jw->jw_rng, ap->ap_pages));
 
 	if (host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction))
 		return private_store(jw, &ap->ap_shadow, va);

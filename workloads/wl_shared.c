@@ -1,0 +1,217 @@
+/*
+ * shared-anon and aobj-shm: memory that several processes write at once.
+ *
+ * shared-anon shares an amap: the first process maps it, the others are its
+ * children by fork.  aobj-shm shares an object: every process attaches it, and
+ * a process of one thread detaches and attaches again now and then, so that its
+ * pages stay while mappings come and go.
+ *
+ * Each word has one writer; anybody reads anything.  A load must return at least
+ * what some CPU had stored, or seen, before it began: stale translations, lost
+ * stores and a sharer left on an old page all show as a word that is too old.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include <harness/xalloc.h>
+
+#include "engine_int.h"
+
+#define	BASE	0x20000000UL
+
+struct shared_run {
+	struct coherent	   sr_region;
+	struct uvm_object *sr_aobj;	/* stable; NULL: shared amap */
+};
+
+enum { OP_ACCESS, OP_VISIT, OP_ATTACH };
+static const struct workload_op anon_ops[] = {
+	{ "access", "store to this worker's word, or check anybody's, of a random page", 400 },
+	{ "visit", "fork a child that checks some pages and exits", 1 },
+};
+static const struct workload_op aobj_ops[] = {
+	{ "access", "store to this worker's word, or check anybody's, of a random page", 400 },
+	{ "visit", "fork a child that checks some pages and exits", 1 },
+	{ "attach", "detach the segment and attach it again (processes of one thread)", 1 },
+};
+
+static struct shared_run *
+run_create(struct job_run *jr)
+{
+	struct shared_run *sr = xcalloc(1, sizeof(*sr));
+	unsigned nwriters = jr->jr_nworkers < STAMP_WRITERS ? jr->jr_nworkers : STAMP_WRITERS;
+
+	jr->jr_private = sr;
+	if (coherent_init(&sr->sr_region, engine_object_id(),
+	    jr->jr_job->job_size / PAGE_SIZE, nwriters, false) != 0)
+		xcheck(NULL);
+	return sr;
+}
+
+static int
+setup_anon(struct job_run *jr)
+{
+	vaddr_t va = BASE;
+	char name[64];
+	int error;
+
+	run_create(jr);
+	error = sys_mmap(jr->jr_procs[0].jp_proc, &va, jr->jr_job->job_size,
+	    VM_PROT_READ | VM_PROT_WRITE, UMAP_SHARED | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
+	for (unsigned i = 1; i < jr->jr_nprocs && error == 0; i++) {
+		proc_exit(jr->jr_procs[i].jp_proc);
+		jr->jr_procs[i].jp_proc = NULL;
+		snprintf(name, sizeof(name), "%s/%u", jr->jr_job->job_name, i);
+		error = proc_fork(jr->jr_procs[0].jp_proc, name, &jr->jr_procs[i].jp_proc);
+	}
+	return error;
+}
+
+static int
+attach(struct proc *p, struct shared_run *sr)
+{
+	vaddr_t va = BASE;
+
+	return sys_shmat(p, sr->sr_aobj, &va, VM_PROT_READ | VM_PROT_WRITE);
+}
+
+static int
+setup_aobj(struct job_run *jr)
+{
+	struct shared_run *sr = run_create(jr);
+	int error = 0;
+
+	sr->sr_aobj = uao_create(jr->jr_job->job_size, 0);
+	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++)
+		error = attach(jr->jr_procs[i].jp_proc, sr);
+	return error;
+}
+
+static int
+check_random(struct job_worker *jw, struct shared_run *sr)
+{
+	uint64_t page = host_rng_below(&jw->jw_rng, sr->sr_region.co_npages);
+	unsigned writer = (unsigned)host_rng_below(&jw->jw_rng, sr->sr_region.co_nwriters);
+
+	return coherent_check(jw, &sr->sr_region, BASE, page, writer);
+}
+
+static int
+op_access(struct job_worker *jw, struct shared_run *sr)
+{
+	if (jw->jw_index >= sr->sr_region.co_nwriters ||
+	    !host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction))
+		return check_random(jw, sr);
+	return coherent_store(jw, &sr->sr_region, BASE,
+	    host_rng_below(&jw->jw_rng, sr->sr_region.co_npages), jw->jw_index);
+}
+
+static int
+visit(struct job_worker *jw, void *arg)
+{
+	int error = 0;
+
+	for (int i = 0; i < 8 && error == 0; i++)
+		error = check_random(jw, arg);
+	return error;
+}
+
+static int
+reattach(struct job_worker *jw, struct shared_run *sr)
+{
+	struct proc *p = jw->jw_proc->jp_proc;
+	int error;
+
+	error = sys_munmap(p, BASE, uao_size(sr->sr_aobj));
+	if (error != 0)
+		return call_failed(jw, "munmap", BASE, error);
+	error = expect_refusal(jw, BASE, false, EFAULT);
+	if (error == 0 && (error = attach(p, sr)) != 0)
+		error = call_failed(jw, "shmat", BASE, error);
+	return error;
+}
+
+static int
+run(struct job_run *jr, struct job_worker *jw)
+{
+	const struct workload *wl = jr->jr_job->job_workload;
+	struct shared_run *sr = jr->jr_private;
+	uint64_t dice = host_rng_below(&jw->jw_rng, 402);
+
+	if (dice == 0)
+		return run_in_child(jw, visit, sr);
+	if (dice == 1 && wl->wl_nops > OP_ATTACH && jw->jw_proc->jp_nthreads == 1)
+		return reattach(jw, sr);
+	return op_access(jw, sr);
+}
+
+/* Every word of every page from every process: all must hold the last store exactly. */
+static int
+verify_proc(struct job_worker *jw, struct shared_run *sr)
+{
+	struct coherent *co = &sr->sr_region;
+	int error = 0;
+
+	for (uint64_t page = 0; page < co->co_npages; page++)
+		for (unsigned w = 0; w < co->co_nwriters && error == 0; w++)
+			error = coherent_check(jw, co, BASE, page, w);
+	return error;
+}
+
+static int
+verify(struct job_run *jr)
+{
+	int error = 0;
+
+	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++) {
+		proc_attach(jr->jr_procs[i].jp_proc);
+		error = verify_proc(&jr->jr_self, jr->jr_private);
+		proc_attach(NULL);
+	}
+	return error;
+}
+
+static void
+teardown(struct job_run *jr)
+{
+	struct shared_run *sr = jr->jr_private;
+
+	if (sr == NULL)
+		return;
+	if (sr->sr_aobj != NULL)
+		uao_detach(sr->sr_aobj);
+	coherent_fini(&sr->sr_region);
+	free(sr);
+}
+
+static const char *const required[] = { "faults.total", "faults.soft", NULL };
+
+const struct workload wl_shared_anon = {
+	.wl_name = "shared-anon",
+	.wl_help = "MAP_SHARED anonymous memory: one amap under several processes",
+	.wl_common = WL_COMMON_ALL,
+	.wl_ops = anon_ops,
+	.wl_nops = sizeof(anon_ops) / sizeof(anon_ops[0]),
+	.wl_exercises = "amap sharing, inherit SHARE, uvm_fault 1A, fork and exit of sharers",
+	.wl_verifies = "stamps: each word names itself, its writer and its store; never goes back in time",
+	.wl_required = required,
+	.wl_setup = setup_anon,
+	.wl_run = run,
+	.wl_verify = verify,
+	.wl_teardown = teardown,
+};
+
+const struct workload wl_aobj_shm = {
+	.wl_name = "aobj-shm",
+	.wl_help = "shared memory objects: attached, written, detached by several processes",
+	.wl_common = WL_COMMON_ALL,
+	.wl_ops = aobj_ops,
+	.wl_nops = sizeof(aobj_ops) / sizeof(aobj_ops[0]),
+	.wl_exercises = "aobj pager, uvm_fault 2A, object reference counts, unmap with pages left behind",
+	.wl_verifies = "stamps: each word names itself, its writer and its store; never goes back in time",
+	.wl_required = required,
+	.wl_setup = setup_aobj,
+	.wl_run = run,
+	.wl_verify = verify,
+	.wl_teardown = teardown,
+};
