@@ -87,6 +87,13 @@ void	pmap_reference(struct pmap *);
 void	pmap_destroy(struct pmap *);		/* at 0: no mapping is left, PT pages go */
 
 /*
+ * => the current LWP changed its own l_pmap (exec, exit): this CPU leaves the
+ *    set of the old one and joins the new.  No LWP may still have a pmap as its
+ *    l_pmap when the last reference goes.
+ */
+void	pmap_activate(struct lwp *);
+
+/*
  * => map(R or W) of the entry and owner lock of the page held; does not sleep.
  * => prot: of the new mapping, READ at least; flags: access | PMAP_WIRED | PMAP_CANFAIL.
  * => 0, or ENOMEM with PMAP_CANFAIL only.
@@ -100,7 +107,11 @@ void	pmap_protect(struct pmap *, vaddr_t s, vaddr_t e, vm_prot_t);
 void	pmap_unwire(struct pmap *, vaddr_t);
 bool	pmap_extract(struct pmap *, vaddr_t, paddr_t *);
 /* => copies nothing; a hint that this pmap ignores. */
-void	pmap_update(struct pmap *);		/* deferred invalidations are complete on all CPUs */
+/*
+ * => this LWP's deferred invalidations are complete on all CPUs.  No spin lock held,
+ *    IPL below SCHED; spins.  An interrupt handler calls it before it returns.
+ */
+void	pmap_update(struct pmap *);
 
 /*
  * The two halves of pmap_page_protect (R11, R12).

@@ -19,11 +19,16 @@ struct pv_entry;
 
 /*
  *	v  md_pvlock	:  stable after boot	@  atomic
+ *	p  pm_lock of the pmap whose page table page this is
  */
 struct vm_page_md {
 	kmutex_t	 md_pvlock;	/* LC_pv, IPL_VM */
-	struct pv_entry	*md_pvlist;	/* v: managed mappings of the page */
+	union {
+		struct pv_entry	  *md_pvlist;	/* v: managed mappings of the page */
+		struct vm_page_md *md_ptpnext;	/* p PT page: next in limbo (pmap_ptp.c) */
+	};
 	uint32_t	 md_attrs;	/* @ PTE_REF | PTE_MOD harvested from removed mappings */
+	uint32_t	 md_ptpcount;	/* p PT page: valid entries in it (I-PMAP-9) */
 	uint32_t	 md_generation;	/* @ bumped when the frame is freed; checked on each TLB hit */
 	paddr_t		 md_pa;		/* : */
 };
@@ -34,7 +39,8 @@ extern uint64_t	 ram_npages;		/* : */
 /* => 0, or errno of the host (ENOMEM). */
 int	ram_init(uint64_t npages);
 void	ram_fini(void);
-/* => tell the machine where the page structures are: base of an array, bytes each. */
+/* => tell the machine where the page structures are: one for each frame of RAM, in
+ *    order, stride bytes each; their vm_page_md is initialised here. */
 void	ram_attach_pages(void *base, size_t stride);
 
 static inline void *

@@ -26,6 +26,11 @@ int	user_store(vaddr_t, uint64_t);			/* 8-byte aligned */
 int	user_cas(vaddr_t, uint64_t expect, uint64_t desired, uint64_t *seen);
 int	user_fetch(vaddr_t);				/* instruction fetch: needs X */
 
+/* Kernel access to a mapped kernel address, through the kernel pmap.  Locks may be
+ * held as far as the fault that may follow allows it (R33). */
+int	kern_load(vaddr_t, uint64_t *);
+int	kern_store(vaddr_t, uint64_t);
+
 /* Kernel access to the current LWP's user memory, any alignment; partial on error. */
 int	copyin(vaddr_t uaddr, void *kaddr, size_t);
 int	copyout(const void *kaddr, vaddr_t uaddr, size_t);

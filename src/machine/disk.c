@@ -1,0 +1,148 @@
+/*
+ * The simulated disk.
+ *
+ * disk_strategy() moves the data at once, between the host file and frames of
+ * simulated RAM, as a DMA engine would: by physical address, past every TLB
+ * and page table.  The request then waits on its CPU's queue for IRQ_DISK,
+ * which comes as soon as that CPU's IPL is below IPL_VM; the handler calls
+ * b_iodone.  So the submitter's own b_iodone may run inside disk_strategy()
+ * (T-79), and one CPU with one seed does everything in one order.
+ */
+#include <machine/disk.h>
+
+#include <errno.h>
+#include <machine/ram.h>
+#include <sys/cpu.h>
+#include <sys/kernel.h>
+#include <sys/mutex.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+static kmutex_t disk_lock;			/* LC_disk, IPL_VM */
+static TAILQ_HEAD(, buf) disk_done[MAXCPUS];	/* disk_lock: transferred, not announced */
+static uint64_t disk_inflight;			/* disk_lock: submitted, not announced */
+static uint64_t disk_nreq[2];			/* disk_lock: [read, write], read @ */
+
+static void	disk_intr(void *);
+
+void
+disk_init(void)
+{
+	mutex_init(&disk_lock, MUTEX_DEFAULT, IPL_VM, LC_disk);
+	for (int i = 0; i < MAXCPUS; i++)
+		TAILQ_INIT(&disk_done[i]);
+	disk_inflight = 0;
+	disk_nreq[0] = disk_nreq[1] = 0;
+	intr_establish(IRQ_DISK, IPL_VM, disk_intr, NULL);
+}
+
+void
+disk_fini(void)
+{
+	KASSERTMSG(disk_inflight == 0, "%llu requests in flight",
+	    (unsigned long long)disk_inflight);
+	mutex_destroy(&disk_lock);
+}
+
+/* => the next piece of the request from byte `done` on; number of vectors. */
+static int
+disk_vector(const struct buf *bp, uint32_t done, struct iovec *iov)
+{
+	uint32_t left = bp->b_bytes - done;
+	int n = 0;
+
+	while (left > 0) {
+		uint32_t in = done & PAGE_MASK;
+		uint32_t len = left < PAGE_SIZE - in ? left : PAGE_SIZE - in;
+
+		iov[n].iov_base = (uint8_t *)ram_host(bp->b_pages[done >> PAGE_SHIFT]) + in;
+		iov[n].iov_len = len;
+		n++;
+		done += len;
+		left -= len;
+	}
+	return n;
+}
+
+/*
+ * => b_error and b_resid are set.  A read that meets the end of the file is no
+ *    error; a write that moves nothing is one.
+ */
+static void
+disk_transfer(struct buf *bp)
+{
+	struct iovec iov[BUF_MAXPAGES];
+	uint32_t done = 0;
+	ssize_t n;
+
+	bp->b_error = 0;
+	while (done < bp->b_bytes) {
+		int niov = disk_vector(bp, done, iov);
+		off_t at = (off_t)(bp->b_offset + done);
+
+		n = bp->b_write ? pwritev(bp->b_fd, iov, niov, at) :
+		    preadv(bp->b_fd, iov, niov, at);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			bp->b_error = errno;
+		else if (n == 0 && bp->b_write)
+			bp->b_error = EIO;
+		if (n <= 0)
+			break;
+		done += (uint32_t)n;
+	}
+	bp->b_resid = bp->b_bytes - done;
+}
+
+/*
+ * => any context up to IPL_VM; no lock above LC_disk in the order
+ */
+void
+disk_strategy(struct buf *bp)
+{
+	int me;
+
+	KASSERT(bp->b_npages > 0);
+	KASSERT(bp->b_npages <= BUF_MAXPAGES);
+	KASSERT(bp->b_bytes <= (uint32_t)bp->b_npages * PAGE_SIZE);
+	KASSERT(bp->b_iodone != NULL);
+	for (int i = 0; i < bp->b_npages; i++)
+		KASSERT(atop(bp->b_pages[i]) < ram_npages);
+
+	disk_transfer(bp);
+
+	mutex_enter(&disk_lock);
+	me = curcpu()->ci_index;
+	TAILQ_INSERT_TAIL(&disk_done[me], bp, b_queue);
+	disk_inflight++;
+	/* relaxed: pairs with disk_requests(). */
+	__atomic_fetch_add(&disk_nreq[bp->b_write], 1, __ATOMIC_RELAXED);
+	/* Ours is pending from here on; it is delivered when the lock goes, if IPL allows. */
+	intr_post(curcpu(), IRQ_DISK);
+	mutex_exit(&disk_lock);
+}
+
+/* => IPL_VM: announce what this CPU submitted, in order. */
+static void
+disk_intr(void *arg)
+{
+	int me = curcpu()->ci_index;
+	struct buf *bp;
+
+	mutex_enter(&disk_lock);
+	while ((bp = TAILQ_FIRST(&disk_done[me])) != NULL) {
+		TAILQ_REMOVE(&disk_done[me], bp, b_queue);
+		disk_inflight--;
+		mutex_exit(&disk_lock);
+		bp->b_iodone(bp);		/* bp may be gone after it */
+		mutex_enter(&disk_lock);
+	}
+	mutex_exit(&disk_lock);
+}
+
+uint64_t
+disk_requests(bool write)
+{
+	return __atomic_load_n(&disk_nreq[write], __ATOMIC_RELAXED);
+}

@@ -1,0 +1,568 @@
+/*
+ * pmap(9), the forward half: operations that come with a pmap and an address.
+ * (By page: pmap_pv.c.  Tables: pmap_ptp.c.  Invalidation: pmap_tlb.c.)
+ *
+ * Each takes pm_lock, changes PTEs by atomic operations, notes what became
+ * stale in the LWP's packet, and leaves.  The packet is sent by pmap_update(),
+ * with no lock held (S4).
+ *
+ * A mapping is replaced by one exchange of its PTE, wired or not, so that no
+ * CPU finds the address unmapped in between (R3); the page table page is there
+ * and the pv entry moves to the new page, so that it cannot fail (R4).  What
+ * can fail is a mapping where there was none, and a managed one over an
+ * unmanaged one, which needs a pv entry.  Then the old mapping goes too (R2).
+ * Dropped: stealing tables or pv entries from others.  Faults survive a
+ * failure (R29), and the two pages' worth of code never ran anywhere (R40).
+ */
+#include "pmap_private.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/kmem.h>
+#include <sys/pool.h>
+
+struct pmap kernel_pmap;
+bool pmap_software_rm;
+struct machine_upcall machine_upcall;
+
+/* Kernel addresses whose tables exist from the start: pager windows and the like. */
+#define	KERNEL_PREMAP	(16UL << 20)
+
+static void	pmap_premap_kernel(void);
+static void	pmap_remove_pte(struct pmap *, vaddr_t, uint64_t *, struct vm_page_md **);
+
+static bool
+pmap_va_ok(const struct pmap *pm, vaddr_t s, vaddr_t e)
+{
+	if (pm->pm_kernel)
+		return s >= VM_MIN_KERNEL_ADDRESS && e <= VM_MAX_KERNEL_ADDRESS && s <= e;
+	return e <= VM_MAXUSER_ADDRESS && s <= e;
+}
+
+static void
+pmap_setup(struct pmap *pm, bool kernel)
+{
+	memset(pm, 0, sizeof(*pm));
+	mutex_init(&pm->pm_lock, MUTEX_DEFAULT, IPL_VM, LC_pmap);
+	pm->pm_refs = 1;
+	pm->pm_kernel = kernel;
+}
+
+int
+machine_boot(const struct machine_config *mc)
+{
+	KASSERT(ram_base != NULL);
+	pmap_software_rm = mc->mc_software_rm;
+	machine_upcall = mc->mc_upcall;
+	pmap_setup(&kernel_pmap, true);
+	return pmap_tlb_boot();
+}
+
+void
+pmap_init(const struct pool_allocator *pa)
+{
+	pmap_pv_init(pa);
+	pmap_premap_kernel();
+}
+
+void
+machine_shutdown(void)
+{
+	if (kernel_pmap.pm_resident != 0)
+		violation(VIOL_LEAK, "I-PMAP-8", "%ld kernel mappings left at shutdown",
+		    kernel_pmap.pm_resident);
+	pmap_tlb_shutdown();
+	pmap_ptp_free_all(&kernel_pmap);
+	pmap_pv_fini();
+	mutex_destroy(&kernel_pmap.pm_lock);
+}
+
+struct pmap *
+pmap_kernel(void)
+{
+	return &kernel_pmap;
+}
+
+/* => may sleep.  The top table is made with the first mapping. */
+struct pmap *
+pmap_create(void)
+{
+	struct pmap *pm = kmem_alloc(sizeof(*pm), KM_SLEEP);
+
+	pmap_setup(pm, false);
+	return pm;
+}
+
+void
+pmap_reference(struct pmap *pm)
+{
+	unsigned refs = __atomic_fetch_add(&pm->pm_refs, 1, __ATOMIC_RELAXED);
+
+	KASSERT(refs > 0);
+}
+
+/*
+ * => no mapping is left at the last reference, and no LWP has it as its l_pmap
+ * => CPUs that still have it active, because their LWP is a zombie that has not
+ *    been switched from, are made to leave; after that nobody walks it (S8, T-25)
+ */
+void
+pmap_destroy(struct pmap *pm)
+{
+	struct lwp_tlb *lt = &curlwp->l_tlb;
+
+	KASSERT(!pm->pm_kernel);
+	/* release our use, acquire everybody else's: the last one frees. */
+	if (__atomic_fetch_sub(&pm->pm_refs, 1, __ATOMIC_ACQ_REL) != 1)
+		return;
+	KASSERT(curlwp->l_pmap != pm);
+	KASSERTMSG(RELAXED_GET(pm->pm_resident) == 0, "%ld mappings left", pm->pm_resident);
+
+	pmap_tlb_expel(pm);
+	if (lt->lt_pmap == pm) {
+		lt->lt_pmap = NULL;	/* every TLB forgot it just now */
+		lt->lt_nva = 0;
+	}
+	mutex_enter(&pm->pm_lock);	/* the last revoke has left it */
+	KASSERT(pm->pm_wired == 0);
+	KASSERT(pm->pm_root == 0);
+	KASSERT(pm->pm_nptp == 0);
+	mutex_exit(&pm->pm_lock);
+	pmap_ptp_free(pm->pm_limbo);
+	mutex_destroy(&pm->pm_lock);
+	kmem_free(pm, sizeof(*pm));
+}
+
+/* => resident and wired counts follow one PTE's change; pm_lock held. */
+void
+pmap_count_change(struct pmap *pm, uint64_t old, uint64_t new)
+{
+	long resident = (long)!!(new & PTE_V) - (long)!!(old & PTE_V);
+	long wired = (long)!!(new & PTE_WIRED) - (long)!!(old & PTE_WIRED);
+
+	KASSERT(mutex_owned(&pm->pm_lock));
+	if (resident != 0)
+		RELAXED_SET(pm->pm_resident, pm->pm_resident + resident);
+	if (wired != 0)
+		RELAXED_SET(pm->pm_wired, pm->pm_wired + wired);
+}
+
+/*
+ * => access presets R and M of a managed mapping (R30), so that neither walker nor
+ *    emulation need touch it.  Unmanaged mappings have both: nobody asks for them,
+ *    and a window used in an interrupt must not trap to R/M emulation.
+ */
+static uint64_t
+pte_make(paddr_t pa, bool managed, vm_prot_t prot, unsigned flags)
+{
+	uint64_t pte = pa | PTE_V | PTE_PROT(prot);
+	vm_prot_t access = flags & VM_PROT_ALL;
+
+	if (flags & PMAP_WIRED)
+		pte |= PTE_WIRED;
+	if (!managed)
+		return pte | PTE_RM;
+	pte |= PTE_MANAGED;
+	if (access != 0)
+		pte |= PTE_REF;
+	if (access & VM_PROT_WRITE)
+		pte |= PTE_MOD;
+	return pte;
+}
+
+/* => no mapping at the slot; takes *pvp if the new one is managed. */
+static void
+enter_new(struct pmap *pm, vaddr_t va, uint64_t *ptep, uint64_t npte, struct vm_page_md *md,
+    struct pv_entry **pvp)
+{
+	if (npte & PTE_MANAGED) {
+		struct pv_entry *pv = *pvp;
+
+		*pvp = NULL;
+		pv->pv_pmap = pm;
+		pv->pv_va = va;
+		mutex_enter(&md->md_pvlock);
+		pte_store(ptep, npte);
+		pmap_pv_link(md, pv);
+		mutex_exit(&md->md_pvlock);
+	} else
+		pte_store(ptep, npte);
+	pmap_ptp_hold(pm, ptep);
+	pmap_count_change(pm, 0, npte);
+}
+
+/*
+ * Same frame: rights and wiring change in place, R and M stay in the PTE, where
+ * a TLB that has them cached believes them to be.
+ */
+static void
+enter_same(struct pmap *pm, vaddr_t va, uint64_t *ptep, uint64_t npte)
+{
+	uint64_t old = pte_load(ptep), new;
+
+	do {
+		new = npte | (old & PTE_RM);
+	} while (!__atomic_compare_exchange_n(ptep, &old, new, false, __ATOMIC_ACQ_REL,
+	    __ATOMIC_ACQUIRE));
+	pmap_count_change(pm, old, new);
+	/* More rights need no shootdown: a CPU with the old ones traps and retries (T-28). */
+	if (old & PTE_RIGHTS & ~new)
+		pmap_tlb_note(pm, va);
+}
+
+/*
+ * Another frame: one exchange (R3), and the pv entry moves along (R4).  Until the
+ * invalidation a CPU may use the old frame, never nothing.  Between the exchange
+ * and the new link nobody misses the pv entry, for the new page's owner is locked.
+ */
+static void
+enter_replace(struct pmap *pm, vaddr_t va, uint64_t *ptep, uint64_t npte,
+    struct vm_page_md *md, struct pv_entry **pvp)
+{
+	uint64_t old = pte_load(ptep);
+	struct pv_entry *pv = NULL;
+
+	if (old & PTE_MANAGED) {
+		struct vm_page_md *omd = ram_md(old & PTE_FRAME);
+
+		mutex_enter(&omd->md_pvlock);
+		old = pte_exchange(ptep, npte);
+		pv = pmap_pv_unlink(omd, pm, va, old);
+		mutex_exit(&omd->md_pvlock);
+	} else
+		old = pte_exchange(ptep, npte);
+
+	if (npte & PTE_MANAGED) {
+		if (pv == NULL) {
+			pv = *pvp;
+			*pvp = NULL;
+			pv->pv_pmap = pm;
+			pv->pv_va = va;
+		}
+		mutex_enter(&md->md_pvlock);
+		pmap_pv_link(md, pv);
+		mutex_exit(&md->md_pvlock);
+	} else if (pv != NULL)
+		pmap_pv_free(pv);
+
+	pmap_count_change(pm, old, npte);
+	pmap_tlb_note(pm, va);
+	PMAP_COUNT(replaced);
+}
+
+/* => 0, or ENOMEM and no mapping at va; pm_lock held. */
+static int
+enter_locked(struct pmap *pm, vaddr_t va, uint64_t npte, struct vm_page_md *md,
+    struct pv_entry **pvp)
+{
+	uint64_t *ptep = pmap_pte(pm, va);
+	uint64_t old = ptep != NULL ? pte_load(ptep) : 0;
+	bool need_pv = (npte & PTE_MANAGED) && !(old & PTE_MANAGED);
+
+	if ((need_pv && *pvp == NULL) ||
+	    (ptep == NULL && (ptep = pmap_ptp_grow(pm, va)) == NULL)) {
+		/* R2: the old mapping must not survive the failure (I-PMAP-1). */
+		if (old & PTE_V)
+			pmap_remove_pte(pm, va, ptep, &pm->pm_limbo);
+		return ENOMEM;
+	}
+	if ((old & PTE_V) == 0)
+		enter_new(pm, va, ptep, npte, md, pvp);
+	else if (((old ^ npte) & (PTE_FRAME | PTE_MANAGED)) == 0)
+		enter_same(pm, va, ptep, npte);
+	else
+		enter_replace(pm, va, ptep, npte, md, pvp);
+	return 0;
+}
+
+int
+pmap_enter(struct pmap *pm, vaddr_t va, paddr_t pa, vm_prot_t prot, unsigned flags)
+{
+	struct vm_page_md *md = ram_md(pa);
+	struct pv_entry *pv = NULL;
+	int error;
+
+	KASSERT(((va | pa) & PAGE_MASK) == 0);
+	KASSERT(pmap_va_ok(pm, va, va + PAGE_SIZE));
+	KASSERT(atop(pa) < ram_npages);
+	KASSERT(prot & VM_PROT_READ);
+	KASSERT((flags & VM_PROT_ALL & ~(unsigned)prot) == 0);	/* R30: access is within prot */
+
+	pmap_tlb_begin(pm);
+	/* Before the lock, whether needed or not: the pool's back end may take its time. */
+	if (md != NULL)
+		pv = pmap_pv_alloc();
+	mutex_enter(&pm->pm_lock);
+	error = enter_locked(pm, va, pte_make(pa, md != NULL, prot, flags), md, &pv);
+	mutex_exit(&pm->pm_lock);
+	if (pv != NULL)
+		pmap_pv_free(pv);
+
+	PMAP_COUNT(enter);
+	if (error) {
+		PMAP_COUNT(enter_failed);
+		if ((flags & PMAP_CANFAIL) == 0)	/* R28 */
+			panic("pmap_enter: no page table page or pv entry for va 0x%llx, and "
+			    "not PMAP_CANFAIL (R28)", (unsigned long long)va);
+	}
+	return error;
+}
+
+/*
+ * => the valid mapping at va goes, wired or not; R/M harvested; invalidation noted
+ * => pm_lock held
+ */
+static void
+pmap_remove_pte(struct pmap *pm, vaddr_t va, uint64_t *ptep, struct vm_page_md **limbo)
+{
+	uint64_t old = pte_load(ptep);
+
+	KASSERT(old & PTE_V);
+	if (old & PTE_MANAGED) {
+		struct vm_page_md *md = ram_md(old & PTE_FRAME);
+		struct pv_entry *pv;
+
+		mutex_enter(&md->md_pvlock);
+		old = pte_exchange(ptep, 0);
+		pv = pmap_pv_unlink(md, pm, va, old);
+		mutex_exit(&md->md_pvlock);
+		pmap_pv_free(pv);
+	} else
+		old = pte_exchange(ptep, 0);
+	pmap_count_change(pm, old, 0);
+	pmap_tlb_note(pm, va);
+	pmap_ptp_drop(pm, va, ptep, limbo);
+}
+
+static void
+range_remove(struct pmap *pm, vaddr_t va, uint64_t *ptep, vm_prot_t prot)
+{
+	if (pte_load(ptep) & PTE_V)
+		pmap_remove_pte(pm, va, ptep, &pm->pm_limbo);
+}
+
+static void
+range_kremove(struct pmap *pm, vaddr_t va, uint64_t *ptep, vm_prot_t prot)
+{
+	uint64_t old = pte_load(ptep);
+
+	if ((old & PTE_V) == 0)
+		return;
+	KASSERTMSG(old & PTE_KENTER, "va 0x%llx was not entered by pmap_kenter_pa()",
+	    (unsigned long long)va);
+	pmap_remove_pte(pm, va, ptep, &pm->pm_limbo);
+}
+
+static void
+range_protect(struct pmap *pm, vaddr_t va, uint64_t *ptep, vm_prot_t prot)
+{
+	uint64_t old = pte_load(ptep), gone = PTE_RIGHTS & ~PTE_PROT(prot);
+
+	if ((old & PTE_V) == 0 || (old & gone) == 0)
+		return;
+	pte_clear_bits(ptep, gone);
+	pmap_tlb_note(pm, va);
+}
+
+/*
+ * => calls fn for each slot of [s,e) that has a table, with pm_lock held
+ *
+ * The lock is given up at the end of each leaf table, so that a large range
+ * keeps interrupts out only for 512 pages at a time.  A missing table is
+ * skipped whole.
+ */
+static void
+pmap_range(struct pmap *pm, vaddr_t s, vaddr_t e, vm_prot_t prot,
+    void (*fn)(struct pmap *, vaddr_t, uint64_t *, vm_prot_t))
+{
+	vaddr_t va = s, end;
+	uint64_t *ptep;
+	vsize_t span;
+
+	KASSERT(((s | e) & PAGE_MASK) == 0);
+	KASSERT(pmap_va_ok(pm, s, e));
+	pmap_tlb_begin(pm);
+	while (va < e) {
+		mutex_enter(&pm->pm_lock);
+		ptep = pmap_pte_span(pm, va, &span);
+		end = (va | (span - 1)) + 1;
+		if (end > e || end < va)	/* the last span ends at 2^64 */
+			end = e;
+		for (; ptep != NULL && va < end; va += PAGE_SIZE, ptep++)
+			fn(pm, va, ptep, prot);
+		mutex_exit(&pm->pm_lock);
+		va = end;
+	}
+}
+
+/* R9: removes every mapping, wired too, unlike pmap_revoke(). */
+void
+pmap_remove(struct pmap *pm, vaddr_t s, vaddr_t e)
+{
+	pmap_range(pm, s, e, VM_PROT_NONE, range_remove);
+}
+
+void
+pmap_protect(struct pmap *pm, vaddr_t s, vaddr_t e, vm_prot_t prot)
+{
+	pmap_range(pm, s, e, prot, prot & VM_PROT_READ ? range_protect : range_remove);
+}
+
+void
+pmap_unwire(struct pmap *pm, vaddr_t va)
+{
+	uint64_t *ptep, old;
+
+	mutex_enter(&pm->pm_lock);
+	ptep = pmap_pte(pm, va);
+	KASSERTMSG(ptep != NULL && (pte_load(ptep) & PTE_V), "pmap_unwire: nothing at 0x%llx",
+	    (unsigned long long)va);
+	old = pte_clear_bits(ptep, PTE_WIRED);
+	pmap_count_change(pm, old, old & ~PTE_WIRED);
+	mutex_exit(&pm->pm_lock);
+}
+
+bool
+pmap_extract(struct pmap *pm, vaddr_t va, paddr_t *pap)
+{
+	uint64_t *ptep, pte;
+
+	mutex_enter(&pm->pm_lock);
+	ptep = pmap_pte(pm, va);
+	pte = ptep != NULL ? pte_load(ptep) : 0;
+	mutex_exit(&pm->pm_lock);
+	if ((pte & PTE_V) == 0)
+		return false;
+	if (pap != NULL)
+		*pap = (pte & PTE_FRAME) | (va & PAGE_MASK);
+	return true;
+}
+
+/*
+ * The emulation of R/M bits (mmu = software-rm): a mapping without REF, or a
+ * store through one without MOD, traps here before anybody else.
+ */
+void
+pmap_rm_fault(struct pmap *pm, vaddr_t va, uint64_t need)
+{
+	uint64_t *ptep, pte;
+
+	mutex_enter(&pm->pm_lock);
+	ptep = pmap_pte(pm, va);
+	pte = ptep != NULL ? pte_load(ptep) : 0;
+	/* Under pm_lock only W can go away, and then MOD is set for a store that never comes. */
+	if ((pte & PTE_V) != 0 && (need & ~pte) == 0)
+		__atomic_fetch_or(ptep, PTE_REF | (need & PTE_W ? PTE_MOD : 0), __ATOMIC_ACQ_REL);
+	mutex_exit(&pm->pm_lock);
+	PMAP_COUNT(rm_faults);
+}
+
+/*
+ * Kernel mappings without owner.
+ */
+
+static void
+pmap_premap_kernel(void)
+{
+	vsize_t size = KERNEL_PREMAP;
+
+	/* Of a small machine not more than a hundredth. */
+	if (size > ptoa(ram_npages) / 100 * PTP_ENTRIES)
+		size = PTP_ENTRIES * PAGE_SIZE;
+	mutex_enter(&kernel_pmap.pm_lock);
+	for (vsize_t off = 0; off < size; off += PTP_ENTRIES * PAGE_SIZE) {
+		if (pmap_ptp_grow(&kernel_pmap, VM_MIN_KERNEL_ADDRESS + off) == NULL)
+			panic("no pages for the kernel's page tables");
+	}
+	mutex_exit(&kernel_pmap.pm_lock);
+}
+
+/*
+ * => tables for the first KERNEL_PREMAP bytes exist since boot and none ever
+ *    goes; beyond, they come from the reserve, or the machine stops (7.5)
+ */
+void
+pmap_kenter_pa(vaddr_t va, paddr_t pa, vm_prot_t prot)
+{
+	uint64_t *ptep;
+
+	KASSERT(((va | pa) & PAGE_MASK) == 0);
+	KASSERT(pmap_va_ok(&kernel_pmap, va, va + PAGE_SIZE));
+	KASSERT(atop(pa) < ram_npages);
+	KASSERT(prot & VM_PROT_READ);
+
+	mutex_enter(&kernel_pmap.pm_lock);
+	ptep = pmap_ptp_grow(&kernel_pmap, va);
+	if (ptep == NULL)
+		panic("pmap_kenter_pa: no page table page for 0x%llx", (unsigned long long)va);
+	KASSERTMSG((pte_load(ptep) & PTE_V) == 0, "va 0x%llx is mapped already",
+	    (unsigned long long)va);
+	enter_new(&kernel_pmap, va, ptep, pte_make(pa, false, prot, PMAP_WIRED) | PTE_KENTER, NULL,
+	    NULL);
+	mutex_exit(&kernel_pmap.pm_lock);
+}
+
+void
+pmap_kremove(vaddr_t va, vsize_t len)
+{
+	pmap_range(&kernel_pmap, va, va + len, VM_PROT_NONE, range_kremove);
+}
+
+/*
+ * Frames.
+ */
+
+#if defined(__SANITIZE_THREAD__)
+#define	FRAME_COPY_ATOMIC	1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define	FRAME_COPY_ATOMIC	1
+#endif
+#endif
+#ifndef FRAME_COPY_ATOMIC
+#define	FRAME_COPY_ATOMIC	0
+#endif
+
+void
+pmap_zero_page(paddr_t pa)
+{
+	memset(ram_host(pa), 0, PAGE_SIZE);
+}
+
+/*
+ * The source may be stored to by other CPUs, word by word.  The host's memcpy()
+ * never tears an aligned word either, and is three times as fast; but
+ * ThreadSanitizer cannot know that, so for it the words are copied as what
+ * they are.
+ */
+void
+pmap_copy_page(paddr_t src, paddr_t dst)
+{
+	const uint64_t *from = ram_host(src);
+	uint64_t *to = ram_host(dst);
+
+	if (!FRAME_COPY_ATOMIC) {
+		memcpy(to, from, PAGE_SIZE);
+		return;
+	}
+	for (size_t i = 0; i < PAGE_SIZE / sizeof(*to); i++)
+		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+}
+
+long
+pmap_resident_count(struct pmap *pm)
+{
+	return RELAXED_GET(pm->pm_resident);
+}
+
+long
+pmap_wired_count(struct pmap *pm)
+{
+	return RELAXED_GET(pm->pm_wired);
+}
+
+long
+pmap_ptp_count(struct pmap *pm)
+{
+	return RELAXED_GET(pm->pm_nptp);
+}

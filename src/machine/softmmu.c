@@ -1,0 +1,359 @@
+/*
+ * The software MMU.
+ *
+ *	access -> TLB of this CPU -> walk of the page table -> trap
+ *
+ * The common case is a handful of instructions (mmu_hit): is an interrupt
+ * waiting; the entry's tag against address, epoch and alignment at once; its
+ * rights; and its frame's generation then and now (I-PMAP-6).  Everything else
+ * is mmu_miss(), out of line, which takes interrupts, walks and traps until
+ * there is an entry that permits the access.
+ *
+ * The walker does what hardware does, with no lock: it reads entries that pmap
+ * changes by atomic operations, and sets REF, and for a store MOD, by a
+ * compare-and-swap of the whole PTE, so that a PTE that has been taken away or
+ * reduced in the meantime is not resurrected (S7).  With software-rm it sets
+ * nothing: a bit that is missing is a trap to pmap (pmap_rm_fault).
+ *
+ * A TLB entry has W only if MOD was set when it was loaded: the first store
+ * walks.  Nothing else ties the TLB to the page table; an entry lives until it
+ * is invalidated, and a trap on one that is merely out of date ends with
+ * another walk (T-28).
+ *
+ * Interrupts are taken between accesses only: from the look at ci_ipending to
+ * the load or store there is no poll, so a CPU that acknowledges a shootdown
+ * is never in the middle of a walk or of an access.
+ */
+#include "pmap_private.h"
+
+#include <errno.h>
+#include <machine/softmmu.h>
+#include <string.h>
+
+/* What generation a frame without page structure has, always. */
+static const uint32_t no_generation;
+
+/*
+ * The TLB.
+ */
+
+/* => the entry that permits the access, now; NULL: see mmu_miss(). */
+static inline __attribute__((always_inline)) struct tlb_entry *
+mmu_hit(struct tlb *t, vaddr_t va, uint32_t need)
+{
+	struct tlb_entry *te = tlb_slot(t, va);
+
+	if (__builtin_expect(te->te_tag != TLB_TAG(va, t->t_epoch), 0))
+		return NULL;
+	if (__builtin_expect((te->te_rights & need) != need, 0))
+		return NULL;
+	/* relaxed: pairs with ram_frame_freed(), which comes after our acknowledgement. */
+	if (__builtin_expect(__atomic_load_n(te->te_genp, __ATOMIC_RELAXED) != te->te_gen, 0))
+		return NULL;
+	RELAXED_SET(t->t_hits, t->t_hits + 1);
+	return te;
+}
+
+static void
+tlb_fill(struct tlb *t, vaddr_t va, uint64_t pte, uint32_t space)
+{
+	struct tlb_entry *te = tlb_slot(t, va);
+	struct vm_page_md *md = ram_md(pte & PTE_FRAME);
+
+	te->te_tag = TLB_TAG(trunc_page(va), t->t_epoch);
+	te->te_host = ram_host(pte & PTE_FRAME);
+	te->te_genp = md != NULL ? &md->md_generation : &no_generation;
+	te->te_gen = RELAXED_GET(*te->te_genp);
+	te->te_rights = (pte & (PTE_R | PTE_X)) | space;
+	if (pte & PTE_MOD)
+		te->te_rights |= pte & PTE_W;
+}
+
+/* I-PMAP-6: this CPU could still reach a frame after it was freed. */
+static void
+tlb_stale(struct tlb *t, struct tlb_entry *te, vaddr_t va)
+{
+	uint32_t now = RELAXED_GET(*te->te_genp);
+
+	te->te_tag = 0;
+	violation(VIOL_TLB, "I-PMAP-6",
+	    "CPU %d: TLB maps va 0x%llx to frame 0x%llx of generation %u, which has been freed: "
+	    "generation %u now", curcpu()->ci_index, (unsigned long long)va,
+	    (unsigned long long)(te->te_host - ram_base), te->te_gen, now);
+}
+
+/*
+ * The walker.
+ */
+
+enum walk { WALK_OK, WALK_RM, WALK_FAULT };
+
+/* => WALK_OK: a TLB entry with the rights of need was loaded. */
+static enum walk
+mmu_walk(struct tlb *t, struct pmap *pm, vaddr_t va, uint32_t need)
+{
+	uint64_t pte, set, *ptep;
+
+	ptep = pmap_pte(pm, va);
+	if (ptep == NULL)
+		return WALK_FAULT;
+	pte = pte_load(ptep);
+	set = PTE_REF | (need & PTE_W ? PTE_MOD : 0);
+	for (;;) {
+		if ((pte & PTE_V) == 0 || (need & PTE_RIGHTS & ~pte) != 0)
+			return WALK_FAULT;
+		if ((pte & set) == set)
+			break;
+		if (pmap_software_rm)
+			return WALK_RM;
+		/* S7: on failure pte is what is there now, and V is looked at again. */
+		if (__atomic_compare_exchange_n(ptep, &pte, pte | set, false, __ATOMIC_ACQ_REL,
+		    __ATOMIC_ACQUIRE)) {
+			pte |= set;
+			break;
+		}
+	}
+	tlb_fill(t, va, pte, need & TE_USER);
+	return WALK_OK;
+}
+
+/*
+ * => need: rights, and TE_USER for the current LWP's pmap; 0 without for the kernel's
+ * => 0: *tep permits the access, until interrupts are polled again; else errno
+ */
+static __attribute__((noinline)) int
+mmu_miss(vaddr_t va, uint32_t need, struct tlb_entry **tep)
+{
+	bool user = (need & TE_USER) != 0;
+	struct pmap *pm = user ? curlwp->l_pmap : &kernel_pmap;
+	bool mapped = user ? va < VM_MAXUSER_ADDRESS :
+	    va >= VM_MIN_KERNEL_ADDRESS && va < VM_MAX_KERNEL_ADDRESS;
+	struct tlb_entry *te;
+	struct tlb *t;
+	int error;
+
+	KASSERT(pm != NULL);
+	if (user) {
+		KASSERT(!cpu_intr_p());
+		lockdebug_barrier("access user memory");
+	}
+	if (!mapped)
+		return EFAULT;
+	for (;;) {
+		intr_poll();
+		t = curtlb();			/* a fault may have moved us */
+		if (!user)
+			pmap_tlb_join_kernel(t);
+		else
+			pmap_tlb_switch(t, pm);
+		te = tlb_slot(t, va);
+		if (te->te_tag == TLB_TAG(trunc_page(va), t->t_epoch) &&
+		    RELAXED_GET(*te->te_genp) != te->te_gen)
+			tlb_stale(t, te, va);
+		if (mmu_hit(t, trunc_page(va), need) != NULL) {
+			*tep = te;
+			return 0;
+		}
+		switch (mmu_walk(t, pm, va, need)) {
+		case WALK_OK:
+			*tep = te;
+			return 0;
+		case WALK_RM:
+			pmap_rm_fault(pm, va, need & PTE_RIGHTS);
+			break;
+		case WALK_FAULT:
+			error = machine_upcall.mu_fault(pm, trunc_page(va), PTE_TO_PROT(need));
+			if (error)
+				return error;
+			break;
+		}
+	}
+}
+
+/*
+ * => host address of va, good for one access of this page; NULL: *errorp.
+ */
+static inline __attribute__((always_inline)) void *
+mmu_access(vaddr_t va, uint32_t need, int *errorp)
+{
+	struct cpu_info *ci = curcpu();
+	struct tlb_entry *te = NULL;
+
+	/* relaxed: pairs with intr_post(), which wakes whoever must not miss it. */
+	if (__builtin_expect(__atomic_load_n(&ci->ci_ipending, __ATOMIC_RELAXED) == 0, 1))
+		te = mmu_hit(ci->ci_md, va, need);
+	if (__builtin_expect(te == NULL, 0)) {
+		*errorp = mmu_miss(va, need, &te);
+		if (*errorp)
+			return NULL;
+	}
+	return te->te_host + (va & PAGE_MASK);
+}
+
+/*
+ * Words.  relaxed: simulated user data; its order is the simulated program's affair.
+ */
+
+static inline __attribute__((always_inline)) int
+word_load(vaddr_t va, uint32_t space, uint64_t *valp)
+{
+	uint64_t *word;
+	int error;
+
+	if (__builtin_expect((va & 7) != 0, 0))
+		return EINVAL;
+	word = mmu_access(va, PTE_R | space, &error);
+	if (__builtin_expect(word == NULL, 0))
+		return error;
+	*valp = __atomic_load_n(word, __ATOMIC_RELAXED);
+	return 0;
+}
+
+static inline __attribute__((always_inline)) int
+word_store(vaddr_t va, uint32_t space, uint64_t val)
+{
+	uint64_t *word;
+	int error;
+
+	if (__builtin_expect((va & 7) != 0, 0))
+		return EINVAL;
+	word = mmu_access(va, PTE_W | space, &error);
+	if (__builtin_expect(word == NULL, 0))
+		return error;
+	__atomic_store_n(word, val, __ATOMIC_RELAXED);
+	return 0;
+}
+
+int
+user_load(vaddr_t va, uint64_t *valp)
+{
+	return word_load(va, TE_USER, valp);
+}
+
+int
+user_store(vaddr_t va, uint64_t val)
+{
+	return word_store(va, TE_USER, val);
+}
+
+int
+kern_load(vaddr_t va, uint64_t *valp)
+{
+	return word_load(va, 0, valp);
+}
+
+int
+kern_store(vaddr_t va, uint64_t val)
+{
+	return word_store(va, 0, val);
+}
+
+/* => the simulated programs' locks are made of it, so it orders everything. */
+int
+user_cas(vaddr_t va, uint64_t expect, uint64_t desired, uint64_t *seen)
+{
+	uint64_t *word;
+	int error;
+
+	if ((va & 7) != 0)
+		return EINVAL;
+	word = mmu_access(va, PTE_R | PTE_W | TE_USER, &error);
+	if (word == NULL)
+		return error;
+	__atomic_compare_exchange_n(word, &expect, desired, false, __ATOMIC_SEQ_CST,
+	    __ATOMIC_SEQ_CST);
+	*seen = expect;
+	return 0;
+}
+
+int
+user_fetch(vaddr_t va)
+{
+	int error;
+
+	return mmu_access(trunc_page(va), PTE_X | TE_USER, &error) != NULL ? 0 : error;
+}
+
+/*
+ * Bytes.  One page at a time is one access; inside it whole words move as words,
+ * so that a copy never shows half of a word that a user stores.
+ */
+
+static void
+bytes_from_user(uint8_t *to, const uint8_t *from, size_t n)
+{
+	uint64_t word;
+
+	while (n > 0) {
+		if (((uintptr_t)from & 7) == 0 && n >= sizeof(word)) {
+			word = __atomic_load_n((const uint64_t *)(const void *)from,
+			    __ATOMIC_RELAXED);
+			memcpy(to, &word, sizeof(word));
+			to += sizeof(word), from += sizeof(word), n -= sizeof(word);
+		} else {
+			*to++ = __atomic_load_n(from++, __ATOMIC_RELAXED);
+			n--;
+		}
+	}
+}
+
+static void
+bytes_to_user(uint8_t *to, const uint8_t *from, size_t n)
+{
+	uint64_t word;
+
+	while (n > 0) {
+		if (((uintptr_t)to & 7) == 0 && n >= sizeof(word)) {
+			memcpy(&word, from, sizeof(word));
+			__atomic_store_n((uint64_t *)(void *)to, word, __ATOMIC_RELAXED);
+			to += sizeof(word), from += sizeof(word), n -= sizeof(word);
+		} else {
+			__atomic_store_n(to++, *from++, __ATOMIC_RELAXED);
+			n--;
+		}
+	}
+}
+
+static size_t
+to_page_end(vaddr_t va, size_t len)
+{
+	size_t n = PAGE_SIZE - (va & PAGE_MASK);
+
+	return n < len ? n : len;
+}
+
+int
+copyin(vaddr_t uaddr, void *kaddr, size_t len)
+{
+	uint8_t *to = kaddr;
+	int error;
+
+	while (len > 0) {
+		size_t n = to_page_end(uaddr, len);
+		const uint8_t *page = mmu_access(trunc_page(uaddr), PTE_R | TE_USER, &error);
+
+		if (page == NULL)
+			return error;
+		bytes_from_user(to, page + (uaddr & PAGE_MASK), n);
+		to += n, uaddr += n, len -= n;
+	}
+	return 0;
+}
+
+int
+copyout(const void *kaddr, vaddr_t uaddr, size_t len)
+{
+	const uint8_t *from = kaddr;
+	int error;
+
+	while (len > 0) {
+		size_t n = to_page_end(uaddr, len);
+		uint8_t *page = mmu_access(trunc_page(uaddr), PTE_W | TE_USER, &error);
+
+		if (page == NULL)
+			return error;
+		bytes_to_user(page + (uaddr & PAGE_MASK), from, n);
+		from += n, uaddr += n, len -= n;
+	}
+	return 0;
+}
