@@ -114,10 +114,10 @@ probe_dir(const char *dir, char *why, size_t whylen)
 		    whylen);
 	strcpy(path, dir);
 	existing_parent(path);
-	if (stat(path, &st) != 0 || access(path, W_OK | X_OK) != 0)
-		return host_error(errno, "write to", path, why, whylen);
-	if (!S_ISDIR(st.st_mode))
+	if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode))
 		return host_error(ENOTDIR, "write to", path, why, whylen);
+	if (access(path, W_OK | X_OK) != 0)
+		return host_error(errno, "write to", path, why, whylen);
 	return 0;
 }
 

@@ -1,0 +1,218 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A test double of everything below the commands: an engine that measures nothing and ends
+ * as the job file asks, and traces that are sound when they begin with "UVMT".  With it the
+ * commands, the report and the exit statuses are tested alone, in milliseconds, and ends
+ * that a sound machine never comes to (a violation, a panic) are tested at all.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <harness/engine.h>
+#include <harness/trace.h>
+#include <harness/xalloc.h>
+
+
+enum ending { END_CLEAN, END_VIOLATION, END_VACUOUS, END_NOMEM, END_INVALID, END_FATAL, END_WAIT };
+
+static const char *const ending_names[] = {
+	"clean", "violation", "vacuous", "nomem", "invalid", "fatal", "wait", NULL,
+};
+
+struct fake_options {
+	unsigned fo_ending;
+};
+
+static const struct option_row fake_rows[] = {
+	{ "ending", OPT_ENUM, offsetof(struct fake_options, fo_ending), 0, 0, "clean",
+	    ending_names, NULL, "how the run ends" },
+};
+
+struct file_options {
+	uint64_t fm_file_size;
+	bool fm_sync;
+	double fm_shared_fraction;
+};
+
+static const struct option_row file_rows[] = {
+	{ "file-size", OPT_SIZE, offsetof(struct file_options, fm_file_size), 1, UINT64_C(1) << 30,
+	    "1M", NULL, NULL, "bytes of the file" },
+	{ "sync", OPT_BOOL, offsetof(struct file_options, fm_sync), 0, 0, "off", NULL, NULL,
+	    "write back after each operation" },
+	{ "shared-fraction", OPT_FRACTION, offsetof(struct file_options, fm_shared_fraction), 0, 0,
+	    "0.25", NULL, NULL, "share of mappings that are shared" },
+};
+
+struct trace_options {
+	char *to_trace;
+	uint64_t to_copies;
+};
+
+static const struct option_row trace_rows[] = {
+	{ "trace", OPT_PATH, offsetof(struct trace_options, to_trace), 0, 0, NULL, NULL, NULL,
+	    "the recording" },
+	{ "copies", OPT_INT, offsetof(struct trace_options, to_copies), 1, 64, "1", NULL, NULL,
+	    "replays at once" },
+};
+
+static const struct workload_op fake_ops[] = {
+	{ "touch", "reads or writes a word", 1 },
+};
+
+static const char *const cow_required[] = { "faults.cow", NULL };
+
+#define ROWS(rows, type) \
+	.wl_options = rows, .wl_noptions = sizeof(rows) / sizeof(rows[0]), \
+	.wl_options_size = sizeof(struct type)
+#define TALK \
+	.wl_ops = fake_ops, .wl_nops = 1, .wl_exercises = "nothing", .wl_verifies = "nothing"
+
+static const struct workload wl_fake = {
+	.wl_name = "anon-fault", .wl_help = "private memory", .wl_common = WL_COMMON_ALL,
+	ROWS(fake_rows, fake_options), TALK, .wl_required = cow_required,
+};
+
+static const struct workload wl_file = {
+	.wl_name = "file-map", .wl_help = "mapped files", .wl_common = WL_COMMON_ALL,
+	ROWS(file_rows, file_options), TALK,
+};
+
+static const struct workload wl_trace = {
+	.wl_name = "trace", .wl_help = "replays a recording", .wl_common = WL_WEIGHT,
+	ROWS(trace_rows, trace_options), TALK,
+};
+
+const struct workload *const workload_table[] = { &wl_fake, &wl_file, &wl_trace, NULL };
+
+static enum ending
+ending(const struct profile *p)
+{
+	for (size_t i = 0; i < p->p_njobs; i++)
+		if (p->p_jobs[i]->job_workload == &wl_fake)
+			return ((struct fake_options *)p->p_jobs[i]->job_options)->fo_ending;
+	return END_CLEAN;
+}
+
+static void
+measure(const struct profile *p, struct run_result *rr, enum ending end)
+{
+	rr->rr_elapsed_s = 0.5;
+	result_count(&rr->rr_faults, "total", 1000);
+	result_count(&rr->rr_faults, "cow", end == END_VACUOUS ? 0 : 7);
+	result_count(&rr->rr_uvmexp, "npages", 4096);
+	for (size_t i = 0; i < p->p_njobs; i++) {
+		const struct job *job = p->p_jobs[i];
+		struct result_job *rj =
+		    result_add_job(rr, job->job_name, job->job_workload->wl_name);
+
+		rj->rj_threads = job->job_threads;
+		rj->rj_operations = 100;
+		rj->rj_bytes_verified = 800;
+	}
+	result_add_latency(rr, "fault")->rl_max = 123456;
+	result_add_lock(rr, "map")->rk_acquisitions = 3;
+	result_add_check(rr, "leak-at-exit", 1, 0);
+}
+
+static void
+violate(struct run_result *rr, const char *kind)
+{
+	struct result_violation *rv =
+	    result_add_violation(rr, kind, "I-PG-2", "page 7 is on two lists");
+
+	rv->rv_cpu = 1;
+	rv->rv_time_s = 0.25;
+	result_violation_frame(rv, "uvm_pagefree+0x1f (uvm_page.c:10)");
+	result_violation_frame(rv, "0x7fff1234");
+	result_violation_details(rv, "locks held: pageq");
+}
+
+static void
+wait_for_stop(const struct run_options *ro)
+{
+	struct run_progress rp = { .rp_planned_s = 60, .rp_total_pages = 4096 };
+	const struct timespec tick = { 0, 20 * 1000 * 1000 };
+
+	while (atomic_load_explicit(ro->ro_stop, memory_order_relaxed) == 0 &&
+	    rp.rp_elapsed_s < 20) {
+		rp.rp_elapsed_s += 0.02;
+		rp.rp_operations += 100;
+		if (ro->ro_status_interval != 0)
+			ro->ro_progress(ro->ro_arg, &rp);
+		nanosleep(&tick, NULL);
+	}
+}
+
+int
+engine_run(const struct profile *p, const struct run_options *ro, struct run_result *rr)
+{
+	enum ending end = ending(p);
+
+	if (end == END_NOMEM || end == END_INVALID) {
+		rr->rr_error = xstrdup(end == END_NOMEM ? "no room for 64M of simulated memory" :
+		    "the trace needs more memory");
+		return end == END_NOMEM ? ENOMEM : EINVAL;
+	}
+	if (end == END_WAIT)
+		wait_for_stop(ro);
+	measure(p, rr, end);
+	if (end == END_WAIT)
+		rr->rr_interrupted = true;
+	if (end == END_VIOLATION)
+		violate(rr, "invariant");
+	if (end == END_FATAL) {
+		violate(rr, "panic");
+		ro->ro_fatal(ro->ro_arg, rr);
+	}
+	return 0;
+}
+
+int
+bench_fault(const struct bench_options *bo, struct bench_table *bt)
+{
+	struct bench_row *br = bench_add(bt, "zero-fill faults", "faults/s", 4e6);
+
+	bench_ref(br, "host kernel", 1e6);
+	bench_ref(br, "memset", 8e6);
+	return 0;
+}
+
+struct trace *
+trace_open(const char *path, struct trace_error *err)
+{
+	char magic[4] = "";
+	FILE *in = fopen(path, "r");
+
+	if (in != NULL) {
+		if (fread(magic, 1, sizeof(magic), in) != sizeof(magic))
+			magic[0] = '\0';
+		fclose(in);
+	}
+	if (memcmp(magic, "UVMT", 4) == 0)
+		return xcalloc(1, sizeof(struct trace));
+	snprintf(err->msg, sizeof(err->msg), "%.200s: not a trace", path);
+	return NULL;
+}
+
+void
+trace_close(struct trace *tr)
+{
+	free(tr);
+}
+
+void
+trace_info_print(const struct trace *tr, FILE *out)
+{
+	fprintf(out, "%zu operations\n", tr->tr_nops);
+}
+
+int
+trace_record(const char *outfile, char *const argv[], bool *hostp, struct trace_error *err)
+{
+	*hostp = true;
+	snprintf(err->msg, sizeof(err->msg), "valgrind is not installed");
+	return -1;
+}

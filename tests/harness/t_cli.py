@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The commands, their outputs and exit statuses, over a double of the engine."""
+
+import json
+import os
+import pty
+import resource
+import select
+import signal
+import subprocess
+import time
+
+import harness
+from harness import case, equal, has, main, run, write
+
+JOB = '[a]\nworkload = anon-fault\n'
+
+
+def job(ending='clean', rest=''):
+    write('x.ini', JOB + f'ending = {ending}\n' + rest)
+
+
+def usage(line, *args):
+    r = run(*args)
+    equal((r.returncode, r.stdout), (2, b''), args)
+    err = r.stderr.decode()
+    assert err.startswith(line), f'{args}: {err!r}, want {line!r}'
+    equal(err.count('\n'), 1, err)
+
+
+@case
+def help_and_version_go_to_standard_output():
+    for args in ['--help'], ['help'], ['run', '--help'], ['check', '-h'], ['list', '--help'], \
+            ['trace', '--help'], ['trace', 'record', '--help'], ['trace', 'info', '--help'], \
+            ['bench', '--help'], ['--version']:
+        r = run(*args)
+        equal((r.returncode, r.stderr), (0, b''), args)
+        assert r.stdout
+    has(run('--help').stdout, 'usage: uvmstress COMMAND')
+    has(run('run', '--help').stdout, '--status-json FILE')
+    equal(run('--version').stdout.split()[0], b'uvmstress')
+
+
+@case
+def wrong_usage_is_one_line_and_2():
+    job()
+    usage('uvmstress: no command given')
+    usage("uvmstress: unknown command 'rnu'; did you mean 'run'?", 'rnu')
+    for later in 'audit', 'replay', 'minimize', 'selftest', 'report', 'daemon', 'ctl':
+        usage(f"uvmstress: unknown command '{later}'", later)
+    usage('uvmstress run: no job file given', 'run')
+    usage("uvmstress run: unknown option '--cpsu'; did you mean '--cpus'?", 'run', '--cpsu', '4', 'x.ini')
+    usage("uvmstress run: unknown option '-z'", 'run', '-z', 'x.ini')
+    usage('uvmstress run: --cpus needs a value', 'run', 'x.ini', '--cpus')
+    usage('uvmstress run: --quiet takes no value', 'run', 'x.ini', '--quiet=yes')
+    usage('uvmstress: --cpus 0: must be a whole number, 1 to 256', 'run', 'x.ini', '--cpus', '0')
+    usage('uvmstress: --time soon: must be a duration', 'run', 'x.ini', '--time', 'soon')
+    usage('uvmstress: --seed : has no value', 'run', 'x.ini', '--seed', '')
+    usage('uvmstress run: --status-interval 1: must be a duration', 'run', 'x.ini', '--status-interval', '1')
+    usage("uvmstress list: nothing to list under 'lock'; did you mean 'locks'?", 'list', 'lock')
+    usage("uvmstress list: nothing to list under 'cabbages'", 'list', 'cabbages')
+    usage("uvmstress bench: no benchmark 'falt'; did you mean 'fault'?", 'bench', 'falt')
+    usage("uvmstress trace: '' is no verb; there are record and info", 'trace')
+    usage('uvmstress trace record: no -o FILE given', 'trace', 'record', 'ls')
+    usage('uvmstress trace record: no command to record given', 'trace', 'record', '-o', 'x')
+    usage('uvmstress trace info: no trace given', 'trace', 'info')
+    usage('uvmstress: x.ini: not a trace', 'trace', 'info', 'x.ini')
+
+
+@case
+def what_this_version_has_not_is_refused():
+    job()
+    for args in ['--swap', '1G'], ['--schedule', 'mix'], ['--interrupts', 'signal'], ['--audit', 'full'], \
+            ['--inject', 'page-alloc:p=0.01'], ['--bug', 'any'], ['--iterations', '2']:
+        usage(f'uvmstress: {args[0]} {args[1]}: this version offers only ', 'run', 'x.ini', *args)
+    equal(run('run', 'x.ini', '--swap', '0', '--schedule', 'free', '--iterations', '1').returncode, 0)
+
+
+@case
+def first_and_last_line_are_the_same_sentence():
+    job()
+    r = run('run', 'x.ini', '--cpus', '3', '--seed', '42')
+    equal(r.returncode, 0, r.stderr)
+    lines = r.stdout.decode().splitlines()
+    assert lines[0].startswith('uvmstress ') and lines[0].endswith(', schedule free, 3 CPUs'), lines[0]
+    has(lines[0], ': seed 42, profile ')
+    assert lines[-1].startswith(lines[0] + ': clean after '), lines[-1]
+    assert lines[-1].endswith(f'repeat with: {harness.binary} run x.ini --cpus 3 --seed 42'), lines[-1]
+
+
+@case
+def a_chosen_seed_is_in_the_command_that_repeats_the_run():
+    job()
+    lines = run('run', 'x.ini', '--set', 'a.write-fraction=0.1').stdout.decode().splitlines()
+    seed = lines[0].split('seed ')[1].split(',')[0]
+    assert lines[-1].endswith(f'run x.ini --set a.write-fraction=0.1 --seed {seed}'), lines[-1]
+    again = subprocess.run(lines[-1].split('repeat with: ')[1], shell=True, capture_output=True, text=True)
+    equal(again.stdout.splitlines()[0], lines[0])
+
+
+@case
+def words_are_quoted_where_the_shell_needs_it():
+    write("it's.ini", JOB)
+    line = run('run', "it's.ini", '--seed', '1').stdout.decode().splitlines()[-1]
+    equal(subprocess.run(line.split('repeat with: ')[1], shell=True, capture_output=True).returncode, 0)
+
+
+@case
+def json_has_every_key():
+    job(rest='[b]\nworkload = file-map\n')
+    r = run('run', 'x.ini', '--json', 'r.json', '--seed', '5', '--cpus', '2', '--memory', '32M')
+    equal(r.returncode, 0, r.stderr)
+    with open('r.json') as f:
+        j = json.load(f)
+    want = {'schema': 'uvmstress-run/1', 'outcome': 'clean', 'seed': 5, 'schedule': 'free', 'cpus': 2,
+            'memory_bytes': 32 << 20, 'swap_bytes': 0, 'iterations': 1, 'violations': [], 'missing': []}
+    for key, value in want.items():
+        equal(j[key], value, key)
+    for key in 'elapsed_s', 'iterations_per_s':
+        assert isinstance(j[key], float), key
+    assert isinstance(j['version'], str)
+    assert 'event_hash' not in j
+    equal([(x['name'], x['workload']) for x in j['jobs']], [('a', 'anon-fault'), ('b', 'file-map')])
+    for x in j['jobs']:
+        equal(set(x), {'name', 'workload', 'threads', 'operations', 'operations_per_s', 'bytes_verified'})
+    for group, keys in {
+        'faults': 'total per_s zero_fill cow promote soft pagein shortage_retries',
+        'loans': 'to_kernel to_anon broken returned',
+        'interrupts': 'delivered pool_puts ipis',
+    }.items():
+        for key in keys.split():
+            assert isinstance(j[group][key], (int, float)), (group, key)
+    equal(j['uvmexp']['npages'], 4096)
+    equal(set(j['latency_ns']['fault']), {'p50', 'p90', 'p99', 'p999', 'max'})
+    equal(set(j['locks'][0]), {'class', 'acquisitions', 'contended', 'wait_ns', 'hold_ns_max'})
+    equal(j['checks'], [{'id': 'leak-at-exit', 'runs': 1, 'violations': 0}])
+    equal(sorted(os.listdir()), ['r.json', 'x.ini'])
+
+
+@case
+def json_to_standard_output_has_it_for_itself():
+    job()
+    r = run('run', 'x.ini', '--json', '-')
+    equal(json.loads(r.stdout)['outcome'], 'clean')
+    has(r.stderr, ': clean after ')
+
+
+@case
+def a_violation_is_1_and_kept_whole():
+    job('violation')
+    r = run('run', 'x.ini', '--out', 'deep/out', '--json', 'r.json', '--seed', '9')
+    equal(r.returncode, 1, r.stderr)
+    equal(sorted(os.listdir('deep/out')), ['0001'])
+    equal(sorted(os.listdir('deep/out/0001')), ['profile.ini', 'report.txt', 'result.json'])
+    has(r.stdout, 'VIOLATION invariant I-PG-2 at 0.250 s on CPU 1: page 7 is on two lists')
+    with open('deep/out/0001/report.txt') as f:
+        report = f.read()
+    for part in 'page 7 is on two lists', 'uvm_pagefree', 'locks held: pageq', \
+            f'    {harness.binary} run x.ini --out deep/out --json r.json --seed 9\n':
+        has(report, part)
+    for path in 'r.json', 'deep/out/0001/result.json':
+        with open(path) as f:
+            j = json.load(f)
+        v = j['violations'][0]
+        equal((j['outcome'], v['kind'], v['id'], v['cpu'], v['dir']),
+              ('violation', 'invariant', 'I-PG-2', 1, 'deep/out/0001'))
+        equal(len(v['stack']), 2)
+        equal(len(v['fingerprint']), 16)
+    again = run('run', 'deep/out/0001/profile.ini', '--out', 'deep/out')
+    equal(again.returncode, 1)
+    has(again.stdout, 'seed 9,')
+    equal(sorted(os.listdir('deep/out')), ['0001', '0002'])
+
+
+@case
+def a_fatal_end_reports_as_much():
+    job('fatal')
+    r = run('run', 'x.ini', '--json', 'r.json')
+    equal(r.returncode, 1, r.stderr)
+    has(r.stdout, ': violation after ')
+    with open('r.json') as f:
+        equal(json.load(f)['violations'][0]['kind'], 'panic')
+    equal(os.listdir('uvmstress-out'), ['0001'])
+
+
+@case
+def a_run_that_proved_nothing_is_4():
+    job('vacuous')
+    r = run('run', 'x.ini', '--json', '-')
+    equal(r.returncode, 4)
+    j = json.loads(r.stdout)
+    equal((j['outcome'], j['missing']), ('vacuous', ['faults.cow (needed by [a])']))
+    has(r.stderr, 'PROVED NOTHING: faults.cow (needed by [a]) stayed 0')
+    assert not os.path.exists('uvmstress-out')
+
+
+@case
+def what_the_host_refuses_is_3_and_what_the_profile_asks_is_2():
+    job('nomem')
+    r = run('run', 'x.ini')
+    equal((r.returncode, r.stderr), (3, b'uvmstress: no room for 64M of simulated memory\n'))
+    job('invalid')
+    r = run('run', 'x.ini')
+    equal((r.returncode, r.stderr), (2, b'uvmstress: the trace needs more memory\n'))
+
+
+@case
+def quiet_is_silent_when_all_is_well():
+    job()
+    r = run('run', 'x.ini', '--quiet')
+    equal((r.returncode, r.stdout, r.stderr), (0, b'', b''))
+    job('violation')
+    r = run('run', '-q', 'x.ini')
+    equal((r.returncode, r.stderr), (1, b''))
+    equal(r.stdout.count(b'VIOLATION'), 1)
+
+
+@case
+def signals_end_a_run_early_and_cleanly():
+    job('wait')
+    for sig in signal.SIGINT, signal.SIGTERM:
+        p = subprocess.Popen([harness.binary, 'run', 'x.ini', '--json', 'r.json', '--status-json', 's.json',
+                              '--status-interval', '10ms'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        while not os.path.exists('s.json') or os.path.getsize('s.json') == 0:
+            time.sleep(0.01)
+        p.send_signal(sig)
+        out, err = p.communicate(timeout=15)
+        equal(p.returncode, 0, err)
+        has(out, ': interrupted after ')
+        has(err, ' ops (')
+        with open('r.json') as f:
+            equal(json.load(f)['outcome'], 'interrupted')
+        with open('s.json') as f:
+            lines = [json.loads(line) for line in f]
+        assert len(lines) >= 2
+        for line in lines:
+            equal(line['schema'], 'uvmstress-status/1')
+        equal([x['event'] for x in lines[:1] + lines[-1:]], ['progress', 'end'])
+        equal(lines[-1]['outcome'], 'interrupted')
+        os.remove('s.json')
+
+
+@case
+def progress_redraws_on_a_terminal_only():
+    job('wait')
+    main_fd, term = pty.openpty()
+    p = subprocess.Popen([harness.binary, 'run', 'x.ini', '--status-interval', '10ms'],
+                         stdout=subprocess.DEVNULL, stderr=term)
+    os.close(term)
+    seen = b''
+    while seen.count(b'\r\x1b[K') < 3:
+        assert select.select([main_fd], [], [], 15)[0], seen
+        seen += os.read(main_fd, 1000)
+    p.terminate()
+    equal(p.wait(15), 0)
+    os.close(main_fd)
+    assert b'\n' not in seen, seen
+    for line in seen.split(b'\r\x1b[K'):
+        assert len(line) < 80, line
+
+
+@case
+def output_that_cannot_be_written_is_3():
+    job('violation')
+    for args, why in (['--json', '/dev/full'], 'cannot write /dev/full: No space left on device'), \
+            (['--json', 'gone/r.json'], 'cannot write gone/r.json: No such file or directory'), \
+            (['--json', '.'], 'cannot write .: Is a directory'), \
+            (['--out', 'x.ini'], 'cannot write to x.ini: Not a directory'), \
+            (['--status-json', 'gone/s'], 'cannot write gone/s: No such file or directory'), \
+            (['--status-json', '/dev/full'], 'cannot write /dev/full'):
+        r = run('run', 'x.ini', *args)
+        equal(r.returncode, 3, (args, r.stderr))
+        has(r.stderr, 'uvmstress: ' + why)
+    with open('/dev/full', 'wb') as full:
+        for args in ['list'], ['--help'], ['check', 'x.ini']:
+            r = run(*args, stdout=full)
+            equal(r.returncode, 3, args)
+            has(r.stderr, 'cannot write standard output')
+
+
+@case
+def a_full_disk_leaves_no_half_failure():
+    job('violation')
+
+    def no_bytes():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    r = run('run', 'x.ini', '--out', 'out', '--json', 'r.json', preexec_fn=no_bytes)
+    equal(r.returncode, 3, r.stderr)
+    has(r.stderr, 'cannot keep the failure in out: File too large')
+    has(r.stderr, 'cannot write r.json: File too large')
+    has(r.stdout, 'VIOLATION invariant')
+    equal(os.listdir('out'), [])
+    assert not os.path.exists('r.json')
+
+
+@case
+def check_refuses_a_broken_trace():
+    write('t.uvmt', 'rubbish')
+    write('x.ini', '[t]\nworkload = trace\ntrace = t.uvmt\n')
+    r = run('check', 'x.ini')
+    equal((r.returncode, r.stderr), (2, b'uvmstress: x.ini:1: [t]: t.uvmt: not a trace\n'))
+
+
+@case
+def list_shows_what_there_is():
+    r = run('list')
+    equal(r.returncode, 0)
+    for part in 'workloads:', '  anon-fault ', 'counters:', 'faults.zero_fill', 'locks:', '  map ':
+        has(r.stdout, part)
+    j = json.loads(run('list', '--json').stdout)
+    equal(set(j), {'workloads', 'counters', 'locks'})
+    for topic in j.values():
+        for entry in topic:
+            assert entry['name'] and entry['help']
+    names = [o['key'] for o in j['workloads'][0]['options']]
+    equal(names[:5], ['threads', 'processes', 'weight', 'size', 'write-fraction'])
+    for line in run('list', 'locks').stdout.decode().splitlines():
+        assert len(line.split(None, 1)) == 2, line
+
+
+@case
+def bench_puts_figures_beside_their_references():
+    out = run('bench').stdout.decode()
+    has(out, 'zero-fill faults')
+    has(out, '4.00 times as good')
+    j = json.loads(run('bench', 'fault', '--json', '-').stdout)
+    equal(j['rows'][0]['references'][1], {'name': 'memset', 'value': 8e6, 'ratio': 0.5})
+
+
+@case
+def trace_record_blames_the_host_for_a_missing_tool():
+    r = run('trace', 'record', '-o', 'x', '--', 'ls', '-l')
+    equal((r.returncode, r.stderr), (3, b'uvmstress: valgrind is not installed\n'))
+
+
+main()
