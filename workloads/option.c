@@ -167,7 +167,7 @@ set_name(const struct option_row *row, void *field, const char *text)
 	return 0;
 }
 
-static void
+static int
 set_string(const struct option_row *row, char **field, const char *text, const char *dir)
 {
 	char *s;
@@ -176,8 +176,13 @@ set_string(const struct option_row *row, char **field, const char *text, const c
 		s = xasprintf("%s/%s", dir, text);
 	else
 		s = xstrdup(text);
+	if (strlen(s) > OPTION_TEXT_MAX) {
+		free(s);
+		return EINVAL;
+	}
 	free(*field);
 	*field = s;
+	return 0;
 }
 
 static const char *
@@ -243,7 +248,7 @@ option_parse(const struct option_row *row, void *base, const char *text, const c
 		break;
 	case OPT_PATH:
 	case OPT_TEXT:
-		set_string(row, field, text, dir);
+		error = set_string(row, field, text, dir);
 		break;
 	}
 	if (error != 0)
@@ -343,10 +348,11 @@ option_allowed(const struct option_row *row, char *buf, size_t buflen)
 		join_names(row->opt_names, buf, buflen);
 		return;
 	case OPT_PATH:
-		snprintf(buf, buflen, "a file name");
+		snprintf(buf, buflen, "a file name, %d bytes at most with its directory",
+		    OPTION_TEXT_MAX);
 		return;
 	case OPT_TEXT:
-		snprintf(buf, buflen, "text");
+		snprintf(buf, buflen, "text, %d bytes at most", OPTION_TEXT_MAX);
 		return;
 	}
 }

@@ -6,6 +6,7 @@
  */
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <harness/profile.h>
 #include <harness/xalloc.h>
@@ -33,22 +34,38 @@ print_line(const struct printer *pr, const struct setting *s, const char *key,
 	    s != NULL ? s->set_where : "default");
 }
 
+/*
+ * => frees path.  Symbolic links stay as they are, so that the last component, and with
+ *    it the digest, stays too
+ */
+static char *
+absolute(char *path)
+{
+	char cwd[PATH_MAX], *full;
+
+	if (*path == '/' || getcwd(cwd, sizeof(cwd)) == NULL)
+		return path;
+	full = xasprintf("%s/%s", cwd, path);
+	free(path);
+	return full;
+}
+
 static void
 print_option(const struct printer *pr, const struct option_row *row, const void *base,
     const struct setting *list)
 {
 	const struct setting *s = setting_last(list, row->opt_key);
-	char *value, real[PATH_MAX];
-	const char *shown;
+	char *value = option_format(row, base), *slash;
 
-	value = option_format(row, base);
-	shown = value;
-	if (row->opt_type == OPT_PATH && pr->pr_digest)
-		shown = strrchr(value, '/') != NULL ? strrchr(value, '/') + 1 : value;
-	else if (row->opt_type == OPT_PATH && realpath(value, real) != NULL)
-		shown = real;
-	if (*shown != '\0')
-		print_line(pr, s, row->opt_key, shown);
+	if (row->opt_type == OPT_PATH && pr->pr_digest) {
+		slash = strrchr(value, '/');
+		memmove(value, slash != NULL ? slash + 1 : value,
+		    strlen(slash != NULL ? slash + 1 : value) + 1);
+	} else if (row->opt_type == OPT_PATH && *value != '\0') {
+		value = absolute(value);
+	}
+	if (*value != '\0')
+		print_line(pr, s, row->opt_key, value);
 	free(value);
 }
 

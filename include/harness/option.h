@@ -44,7 +44,8 @@ enum option_type {
  * A SIZE whose opt_min is a multiple of the page size must be whole pages itself.
  * A PATH without a default must be given.
  */
-#define OPTION_PAGE 4096
+#define OPTION_PAGE	4096
+#define OPTION_TEXT_MAX 900	/* bytes in a PATH or TEXT: fits a line with its key */
 
 struct option_row {
 	const char *opt_key;		/* as written in a job file */

@@ -103,6 +103,8 @@ broken = {
         'x.ini:1: [a]: the key trace is missing; workload trace needs it'),
     'trace_missing': ('[a]\nworkload = trace\ntrace = gone.uvmt\n',
         'x.ini:3: trace = gone.uvmt: cannot read gone.uvmt: No such file or directory'),
+    'trace_name_too_long': ('[a]\nworkload = trace\ntrace = ' + 'x' * 901 + '\n',
+        'x.ini:3: trace = ' + 'x' * 100 + ': must be a file name, 900 bytes at most'),
     'trace_is_a_directory': ('[a]\nworkload = trace\ntrace = /\n',
         'x.ini:3: trace = /: cannot read /: not a regular file'),
     'fewer_threads_than_processes': (JOB + 'threads = 2\nprocesses = 3\n',
