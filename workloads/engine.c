@@ -473,22 +473,34 @@ machine_down(void)
 	result_add_check(engine.en_result, "leak-at-exit", 1, leaks);
 }
 
-static void
-run_jobs(const struct profile *p)
+/* => 0, or an errno with a line in rr_error */
+static int
+set_up_jobs(const struct profile *p)
 {
 	int error = 0;
-	unsigned i;
 
-	for (i = 0; i < engine.en_njobs; i++)
+	for (unsigned i = 0; i < engine.en_njobs; i++)
 		job_init(&engine.en_jobs[i], p->p_jobs[i], i, p->p_machine.ms_seed);
-	for (i = 0; i < engine.en_njobs && error == 0; i++)
-		error = job_setup(&engine.en_jobs[i]);
-	if (error != 0 && engine.en_nviolations == 0)
-		violation(VIOL_CONTENT, "set-up", "job %s cannot be set up: %s",
-		    engine.en_jobs[i - 1].jr_job->job_name, strerror(error));
-	if (error == 0)
-		error = run_load();
-	for (i = 0; i < engine.en_njobs && error == 0; i++)
+	for (unsigned i = 0; i < engine.en_njobs && error == 0; i++) {
+		struct job_run *jr = &engine.en_jobs[i];
+
+		error = job_setup(jr);
+		if (error != 0)
+			engine.en_result->rr_error = xasprintf("[%s]: %s", jr->jr_job->job_name,
+			    jr->jr_why[0] != '\0' ? jr->jr_why : strerror(error));
+	}
+	return error;
+}
+
+static int
+run_jobs(void)
+{
+	int error = run_load();
+
+	if (error != 0)
+		engine.en_result->rr_error = xasprintf("cannot start the workers: %s",
+		    strerror(error));
+	for (unsigned i = 0; i < engine.en_njobs && error == 0; i++)
 		if (engine.en_jobs[i].jr_job->job_workload->wl_verify != NULL &&
 		    engine.en_nviolations == 0)
 			engine.en_jobs[i].jr_job->job_workload->wl_verify(&engine.en_jobs[i]);
@@ -497,8 +509,7 @@ run_jobs(const struct profile *p)
 		inspect_at_rest(engine.en_result);
 	if (!engine.en_result->rr_interrupted)
 		require_counters();
-	for (i = 0; i < engine.en_njobs; i++)
-		job_teardown(&engine.en_jobs[i]);
+	return error;
 }
 
 int
@@ -515,7 +526,11 @@ engine_run(const struct profile *p, const struct run_options *ro, struct run_res
 	failure_sink = engine_sink;
 	error = machine_up(p);
 	if (error == 0) {
-		run_jobs(p);
+		error = set_up_jobs(p);
+		if (error == 0)
+			error = run_jobs();
+		for (unsigned i = 0; i < engine.en_njobs; i++)
+			job_teardown(&engine.en_jobs[i]);
 		machine_down();
 		for (unsigned i = 0; i < engine.en_njobs; i++)
 			job_fini(&engine.en_jobs[i]);

@@ -48,6 +48,7 @@ struct job_run {
 	struct job_worker *jr_workers;		/* : */
 	unsigned	 jr_nworkers;		/* : */
 	unsigned	 jr_cost;		/* : quantum that an operation costs: weight */
+	char		 jr_why[256];		/* set-up: why it failed, or empty */
 	struct job_worker jr_self;		/* set-up, verify and teardown count here */
 	void		*jr_private;		/* : the workload's */
 };
