@@ -16,25 +16,33 @@
 #include <uvm/uvm_pdaemon.h>
 #include <uvm/uvm_stat.h>
 
-/*	p  uvm_pageqlock	f  uvm_fpageqlock	:  stable after boot	*/
+/*
+ *	p  uvm_pageqlock	f  uvm_fpageqlock	:  stable after boot
+ *	@  relaxed atomic: a sum of changes made under many owner locks, exact at rest
+ */
 struct uvm {
 	struct vm_page	*pages;			/* : array of npages */
 	uint64_t	 npages;		/* : */
-	struct pglist	 page_free;		/* f */
+	struct pglist	 page_free;		/* f: last freed, first used */
 	struct pglist	 page_active;		/* p */
 	struct pglist	 page_inactive;		/* p */
 	uint64_t	 free;			/* f, read @ */
-	uint64_t	 paging;		/* f */
+	uint64_t	 paging;		/* f, read @: PG_PAGEOUT pages in flight (I-PD-1) */
 	uint64_t	 nwaiters;		/* f: LWPs in uvm_wait() */
 	uint64_t	 active, inactive, wired;	/* p, read @ */
-	uint64_t	 anonpages;		/* p: pages with PQ_ANON */
-	uint64_t	 filepages, aobjpages;	/* p: tabled pages by owner kind */
+	uint64_t	 orphans;		/* p: loaned pages without owner */
+	uint64_t	 anonpages;		/* @: pages with PQ_ANON */
+	uint64_t	 filepages, aobjpages;	/* @: tabled pages by owner kind */
+	uint64_t	 ptpages;		/* @: page table pages, part of kernpages */
 	uint64_t	 kernpages;		/* f: PQ_PRIVATE pages */
 	uint64_t	 reserve_pagedaemon, reserve_kernel;	/* : */
 	uint64_t	 freemin, freetarg;	/* : */
-	uint64_t	 inactarg;		/* p */
+	uint64_t	 inactarg;		/* p, read @ */
 	uint64_t	 wiredmax;		/* : */
 	struct lwp	*pagedaemon_lwp;	/* : */
+	bool		 pd_kicked;		/* f: the daemon has a round to do */
+	bool		 pd_stop;		/* f */
+	uint64_t	 pd_backoff;		/* f: allocations to go before the next kick by one */
 	bool		 oom;			/* f: the daemon found nothing to free */
 };
 extern struct uvm uvm;

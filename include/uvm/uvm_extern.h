@@ -16,8 +16,8 @@ struct uvm_config {
 	int		uc_ncpu;
 	uint64_t	uc_seed;
 	uint64_t	uc_memory;		/* bytes of simulated RAM */
-	bool		uc_software_rm;
-	bool		uc_fault_ahead;
+	bool		uc_software_rm;		/* R/M bits emulated by faults */
+	bool		uc_fault_ahead;		/* map resident neighbours too */
 };
 
 /*

@@ -19,7 +19,8 @@ TAILQ_HEAD(pglist, vm_page);
 
 /*
  *	o  vmobjlock		:  stable after creation
- * uo_refs: changed with vmobjlock held.  Two object locks are never held together.
+ * uo_refs: changed with vmobjlock held, but see vnode_find().  Two object locks are
+ * never held together.
  */
 struct uvm_object {
 	kmutex_t	 vmobjlock;

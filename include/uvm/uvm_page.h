@@ -64,6 +64,7 @@ struct vm_page {
 /* flags of uvm_pagealloc() */
 #define	UVM_PGA_USERESERVE	0x1	/* R35: may dip below reserve_kernel */
 #define	UVM_PGA_ZERO		0x2	/* zeroed, and then not PG_CLEAN */
+#define	UVM_PGA_PRIVATE		0x4	/* un-owned for good: PQ_PRIVATE, not BUSY, not FAKE */
 
 #define	VM_PAGE_TO_PHYS(pg)	((pg)->mdpage.md_pa)
 struct vm_page *PHYS_TO_VM_PAGE(paddr_t);	/* NULL for device frames */
@@ -80,6 +81,11 @@ struct vm_page *uvm_pagealloc(struct uvm_object *, voff_t off, struct vm_anon *,
 void	uvm_pagefree(struct vm_page *);
 /* => uobj locked */
 struct vm_page *uvm_pagelookup(struct uvm_object *, voff_t);
+/* => uobj locked; the first page at or after the offset, or NULL: a scan resumes by it */
+struct vm_page *uvm_pagenext(struct uvm_object *, voff_t);
+/* => uobj locked; for uvm_page.c: into and out of the object's list and tree */
+void	uvm_pageinsert(struct vm_page *, struct uvm_object *, voff_t);
+void	uvm_pageremove(struct vm_page *);
 
 /* => pageq held; owner stable (busy, or owner locked) */
 void	uvm_pagewire(struct vm_page *);		/* 0 -> 1: off its queue (R7) */
@@ -88,6 +94,8 @@ void	uvm_pageunwire(struct vm_page *);	/* 1 -> 0: activated */
 void	uvm_pagedeactivate(struct vm_page *);
 void	uvm_pageactivate(struct vm_page *);	/* wired: nothing */
 void	uvm_pagedequeue(struct vm_page *);
+/* => owner locked, page not BUSY; tag says who, for reports (I-OBJ-10). */
+void	uvm_page_busy(struct vm_page *, const char *tag);
 /* => owner(s) locked; pageq held if any is RELEASED.  WANTED: wakes; RELEASED: frees.
  *    NULL and PGO_DONTCARE entries are skipped; all pages of one owner. */
 void	uvm_page_unbusy(struct vm_page **, int n);
@@ -114,13 +122,15 @@ int	uvm_pglistalloc(uint64_t npages, struct vm_page **first, bool waitok, int fl
 void	uvm_pglistfree(struct vm_page *first, uint64_t npages);
 
 /*
- * => no VM lock held; kicks the page daemon and sleeps until pages are freed.
+ * => no VM lock held, no page BUSY; kicks the page daemon and sleeps until pages
+ *    are freed or the daemon has found that there is nothing to free.
  * uvm_reclaimable: false when waiting is pointless: the fault answers ENOMEM.
  */
 void	uvm_wait(const char *wmesg);
 bool	uvm_reclaimable(void);
+void	uvm_page_wakewaiters(void);	/* fpageq held: pages were freed */
 
 int	uvm_page_init(uint64_t npages);		/* boot; 0 or ENOMEM of the host */
-void	uvm_page_fini(void);			/* VIOL_LEAK for every page that is not free */
+unsigned uvm_page_fini(void);			/* VIOL_LEAK if pages are not free; how many */
 
 #endif /* UVM_UVM_PAGE_H */

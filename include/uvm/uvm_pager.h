@@ -8,6 +8,7 @@
 #ifndef UVM_UVM_PAGER_H
 #define UVM_UVM_PAGER_H
 
+#include <machine/disk.h>
 #include <uvm/uvm_page.h>
 
 #define	PGO_CLEANIT	0x001	/* put: write dirty pages */
@@ -55,6 +56,30 @@ extern const struct uvm_pagerops uvm_vnodeops, aobj_pager;
  * locks, then pageq; errors as uvm-spec 4.9; unbusies (frees RELEASED).
  */
 void	uvm_aio_aiodone_pages(struct vm_page **, int n, bool write, int error);
+
+/*
+ * One transfer of up to MAXPHYS.
+ *	:  set before uvm_aio_start()	d  the aiodone lock (uvm_pager.c)
+ */
+struct uvm_aio {
+	struct buf	 ua_buf;		/* the disk's until completion */
+	struct vm_page	*ua_pgs[BUF_MAXPAGES];	/* : BUSY on behalf of the transfer */
+	int		 ua_npgs;		/* : */
+	void		(*ua_iodone)(struct uvm_aio *);	/* : on the aiodone LWP; NULL: waited for */
+	void		*ua_owner;		/* : ua_iodone's own */
+	void		*ua_sync;		/* : likewise */
+	bool		 ua_done;		/* d */
+	TAILQ_ENTRY(uvm_aio) ua_link;		/* d */
+};
+
+/* => waitok: sleeps for memory, no VM lock held and no page BUSY; else perhaps NULL. */
+struct uvm_aio *uvm_aio_get(bool waitok);
+void	uvm_aio_put(struct uvm_aio *);
+/* => moves ua_pgs to or from offset of the host file, bytes of it; with ua_iodone the
+ *    aio and its pages are the completion's from here on (R19, T-79). */
+void	uvm_aio_start(struct uvm_aio *, int fd, bool write, voff_t offset, uint64_t bytes);
+/* => without ua_iodone: sleeps until done; 0 or EIO...; the caller cleans up. */
+int	uvm_aio_wait(struct uvm_aio *);
 
 void	uvm_pager_init(void);		/* starts the aiodone LWP */
 void	uvm_pager_fini(void);

@@ -4,7 +4,9 @@
 
 void	uvm_pdaemon_init(void);		/* starts the LWP */
 void	uvm_pdaemon_fini(void);
-void	uvm_kick_pdaemon(void);		/* any context, fpageq may be held */
+/* => any context to IPL_VM; fpageq not held */
+void	uvm_kick_pdaemon(void);
+void	uvm_kick_pdaemon_locked(void);	/* fpageq held */
 void	uvm_pageout_start(int npages);	/* paging += n */
 void	uvm_pageout_done(int npages);	/* paging -= n, wake waiters */
 

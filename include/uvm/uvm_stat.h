@@ -41,5 +41,7 @@ struct uvmexp {
 	uint64_t nanon, namap, nmapent, nvmspace, nvnode, naobj;
 };
 void	uvm_stat_get(struct uvmexp *);
+int	uvm_stat_init(void);		/* boot, after kern_boot(): ci_uvm; 0 or ENOMEM of the host */
+void	uvm_stat_fini(void);
 
 #endif /* UVM_UVM_STAT_H */

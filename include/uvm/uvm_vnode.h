@@ -1,9 +1,10 @@
 /*
  * Vnodes: regular files of the host, and the pager for them.
  *
- * A vnode's references are its object's.  v_lock is VOP_LOCK; v_glock keeps
- * getpages and truncation apart.  Vnodes are found by id under RCU and freed
- * after a grace period.
+ * A vnode's references are its object's; taking one by id (vnode_find) is the
+ * only change of uo_refs without vmobjlock, from a value above 0, so all changes
+ * are atomic.  v_lock is VOP_LOCK; v_glock keeps getpages and truncation apart.
+ * Vnodes are freed after a grace period.
  */
 #ifndef UVM_UVM_VNODE_H
 #define UVM_UVM_VNODE_H
@@ -27,9 +28,7 @@ struct vnode {
 	voff_t		 v_writesize;		/* w: >= v_size while an extension is in progress */
 	int		 v_numoutput;		/* o: writes in flight */
 	int		 v_error;		/* o: first write error not yet reported */
-	bool		 v_dirty;		/* o: there may be dirty pages */
 	struct rcu_head	 v_rcu;
-	TAILQ_ENTRY(vnode) v_list;		/* t */
 	struct vnode	*v_hash;		/* t to write, RCU to read */
 };
 
@@ -47,8 +46,9 @@ void	vrele(struct vnode *);
 int	vnode_truncate(struct vnode *, voff_t newsize);
 /* => write all dirty pages and wait; 0 or the first I/O error. */
 int	vnode_fsync(struct vnode *);
-/* => v_lock held for writing */
+/* => v_lock and v_glock held for writing; pages wholly beyond the end go, the size is stored */
 void	uvm_vnp_setsize(struct vnode *, voff_t newsize);
+/* => as above, and [off, off + len) is beyond the end, inside the last page */
 void	uvm_vnp_zerorange(struct vnode *, voff_t off, vsize_t len);
 uint64_t vnode_count(void);
 void	vnode_init(void);
