@@ -1,0 +1,255 @@
+/*
+ * The inspector: walks the whole machine at rest and holds it against the
+ * invariants of the specification.
+ *
+ * At rest means: no other LWP runs user code or is inside UVM, no I/O is in
+ * flight.  Then identities that need several locks at once can simply be read.
+ * Every walk is one row of a table; a row that finds something reports it and
+ * goes on, so that one defect does not hide the next.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <harness/inspect.h>
+#include <harness/xalloc.h>
+#include <uvm/uvm.h>
+#include <uvm/uvm_proc.h>
+
+/* What one walk over all pages counts. */
+struct census {
+	uint64_t free, active, inactive, wired, anon, file, aobj, private, busy, orphan;
+};
+
+static unsigned
+complain(const char *id, const struct vm_page *pg, const char *what)
+{
+	violation(VIOL_INVARIANT, id,
+	    "page %#lx: %s (flags %#x, pqflags %#x, wire %u, loan %u, uobject %u, anon %s)",
+	    (unsigned long)VM_PAGE_TO_PHYS(pg), what, pg->flags, pg->pqflags, pg->wire_count,
+	    pg->loan_count, pg->uobject != NULL ? pg->uobject->uo_id : 0,
+	    pg->uanon != NULL ? "yes" : "no");
+	return 1;
+}
+
+static unsigned
+must(bool good, const char *id, const struct vm_page *pg, const char *what)
+{
+	return good ? 0 : complain(id, pg, what);
+}
+
+/* --- one page --- */
+
+static unsigned
+check_free(struct vm_page *pg)
+{
+	return must(!pmap_page_mapped(pg), "I-PG-7", pg, "free and mapped") +
+	    must(pg->uobject == NULL && pg->uanon == NULL, "I-PG-7", pg, "free with an owner") +
+	    must(pg->wire_count == 0 && pg->loan_count == 0, "I-PG-7", pg, "free and wired or loaned") +
+	    must((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0, "I-PG-3", pg, "free and queued");
+}
+
+static unsigned
+check_flags(struct vm_page *pg)
+{
+	bool busy = (pg->flags & PG_BUSY) != 0;
+
+	return must(busy || (pg->flags & (PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0, "I-PG-8", pg,
+	    "FAKE, RELEASED or PAGEOUT without BUSY") +
+	    must(!busy, "I-OBJ-10", pg, "busy at rest: who holds it?") +
+	    must((pg->flags & PG_WANTED) == 0, "I-PG-13", pg, "wanted at rest: nobody sleeps on it");
+}
+
+static unsigned
+check_queue(struct vm_page *pg)
+{
+	uint32_t queues = pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE);
+
+	return must(queues != (PQ_ACTIVE | PQ_INACTIVE), "I-PG-3", pg, "on both queues") +
+	    must(pg->wire_count == 0 || queues == 0, "I-PG-2", pg, "wired and on a queue (R7)") +
+	    must(queues == 0 || pg->uobject != NULL || pg->uanon != NULL, "I-PG-11", pg,
+	    "queued without an owner");
+}
+
+static unsigned
+check_owner(struct vm_page *pg)
+{
+	unsigned bad = 0;
+
+	if (pg->uobject != NULL && pg->uanon != NULL)
+		bad += must(pg->loan_count >= 1 && (pg->pqflags & PQ_ANON) == 0, "I-PG-5", pg,
+		    "two owners and no loan");
+	if ((pg->pqflags & PQ_ANON) != 0)
+		bad += must(pg->uanon != NULL && pg->uobject == NULL, "I-PG-10", pg,
+		    "PQ_ANON and not owned by an anon");
+	if (pg->uanon != NULL)
+		bad += must(pg->uanon->an_page == pg, "I-ANON-2", pg, "its anon has another page");
+	if ((pg->pqflags & PQ_AOBJ) != 0)
+		bad += must(pg->uobject != NULL && UVM_OBJ_IS_AOBJ(pg->uobject), "I-PG-10", pg,
+		    "PQ_AOBJ and not in an aobj");
+	bad += must((pg->uobject != NULL) == ((pg->flags & PG_TABLED) != 0), "I-OBJ-1", pg,
+	    "TABLED and in an object must go together");
+	return bad;
+}
+
+static void
+count_page(struct census *ce, const struct vm_page *pg)
+{
+	ce->active += (pg->pqflags & PQ_ACTIVE) != 0;
+	ce->inactive += (pg->pqflags & PQ_INACTIVE) != 0;
+	ce->wired += pg->wire_count != 0;
+	ce->anon += (pg->pqflags & PQ_ANON) != 0;
+	ce->file += pg->uobject != NULL && UVM_OBJ_IS_VNODE(pg->uobject);
+	ce->aobj += pg->uobject != NULL && UVM_OBJ_IS_AOBJ(pg->uobject);
+	ce->busy += (pg->flags & PG_BUSY) != 0;
+	if ((pg->pqflags & PQ_PRIVATE) != 0)
+		ce->private++;
+	else if (pg->uobject == NULL && pg->uanon == NULL)
+		ce->orphan++;
+}
+
+static unsigned
+walk_pages(struct census *ce)
+{
+	unsigned bad = 0;
+
+	memset(ce, 0, sizeof(*ce));
+	for (uint64_t i = 0; i < uvm.npages; i++) {
+		struct vm_page *pg = &uvm.pages[i];
+
+		if ((pg->pqflags & PQ_FREE) != 0) {
+			ce->free++;
+			bad += check_free(pg);
+			continue;
+		}
+		count_page(ce, pg);
+		bad += check_flags(pg) + check_queue(pg) + check_owner(pg);
+	}
+	return bad;
+}
+
+/* --- counters --- */
+
+static unsigned
+same(const char *id, const char *what, uint64_t counter, uint64_t counted)
+{
+	if (counter == counted)
+		return 0;
+	violation(VIOL_INVARIANT, id, "%s says %lu, %lu were counted", what,
+	    (unsigned long)counter, (unsigned long)counted);
+	return 1;
+}
+
+static unsigned
+check_counters(const struct census *ce)
+{
+	struct uvmexp exp;
+
+	uvm_stat_get(&exp);
+	return same("I-PG-14", "uvmexp.free", exp.free, ce->free) +
+	    same("I-PG-3", "uvmexp.active", exp.active, ce->active) +
+	    same("I-PG-3", "uvmexp.inactive", exp.inactive, ce->inactive) +
+	    same("I-PG-4", "uvmexp.wired", exp.wired, ce->wired) +
+	    same("I-STAT-2", "uvmexp.anonpages", exp.anonpages, ce->anon) +
+	    same("I-STAT-2", "uvmexp.filepages", exp.filepages, ce->file) +
+	    same("I-STAT-2", "uvmexp.aobjpages", exp.aobjpages, ce->aobj) +
+	    same("I-STAT-1", "uvmexp.kernpages", exp.kernpages, ce->private) +
+	    same("I-STAT-11", "uvmexp.orphans", exp.orphans, ce->orphan) +
+	    same("I-STAT-4", "uvmexp.paging", exp.paging, 0);
+}
+
+/* --- amaps against maps --- */
+
+/* How many entries point at an amap; found by address, reported by id. */
+struct amap_refs {
+	struct vm_amap	*ar_amap;
+	uint64_t	 ar_counted;
+};
+
+struct amap_tally {
+	struct amap_refs *at_v;
+	size_t		  at_n;
+	unsigned	  at_bad;
+};
+
+static int
+by_address(const void *a, const void *b)
+{
+	const struct amap_refs *x = a, *y = b;
+
+	return x->ar_amap < y->ar_amap ? -1 : x->ar_amap > y->ar_amap;
+}
+
+static void
+tally_amap(struct vm_amap *amap, void *arg)
+{
+	struct amap_tally *at = arg;
+
+	at->at_v = xgrow(at->at_v, at->at_n, sizeof(*at->at_v));
+	at->at_v[at->at_n++].ar_amap = amap;
+}
+
+static void
+tally_map(struct vm_map *map, struct amap_tally *at)
+{
+	for (struct vm_map_entry *e = map->header.next; e != &map->header; e = e->next) {
+		struct amap_refs key = { .ar_amap = e->aref.ar_amap }, *found;
+
+		if (UVM_ET_ISSUBMAP(e) || key.ar_amap == NULL)
+			continue;
+		found = bsearch(&key, at->at_v, at->at_n, sizeof(*at->at_v), by_address);
+		if (found == NULL) {
+			violation(VIOL_INVARIANT, "I-AMAP-8",
+			    "map %u, entry %u points at an amap that is not on the list", map->id, e->id);
+			at->at_bad++;
+			continue;
+		}
+		found->ar_counted++;
+	}
+}
+
+static void
+inspect_proc(struct proc *p, void *arg)
+{
+	struct amap_tally *at = arg;
+	struct vm_map *map = &p->p_vmspace->vm_map;
+
+	vm_map_lock_read(map);
+	at->at_bad += uvm_map_check(map);
+	tally_map(map, at);
+	vm_map_unlock_read(map);
+	at->at_bad += pmap_check(map->pmap);
+}
+
+static unsigned
+check_amaps(void)
+{
+	struct amap_tally at = { 0 };
+
+	amap_foreach(tally_amap, &at);
+	qsort(at.at_v, at.at_n, sizeof(*at.at_v), by_address);
+	proc_foreach(inspect_proc, &at);
+	for (size_t i = 0; i < at.at_n; i++) {
+		struct vm_amap *amap = at.at_v[i].ar_amap;
+
+		amap_lock(amap);
+		at.at_bad += amap_check(amap);
+		if ((uint64_t)amap_refs(amap) != at.at_v[i].ar_counted) {
+			violation(VIOL_INVARIANT, "I-MAP-7", "amap %u: am_ref %d, %lu entries point at it",
+			    amap_id(amap), amap_refs(amap), (unsigned long)at.at_v[i].ar_counted);
+			at.at_bad++;
+		}
+		amap_unlock(amap);
+	}
+	free(at.at_v);
+	return at.at_bad;
+}
+
+void
+inspect_at_rest(struct run_result *rr)
+{
+	struct census ce;
+
+	result_add_check(rr, "pages", 1, walk_pages(&ce));
+	result_add_check(rr, "counters", 1, check_counters(&ce));
+	result_add_check(rr, "maps", 1, check_amaps());
+}
