@@ -1,0 +1,189 @@
+/*
+ * Threads and parking.
+ *
+ * A thread's token is one futex word.  ThreadSanitizer does not follow the
+ * system call, and need not: the word's release and acquire order what must be
+ * ordered.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <host/host.h>
+
+#define	STACK_BYTES	(512 * 1024)	/* the deepest fault path under a sanitizer, twice */
+#define	PAUSES		100		/* pause instructions before the first yield */
+
+struct host_thread {
+	pthread_t	 ht_thread;	/* stable */
+	uint32_t	 ht_token;	/* atomic: 1 = may go on */
+	void		(*ht_fn)(void *); /* stable */
+	void		*ht_arg;	/* stable */
+	char		 ht_name[16];	/* stable */
+};
+
+static __thread struct host_thread *self;
+static uint64_t yields;			/* atomic */
+
+static void *
+thread_main(void *arg)
+{
+	self = arg;
+	pthread_setname_np(pthread_self(), self->ht_name);
+	self->ht_fn(self->ht_arg);
+	return NULL;
+}
+
+int
+host_thread_create(struct host_thread **htp, const char *name, void (*fn)(void *), void *arg)
+{
+	struct host_thread *ht = calloc(1, sizeof(*ht));
+	pthread_attr_t attr;
+	int error;
+
+	if (ht == NULL)
+		return ENOMEM;
+	ht->ht_fn = fn;
+	ht->ht_arg = arg;
+	strncpy(ht->ht_name, name, sizeof(ht->ht_name) - 1);
+	*htp = ht;			/* the new thread may look for it */
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	error = pthread_create(&ht->ht_thread, &attr, thread_main, ht);
+	pthread_attr_destroy(&attr);
+	if (error != 0) {
+		*htp = NULL;
+		free(ht);
+	}
+	return error;
+}
+
+void
+host_thread_join(struct host_thread *ht)
+{
+	pthread_join(ht->ht_thread, NULL);
+	free(ht);
+}
+
+struct host_thread *
+host_thread_self(void)
+{
+	static __thread struct host_thread adopted;
+
+	if (self == NULL) {
+		adopted.ht_thread = pthread_self();
+		self = &adopted;
+	}
+	return self;
+}
+
+static void
+futex_wait(uint32_t *word, uint32_t value, const struct timespec *deadline)
+{
+	/* Absolute, so that a signal does not lengthen the wait; errors mean: look again. */
+	syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, deadline, NULL,
+	    FUTEX_BITSET_MATCH_ANY);
+}
+
+static bool
+take_token(struct host_thread *ht)
+{
+	/* acquire: pairs with the release in host_unpark() */
+	return __atomic_exchange_n(&ht->ht_token, 0, __ATOMIC_ACQUIRE) != 0;
+}
+
+void
+host_park(void)
+{
+	struct host_thread *ht = host_thread_self();
+
+	while (!take_token(ht))
+		futex_wait(&ht->ht_token, 0, NULL);
+}
+
+bool
+host_park_until(uint64_t deadline_ns)
+{
+	struct host_thread *ht = host_thread_self();
+	const struct timespec ts = {
+		.tv_sec = (time_t)(deadline_ns / 1000000000u),
+		.tv_nsec = (long)(deadline_ns % 1000000000u),
+	};
+
+	while (!take_token(ht)) {
+		if (host_now_ns() >= deadline_ns)
+			return false;
+		futex_wait(&ht->ht_token, 0, &ts);
+	}
+	return true;
+}
+
+void
+host_unpark(struct host_thread *ht)
+{
+	/* release: pairs with take_token(); what the waker did is seen by the woken */
+	if (__atomic_exchange_n(&ht->ht_token, 1, __ATOMIC_RELEASE) == 0)
+		syscall(SYS_futex, &ht->ht_token, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+void
+host_relax(unsigned *spins)
+{
+	if (++*spins < PAUSES) {
+		__builtin_ia32_pause();
+		return;
+	}
+	__atomic_fetch_add(&yields, 1, __ATOMIC_RELAXED);
+	sched_yield();
+}
+
+uint64_t
+host_spin_yields(void)
+{
+	return __atomic_load_n(&yields, __ATOMIC_RELAXED);
+}
+
+void
+host_lock(struct host_lock *hl)
+{
+	unsigned spins = 0;
+
+	while (!host_trylock(hl))
+		host_relax(&spins);
+}
+
+bool
+host_trylock(struct host_lock *hl)
+{
+	/* acquire: pairs with the release in host_unlock() */
+	return __atomic_load_n(&hl->hl_word, __ATOMIC_RELAXED) == 0 &&
+	    __atomic_exchange_n(&hl->hl_word, 1, __ATOMIC_ACQUIRE) == 0;
+}
+
+void
+host_unlock(struct host_lock *hl)
+{
+	__atomic_store_n(&hl->hl_word, 0, __ATOMIC_RELEASE);
+}
+
+bool
+host_lock_held(const struct host_lock *hl)
+{
+	return __atomic_load_n(&hl->hl_word, __ATOMIC_RELAXED) != 0;
+}
+
+uint64_t
+host_now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
