@@ -51,8 +51,9 @@ broken = {
         'x.ini:2: memory = 1.5G: must be a size such as 64K'),
     'size_not_whole_pages': ('[global]\nmemory = 5000001\n' + JOB,
         'x.ini:2: memory = 5000001: must be a size such as 64K, 8M or 1G, 2M to 64G, a multiple of 4K'),
-    'size_overflows': ('[global]\nmemory = 99999999999999999T\n' + JOB,
-        'x.ini:2: memory = 99999999999999999T: must be a size'),
+    # 2^44 + 64: modulo 2^64 this would be 64M, which is allowed
+    'size_overflows': ('[global]\nmemory = 17592186044480M\n' + JOB,
+        'x.ini:2: memory = 17592186044480M: must be a size'),
     'duration_without_unit': ('[global]\ntime = 30\n' + JOB,
         'x.ini:2: time = 30: must be a duration such as 500ms, 60s, 10m or 4h, 0 to 8760h'),
     'duration_bad_unit': ('[global]\ntime = 3 weeks\n' + JOB,
