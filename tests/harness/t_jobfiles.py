@@ -199,6 +199,7 @@ def check_prints_a_profile_that_checks_to_itself():
 def origins_are_told():
     write('x.ini', '[global]\ncpus = 7\n' + JOB)
     out = run('check', 'x.ini', '--memory', '32M', '--set', 'a.threads=3').stdout
+    has(run('check', 'x.ini', '--cpus', '8').stdout, 'cpus = 8                         ; --cpus 8')
     for line in 'cpus = 7                         ; x.ini:2', '; --memory 32M', \
             '; --set a.threads=3', 'swap = 0                         ; default':
         has(out, line)
