@@ -2,7 +2,7 @@
 # Shared by quickstart, check and .ci/run: find what is missing, install it, build.
 # Sourced with the working directory at the top of the tree.
 
-need_packages="build-essential meson ninja-build pkg-config clang libclang-rt-dev
+need_packages="build-essential meson ninja-build pkg-config clang libclang-rt-dev \
 liburcu-dev libunwind-dev libjansson-dev libzstd-dev valgrind python3"
 
 say() {

@@ -2,6 +2,7 @@
 """Broken job files: each is answered by its own line, with file, line, key and mend, and
 exit status 2; nothing runs.  Whole ones mean what they say."""
 
+import json
 import os
 import sys
 
@@ -263,9 +264,22 @@ def digest_ignores_seed_and_place_but_nothing_else():
     assert digest('x.ini', '--set', 'a.threads=2') != first
 
 
+@case
+def every_workload_runs_on_its_defaults():
+    for wl in json.loads(run('list', 'workloads', '--json').stdout)['workloads']:
+        if any(o['key'] == 'trace' for o in wl['options']):
+            continue
+        write('x.ini', f"[a]\nworkload = {wl['name']}\n")
+        values = profile('x.ini')
+        for o in wl['options']:
+            assert ('a', o['key']) in values, (wl['name'], o['key'])
+            assert o['default'] is None or values['a', o['key']], o
+
+
 # Over the real engine: all that does not depend on which workloads there are, nor on
 # what the double takes for a trace.
 portable = [name for name in broken if name not in (
     'common_key_without_meaning', 'unknown_job_key_far', 'default_memory_too_small', 'memory_too_small')]
+portable += ['every_workload_runs_on_its_defaults', 'origins_are_told', 'several_files_make_one_machine']
 
 main(portable if '--real' in sys.argv else None)
