@@ -1,0 +1,162 @@
+/*
+ * Boot and shutdown of the whole machine.
+ *
+ *	kernel floor	the caller becomes lwp0 on CPU 0
+ *	counters, RAM, page structures
+ *	machine		from here on pages can be allocated and zeroed
+ *	pools, kmem, pmap's pools
+ *	maps, kernel_map; amaps, anons; pagers; processes
+ *	page daemon, aiodone
+ *
+ * Shutdown is the same backwards.  What did not come back is reported by the
+ * module that owns it, and the frames themselves are counted last: every page
+ * must be free.  Both may be done any number of times in one process.
+ */
+#include <sys/kernel.h>
+#include <sys/pool.h>
+#include <uvm/uvm.h>
+#include <uvm/uvm_amap.h>
+#include <uvm/uvm_anon.h>
+#include <uvm/uvm_extern.h>
+
+/*
+ * Smallest memory: the daemon must be able to keep its target free, a CPU's
+ * pool caches and reserves take some 64 pages, and the rest of the kernel and
+ * one small process some 512.
+ */
+uint64_t
+uvm_memory_min(int n)
+{
+	return ptoa(512 + 128 * (uint64_t)n);
+}
+
+/* The trap: no translation in the page table. */
+static int
+uvm_trap(struct pmap *pmap, vaddr_t va, vm_prot_t access)
+{
+	struct proc *p;
+
+	if (pmap == pmap_kernel())
+		return uvm_fault(kernel_map, trunc_page(va), access);
+	p = curlwp->l_proc;
+	KASSERT(p != NULL);
+	KASSERT(p->p_vmspace->vm_map.pmap == pmap);
+	return uvm_fault(&p->p_vmspace->vm_map, trunc_page(va), access);
+}
+
+/* RAM and its page structures; 0 or ENOMEM, then there is nothing. */
+static int
+uvm_boot_memory(uint64_t npages)
+{
+	int error;
+
+	error = uvm_stat_init();
+	if (error != 0)
+		return error;
+	error = ram_init(npages);
+	if (error != 0)
+		goto out_stat;
+	error = uvm_page_init(npages);
+	if (error != 0)
+		goto out_ram;
+	return 0;
+out_ram:
+	ram_fini();
+out_stat:
+	uvm_stat_fini();
+	return error;
+}
+
+/* What is left once memory and machine are there; cannot fail. */
+static void
+uvm_boot_modules(void)
+{
+	kmem_init(&uvm_kmem_backend);
+	pmap_init(&pool_allocator_kmem);
+	uvm_map_init();
+	uvm_km_init();
+	uvm_anon_init();
+	uvm_amap_init();
+	uvm_pager_init();
+	uao_init();
+	vnode_init();
+	uvm_proc_init();
+	uvm_pdaemon_init();
+}
+
+/*
+ * => the calling thread is no LWP; on success it is lwp0, on CPU 0.
+ */
+int
+uvm_boot(const struct uvm_config *uc)
+{
+	struct kern_config kc = {
+		.kc_ncpu = uc->uc_ncpu,
+		.kc_seed = uc->uc_seed,
+		.kc_upcall = { .cpu_switch = machine_cpu_switch },
+	};
+	struct machine_config mc = {
+		.mc_software_rm = uc->uc_software_rm,
+		.mc_upcall = {
+			.mu_fault = uvm_trap,
+			.mu_ptp_alloc = uvm_km_ptpalloc,
+			.mu_ptp_free = uvm_km_ptpfree,
+		},
+	};
+	int error;
+
+	if (uc->uc_ncpu < 1 || uc->uc_ncpu > MAXCPUS ||
+	    uc->uc_memory < uvm_memory_min(uc->uc_ncpu))
+		return EINVAL;
+	error = kern_boot(&kc);
+	if (error != 0)
+		return error;
+	error = uvm_boot_memory(atop(uc->uc_memory));
+	if (error != 0)
+		goto out_kern;
+	error = machine_boot(&mc);
+	if (error != 0)
+		goto out_memory;
+	uvm_fault_ahead = uc->uc_fault_ahead;
+	uvm_boot_modules();
+	return 0;
+out_memory:
+	uvm_page_fini();
+	ram_fini();
+	uvm_stat_fini();
+out_kern:
+	kern_shutdown();
+	return error;
+}
+
+/*
+ * => caller is lwp0; no process, vnode or aobj is left, no other LWP but the daemons.
+ * => number of things that did not come back, each reported as VIOL_LEAK.
+ */
+unsigned
+uvm_shutdown(void)
+{
+	unsigned leaks;
+
+	uvm_pdaemon_fini();
+	rcu_barrier();				/* processes and vnodes that were dropped */
+	leaks = (unsigned)(proc_count() + vnode_count() + uao_count());
+	uvm_proc_fini();
+	vnode_fini();
+	uao_fini();
+	uvm_pager_fini();
+	leaks += (unsigned)(amap_count() + uvm_anon_count());
+	uvm_amap_fini();
+	uvm_anon_fini();
+	uvm_km_fini();
+	leaks += (unsigned)uvm_mapent_count();
+	uvm_map_fini();
+	pool_drain_all();
+	machine_shutdown();
+	kmem_fini();
+	leaks += uvm_page_fini();
+	ram_fini();
+	uvm_stat_fini();
+	kern_shutdown();
+	return leaks;
+}

@@ -1,0 +1,532 @@
+/*
+ * The page layer: who owns each frame, which queue it waits on, and the two
+ * reserves that keep the machine alive when memory is short.
+ *
+ * Free pages.  One list under uvm_fpageqlock, a spin mutex at IPL_VM and a
+ * leaf, because a pmap takes page table pages with its own lock held and an
+ * interrupt may free.  The list is last in, first out: a frame freed just now
+ * is warm, and the order does not depend on addresses.
+ *
+ *	free		 who may still take a page
+ *	> reserve_kernel	everybody
+ *	> reserve_pagedaemon	UVM_PGA_USERESERVE: page tables, pool pages that may
+ *				not be waited for (R35)
+ *	> 0			the page daemon, which must be able to free (I-PD-7)
+ *
+ * Paging queues.  Active and inactive under uvm_pageqlock.  A wired page is on
+ * neither (R7); an owned page that is not busy is on one of them or wired.
+ *
+ * Owners.  uobject and uanon change with the owner lock and pageq held, so
+ * either is enough to read them, and a page found on a queue cannot lose its
+ * owner while pageq is held.  A page between the free list and its first queue
+ * is known to one LWP only; it needs no pageq to get its owner, and so a page
+ * can be allocated under any lock below fpageq.
+ *
+ * Lock order: owner, pageq, pmap, fpageq.
+ */
+#include <host/host.h>
+#include <string.h>
+#include <sys/kernel.h>
+#include <uvm/uvm.h>
+#include <uvm/uvm_anon.h>
+
+struct uvm uvm;
+kmutex_t uvm_pageqlock;
+kmutex_t uvm_fpageqlock;
+
+static void	 uvm_page_targets(void);
+static bool	 uvm_pagefree_loaned(struct vm_page *);
+
+/*
+ * => boot, after kern_boot() and ram_init(): one CPU runs.
+ */
+int
+uvm_page_init(uint64_t npages)
+{
+	KASSERT(uvm.pages == NULL);
+	KASSERT(npages == ram_npages);
+	memset(&uvm, 0, sizeof(uvm));
+	uvm.pages = host_mem_map(npages * sizeof(*uvm.pages));
+	if (uvm.pages == NULL)
+		return ENOMEM;
+	uvm.npages = npages;
+	mutex_init(&uvm_pageqlock, MUTEX_DEFAULT, IPL_NONE, LC_pageq);
+	mutex_init(&uvm_fpageqlock, MUTEX_DEFAULT, IPL_VM, LC_fpageq);
+	TAILQ_INIT(&uvm.page_free);
+	TAILQ_INIT(&uvm.page_active);
+	TAILQ_INIT(&uvm.page_inactive);
+	ram_attach_pages(uvm.pages, sizeof(*uvm.pages));
+	for (uint64_t i = 0; i < npages; i++) {
+		uvm.pages[i].pqflags = PQ_FREE;
+		TAILQ_INSERT_TAIL(&uvm.page_free, &uvm.pages[i], pageq);
+	}
+	uvm.free = npages;
+	uvm_page_targets();
+	return 0;
+}
+
+/*
+ * The reserves and targets of uvm-spec 5.3 and 8.2, in pages.
+ *
+ * reserve_pagedaemon: the daemon frees a page by at most one write, which takes
+ * one pool page for its buffer; that page may need a second for the pool's own
+ * header; twice that, for the round after.
+ */
+static void
+uvm_page_targets(void)
+{
+	uint64_t lo = 131072 / PAGE_SIZE * (uint64_t)ncpu;
+	uint64_t hi = 1048576 / PAGE_SIZE * (uint64_t)ncpu;
+
+	uvm.reserve_pagedaemon = 4;
+	uvm.reserve_kernel = 5 * (uint64_t)ncpu;
+	if (uvm.reserve_kernel <= uvm.reserve_pagedaemon)
+		uvm.reserve_kernel = uvm.reserve_pagedaemon + 1;
+	uvm.freemin = uvm.npages / 200;
+	if (uvm.freemin < lo)
+		uvm.freemin = lo;
+	if (uvm.freemin > hi)
+		uvm.freemin = hi;
+	if (uvm.freemin <= uvm.reserve_kernel)
+		uvm.freemin = uvm.reserve_kernel + 1;
+	uvm.freetarg = uvm.freemin * 4 / 3;
+	if (uvm.freetarg <= uvm.freemin)
+		uvm.freetarg = uvm.freemin + 1;
+	uvm.inactarg = uvm.freetarg + 1;
+	uvm.wiredmax = uvm.npages / 3;
+}
+
+/* What a page that did not come back was last used for. */
+static const char *
+uvm_page_kind(const struct vm_page *pg)
+{
+	if (pg->pqflags & PQ_PRIVATE)
+		return "kernel page";
+	if (pg->pqflags & PQ_ANON)
+		return "anon page";
+	if (pg->pqflags & PQ_AOBJ)
+		return "aobj page";
+	return pg->uobject != NULL ? "file page" : "un-owned page";
+}
+
+/*
+ * => nothing runs any more.  One report for all pages of a kind; returns their number.
+ */
+unsigned
+uvm_page_fini(void)
+{
+	unsigned leaks = 0, i = 0;
+	const char *kind = NULL;
+
+	for (uint64_t n = 0; n < uvm.npages; n++) {
+		if (uvm.pages[n].pqflags == PQ_FREE)
+			continue;
+		if (leaks++ == 0) {
+			kind = uvm_page_kind(&uvm.pages[n]);
+			i = (unsigned)n;
+		}
+	}
+	if (leaks > 0)
+		violation(VIOL_LEAK, "I-PG-1",
+		    "%u pages are not free at the end; the first is page %u, a%s %s, flags 0x%x, last busy in %s",
+		    leaks, i, kind[0] == 'a' || kind[0] == 'u' ? "n" : "", kind,
+		    uvm.pages[i].flags,
+		    uvm.pages[i].owner_tag != NULL ? uvm.pages[i].owner_tag : "nobody");
+	else
+		KASSERT(uvm.free == uvm.npages);
+	mutex_destroy(&uvm_fpageqlock);
+	mutex_destroy(&uvm_pageqlock);
+	host_mem_unmap(uvm.pages, uvm.npages * sizeof(*uvm.pages));
+	uvm.pages = NULL;
+	return leaks;
+}
+
+struct vm_page *
+PHYS_TO_VM_PAGE(paddr_t pa)
+{
+	return atop(pa) < uvm.npages ? &uvm.pages[atop(pa)] : NULL;
+}
+
+/*
+ * => the answer holds while the page is BUSY by the caller, or its owner or pageq is locked.
+ */
+kmutex_t *
+uvm_page_owner_lock(struct vm_page *pg)
+{
+	if (pg->uobject != NULL)
+		return &pg->uobject->vmobjlock;
+	return pg->uanon != NULL ? &pg->uanon->an_lock : NULL;
+}
+
+/* --- allocation --- */
+
+/* => fpageq held; may the current LWP take a page? */
+static bool
+uvm_page_mayalloc(int flags)
+{
+	if (uvm.free > uvm.reserve_kernel)
+		return true;
+	if ((flags & UVM_PGA_USERESERVE) != 0 && uvm.free > uvm.reserve_pagedaemon)
+		return true;			/* R35 */
+	return uvm.free > 0 && curlwp == uvm.pagedaemon_lwp;
+}
+
+/*
+ * => fpageq held.  Wakes the daemon when free memory is below its targets; while its
+ *    last round was fruitless only every pd_backoff-th allocation does.
+ */
+static void
+uvm_page_kick(void)
+{
+	uint64_t have = uvm.free + uvm.paging;
+
+	if (have >= uvm.freetarg)
+		return;
+	if (have >= uvm.freemin &&
+	    /* relaxed: pairs with the stores under pageq; a guess is good enough. */
+	    __atomic_load_n(&uvm.inactive, __ATOMIC_RELAXED) >=
+		__atomic_load_n(&uvm.inactarg, __ATOMIC_RELAXED))
+		return;
+	if (uvm.pd_backoff > 0)
+		uvm.pd_backoff--;
+	else
+		uvm_kick_pdaemon_locked();
+}
+
+/* Take one page off the free list, or NULL. */
+static struct vm_page *
+uvm_page_take(int flags)
+{
+	struct vm_page *pg;
+
+	mutex_spin_enter(&uvm_fpageqlock);
+	if (!uvm_page_mayalloc(flags)) {
+		uvm_kick_pdaemon_locked();
+		mutex_spin_exit(&uvm_fpageqlock);
+		UVMCNT(pga_fail);
+		return NULL;
+	}
+	if (uvm.free <= uvm.reserve_kernel)
+		UVMCNT(pga_reserve);
+	pg = TAILQ_FIRST(&uvm.page_free);
+	KASSERT(pg != NULL);
+	KASSERT(pg->pqflags == PQ_FREE);
+	TAILQ_REMOVE(&uvm.page_free, pg, pageq);
+	__atomic_store_n(&uvm.free, uvm.free - 1, __ATOMIC_RELAXED);
+	pg->pqflags = 0;
+	if (flags & UVM_PGA_PRIVATE) {
+		pg->pqflags = PQ_PRIVATE;
+		uvm.kernpages++;
+	}
+	uvm_page_kick();
+	mutex_spin_exit(&uvm_fpageqlock);
+	return pg;
+}
+
+/*
+ * => at most one of obj and anon; that one is locked by the caller (R25).
+ * => never sleeps; any context to IPL_VM when un-owned.
+ */
+struct vm_page *
+uvm_pagealloc(struct uvm_object *obj, voff_t off, struct vm_anon *anon, int flags)
+{
+	struct vm_page *pg;
+
+	KASSERT(obj == NULL || anon == NULL);
+	KASSERT(((uint64_t)off & PAGE_MASK) == 0);
+	KASSERTMSG(obj == NULL || mutex_owned(&obj->vmobjlock), "R25: object not locked");
+	KASSERTMSG(anon == NULL || mutex_owned(&anon->an_lock), "R25: anon not locked");
+	KASSERT(anon == NULL || anon->an_page == NULL);
+	KASSERT((flags & UVM_PGA_PRIVATE) == 0 || (obj == NULL && anon == NULL));
+
+	pg = uvm_page_take(flags);
+	if (pg == NULL)
+		return NULL;
+	/* known to us alone until it gets an owner */
+	KASSERT(pg->uobject == NULL && pg->uanon == NULL);
+	KASSERT(pg->wire_count == 0 && pg->loan_count == 0);
+	ram_frame_check(&pg->mdpage);
+	pg->flags = 0;
+	if ((flags & UVM_PGA_PRIVATE) == 0) {
+		pg->flags = PG_BUSY | PG_CLEAN | PG_FAKE;
+		pg->owner = curlwp;
+		pg->owner_tag = "uvm_pagealloc";
+	}
+	if (flags & UVM_PGA_ZERO) {
+		pmap_zero_page(VM_PAGE_TO_PHYS(pg));
+		pg->flags &= ~PG_CLEAN;
+		UVMCNT(pga_zero);
+	}
+	if (anon != NULL) {
+		pg->uanon = anon;
+		pg->pqflags |= PQ_ANON;
+		anon->an_page = pg;
+		__atomic_fetch_add(&uvm.anonpages, 1, __ATOMIC_RELAXED);
+	} else if (obj != NULL)
+		uvm_pageinsert(pg, obj, off);
+	return pg;
+}
+
+/* --- freeing --- */
+
+/*
+ * => owner locked, or the page has none and is the caller's; pageq held if the page
+ *    is on a queue, wired or loaned.
+ * => not mapped, not PG_PAGEOUT.  Sleepers on it are woken.
+ */
+void
+uvm_pagefree(struct vm_page *pg)
+{
+	kmutex_t *slock = uvm_page_owner_lock(pg);
+	bool private = (pg->pqflags & PQ_PRIVATE) != 0;
+
+	KASSERT(slock == NULL || mutex_owned(slock));
+	KASSERT((pg->pqflags & PQ_FREE) == 0);
+	KASSERT((pg->flags & (PG_PAGEOUT | PG_MARKER)) == 0);
+	KDASSERT(!pmap_page_mapped(pg));
+
+	if (pg->loan_count > 0 && uvm_pagefree_loaned(pg))
+		return;
+	if (pg->uobject != NULL)
+		uvm_pageremove(pg);
+	else if (pg->uanon != NULL) {
+		KASSERT((pg->pqflags & PQ_ANON) != 0);	/* I-PG-10 */
+		pg->uanon->an_page = NULL;
+		pg->uanon = NULL;
+		__atomic_fetch_sub(&uvm.anonpages, 1, __ATOMIC_RELAXED);
+	}
+	if (pg->flags & PG_WANTED)
+		wakeup(pg);
+	if (pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE))
+		uvm_pagedequeue(pg);
+	if (pg->wire_count > 0) {
+		KASSERT(mutex_owned(&uvm_pageqlock));
+		pg->wire_count = 0;
+		__atomic_store_n(&uvm.wired, uvm.wired - 1, __ATOMIC_RELAXED);
+	}
+	pg->flags = 0;
+	pg->owner = NULL;
+	ram_frame_freed(&pg->mdpage);
+
+	mutex_spin_enter(&uvm_fpageqlock);
+	pg->pqflags = PQ_FREE;
+	TAILQ_INSERT_HEAD(&uvm.page_free, pg, pageq);
+	__atomic_store_n(&uvm.free, uvm.free + 1, __ATOMIC_RELAXED);
+	uvm.nfreed++;
+	if (private)
+		uvm.kernpages--;
+	uvm_page_wakewaiters();
+	mutex_spin_exit(&uvm_fpageqlock);
+}
+
+/*
+ * A loaned page outlives its owner: it loses it, and the last unloan frees it.
+ * => owner and pageq locked.
+ * => true: the loan keeps the page; false: nobody borrows it any more, free it.
+ */
+static bool
+uvm_pagefree_loaned(struct vm_page *pg)
+{
+	KASSERT(mutex_owned(&uvm_pageqlock));
+	if (pg->uobject != NULL) {
+		uvm_pageremove(pg);
+		pg->flags &= ~PG_CLEAN;
+	} else if (pg->uanon != NULL) {
+		if (pg->pqflags & PQ_ANON) {
+			pg->pqflags &= ~PQ_ANON;
+			__atomic_fetch_sub(&uvm.anonpages, 1, __ATOMIC_RELAXED);
+		} else
+			pg->loan_count--;	/* it was the borrower */
+		pg->uanon->an_page = NULL;
+		pg->uanon = NULL;
+	}
+	if (pg->flags & PG_WANTED)
+		wakeup(pg);
+	pg->flags &= ~(PG_WANTED | PG_BUSY | PG_RELEASED);
+	if (pg->loan_count == 0)
+		return false;
+	if (pg->uanon == NULL) {
+		uvm_pagedequeue(pg);		/* I-PG-11 */
+		uvm.orphans++;
+	}
+	return true;
+}
+
+/* --- queues and wiring --- */
+
+/*
+ * => pageq held.
+ */
+void
+uvm_pagedequeue(struct vm_page *pg)
+{
+	KASSERT(mutex_owned(&uvm_pageqlock));
+	if (pg->pqflags & PQ_ACTIVE) {
+		TAILQ_REMOVE(&uvm.page_active, pg, pageq);
+		__atomic_store_n(&uvm.active, uvm.active - 1, __ATOMIC_RELAXED);
+	} else if (pg->pqflags & PQ_INACTIVE) {
+		TAILQ_REMOVE(&uvm.page_inactive, pg, pageq);
+		__atomic_store_n(&uvm.inactive, uvm.inactive - 1, __ATOMIC_RELAXED);
+	}
+	pg->pqflags &= ~(PQ_ACTIVE | PQ_INACTIVE);
+}
+
+/*
+ * => pageq held; owner stable.
+ */
+void
+uvm_pagewire(struct vm_page *pg)
+{
+	KASSERT(mutex_owned(&uvm_pageqlock));
+	KASSERT((pg->pqflags & PQ_FREE) == 0);
+	KASSERT((pg->flags & PG_PAGEOUT) == 0);
+	if (pg->wire_count++ > 0)
+		return;
+	uvm_pagedequeue(pg);			/* R7 */
+	__atomic_store_n(&uvm.wired, uvm.wired + 1, __ATOMIC_RELAXED);
+}
+
+/*
+ * => pageq held; owner stable.
+ */
+void
+uvm_pageunwire(struct vm_page *pg)
+{
+	KASSERT(mutex_owned(&uvm_pageqlock));
+	KASSERT(pg->wire_count > 0);
+	KASSERT((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0);	/* I-PG-2 */
+	if (--pg->wire_count > 0)
+		return;
+	__atomic_store_n(&uvm.wired, uvm.wired - 1, __ATOMIC_RELAXED);
+	uvm_pageactivate(pg);
+}
+
+/*
+ * => pageq held, owner locked; the page may stay mapped.
+ */
+void
+uvm_pagedeactivate(struct vm_page *pg)
+{
+	kmutex_t *slock = uvm_page_owner_lock(pg);
+
+	KASSERT(mutex_owned(&uvm_pageqlock));
+	KASSERT(slock != NULL && mutex_owned(slock));
+	KASSERTMSG(pg->wire_count == 0, "R8: deactivating a page wired %u times", pg->wire_count);
+	KASSERT((pg->flags & PG_PAGEOUT) == 0);
+	/*
+	 * R20, I-PD-2: the caller has cleared the referenced attribute.  Through a
+	 * mapping somebody may have set it again already; without one nobody can,
+	 * for the owner lock keeps new mappings out.
+	 */
+	KASSERTMSG(pmap_page_mapped(pg) || !pmap_is_referenced(pg), "R20: page is referenced");
+	if (pg->pqflags & PQ_INACTIVE)
+		return;
+	uvm_pagedequeue(pg);
+	pg->pqflags |= PQ_INACTIVE;
+	TAILQ_INSERT_TAIL(&uvm.page_inactive, pg, pageq);
+	__atomic_store_n(&uvm.inactive, uvm.inactive + 1, __ATOMIC_RELAXED);
+}
+
+/*
+ * => pageq held; owner stable.  To the tail of the active queue; wired: nothing.
+ */
+void
+uvm_pageactivate(struct vm_page *pg)
+{
+	KASSERT(mutex_owned(&uvm_pageqlock));
+	KASSERT((pg->pqflags & (PQ_FREE | PQ_PRIVATE)) == 0);
+	KASSERT(pg->uobject != NULL || pg->uanon != NULL);
+	KASSERT((pg->flags & PG_PAGEOUT) == 0);			/* I-PG-6 */
+	if (pg->wire_count > 0)
+		return;						/* R7 */
+	uvm_pagedequeue(pg);
+	pg->pqflags |= PQ_ACTIVE;
+	TAILQ_INSERT_TAIL(&uvm.page_active, pg, pageq);
+	__atomic_store_n(&uvm.active, uvm.active + 1, __ATOMIC_RELAXED);
+}
+
+/* --- the long-term lock --- */
+
+/*
+ * => owner locked, page not BUSY.
+ */
+void
+uvm_page_busy(struct vm_page *pg, const char *tag)
+{
+	kmutex_t *slock = uvm_page_owner_lock(pg);
+
+	KASSERT(slock == NULL || mutex_owned(slock));
+	KASSERT((pg->flags & (PG_BUSY | PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0); /* I-PG-8 */
+	pg->flags |= PG_BUSY;
+	pg->owner = curlwp;
+	pg->owner_tag = tag;
+}
+
+/*
+ * => owner of all pages locked; pageq held if any is RELEASED.
+ * => a RELEASED page is gone on return.
+ */
+void
+uvm_page_unbusy(struct vm_page **pgs, int n)
+{
+	for (int i = 0; i < n; i++) {
+		struct vm_page *pg = pgs[i];
+		kmutex_t *slock;
+
+		if (pg == NULL || pg == PGO_DONTCARE)
+			continue;
+		slock = uvm_page_owner_lock(pg);
+		KASSERT(slock == NULL || mutex_owned(slock));
+		KASSERT((pg->flags & PG_BUSY) != 0);
+		KASSERT((pg->flags & PG_PAGEOUT) == 0);
+		if (pg->flags & PG_RELEASED) {
+			KASSERT(mutex_owned(&uvm_pageqlock));
+			uvm_pagefree(pg);	/* wakes */
+			continue;
+		}
+		KASSERT((pg->flags & PG_FAKE) == 0);	/* I-PG-8 */
+		if (pg->flags & PG_WANTED)
+			wakeup(pg);
+		pg->flags &= ~(PG_BUSY | PG_WANTED);
+		pg->owner = NULL;
+	}
+}
+
+/*
+ * => interlock is the owner's lock, held; page BUSY.  Sleeps; nothing held on return.
+ */
+void
+uvm_pagewait(struct vm_page *pg, kmutex_t *interlock, const char *wmesg)
+{
+	KASSERT(interlock == uvm_page_owner_lock(pg));
+	KASSERT(mutex_owned(interlock));
+	KASSERT((pg->flags & PG_BUSY) != 0);
+	KASSERT(!mutex_owned(&uvm_pageqlock));
+	KASSERT(curlwp != uvm.pagedaemon_lwp);		/* I-PD-4 */
+	pg->flags |= PG_WANTED;				/* I-PG-13 */
+	UVM_UNLOCK_AND_WAIT(pg, interlock, wmesg);
+}
+
+/* --- content --- */
+
+/*
+ * => dst BUSY or its owner locked; src stable.
+ */
+void
+uvm_pagecopy(struct vm_page *src, struct vm_page *dst)
+{
+	KASSERT((dst->flags & PG_BUSY) != 0 || mutex_owned(uvm_page_owner_lock(dst)));
+	dst->flags &= ~PG_CLEAN;
+	pmap_copy_page(VM_PAGE_TO_PHYS(src), VM_PAGE_TO_PHYS(dst));
+}
+
+/*
+ * => page BUSY or its owner locked.
+ */
+void
+uvm_pagezero(struct vm_page *pg)
+{
+	KASSERT((pg->flags & PG_BUSY) != 0 || mutex_owned(uvm_page_owner_lock(pg)));
+	pg->flags &= ~PG_CLEAN;
+	pmap_zero_page(VM_PAGE_TO_PHYS(pg));
+}

@@ -1,0 +1,109 @@
+/*
+ * uvmexp: event counters per CPU, gauges under their locks.
+ *
+ * A counter is written only by the LWP that holds its CPU, with a relaxed
+ * store; a report adds up what it sees and is exact when nothing runs.
+ */
+#include <host/host.h>
+#include <string.h>
+#include <sys/kernel.h>
+#include <uvm/uvm.h>
+#include <uvm/uvm_amap.h>
+#include <uvm/uvm_anon.h>
+#include <uvm/uvm_extern.h>
+
+#define	UVM_COUNTER(name, text)	#name,
+const char *const uvm_counter_name[UVMC_COUNT] = {
+#include <uvm/uvm_counters.def>
+};
+#undef UVM_COUNTER
+#define	UVM_COUNTER(name, text)	text,
+const char *const uvm_counter_text[UVMC_COUNT] = {
+#include <uvm/uvm_counters.def>
+};
+#undef UVM_COUNTER
+
+/* One per CPU, a cache line apart. */
+struct uvm_cpu_line {
+	struct uvm_cpu	ul_cpu;
+} __attribute__((aligned(64)));
+
+static struct uvm_cpu_line *uvm_cpus;	/* : array of ncpu */
+
+int
+uvm_stat_init(void)
+{
+	KASSERT(uvm_cpus == NULL);
+	uvm_cpus = host_mem_map((size_t)ncpu * sizeof(*uvm_cpus));
+	if (uvm_cpus == NULL)
+		return ENOMEM;
+	for (int i = 0; i < ncpu; i++)
+		cpus[i].ci_uvm = &uvm_cpus[i].ul_cpu;
+	return 0;
+}
+
+/*
+ * => nothing counts any more.
+ */
+void
+uvm_stat_fini(void)
+{
+	for (int i = 0; i < ncpu; i++)
+		cpus[i].ci_uvm = NULL;
+	host_mem_unmap(uvm_cpus, (size_t)ncpu * sizeof(*uvm_cpus));
+	uvm_cpus = NULL;
+}
+
+/* => takes pageq, then fpageq: the page gauges belong to one moment. */
+static void
+uvm_stat_pages(struct uvmexp *ue)
+{
+	uvm_lock_pageq();
+	mutex_spin_enter(&uvm_fpageqlock);
+	ue->npages = uvm.npages;
+	ue->free = uvm.free;
+	ue->active = uvm.active;
+	ue->inactive = uvm.inactive;
+	ue->wired = uvm.wired;
+	ue->orphans = uvm.orphans;
+	ue->paging = uvm.paging;
+	ue->kernpages = uvm.kernpages;
+	ue->inactarg = uvm.inactarg;
+	mutex_spin_exit(&uvm_fpageqlock);
+	uvm_unlock_pageq();
+	/* I-STAT-1: what is on no queue, not wired and not the kernel's is in somebody's hands */
+	ue->busy = ue->npages - ue->free - ue->active - ue->inactive - ue->wired - ue->orphans -
+	    ue->kernpages;
+	/* relaxed: pair with the changes under the owner locks */
+	ue->anonpages = __atomic_load_n(&uvm.anonpages, __ATOMIC_RELAXED);
+	ue->filepages = __atomic_load_n(&uvm.filepages, __ATOMIC_RELAXED);
+	ue->aobjpages = __atomic_load_n(&uvm.aobjpages, __ATOMIC_RELAXED);
+	ue->ptpages = __atomic_load_n(&uvm.ptpages, __ATOMIC_RELAXED);
+	ue->reserve_pagedaemon = uvm.reserve_pagedaemon;
+	ue->reserve_kernel = uvm.reserve_kernel;
+	ue->freemin = uvm.freemin;
+	ue->freetarg = uvm.freetarg;
+	ue->wiredmax = uvm.wiredmax;
+}
+
+/*
+ * => no VM lock held.
+ */
+void
+uvm_stat_get(struct uvmexp *ue)
+{
+	memset(ue, 0, sizeof(*ue));
+	for (int i = 0; i < ncpu; i++) {
+		/* relaxed: pairs with UVMCNT_ADD() on that CPU */
+		for (int c = 0; c < UVMC_COUNT; c++)
+			ue->count[c] += __atomic_load_n(&uvm_cpus[i].ul_cpu.uc_count[c],
+			    __ATOMIC_RELAXED);
+	}
+	uvm_stat_pages(ue);
+	ue->nanon = uvm_anon_count();
+	ue->namap = amap_count();
+	ue->nmapent = uvm_mapent_count();
+	ue->nvmspace = vmspace_count();
+	ue->nvnode = vnode_count();
+	ue->naobj = uao_count();
+}
