@@ -55,13 +55,13 @@
 #define TRACE_NONE	UINT32_MAX	/* no process, thread or file */
 
 #define TRACE_FILE_MAX	(64u << 20)	/* bytes of a .uvmt file */
-#define TRACE_RAW_MAX	(128u << 20)	/* bytes of its record stream, decompressed */
+#define TRACE_RAW_MAX	(64u << 20)	/* bytes of its record stream, decompressed */
 #define TRACE_OPS_MAX	(8u << 20)
 #define TRACE_PROCS_MAX	4096u
 #define TRACE_THREADS_MAX 16384u
 #define TRACE_FILES_MAX	4096u
-#define TRACE_MAPS_MAX	(1u << 20)	/* operations with a struct trace_map */
-#define TRACE_LIVE_MAX	65536u		/* mappings at one time, all processes together */
+#define TRACE_MAPS_MAX	(1u << 18)	/* operations with a struct trace_map */
+#define TRACE_LIVE_MAX	16384u		/* mappings at one time, all processes together */
 #define TRACE_SIZE_MAX	(1ull << 30)	/* bytes of one synthetic file, and of all mapped ones */
 #define TRACE_NAME_MAX	64u		/* bytes in a name, without the NUL */
 
@@ -167,7 +167,7 @@ struct trace {
 	struct trace_file *tr_files;
 	struct trace_map *tr_maps;
 	struct trace_op *tr_ops;	/* stream after stream: tt_ops points in here */
-	uint64_t tr_peak_pages;		/* most pages touched and not yet unmapped at any one time, */
+	uint64_t tr_peak_pages;		/* most pages touched at one time, each forgotten at exec or exit, */
 					/* as if no page were shared: an upper bound for a replay */
 	uint64_t tr_file_bytes;		/* sum of tf_size */
 };
@@ -222,7 +222,9 @@ void trace_info_print(const struct trace *, FILE *);
  * thread 0.  Operations are given in seq order.  The writer keeps the promises above
  * as far as a recording can break them: a reference that no mapping allows is dropped
  * and counted, a range operation is cut to what is mapped.
- * => trace_writer_file: a file's id; sizes may still change until finish
+ * => trace_writer_file: a file's id, the same for the same path
+ * => trace_writer_file_size: it has grown; a smaller size is ignored.  A file is written no
+ *    longer than what was mapped of it
  * => trace_writer_ref, _map: false when it was dropped
  * => trace_writer_fork: the new process' main thread;  _thread: the new thread
  * => trace_writer_exit: of the thread's process; its other threads end too
