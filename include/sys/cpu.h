@@ -23,6 +23,8 @@ struct cpu_info {
 	int		 ci_index;		/* : */
 	struct lwp	*ci_curlwp;		/* @ holder; written by the holder or under r */
 	struct lwp	*ci_idlelwp;		/* : runs when nothing else does */
+	struct lwp	*ci_prevlwp;		/* ! whom the LWP that comes in takes over from */
+	int		 ci_idle;		/* r to write, read @: the idle LWP waits, anybody may take the CPU */
 	int		 ci_ilevel;		/* ! current IPL */
 	int		 ci_idepth;		/* ! interrupt nesting */
 	int		 ci_mtx_count;		/* ! spin mutexes held */

@@ -53,6 +53,9 @@ struct lwp {
 	const volatile void *l_wchan;		/* s */
 	const char	*l_wmesg;		/* s, read @ by reports */
 	int		 l_werror;		/* s: how the sleep ended */
+	int		 l_offcpu;		/* @ LW_: who makes it run again, sleeper or waker */
+	uint64_t	 l_deadline;		/* timer lock; 0: no time-out */
+	TAILQ_ENTRY(lwp) l_timerchain;		/* timer lock */
 	TAILQ_ENTRY(lwp) l_sleepchain;		/* s */
 	TAILQ_ENTRY(lwp) l_runchain;		/* r */
 	TAILQ_ENTRY(lwp) l_list;		/* all LWPs, kern_lwp.c's lock */
@@ -89,6 +92,13 @@ void	yield(void);
  */
 void	lwp_userret(unsigned cost);
 #define	LWP_QUANTUM	4096
+
+/*
+ * A section in which the LWP blocks in the host and holds no CPU: RCU grace
+ * periods, joins.  No lock held; no kernel state may be touched inside.
+ */
+void	lwp_release_cpu(void);
+void	lwp_acquire_cpu(void);
 
 /* => calls fn for every LWP, under the list lock; for dumps. */
 void	lwp_foreach(void (*fn)(struct lwp *, void *), void *);

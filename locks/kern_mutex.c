@@ -1,0 +1,239 @@
+/*
+ * mutex(9).
+ *
+ * Adaptive: the owner word is the LWP, bit 0 says that somebody sleeps.  A
+ * contender spins while the owner runs on a CPU and sleeps otherwise.  The
+ * release of a lock with sleepers wakes the first; the word keeps bit 0 while
+ * others sleep, so a newcomer may take the lock in between but cannot lose them.
+ *
+ * Spin: the owner word is the CPU.  Interrupts above the mutex's level come in
+ * while it spins, IPIs among them: a CPU that waits for a lock still answers a
+ * shootdown (S4).
+ */
+#include "../src/kern/kern_int.h"
+
+#define	WAITERS		1UL
+#define	SPINS_MAX	1000		/* turns of watching a running owner before sleeping */
+#define	MUTEX_ALIVE	0xa1
+#define	MUTEX_DEAD	0xde
+
+static uint32_t births;
+
+uint32_t
+lock_birth(void)
+{
+	return __atomic_add_fetch(&births, 1, __ATOMIC_RELAXED);
+}
+
+void
+mutex_init(kmutex_t *m, kmutex_type_t type, ipl_t ipl, enum lock_class class)
+{
+	m->mtx_id = lock_birth();
+	m->mtx_class = (uint8_t)class;
+	m->mtx_ipl = (uint8_t)ipl;
+	m->mtx_spin = type == MUTEX_SPIN || (type == MUTEX_DEFAULT && ipl >= IPL_VM);
+	m->mtx_alive = MUTEX_ALIVE;
+	__atomic_store_n(&m->mtx_owner, 0, __ATOMIC_RELEASE);
+}
+
+void
+mutex_destroy(kmutex_t *m)
+{
+	KASSERTMSG(m->mtx_alive == MUTEX_ALIVE, "mutex_destroy: not initialised");
+	KASSERTMSG(__atomic_load_n(&m->mtx_owner, __ATOMIC_ACQUIRE) == 0,
+	    "mutex_destroy: %s is held", lock_classes[m->mtx_class].lc_name);
+	m->mtx_alive = MUTEX_DEAD;
+}
+
+static bool
+adaptive_try(kmutex_t *m)
+{
+	uintptr_t old = __atomic_load_n(&m->mtx_owner, __ATOMIC_RELAXED);
+
+	/* acquire: pairs with the release in adaptive_exit() */
+	return (old & ~WAITERS) == 0 && __atomic_compare_exchange_n(&m->mtx_owner, &old,
+	    (uintptr_t)curlwp | old, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+/* => is the owner on a CPU?  Its structure stays an LWP's for ever. */
+static bool
+owner_runs(const kmutex_t *m)
+{
+	uintptr_t owner = __atomic_load_n(&m->mtx_owner, __ATOMIC_RELAXED) & ~WAITERS;
+
+	return owner != 0 && __atomic_load_n(&((struct lwp *)owner)->l_stat,
+	    __ATOMIC_RELAXED) == LSONPROC;
+}
+
+/* => returns when the mutex is worth another try */
+static void
+adaptive_sleep(kmutex_t *m)
+{
+	struct sleepq *sq = sleepq_lock(m);
+	uintptr_t old = __atomic_load_n(&m->mtx_owner, __ATOMIC_RELAXED);
+
+	/* Under the bucket's lock nobody is woken: once bit 0 stands we shall be. */
+	if ((old & ~WAITERS) == 0 || (old & WAITERS) == 0) {
+		if ((old & ~WAITERS) == 0 || !__atomic_compare_exchange_n(&m->mtx_owner, &old,
+		    old | WAITERS, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+			sleepq_unlock(sq);
+			return;
+		}
+	}
+	sleepq_enter(sq, m, lock_classes[m->mtx_class].lc_name);
+	sleepq_unlock(sq);
+	sleepq_block(0);
+}
+
+static void
+adaptive_enter(kmutex_t *m)
+{
+	unsigned spins = 0, turns = 0;
+
+	while (!adaptive_try(m)) {
+		if (owner_runs(m) && turns++ < SPINS_MAX) {
+			intr_poll();
+			host_relax(&spins);
+			continue;
+		}
+		adaptive_sleep(m);
+		turns = 0;
+	}
+}
+
+static void
+adaptive_exit(kmutex_t *m)
+{
+	uintptr_t self = (uintptr_t)curlwp;
+	struct sleepq *sq;
+	struct lwp *first;
+
+	/* release: pairs with the acquire in adaptive_try() */
+	if (__atomic_compare_exchange_n(&m->mtx_owner, &self, 0, false, __ATOMIC_RELEASE,
+	    __ATOMIC_RELAXED))
+		return;
+	sq = sleepq_lock(m);
+	first = sleepq_first(sq, m);
+	KASSERT(first != NULL);
+	__atomic_store_n(&m->mtx_owner, sleepq_next(first) != NULL ? WAITERS : 0,
+	    __ATOMIC_RELEASE);
+	sleepq_remove(sq, first, 0);
+	lwp_wake(first);
+	sleepq_unlock(sq);
+}
+
+static bool
+spin_try(kmutex_t *m)
+{
+	uintptr_t free = 0;
+
+	return __atomic_load_n(&m->mtx_owner, __ATOMIC_RELAXED) == 0 &&
+	    __atomic_compare_exchange_n(&m->mtx_owner, &free, (uintptr_t)curcpu()->ci_index + 1,
+	    false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+}
+
+/* => IPL is raised for a spin mutex, once for all that are held */
+static void
+spin_raise(const kmutex_t *m)
+{
+	struct cpu_info *ci = curcpu();
+	int old = splraise(m->mtx_ipl);
+
+	if (ci->ci_mtx_count++ == 0)
+		ci->ci_mtx_oldspl = old;
+}
+
+static void
+spin_lower(void)
+{
+	struct cpu_info *ci = curcpu();
+
+	KASSERT(ci->ci_mtx_count > 0);
+	if (--ci->ci_mtx_count == 0)
+		splx(ci->ci_mtx_oldspl);
+}
+
+static enum lock_how
+how(const kmutex_t *m)
+{
+	return m->mtx_spin ? LOCK_SPIN : LOCK_ADAPTIVE;
+}
+
+void
+mutex_enter(kmutex_t *m)
+{
+	void *where = __builtin_return_address(0);
+	unsigned spins = 0;
+
+	KASSERTMSG(m->mtx_alive == MUTEX_ALIVE, "mutex_enter: not initialised, or destroyed");
+	lockdebug_want(m, m->mtx_id, m->mtx_class, how(m), false, where);
+	if (m->mtx_spin) {
+		spin_raise(m);
+		while (!spin_try(m)) {
+			intr_poll();
+			host_relax(&spins);
+		}
+	} else if (!adaptive_try(m)) {
+		adaptive_enter(m);
+	}
+	lockdebug_locked(m, m->mtx_id, m->mtx_class, how(m), where);
+}
+
+bool
+mutex_tryenter(kmutex_t *m)
+{
+	void *where = __builtin_return_address(0);
+	bool got;
+
+	KASSERTMSG(m->mtx_alive == MUTEX_ALIVE, "mutex_tryenter: not initialised, or destroyed");
+	lockdebug_want(m, m->mtx_id, m->mtx_class, how(m), true, where);
+	if (m->mtx_spin) {
+		spin_raise(m);
+		got = spin_try(m);
+		if (!got)
+			spin_lower();
+	} else {
+		got = adaptive_try(m);
+	}
+	if (got)
+		lockdebug_locked(m, m->mtx_id, m->mtx_class, how(m), where);
+	return got;
+}
+
+void
+mutex_exit(kmutex_t *m)
+{
+	KASSERTMSG(mutex_owned(m), "mutex_exit: %s is not held by this %s",
+	    lock_classes[m->mtx_class].lc_name, m->mtx_spin ? "CPU" : "LWP");
+	lockdebug_unlocked(m, how(m), __builtin_return_address(0));
+	if (m->mtx_spin) {
+		__atomic_store_n(&m->mtx_owner, 0, __ATOMIC_RELEASE);
+		spin_lower();
+	} else {
+		adaptive_exit(m);
+	}
+}
+
+void
+mutex_spin_enter(kmutex_t *m)
+{
+	KASSERT(m->mtx_spin);
+	mutex_enter(m);
+}
+
+void
+mutex_spin_exit(kmutex_t *m)
+{
+	KASSERT(m->mtx_spin);
+	mutex_exit(m);
+}
+
+bool
+mutex_owned(const kmutex_t *m)
+{
+	uintptr_t owner = __atomic_load_n(&m->mtx_owner, __ATOMIC_RELAXED);
+
+	if (m->mtx_spin)
+		return owner == (uintptr_t)curcpu()->ci_index + 1;
+	return (owner & ~WAITERS) == (uintptr_t)curlwp;
+}

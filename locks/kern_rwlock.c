@@ -1,0 +1,269 @@
+/*
+ * rwlock(9).
+ *
+ * The word is the writer's LWP with RW_LOCKED, or the number of readers times
+ * RW_READ; RW_WAITERS says that somebody sleeps.  With sleepers no newcomer gets
+ * in: the holder that leaves last hands the lock to the longest sleeper, and when
+ * that is a reader to all readers up to the next writer.  So nobody starves, and
+ * a reader who waits behind a writer waits for good: read holds do not nest.
+ *
+ * All changes of RW_WAITERS are made with the sleep queue's bucket locked.
+ */
+#include "../src/kern/kern_int.h"
+
+#include <sys/rwlock.h>
+
+#define	RW_WAITERS	1UL
+#define	RW_LOCKED	2UL
+#define	RW_READ		16UL		/* one reader; an LWP's address has these bits clear */
+#define	RW_FLAGS	3UL
+#define	RW_ALIVE	0xb2
+#define	RW_DEAD		0xde
+#define	SPINS_MAX	500
+
+void
+rw_init(krwlock_t *rw, enum lock_class class)
+{
+	rw->rw_id = lock_birth();
+	rw->rw_class = (uint8_t)class;
+	rw->rw_alive = RW_ALIVE;
+	__atomic_store_n(&rw->rw_owner, 0, __ATOMIC_RELEASE);
+}
+
+void
+rw_destroy(krwlock_t *rw)
+{
+	KASSERTMSG(rw->rw_alive == RW_ALIVE, "rw_destroy: not initialised");
+	KASSERTMSG(__atomic_load_n(&rw->rw_owner, __ATOMIC_ACQUIRE) == 0, "rw_destroy: %s is held",
+	    lock_classes[rw->rw_class].lc_name);
+	rw->rw_alive = RW_DEAD;
+}
+
+static uintptr_t
+word(const krwlock_t *rw)
+{
+	return __atomic_load_n(&rw->rw_owner, __ATOMIC_RELAXED);
+}
+
+static uintptr_t
+writer_word(const struct lwp *l)
+{
+	return (uintptr_t)l | RW_LOCKED;
+}
+
+static bool
+try_once(krwlock_t *rw, krw_t op)
+{
+	uintptr_t old = word(rw), new;
+
+	if (op == RW_WRITER) {
+		if (old != 0)
+			return false;
+		new = writer_word(curlwp);
+	} else {
+		if ((old & (RW_LOCKED | RW_WAITERS)) != 0)
+			return false;
+		new = old + RW_READ;
+	}
+	/* acquire: pairs with the release in rw_exit() and pass_on() */
+	return __atomic_compare_exchange_n(&rw->rw_owner, &old, new, false, __ATOMIC_ACQUIRE,
+	    __ATOMIC_RELAXED);
+}
+
+static bool
+writer_runs(const krwlock_t *rw)
+{
+	uintptr_t old = word(rw);
+
+	return (old & RW_LOCKED) != 0 && __atomic_load_n(
+	    &((struct lwp *)(old & ~RW_FLAGS))->l_stat, __ATOMIC_RELAXED) == LSONPROC;
+}
+
+/* => true: slept, and the lock was handed to us; false: try again */
+static bool
+wait_turn(krwlock_t *rw, krw_t op)
+{
+	struct sleepq *sq = sleepq_lock(rw);
+	uintptr_t old = word(rw);
+
+	if (old == 0 || (op == RW_READER && (old & (RW_LOCKED | RW_WAITERS)) == 0) ||
+	    ((old & RW_WAITERS) == 0 && !__atomic_compare_exchange_n(&rw->rw_owner, &old,
+	    old | RW_WAITERS, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))) {
+		sleepq_unlock(sq);
+		return false;
+	}
+	curlwp->l_rwhow = op;
+	sleepq_enter(sq, rw, lock_classes[rw->rw_class].lc_name);
+	sleepq_unlock(sq);
+	sleepq_block(0);
+	/* acquire: pairs with pass_on(), which made us the holder */
+	(void)__atomic_load_n(&rw->rw_owner, __ATOMIC_ACQUIRE);
+	return true;
+}
+
+void
+rw_enter(krwlock_t *rw, const krw_t op)
+{
+	void *where = __builtin_return_address(0);
+	enum lock_how how = op == RW_READER ? LOCK_READ : LOCK_ADAPTIVE;
+	unsigned spins = 0, turns = 0;
+
+	KASSERTMSG(rw->rw_alive == RW_ALIVE, "rw_enter: not initialised, or destroyed");
+	lockdebug_want(rw, rw->rw_id, rw->rw_class, how, false, where);
+	while (!try_once(rw, op)) {
+		if (writer_runs(rw) && turns++ < SPINS_MAX) {
+			intr_poll();
+			host_relax(&spins);
+		} else if (wait_turn(rw, op)) {
+			break;
+		}
+	}
+	lockdebug_locked(rw, rw->rw_id, rw->rw_class, how, where);
+}
+
+bool
+rw_tryenter(krwlock_t *rw, const krw_t op)
+{
+	void *where = __builtin_return_address(0);
+	enum lock_how how = op == RW_READER ? LOCK_READ : LOCK_ADAPTIVE;
+
+	KASSERTMSG(rw->rw_alive == RW_ALIVE, "rw_tryenter: not initialised, or destroyed");
+	lockdebug_want(rw, rw->rw_id, rw->rw_class, how, true, where);
+	/* A reader fails only for a reason, never because another reader was quicker. */
+	while (!try_once(rw, op)) {
+		uintptr_t old = word(rw);
+
+		if (op == RW_WRITER ? old != 0 : (old & (RW_LOCKED | RW_WAITERS)) != 0)
+			return false;
+	}
+	lockdebug_locked(rw, rw->rw_id, rw->rw_class, how, where);
+	return true;
+}
+
+/*
+ * => bucket locked, nobody holds the lock any more: give it to the sleepers whose turn
+ *    it is.  release: pairs with the acquire in wait_turn()
+ */
+static void
+pass_on(krwlock_t *rw, struct sleepq *sq)
+{
+	struct lwp *l = sleepq_first(sq, rw), *next;
+	uintptr_t new = 0;
+
+	KASSERT(l != NULL);
+	if (l->l_rwhow == RW_WRITER) {
+		new = writer_word(l) | (sleepq_next(l) != NULL ? RW_WAITERS : 0);
+		__atomic_store_n(&rw->rw_owner, new, __ATOMIC_RELEASE);
+		sleepq_remove(sq, l, 0);
+		lwp_wake(l);
+		return;
+	}
+	for (next = l; next != NULL && next->l_rwhow == RW_READER; next = sleepq_next(next))
+		new += RW_READ;
+	__atomic_store_n(&rw->rw_owner, new | (next != NULL ? RW_WAITERS : 0), __ATOMIC_RELEASE);
+	for (; new != 0; new -= RW_READ) {
+		next = sleepq_next(l);
+		sleepq_remove(sq, l, 0);
+		lwp_wake(l);
+		l = next;
+	}
+}
+
+/* => drop a reader, or the writer; with sleepers the last one passes the lock on */
+void
+rw_exit(krwlock_t *rw)
+{
+	uintptr_t old = word(rw), new;
+	bool writer = (old & RW_LOCKED) != 0;
+	struct sleepq *sq;
+
+	KASSERTMSG(writer ? rw_write_held(rw) : old >= RW_READ, "rw_exit: %s is not held by this LWP",
+	    lock_classes[rw->rw_class].lc_name);
+	lockdebug_unlocked(rw, writer ? LOCK_ADAPTIVE : LOCK_READ, __builtin_return_address(0));
+	for (;;) {
+		new = writer ? old & RW_WAITERS : old - RW_READ;
+		if (new == RW_WAITERS)
+			break;
+		/* release: pairs with the acquire in try_once() */
+		if (__atomic_compare_exchange_n(&rw->rw_owner, &old, new, false, __ATOMIC_RELEASE,
+		    __ATOMIC_RELAXED))
+			return;
+	}
+	/*
+	 * Sleepers, and we are the last holder: nobody can come in or go, so the word stays.
+	 * acquire: earlier readers' releases, for whoever gets the lock now.
+	 */
+	sq = sleepq_lock(rw);
+	(void)__atomic_load_n(&rw->rw_owner, __ATOMIC_ACQUIRE);
+	pass_on(rw, sq);
+	sleepq_unlock(sq);
+}
+
+bool
+rw_tryupgrade(krwlock_t *rw)
+{
+	void *where = __builtin_return_address(0);
+	uintptr_t old = word(rw);
+
+	KASSERTMSG(rw_read_held(rw), "rw_tryupgrade: not held for reading");
+	do {
+		if ((old & ~RW_FLAGS) != RW_READ)
+			return false;
+		/* acquire: what earlier readers did before they left */
+	} while (!__atomic_compare_exchange_n(&rw->rw_owner, &old,
+	    writer_word(curlwp) | (old & RW_WAITERS), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+	lockdebug_unlocked(rw, LOCK_READ, where);
+	lockdebug_locked(rw, rw->rw_id, rw->rw_class, LOCK_ADAPTIVE, where);
+	return true;
+}
+
+void
+rw_downgrade(krwlock_t *rw)
+{
+	void *where = __builtin_return_address(0);
+	uintptr_t old = writer_word(curlwp);
+	struct sleepq *sq;
+
+	KASSERTMSG(rw_write_held(rw), "rw_downgrade: not held for writing");
+	lockdebug_unlocked(rw, LOCK_ADAPTIVE, where);
+	lockdebug_locked(rw, rw->rw_id, rw->rw_class, LOCK_READ, where);
+	/* release: the readers to come see what we wrote */
+	if (__atomic_compare_exchange_n(&rw->rw_owner, &old, RW_READ, false, __ATOMIC_RELEASE,
+	    __ATOMIC_RELAXED))
+		return;
+	/* Sleepers: the readers among the first of them come in beside us. */
+	sq = sleepq_lock(rw);
+	struct lwp *l = sleepq_first(sq, rw), *next;
+	uintptr_t new = RW_READ;
+
+	for (next = l; next != NULL && next->l_rwhow == RW_READER; next = sleepq_next(next))
+		new += RW_READ;
+	__atomic_store_n(&rw->rw_owner, new | (next != NULL ? RW_WAITERS : 0), __ATOMIC_RELEASE);
+	for (; new != RW_READ; new -= RW_READ) {
+		next = sleepq_next(l);
+		sleepq_remove(sq, l, 0);
+		lwp_wake(l);
+		l = next;
+	}
+	sleepq_unlock(sq);
+}
+
+bool
+rw_write_held(const krwlock_t *rw)
+{
+	return (word(rw) & ~RW_WAITERS) == writer_word(curlwp);
+}
+
+bool
+rw_read_held(const krwlock_t *rw)
+{
+	uintptr_t old = word(rw);
+
+	return old >= RW_READ && (old & RW_LOCKED) == 0 && lockdebug_holds(rw) == LOCK_READ;
+}
+
+bool
+rw_lock_held(const krwlock_t *rw)
+{
+	return rw_write_held(rw) || rw_read_held(rw);
+}

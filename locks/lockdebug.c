@@ -1,0 +1,149 @@
+/*
+ * Lock debugging: what each LWP holds, and what it may not do with it.
+ *
+ * The stack of held locks belongs to its LWP alone, so nothing here needs a lock.
+ * An acquisition that would break the declared order (lockrank.def) is reported
+ * once for each pair of classes and the run goes on; a mistake that leaves no way
+ * to go on (recursion, a release by somebody else) panics.
+ */
+#include <stdio.h>
+
+#include "../src/kern/kern_int.h"
+
+const struct lock_class_info lock_classes[LC_COUNT] = {
+#define	NEST	true
+#define	NONEST	false
+#define	LOCK_CLASS(name, rank, nest, reason)	{ #name, rank, nest, reason },
+#include "lockrank.def"
+#undef LOCK_CLASS
+};
+
+static uint8_t reported[LC_COUNT][LC_COUNT];	/* atomic: this pair has been told */
+
+static struct held_lock *
+find(const void *lock)
+{
+	struct lwp *l = curlwp;
+
+	for (int i = l->l_nheld - 1; i >= 0; i--)
+		if (l->l_held[i].hl_lock == lock)
+			return &l->l_held[i];
+	return NULL;
+}
+
+static const char *
+class_name(int class)
+{
+	return lock_classes[class].lc_name;
+}
+
+/* => of all locks held the one of the highest rank, spin locks of interrupts included */
+static void
+check_rank(enum lock_class class)
+{
+	const struct held_lock *top = NULL;
+	const struct lwp *l = curlwp;
+
+	for (int i = 0; i < l->l_nheld; i++)
+		if (top == NULL || lock_classes[l->l_held[i].hl_class].lc_rank >=
+		    lock_classes[top->hl_class].lc_rank)
+			top = &l->l_held[i];
+	if (top == NULL || lock_classes[class].lc_rank > lock_classes[top->hl_class].lc_rank)
+		return;
+	if (top->hl_class == class && lock_classes[class].lc_nest)
+		return;
+	if (__atomic_exchange_n(&reported[top->hl_class][class], 1, __ATOMIC_RELAXED) != 0)
+		return;
+	violation(VIOL_LOCK_ORDER, "lock-order", "%s (rank %d) wanted while %s (rank %d) is held",
+	    class_name(class), lock_classes[class].lc_rank, class_name(top->hl_class),
+	    lock_classes[top->hl_class].lc_rank);
+}
+
+void
+lockdebug_want(const void *lock, uint32_t id, enum lock_class class, enum lock_how how,
+    bool try, void *where)
+{
+	struct lwp *l = curlwp;
+
+	KASSERTMSG(l != NULL, "lock %s taken by a thread that is no LWP", class_name(class));
+	if (how != LOCK_SPIN) {
+		if (cpu_intr_p())
+			violation(VIOL_INTERRUPT_CONTEXT, "lock-in-interrupt",
+			    "adaptive lock %s in interrupt context", class_name(class));
+		if (curcpu()->ci_mtx_count != 0)
+			violation(VIOL_LOCK_ASSERTION, "sleep-with-spin",
+			    "adaptive lock %s with a spin lock held", class_name(class));
+	}
+	if (l->l_nheld == 0)
+		return;
+	if (find(lock) != NULL && !try)
+		panic("%s: locking against myself (lock %u)", class_name(class), id);
+	if (!try)
+		check_rank(class);
+}
+
+void
+lockdebug_locked(const void *lock, uint32_t id, enum lock_class class, enum lock_how how,
+    void *where)
+{
+	struct lwp *l = curlwp;
+
+	KASSERTMSG(l->l_nheld < LWP_HELD_MAX, "more than %d locks held", LWP_HELD_MAX);
+	l->l_held[l->l_nheld++] = (struct held_lock){
+		.hl_lock = lock, .hl_where = where, .hl_id = id, .hl_class = (uint8_t)class,
+		.hl_how = (uint8_t)how,
+	};
+}
+
+void
+lockdebug_unlocked(const void *lock, enum lock_how how, void *where)
+{
+	struct held_lock *hl = find(lock);
+	struct lwp *l = curlwp;
+
+	KASSERTMSG(hl != NULL, "release of a lock that this LWP does not hold");
+	KASSERT(hl->hl_how == how);
+	for (l->l_nheld--; hl < &l->l_held[l->l_nheld]; hl++)
+		*hl = hl[1];
+}
+
+int
+lockdebug_holds(const void *lock)
+{
+	const struct held_lock *hl = find(lock);
+
+	return hl == NULL ? -1 : hl->hl_how;
+}
+
+void
+lockdebug_barrier(const char *what)
+{
+	const struct lwp *l = curlwp;
+
+	KASSERTMSG(l->l_nheld == 0, "%s with %d locks held, the last one %s", what, l->l_nheld,
+	    class_name(l->l_held[l->l_nheld - 1].hl_class));
+	KASSERTMSG(curcpu()->ci_ilevel == IPL_NONE && curcpu()->ci_idepth == 0,
+	    "%s at IPL %d", what, curcpu()->ci_ilevel);
+}
+
+void
+lockdebug_sleep_barrier(const char *what)
+{
+	const struct cpu_info *ci = curcpu();
+
+	KASSERTMSG(ci->ci_mtx_count == 0, "%s: sleep with a spin lock held", what);
+	KASSERTMSG(ci->ci_idepth == 0, "%s: sleep in interrupt context", what);
+}
+
+void
+lockdebug_mem_check(const void *base, unsigned long size)
+{
+	const struct lwp *l = curlwp;
+
+	for (int i = 0; i < l->l_nheld; i++) {
+		const char *p = l->l_held[i].hl_lock;
+
+		KASSERTMSG(p < (const char *)base || p >= (const char *)base + size,
+		    "memory freed with lock %s in it held", class_name(l->l_held[i].hl_class));
+	}
+}

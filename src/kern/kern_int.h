@@ -1,0 +1,75 @@
+/*
+ * Inside the kernel floor: what its files and the locks share.
+ */
+#ifndef KERN_KERN_INT_H
+#define KERN_KERN_INT_H
+
+#include <sys/cpu.h>
+#include <sys/kernel.h>
+#include <sys/sleepq.h>
+
+/* --- sleep queues (kern_sleepq.c) --- */
+
+struct sleepq {
+	struct host_lock sq_lock;
+	TAILQ_HEAD(sleepq_list, lwp) sq_lwps;	/* sq_lock; all channels of the bucket, by arrival */
+} __attribute__((aligned(64)));
+
+/* => the bucket of a channel, locked */
+struct sleepq *sleepq_lock(wchan_t);
+void	sleepq_unlock(struct sleepq *);
+/* => locked: the current LWP is on the queue; it must call sleepq_block() soon */
+void	sleepq_enter(struct sleepq *, wchan_t, const char *wmesg);
+/* => unlocked: sleep until woken; timo 0 = for ever; 0 or EWOULDBLOCK */
+int	sleepq_block(uint64_t timo_ns);
+/* => locked: the longest sleeper of the channel, or NULL */
+struct lwp *sleepq_first(struct sleepq *, wchan_t);
+/* => locked: the next sleeper on the same channel */
+struct lwp *sleepq_next(struct lwp *);
+/* => locked: take it off; the caller calls lwp_wake() after unlocking, or at once */
+void	sleepq_remove(struct sleepq *, struct lwp *, int error);
+void	sleepq_init(void);
+
+/* --- who runs (kern_lwp.c) --- */
+
+#define	LW_ONCPU	0	/* still on its CPU */
+#define	LW_OFFCPU	1	/* has left it: the waker must queue it */
+#define	LW_WOKEN	2	/* woken: goes on without leaving, or when a CPU is found */
+
+/* => l_offcpu is LW_ONCPU and l_stat is LSSLEEP: leave the CPU unless woken by now */
+void	lwp_block(void);
+/* => any context: an LWP that called, or is about to call, lwp_block() */
+void	lwp_wake(struct lwp *);
+void	lwp_init(void);
+void	lwp_fini(void);
+struct lwp *lwp_alloc(const char *name);
+void	lwp_free(struct lwp *);
+/* => the thread's body of a CPU's idle LWP */
+void	idle_main(void *);
+
+/* --- timers (kern_timer.c) --- */
+
+void	timer_set(struct lwp *, uint64_t timo_ns);
+void	timer_clear(struct lwp *);
+/* => fire what is due; idle: nothing else runs on this CPU */
+void	timer_run(bool idle);
+/* => host time of the next timer, UINT64_MAX without */
+uint64_t timer_next(void);
+void	timer_quantum(void);		/* virtual time goes on by a quantum */
+void	timer_init(void);
+
+/* --- CPUs and interrupts --- */
+
+extern struct kern_upcall kern_upcall;
+extern bool kern_stopping;		/* @ idle LWPs go */
+bool	intr_pending(const struct cpu_info *);	/* anything that IPL 0 would let in */
+
+/* --- locks --- */
+
+uint32_t lock_birth(void);		/* next birth number */
+
+/* --- RCU (kern_rcu.c) --- */
+void	kern_rcu_init(void);
+void	kern_rcu_fini(void);
+
+#endif /* KERN_KERN_INT_H */

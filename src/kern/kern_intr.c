@@ -1,0 +1,255 @@
+/*
+ * Interrupt levels and delivery.
+ *
+ * Posting an interrupt sets a bit in the CPU's pending word.  Delivery happens on
+ * the LWP that holds the CPU, in intr_poll(): highest level first, at the
+ * handler's level, so that only a higher one can come in between.
+ */
+#include <stdlib.h>
+
+#include "kern_int.h"
+
+struct handler {
+	ipl_t	 ih_ipl;
+	void	(*ih_fn)(void *);
+	void	*ih_arg;
+};
+
+struct softint {
+	ipl_t		 si_ipl;		/* stable */
+	void		(*si_fn)(void *);	/* stable */
+	void		*si_arg;		/* stable */
+	uint8_t		 si_pending[MAXCPUS];	/* atomic: asked for on that CPU */
+	LIST_ENTRY(softint) si_list;		/* softint_lock to change */
+};
+
+/* stable after boot, but for IRQ_SOFT, whose level goes by what is pending */
+static struct handler handlers[IRQ_COUNT];
+static struct host_lock softint_lock;
+static LIST_HEAD(, softint) softints = LIST_HEAD_INITIALIZER(softints);
+
+void
+intr_establish(enum irq irq, ipl_t ipl, void (*fn)(void *), void *arg)
+{
+	handlers[irq] = (struct handler){ ipl, fn, arg };
+}
+
+/* => level of the highest soft interrupt pending, or IPL_NONE */
+static ipl_t
+soft_level(const struct cpu_info *ci)
+{
+	uint32_t pending = __atomic_load_n(&ci->ci_softpending, __ATOMIC_RELAXED);
+
+	return pending == 0 ? IPL_NONE : (ipl_t)(31 - __builtin_clz(pending));
+}
+
+static ipl_t
+irq_level(const struct cpu_info *ci, int irq)
+{
+	return irq == IRQ_SOFT ? soft_level(ci) : handlers[irq].ih_ipl;
+}
+
+/* => the pending line of the highest level above ilevel, or -1 */
+static int
+next_irq(const struct cpu_info *ci, uint32_t pending)
+{
+	int best = -1, level = ci->ci_ilevel;
+
+	for (int irq = 0; irq < IRQ_COUNT; irq++)
+		if ((pending & 1u << irq) != 0 && (int)irq_level(ci, irq) > level) {
+			level = irq_level(ci, irq);
+			best = irq;
+		}
+	return best;
+}
+
+bool
+intr_pending(const struct cpu_info *ci)
+{
+	/* seq_cst: pairs with intr_post(), see idle_wait() */
+	return __atomic_load_n(&ci->ci_ipending, __ATOMIC_SEQ_CST) != 0;
+}
+
+static void
+run_softints(struct cpu_info *ci, ipl_t level)
+{
+	struct softint *si;
+
+	host_lock(&softint_lock);
+	LIST_FOREACH(si, &softints, si_list) {
+		if (si->si_ipl != level ||
+		    !__atomic_exchange_n(&si->si_pending[ci->ci_index], 0, __ATOMIC_ACQUIRE))
+			continue;
+		host_unlock(&softint_lock);
+		si->si_fn(si->si_arg);
+		host_lock(&softint_lock);
+	}
+	host_unlock(&softint_lock);
+}
+
+static void
+deliver(struct cpu_info *ci, int irq)
+{
+	int saved = ci->ci_ilevel;
+	ipl_t level = irq_level(ci, irq);
+
+	ci->ci_ilevel = level;
+	ci->ci_idepth++;
+	/* relaxed: reports read them */
+	__atomic_store_n(&ci->ci_nintr, ci->ci_nintr + 1, __ATOMIC_RELAXED);
+	if (irq == IRQ_IPI || irq == IRQ_XCALL)
+		__atomic_store_n(&ci->ci_nipi, ci->ci_nipi + 1, __ATOMIC_RELAXED);
+	if (irq == IRQ_SOFT) {
+		__atomic_fetch_and(&ci->ci_softpending, ~(1u << level), __ATOMIC_ACQUIRE);
+		if (soft_level(ci) != IPL_NONE)
+			__atomic_fetch_or(&ci->ci_ipending, 1u << IRQ_SOFT, __ATOMIC_RELEASE);
+		run_softints(ci, level);
+	} else if (handlers[irq].ih_fn != NULL) {
+		handlers[irq].ih_fn(handlers[irq].ih_arg);
+	}
+	KASSERTMSG(ci->ci_ilevel == (int)level, "interrupt %d came back at IPL %d", irq, ci->ci_ilevel);
+	ci->ci_idepth--;
+	ci->ci_ilevel = saved;
+}
+
+void
+intr_poll(void)
+{
+	struct cpu_info *ci = curcpu();
+	uint32_t pending;
+	int irq;
+
+	/* acquire: pairs with the release in intr_post(); the handler sees what the poster did */
+	while ((pending = __atomic_load_n(&ci->ci_ipending, __ATOMIC_ACQUIRE)) != 0 &&
+	    (irq = next_irq(ci, pending)) >= 0) {
+		__atomic_fetch_and(&ci->ci_ipending, ~(1u << irq), __ATOMIC_ACQ_REL);
+		deliver(ci, irq);
+	}
+}
+
+void
+intr_post(struct cpu_info *ci, enum irq irq)
+{
+	/* seq_cst: pending first, then the idle flag; the other half is in idle_wait() */
+	__atomic_fetch_or(&ci->ci_ipending, 1u << irq, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&ci->ci_idle, __ATOMIC_SEQ_CST))
+		host_unpark(ci->ci_idlelwp->l_thread);
+}
+
+int
+splraise(ipl_t ipl)
+{
+	struct cpu_info *ci = curcpu();
+	int old = ci->ci_ilevel;
+
+	if ((int)ipl > old)
+		ci->ci_ilevel = ipl;
+	return old;
+}
+
+void
+splx(int old)
+{
+	struct cpu_info *ci = curcpu();
+
+	KASSERTMSG(old <= ci->ci_ilevel, "splx(%d) at IPL %d", old, ci->ci_ilevel);
+	ci->ci_ilevel = old;
+	intr_poll();
+}
+
+bool
+cpu_intr_p(void)
+{
+	return curcpu()->ci_idepth != 0;
+}
+
+/* --- soft interrupts --- */
+
+struct softint *
+softint_establish(ipl_t ipl, void (*fn)(void *), void *arg)
+{
+	struct softint *si = calloc(1, sizeof(*si));
+
+	if (si == NULL)
+		panic("softint_establish: the host has no memory");
+	KASSERT(ipl >= IPL_SOFTCLOCK && ipl <= IPL_SOFTSERIAL);
+	si->si_ipl = ipl;
+	si->si_fn = fn;
+	si->si_arg = arg;
+	host_lock(&softint_lock);
+	LIST_INSERT_HEAD(&softints, si, si_list);
+	host_unlock(&softint_lock);
+	return si;
+}
+
+void
+softint_disestablish(struct softint *si)
+{
+	host_lock(&softint_lock);
+	LIST_REMOVE(si, si_list);
+	host_unlock(&softint_lock);
+	free(si);
+}
+
+void
+softint_schedule(struct softint *si)
+{
+	struct cpu_info *ci = curcpu();
+
+	__atomic_store_n(&si->si_pending[ci->ci_index], 1, __ATOMIC_RELEASE);
+	__atomic_fetch_or(&ci->ci_softpending, 1u << si->si_ipl, __ATOMIC_RELEASE);
+	__atomic_fetch_or(&ci->ci_ipending, 1u << IRQ_SOFT, __ATOMIC_RELEASE);
+}
+
+/* --- cross calls --- */
+
+static struct {
+	int	 xc_owner;		/* atomic: one call at a time */
+	void	(*xc_fn)(void *);	/* the caller, before it posts */
+	void	*xc_arg;
+	int	 xc_left;		/* atomic: CPUs that have not run it */
+} xc;
+
+static void
+xc_handler(void *arg)
+{
+	xc.xc_fn(xc.xc_arg);
+	/* release: pairs with the acquire in xc_broadcast() */
+	__atomic_fetch_sub(&xc.xc_left, 1, __ATOMIC_RELEASE);
+}
+
+void
+xc_broadcast(void (*fn)(void *), void *arg)
+{
+	unsigned spins = 0;
+	int s;
+
+	lockdebug_sleep_barrier("xc_broadcast");
+	while (__atomic_exchange_n(&xc.xc_owner, 1, __ATOMIC_ACQUIRE) != 0) {
+		intr_poll();
+		host_relax(&spins);
+	}
+	xc.xc_fn = fn;
+	xc.xc_arg = arg;
+	__atomic_store_n(&xc.xc_left, ncpu - 1, __ATOMIC_RELAXED);
+	for (int i = 0; i < ncpu; i++)
+		if (&cpus[i] != curcpu())
+			intr_post(&cpus[i], IRQ_XCALL);
+	s = splvm();
+	fn(arg);
+	splx(s);
+	while (__atomic_load_n(&xc.xc_left, __ATOMIC_ACQUIRE) != 0) {
+		intr_poll();
+		host_relax(&spins);
+	}
+	__atomic_store_n(&xc.xc_owner, 0, __ATOMIC_RELEASE);
+}
+
+void	intr_init(void);
+void
+intr_init(void)
+{
+	for (int i = 0; i < IRQ_COUNT; i++)
+		handlers[i].ih_fn = NULL;
+	intr_establish(IRQ_XCALL, IPL_VM, xc_handler, NULL);
+}

@@ -1,0 +1,498 @@
+/*
+ * LWPs and the dealing of CPUs.
+ *
+ * Every CPU has a run queue and an idle LWP.  An LWP that cannot go on chooses
+ * its successor itself: the head of its CPU's queue, else one taken from the
+ * longest other queue, else the idle LWP.  It writes the successor into the CPU,
+ * unparks its thread and parks its own.  The one that comes in tells the machine
+ * floor of the switch, on the CPU, before it does anything else.
+ *
+ * Sleeping and waking race on l_offcpu alone:
+ *	sleeper: ONCPU -> OFFCPU	I have gone; whoever wakes me finds me a CPU
+ *	waker:	 ONCPU -> WOKEN		it has not gone; it will see this and stay
+ *	waker:	 OFFCPU -> WOKEN	it has gone, or is on its way: queue it
+ * Between OFFCPU and host_park() the sleeper's thread still finishes handing its
+ * CPU over while another CPU may already have been given to the LWP; so in there
+ * it touches the old CPU and its parking token, and nothing of the LWP.
+ *
+ * Before it goes, a sleeper takes interrupts: a completion that was posted to
+ * this very CPU then wakes it without any switch.
+ *
+ * LWP structures are never given back to the host before shutdown: a spinning
+ * mutex may look at its owner's state after that has exited.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <host/rcu.h>
+
+#include "kern_int.h"
+
+__thread struct lwp *curlwp_tls;
+
+static struct host_lock list_lock;
+static TAILQ_HEAD(, lwp) all_lwps;	/* list_lock */
+static TAILQ_HEAD(, lwp) free_lwps;	/* list_lock */
+static uint32_t last_id;		/* list_lock */
+static uint64_t rng_seed;		/* stable */
+
+/* --- structures --- */
+
+void
+lwp_init(void)
+{
+	TAILQ_INIT(&all_lwps);
+	TAILQ_INIT(&free_lwps);
+	last_id = 0;
+	rng_seed = host_rng_next(&cpus[0].ci_rng);
+}
+
+void
+lwp_fini(void)
+{
+	struct lwp *l;
+
+	while ((l = TAILQ_FIRST(&free_lwps)) != NULL) {
+		TAILQ_REMOVE(&free_lwps, l, l_list);
+		free(l);
+	}
+}
+
+struct lwp *
+lwp_alloc(const char *name)
+{
+	struct lwp *l;
+
+	host_lock(&list_lock);
+	l = TAILQ_FIRST(&free_lwps);
+	if (l != NULL)
+		TAILQ_REMOVE(&free_lwps, l, l_list);
+	host_unlock(&list_lock);
+	if (l == NULL)
+		l = aligned_alloc(64, (sizeof(*l) + 63) & ~63UL);
+	if (l == NULL)
+		return NULL;
+	memset(l, 0, sizeof(*l));
+	strncpy(l->l_name, name, sizeof(l->l_name) - 1);
+	__atomic_store_n(&l->l_stat, LSIDL, __ATOMIC_RELAXED);
+	l->l_offcpu = LW_OFFCPU;
+	l->l_quantum = LWP_QUANTUM;
+	host_lock(&list_lock);
+	l->l_id = ++last_id;
+	TAILQ_INSERT_TAIL(&all_lwps, l, l_list);
+	host_unlock(&list_lock);
+	host_rng_init(&l->l_rng, rng_seed, l->l_id);
+	return l;
+}
+
+void
+lwp_free(struct lwp *l)
+{
+	host_lock(&list_lock);
+	TAILQ_REMOVE(&all_lwps, l, l_list);
+	TAILQ_INSERT_HEAD(&free_lwps, l, l_list);
+	host_unlock(&list_lock);
+}
+
+void
+lwp_foreach(void (*fn)(struct lwp *, void *), void *arg)
+{
+	struct lwp *l;
+
+	host_lock(&list_lock);
+	TAILQ_FOREACH(l, &all_lwps, l_list)
+		fn(l, arg);
+	host_unlock(&list_lock);
+}
+
+/* --- giving CPUs out --- */
+
+/* => ci_runq_lock held; the CPU is l's from now on, l has not been told yet */
+static void
+assign(struct cpu_info *ci, struct lwp *from, struct lwp *l)
+{
+	ci->ci_prevlwp = from;
+	l->l_cpu = ci;
+	/* release: pairs with the readers of ci_curlwp in idle_main() and intr_post() */
+	__atomic_store_n(&ci->ci_curlwp, l, __ATOMIC_RELEASE);
+}
+
+/* => the idle CPU was taken for l */
+static bool
+claim_idle(struct cpu_info *ci, struct lwp *l)
+{
+	bool mine = false;
+
+	if (!__atomic_load_n(&ci->ci_idle, __ATOMIC_RELAXED))
+		return false;
+	host_lock(&ci->ci_runq_lock);
+	if (ci->ci_idle) {
+		__atomic_store_n(&ci->ci_idle, 0, __ATOMIC_RELAXED);
+		assign(ci, ci->ci_idlelwp, l);
+		mine = true;
+	}
+	host_unlock(&ci->ci_runq_lock);
+	if (mine)
+		host_unpark(l->l_thread);
+	return mine;
+}
+
+static void
+runq_push(struct cpu_info *ci, struct lwp *l)
+{
+	bool idle;
+
+	host_lock(&ci->ci_runq_lock);
+	idle = ci->ci_idle;
+	if (idle) {
+		__atomic_store_n(&ci->ci_idle, 0, __ATOMIC_RELAXED);
+		assign(ci, ci->ci_idlelwp, l);
+	} else {
+		TAILQ_INSERT_TAIL(&ci->ci_runq, l, l_runchain);
+		__atomic_store_n(&ci->ci_runq_len, ci->ci_runq_len + 1, __ATOMIC_RELAXED);
+	}
+	host_unlock(&ci->ci_runq_lock);
+	if (idle)
+		host_unpark(l->l_thread);
+}
+
+/* => the LWP holds no CPU and is on no queue: the last CPU if it idles, any idle one, a queue */
+static void
+setrunnable(struct lwp *l)
+{
+	struct cpu_info *last = l->l_cpu;
+
+	__atomic_store_n(&l->l_stat, LSRUN, __ATOMIC_RELAXED);
+	if (claim_idle(last, l))
+		return;
+	for (int i = 1; i < ncpu; i++)
+		if (claim_idle(&cpus[(last->ci_index + i) % ncpu], l))
+			return;
+	runq_push(last, l);
+}
+
+/* => ci_runq_lock held */
+static struct lwp *
+runq_pop(struct cpu_info *ci)
+{
+	struct lwp *l = TAILQ_FIRST(&ci->ci_runq);
+
+	if (l != NULL) {
+		TAILQ_REMOVE(&ci->ci_runq, l, l_runchain);
+		__atomic_store_n(&ci->ci_runq_len, ci->ci_runq_len - 1, __ATOMIC_RELAXED);
+	}
+	return l;
+}
+
+/* => an LWP of the longest other queue, or NULL */
+static struct lwp *
+steal(struct cpu_info *ci)
+{
+	struct cpu_info *victim = NULL;
+	struct lwp *l = NULL;
+	int most = 0;
+
+	for (int i = 1; i < ncpu; i++) {
+		struct cpu_info *other = &cpus[(ci->ci_index + i) % ncpu];
+		int len = __atomic_load_n(&other->ci_runq_len, __ATOMIC_RELAXED);
+
+		if (len > most) {
+			most = len;
+			victim = other;
+		}
+	}
+	if (victim != NULL && host_trylock(&victim->ci_runq_lock)) {
+		l = runq_pop(victim);
+		host_unlock(&victim->ci_runq_lock);
+	}
+	return l;
+}
+
+/*
+ * => the caller's thread gives ci up to whoever is next; it must park.  self: put the
+ *    caller, who stays runnable, at the end of the queue first.
+ */
+static void
+hand_over(struct cpu_info *ci, struct lwp *from, struct lwp *self)
+{
+	struct lwp *next;
+
+	host_lock(&ci->ci_runq_lock);
+	next = runq_pop(ci);
+	if (next == NULL && self == NULL) {
+		host_unlock(&ci->ci_runq_lock);
+		next = steal(ci);
+		host_lock(&ci->ci_runq_lock);
+	}
+	if (next == NULL)
+		next = runq_pop(ci);
+	if (next == NULL)
+		next = ci->ci_idlelwp;
+	if (self != NULL) {
+		TAILQ_INSERT_TAIL(&ci->ci_runq, self, l_runchain);
+		__atomic_store_n(&ci->ci_runq_len, ci->ci_runq_len + 1, __ATOMIC_RELAXED);
+	}
+	ci->ci_nswitch++;
+	assign(ci, from, next);
+	host_unlock(&ci->ci_runq_lock);
+	host_unpark(next->l_thread);
+}
+
+/* => first thing that an LWP does on a CPU that it was given */
+static void
+switched_in(struct lwp *l)
+{
+	struct cpu_info *ci = l->l_cpu;
+	struct lwp *from = ci->ci_prevlwp;
+
+	host_rcu_online();
+	__atomic_store_n(&l->l_stat, LSONPROC, __ATOMIC_RELAXED);
+	if (kern_upcall.cpu_switch != NULL && from != l)
+		kern_upcall.cpu_switch(ci, from, l);
+}
+
+void
+lwp_block(void)
+{
+	struct lwp *l = curlwp;
+	struct cpu_info *ci = l->l_cpu;
+	int state = LW_ONCPU;
+
+	KASSERT(ci->ci_mtx_count == 0);
+	intr_poll();
+	/* acq_rel: pairs with lwp_wake(); all that we did is seen by the CPU that takes us on */
+	if (__atomic_load_n(&l->l_offcpu, __ATOMIC_ACQUIRE) == LW_ONCPU) {
+		host_rcu_offline();
+		if (__atomic_compare_exchange_n(&l->l_offcpu, &state, LW_OFFCPU, false,
+		    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+			hand_over(ci, l, NULL);
+			host_park();
+			switched_in(l);
+			intr_poll();
+			return;
+		}
+		host_rcu_online();
+	}
+	__atomic_store_n(&l->l_stat, LSONPROC, __ATOMIC_RELAXED);
+}
+
+void
+lwp_wake(struct lwp *l)
+{
+	/* acq_rel: pairs with lwp_block() */
+	if (__atomic_exchange_n(&l->l_offcpu, LW_WOKEN, __ATOMIC_ACQ_REL) == LW_OFFCPU)
+		setrunnable(l);
+}
+
+void
+yield(void)
+{
+	struct lwp *l = curlwp;
+	struct cpu_info *ci = l->l_cpu;
+
+	lockdebug_sleep_barrier("yield");
+	l->l_quantum = LWP_QUANTUM;
+	timer_quantum();
+	intr_poll();
+	if (__atomic_load_n(&ci->ci_runq_len, __ATOMIC_RELAXED) == 0)
+		return;
+	host_rcu_offline();
+	__atomic_store_n(&l->l_stat, LSRUN, __ATOMIC_RELAXED);
+	hand_over(ci, l, l);
+	host_park();
+	switched_in(l);
+	intr_poll();
+}
+
+void
+lwp_userret(unsigned cost)
+{
+	struct lwp *l = curlwp;
+
+	lockdebug_barrier("return to user");
+	KASSERT(l->l_tlb.lt_pmap == NULL);
+	host_rcu_quiescent();
+	intr_poll();
+	if (l->l_quantum <= cost)
+		yield();
+	else
+		l->l_quantum -= cost;
+}
+
+void
+lwp_release_cpu(void)
+{
+	struct lwp *l = curlwp;
+
+	lockdebug_barrier("lwp_release_cpu");
+	host_rcu_offline();
+	__atomic_store_n(&l->l_stat, LSSLEEP, __ATOMIC_RELAXED);
+	hand_over(l->l_cpu, l, NULL);
+}
+
+void
+lwp_acquire_cpu(void)
+{
+	struct lwp *l = curlwp;
+
+	setrunnable(l);
+	host_park();
+	switched_in(l);
+	intr_poll();
+}
+
+/* --- life --- */
+
+static void
+lwp_main(void *arg)
+{
+	struct lwp *l = arg;
+	struct sleepq *sq;
+
+	curlwp = l;
+	host_park();
+	host_rcu_register();
+	switched_in(l);
+	l->l_func(l->l_arg);
+	lockdebug_barrier("exit");
+	host_rcu_unregister();
+	/* Wakes lwp_wait(), which then joins this thread. */
+	sq = sleepq_lock(&l->l_func);
+	__atomic_store_n(&l->l_stat, LSZOMB, __ATOMIC_RELEASE);
+	sleepq_unlock(sq);
+	wakeup(&l->l_func);
+	hand_over(l->l_cpu, l, NULL);
+}
+
+int
+lwp_create(struct lwp **lp, struct proc *p, const char *name, void (*fn)(void *), void *arg)
+{
+	struct lwp *l = lwp_alloc(name);
+	int error;
+
+	if (l == NULL)
+		return ENOMEM;
+	l->l_proc = p;
+	l->l_func = fn;
+	l->l_arg = arg;
+	l->l_cpu = curcpu();
+	error = host_thread_create(&l->l_thread, name, lwp_main, l);
+	if (error != 0) {
+		lwp_free(l);
+		return error;
+	}
+	*lp = l;
+	return 0;
+}
+
+void
+lwp_start(struct lwp *l)
+{
+	setrunnable(l);
+}
+
+void
+lwp_wait(struct lwp *l)
+{
+	struct sleepq *sq;
+
+	lockdebug_barrier("lwp_wait");
+	for (;;) {
+		sq = sleepq_lock(&l->l_func);
+		if (__atomic_load_n(&l->l_stat, __ATOMIC_ACQUIRE) == LSZOMB)
+			break;
+		sleepq_enter(sq, &l->l_func, "lwpwait");
+		sleepq_unlock(sq);
+		sleepq_block(0);
+	}
+	sleepq_unlock(sq);
+	host_thread_join(l->l_thread);	/* it has only to hand its CPU over */
+	lwp_free(l);
+}
+
+/* --- idle --- */
+
+/* => the CPU is the idle LWP's, and has nothing to run: sleep until there is something */
+static void
+idle_wait(struct cpu_info *ci)
+{
+	uint64_t next;
+
+	host_lock(&ci->ci_runq_lock);
+	if (TAILQ_EMPTY(&ci->ci_runq))
+		/* seq_cst: the other half is in intr_post(): flag, then pending; pending, then flag */
+		__atomic_store_n(&ci->ci_idle, 1, __ATOMIC_SEQ_CST);
+	host_unlock(&ci->ci_runq_lock);
+	if (!__atomic_load_n(&ci->ci_idle, __ATOMIC_SEQ_CST) || intr_pending(ci))
+		return;
+	next = timer_next();
+	if (next == UINT64_MAX)
+		host_park();
+	else
+		host_park_until(next);
+}
+
+/* => takes the CPU back if it is still idle; false: somebody else has it */
+static bool
+idle_reclaim(struct cpu_info *ci, struct lwp *idle)
+{
+	bool mine;
+
+	host_lock(&ci->ci_runq_lock);
+	mine = ci->ci_curlwp == idle;
+	if (mine)
+		__atomic_store_n(&ci->ci_idle, 0, __ATOMIC_RELAXED);
+	host_unlock(&ci->ci_runq_lock);
+	return mine;
+}
+
+/* => runs what there is to run; true: the CPU has been given away */
+static bool
+idle_dispatch(struct cpu_info *ci, struct lwp *idle)
+{
+	struct lwp *next;
+
+	host_lock(&ci->ci_runq_lock);
+	next = runq_pop(ci);
+	host_unlock(&ci->ci_runq_lock);
+	if (next == NULL)
+		next = steal(ci);
+	if (next == NULL)
+		return false;
+	host_lock(&ci->ci_runq_lock);
+	ci->ci_nswitch++;
+	assign(ci, idle, next);
+	host_unlock(&ci->ci_runq_lock);
+	host_unpark(next->l_thread);
+	return true;
+}
+
+void
+idle_main(void *arg)
+{
+	struct cpu_info *ci = arg;
+	struct lwp *idle = ci->ci_idlelwp;
+
+	curlwp = idle;
+	idle->l_cpu = ci;
+	host_rcu_register();
+	host_rcu_offline();
+	while (!__atomic_load_n(&kern_stopping, __ATOMIC_ACQUIRE)) {
+		if (!idle_reclaim(ci, idle)) {
+			host_park();
+			continue;
+		}
+		if (ci->ci_prevlwp != idle) {	/* just switched in */
+			switched_in(idle);
+			ci->ci_prevlwp = idle;
+		}
+		host_rcu_online();
+		intr_poll();
+		timer_run(true);
+		host_rcu_offline();
+		if (!idle_dispatch(ci, idle))
+			idle_wait(ci);
+	}
+	host_rcu_unregister();
+}
