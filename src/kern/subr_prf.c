@@ -1,16 +1,27 @@
 /*
- * panic, violations, assertions.
+ * panic(), violations and failed assertions.
  *
- * A report is put together in one buffer and written with one write(2), so that
- * two CPUs that fail at once do not mix their lines.  The failure sink sees it
- * first; without one, or when it will not go on, the process aborts.
+ * A violation is filled in on the failing thread, with the world still running:
+ * what was said, which LWP on which CPU, the locks that it holds and a backtrace.
+ * The failure sink, if there is one, decides about going on and owns the report
+ * then.  Otherwise the report is one text, assembled in one buffer and written by
+ * one write(2), so that two threads that fail together do not interleave; then
+ * abort().
+ *
+ * What is called on the way here may fail itself (a broken held-lock list, an
+ * assertion in the sink).  A second failure of the same thread is printed in its
+ * turn but skips the sink; a third only aborts.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "kern_int.h"
+#include <host/host.h>
+#include <sys/cpu.h>
+#include <sys/kernel.h>
+#include <sys/lockdebug.h>
 
 const char *const violation_kind_name[VIOL_COUNT] = {
 	[VIOL_LOCK_ASSERTION] = "lock-assertion",
@@ -25,83 +36,123 @@ const char *const violation_kind_name[VIOL_COUNT] = {
 	[VIOL_CRASH] = "crash",
 };
 
-bool (*failure_sink)(const struct violation *);
+bool (*failure_sink)(const struct violation *);	/* stable while anything runs */
 
-struct text {
-	char	buf[8192];
-	size_t	used;
-};
+static __thread int depth;			/* failures of this thread in progress */
 
-static void __attribute__((format(printf, 2, 3)))
-put(struct text *t, const char *fmt, ...)
-{
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(t->buf + t->used, sizeof(t->buf) - t->used, fmt, ap);
-	va_end(ap);
-	if (n > 0)
-		t->used += (size_t)n < sizeof(t->buf) - t->used ? (size_t)n :
-		    sizeof(t->buf) - t->used - 1;
-}
+/* --- what happened --- */
 
 static void
-fill(struct violation *v, enum violation_kind kind, const char *id, bool fatal)
+fill_held(struct violation *v, const struct lwp *l)
+{
+	static const char *const how[] = {
+		[LOCK_SPIN] = "spin", [LOCK_ADAPTIVE] = "exclusive", [LOCK_READ] = "read",
+	};
+	const int max = (int)(sizeof(v->v_held) / sizeof(v->v_held[0]));
+	char where[64];
+
+	v->v_nheld = l->l_nheld < max ? l->l_nheld : max;
+	for (int i = 0; i < v->v_nheld; i++) {
+		/* The last ones taken, should there be more than fit. */
+		const struct held_lock *hl = &l->l_held[l->l_nheld - v->v_nheld + i];
+
+		host_symbolise(hl->hl_where, where, sizeof(where));
+		snprintf(v->v_held[i], sizeof(v->v_held[i]), "%s %u (%s) at %s",
+		    hl->hl_class < LC_COUNT ? lock_classes[hl->hl_class].lc_name : "?", hl->hl_id,
+		    hl->hl_how <= LOCK_READ ? how[hl->hl_how] : "?", where);
+	}
+}
+
+/* => the caller's own caller is the first frame of the stack */
+static void __attribute__((noinline))
+fill(struct violation *v, enum violation_kind kind, const char *id)
 {
 	const struct lwp *l = curlwp;
 
 	v->v_kind = kind;
 	v->v_id = id;
-	v->v_fatal = fatal;
-	v->v_cpu = l != NULL && l->l_cpu != NULL ? l->l_cpu->ci_index : -1;
-	v->v_lwp = l != NULL ? l->l_name : "";
-	v->v_nstack = host_backtrace(v->v_stack, 48, 2);
+	v->v_fatal = false;
+	v->v_cpu = -1;
+	v->v_lwp = "";
 	v->v_nheld = 0;
-	for (int i = 0; l != NULL && i < l->l_nheld && v->v_nheld < 16; i++) {
-		const struct held_lock *hl = &l->l_held[i];
-		char where[64];
-
-		host_symbolise(hl->hl_where, where, sizeof(where));
-		snprintf(v->v_held[v->v_nheld++], sizeof(v->v_held[0]), "%s %u taken at %s",
-		    lock_classes[hl->hl_class].lc_name, hl->hl_id, where);
+	v->v_nstack = 0;
+	if (depth > 1)
+		return;
+	if (l != NULL) {
+		v->v_lwp = l->l_name;
+		v->v_cpu = l->l_cpu != NULL ? l->l_cpu->ci_index : -1;
+		fill_held(v, l);
 	}
+	v->v_nstack = host_backtrace(v->v_stack, (int)(sizeof(v->v_stack) / sizeof(v->v_stack[0])),
+	    2);
+}
+
+/* --- telling it --- */
+
+struct text {
+	size_t	len;
+	char	buf[8192];
+};
+
+static void __attribute__((format(printf, 2, 3)))
+add(struct text *t, const char *fmt, ...)
+{
+	const size_t room = sizeof(t->buf) - t->len;
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(t->buf + t->len, room, fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		t->len += (size_t)n < room ? (size_t)n : room - 1;
 }
 
 static void
 print(const struct violation *v)
 {
-	struct text *t = malloc(sizeof(*t));
-	char frame[256];
+	struct text t = { 0 };
+	char name[128];
 
-	if (t == NULL)
-		return;
-	t->used = 0;
-	put(t, "uvmstress: %s%s [%s]: %s\n", v->v_fatal ? "panic: " : "violation: ",
-	    violation_kind_name[v->v_kind], v->v_id, v->v_message);
-	put(t, "  LWP %s, CPU %d\n", v->v_lwp, v->v_cpu);
+	if (v->v_kind == VIOL_PANIC)
+		add(&t, "panic: %s\n", v->v_message);
+	else
+		add(&t, "violation: %s: %s: %s\n", violation_kind_name[v->v_kind], v->v_id,
+		    v->v_message);
+	if (depth > 1)
+		add(&t, "  while another failure was being reported\n");
+	if (v->v_lwp[0] != '\0')
+		add(&t, "  LWP %s on CPU %d\n", v->v_lwp, v->v_cpu);
 	for (int i = 0; i < v->v_nheld; i++)
-		put(t, "  holds %s\n", v->v_held[i]);
+		add(&t, "  holds %s\n", v->v_held[i]);
 	for (int i = 0; i < v->v_nstack; i++) {
-		host_symbolise(v->v_stack[i], frame, sizeof(frame));
-		put(t, "  #%-2d %s\n", i, frame);
+		host_symbolise(v->v_stack[i], name, sizeof(name));
+		add(&t, "  #%d %s\n", i, name);
 	}
-	if (write(STDERR_FILENO, t->buf, t->used) < 0)
-		t->used = 0;
-	free(t);
+	if (write(STDERR_FILENO, t.buf, t.len) < 0)
+		return;			/* nobody is left to tell */
+}
+
+/* => the sink's answer; false without one.  Never asked about a failure in itself. */
+static bool
+sink_takes(const struct violation *v)
+{
+	return depth == 1 && failure_sink != NULL && failure_sink(v);
+}
+
+static void
+begin(void)
+{
+	if (++depth > 2)
+		abort();
 }
 
 static void __attribute__((noreturn))
 die(struct violation *v)
 {
-	static __thread bool dying;
-
-	if (!dying) {		/* a panic on the way out just goes */
-		dying = true;
-		print(v);
-		if (failure_sink != NULL)
-			failure_sink(v);
-	}
+	v->v_fatal = true;
+	print(v);
+	sink_takes(v);
 	abort();
 }
 
@@ -111,44 +162,51 @@ panic(const char *fmt, ...)
 	struct violation v;
 	va_list ap;
 
-	fill(&v, VIOL_PANIC, "panic", true);
+	begin();
 	va_start(ap, fmt);
 	vsnprintf(v.v_message, sizeof(v.v_message), fmt, ap);
 	va_end(ap);
+	fill(&v, VIOL_PANIC, "panic");
 	die(&v);
 }
 
 void
 violation(enum violation_kind kind, const char *id, const char *fmt, ...)
 {
+	const int error = errno;
 	struct violation v;
 	va_list ap;
 
-	fill(&v, kind, id, false);
+	begin();
 	va_start(ap, fmt);
 	vsnprintf(v.v_message, sizeof(v.v_message), fmt, ap);
 	va_end(ap);
-	print(&v);
-	if (failure_sink == NULL || !failure_sink(&v))
+	fill(&v, kind, id);
+	if (!sink_takes(&v)) {
+		print(&v);
 		abort();
+	}
+	depth--;
+	errno = error;
 }
 
 void
-kern_assert_fail(const char *kind, const char *expr, const char *file, int line,
-    const char *func, const char *fmt, ...)
+kern_assert_fail(const char *kind, const char *expr, const char *file, int line, const char *func,
+    const char *fmt, ...)
 {
 	struct violation v;
-	int n;
 	va_list ap;
+	int n;
 
-	fill(&v, VIOL_PANIC, kind, true);
-	n = snprintf(v.v_message, sizeof(v.v_message), "%s \"%s\" failed: %s:%d %s()", kind, expr,
-	    file, line, func);
-	if (fmt != NULL && n > 0 && (size_t)n < sizeof(v.v_message) - 2) {
-		strcpy(v.v_message + n, ": ");
+	begin();
+	n = snprintf(v.v_message, sizeof(v.v_message), "%s \"%s\" failed: %s, %s:%d", kind, expr,
+	    func, file, line);
+	if (fmt != NULL && n > 0 && (size_t)n + 2 < sizeof(v.v_message)) {
+		memcpy(v.v_message + n, ": ", 3);
 		va_start(ap, fmt);
 		vsnprintf(v.v_message + n + 2, sizeof(v.v_message) - (size_t)n - 2, fmt, ap);
 		va_end(ap);
 	}
+	fill(&v, VIOL_PANIC, kind);
 	die(&v);
 }
