@@ -1,0 +1,395 @@
+/*
+ * The page layer: identities, queues, reserves, the long-term lock.
+ */
+#include "tuvm.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define	NPAGES	4096
+
+static struct uvm_object *obj;
+
+static void
+begin(int ncpus)
+{
+	tu_boot(ncpus, NPAGES);
+	obj = uao_create(ptoa(64), 0);
+}
+
+static void
+end(void)
+{
+	tu_unmap_all();
+	uao_detach(obj);
+	tu_shutdown();
+}
+
+/* A page of the object, allocated by hand: BUSY, FAKE, on no queue. */
+static struct vm_page *
+fresh(voff_t off)
+{
+	struct vm_page *pg;
+
+	mutex_enter(&obj->vmobjlock);
+	pg = uvm_pagealloc(obj, off, NULL, 0);
+	CHECK(pg != NULL);
+	mutex_exit(&obj->vmobjlock);
+	return pg;
+}
+
+static void
+discard(struct vm_page *pg)
+{
+	mutex_enter(&obj->vmobjlock);
+	uvm_lock_pageq();
+	uvm_pagefree(pg);
+	uvm_unlock_pageq();
+	mutex_exit(&obj->vmobjlock);
+}
+
+KTEST(fresh_page_is_busy_fake_and_clean, "fresh page is busy fake and clean")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	pg = fresh(0);
+	CHECK((pg->flags & (PG_BUSY | PG_FAKE | PG_CLEAN | PG_TABLED)) ==
+	    (PG_BUSY | PG_FAKE | PG_CLEAN | PG_TABLED));
+	CHECK(pg->uobject == obj && pg->uanon == NULL && pg->offset == 0);
+	CHECK((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE | PQ_FREE)) == 0);
+	CHECK(uvm.aobjpages == 1);
+	discard(pg);
+	CHECK(pg->pqflags == PQ_FREE && uvm.aobjpages == 0);
+	end();
+}
+
+KTEST(zeroed_page_is_zero_and_not_clean, "zeroed page is zero and not clean")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	for (int round = 0; round < 2; round++) {
+		pg = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_ZERO);
+		CHECK(pg != NULL);
+		CHECK((pg->flags & PG_CLEAN) == 0);
+		for (size_t i = 0; i < PAGE_SIZE / 8; i++)
+			CHECK(tu_words(pg)[i] == 0);
+		memset(tu_words(pg), 0xff, PAGE_SIZE);
+		uvm_pagefree(pg);
+	}
+	end();
+}
+
+KTEST(anon_page_names_its_anon, "anon page names its anon")
+{
+	struct vm_anon anon = { .an_ref = 1 };
+	struct vm_page *pg;
+
+	begin(1);
+	mutex_init(&anon.an_lock, MUTEX_DEFAULT, IPL_NONE, LC_anon);
+	mutex_enter(&anon.an_lock);
+	pg = uvm_pagealloc(NULL, 0, &anon, UVM_PGA_ZERO);
+	CHECK(pg != NULL && anon.an_page == pg && pg->uanon == &anon);
+	CHECK((pg->pqflags & PQ_ANON) != 0 && uvm.anonpages == 1);
+	CHECK(uvm_page_owner_lock(pg) == &anon.an_lock);
+	uvm_pagefree(pg);
+	CHECK(anon.an_page == NULL && uvm.anonpages == 0);
+	mutex_exit(&anon.an_lock);
+	mutex_destroy(&anon.an_lock);
+	end();
+}
+
+KTEST_DEATH(R25_pagealloc_wants_the_object_locked, "R25 pagealloc wants the object locked", "R25")
+{
+	begin(1);
+	uvm_pagealloc(obj, 0, NULL, 0);
+}
+
+KTEST_DEATH(R25_pagealloc_wants_the_anon_locked, "R25 pagealloc wants the anon locked", "R25")
+{
+	static struct vm_anon anon;
+
+	begin(1);
+	mutex_init(&anon.an_lock, MUTEX_DEFAULT, IPL_NONE, LC_anon);
+	uvm_pagealloc(NULL, 0, &anon, 0);
+}
+
+KTEST(R7_wired_page_is_on_no_queue, "R7 wired page is on no queue")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	pg = tu_resident(obj, 0);
+	CHECK((pg->pqflags & PQ_ACTIVE) != 0);
+	mutex_enter(&obj->vmobjlock);
+	uvm_lock_pageq();
+	uvm_pagewire(pg);
+	CHECK((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0 && uvm.wired == 1);
+	uvm_pageactivate(pg);		/* means nothing while it is wired */
+	CHECK((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0 && uvm.active == 0);
+	uvm_pagewire(pg);
+	uvm_pageunwire(pg);
+	CHECK((pg->pqflags & PQ_ACTIVE) == 0 && uvm.wired == 1);
+	uvm_pageunwire(pg);
+	CHECK((pg->pqflags & PQ_ACTIVE) != 0 && uvm.wired == 0);
+	uvm_unlock_pageq();
+	mutex_exit(&obj->vmobjlock);
+	end();
+}
+
+KTEST_DEATH(R8_deactivating_a_wired_page_panics, "R8 deactivating a wired page panics", "R8")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	pg = tu_resident(obj, 0);
+	mutex_enter(&obj->vmobjlock);
+	uvm_lock_pageq();
+	uvm_pagewire(pg);
+	uvm_pagedeactivate(pg);
+}
+
+KTEST_DEATH(R20_deactivating_a_referenced_page_panics, "R20 deactivating a referenced page panics", "R20")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	pg = tu_resident(obj, 0);
+	tu_map(pg, 0, VM_PROT_READ, VM_PROT_READ);
+	tu_load(0);
+	tu_unmap_all();			/* the attribute is harvested */
+	mutex_enter(&obj->vmobjlock);
+	uvm_lock_pageq();
+	uvm_pagedeactivate(pg);
+}
+
+KTEST(R20_inactive_page_keeps_its_mappings, "R20 inactive page keeps its mappings")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	pg = tu_resident(obj, 0);
+	tu_map(pg, 0, VM_PROT_READ, VM_PROT_READ);
+	tu_load(0);
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_DEACTIVATE), 0);
+	CHECK((pg->pqflags & PQ_INACTIVE) != 0);
+	CHECK(tu_mapped(0));
+	CHECK(!pmap_is_referenced(pg));
+	end();
+}
+
+KTEST_DEATH(queues_want_their_lock, "queues want their lock", "uvm_pageqlock")
+{
+	begin(1);
+	uvm_pageactivate(tu_resident(obj, 0));
+}
+
+/* free:  ... reserve_kernel | USERESERVE only | reserve_pagedaemon | daemon only | 0 */
+KTEST(R35_T49_reserves_are_kept, "R35 T49 reserves are kept")
+{
+	struct lwp *daemon;
+
+	begin(1);
+	tu_take(NPAGES, 0);
+	CHECK_EQ(uvm.free, uvm.reserve_kernel);
+	CHECK(tu_take(1, 0) == 0);
+	CHECK_EQ(tu_take(NPAGES, UVM_PGA_USERESERVE), uvm.reserve_kernel - uvm.reserve_pagedaemon);
+	CHECK_EQ(uvm.free, uvm.reserve_pagedaemon);
+	CHECK(uvm_km_ptpalloc() == NULL);
+	daemon = uvm.pagedaemon_lwp;		/* one CPU: the real one does not run */
+	uvm.pagedaemon_lwp = curlwp;
+	CHECK_EQ(tu_take(NPAGES, 0), uvm.reserve_pagedaemon);	/* I-PD-7 */
+	CHECK_EQ(uvm.free, 0);
+	uvm.pagedaemon_lwp = daemon;
+	CHECK(tu_count(UVMC_pga_fail) >= 3 && tu_count(UVMC_pga_reserve) > 0);
+	end();
+}
+
+KTEST(page_table_pages_come_with_a_spin_lock_held, "page table pages come with a spin lock held")
+{
+	struct vm_page *pg;
+	kmutex_t spin;
+
+	begin(1);
+	mutex_init(&spin, MUTEX_DEFAULT, IPL_VM, LC_pmap);
+	mutex_enter(&spin);
+	pg = uvm_km_ptpalloc();
+	CHECK(pg != NULL && (pg->pqflags & PQ_PRIVATE) != 0 && (pg->flags & PG_BUSY) == 0);
+	uvm_km_ptpfree(pg);
+	mutex_exit(&spin);
+	mutex_destroy(&spin);
+	end();
+}
+
+KTEST_DEATH(I_PG_7_store_to_a_free_page_is_found, "I PG 7 store to a free page is found", "I-PG-7")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	pg = uvm_pagealloc(NULL, 0, NULL, 0);
+	uvm_pagefree(pg);
+	tu_words(pg)[17] = 1;
+	uvm_pagealloc(NULL, 0, NULL, 0);
+}
+
+KTEST_DEATH(freeing_twice_panics, "freeing twice panics", "PQ_FREE")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	pg = uvm_pagealloc(NULL, 0, NULL, 0);
+	uvm_pagefree(pg);
+	uvm_pagefree(pg);
+}
+
+KTEST_DEATH(I_PG_8_fake_page_is_not_unbusied, "I PG 8 fake page is not unbusied", "PG_FAKE")
+{
+	begin(1);
+	tu_unbusy(fresh(0));
+}
+
+KTEST(released_page_goes_when_unbusied, "released page goes when unbusied")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	pg = tu_get(obj, 0);
+	pg->flags |= PG_RELEASED;
+	tu_unbusy(pg);
+	CHECK(pg->pqflags == PQ_FREE && tu_lookup(obj, 0) == NULL);
+	end();
+}
+
+/* The owner goes, the borrower keeps the page; it is nobody's until the last unloan. */
+KTEST(loaned_page_outlives_its_owner, "loaned page outlives its owner")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	pg = tu_resident(obj, 0);
+	mutex_enter(&obj->vmobjlock);
+	uvm_lock_pageq();
+	pg->loan_count = 1;
+	uvm_pagefree(pg);
+	CHECK(pg->uobject == NULL && pg->uanon == NULL && pg->loan_count == 1);
+	CHECK((pg->pqflags & (PQ_FREE | PQ_ACTIVE | PQ_INACTIVE)) == 0);
+	CHECK(uvm.orphans == 1 && obj->uo_npages == 0);
+	pg->loan_count = 0;
+	uvm.orphans--;
+	uvm_pagefree(pg);
+	CHECK(pg->pqflags == PQ_FREE);
+	uvm_unlock_pageq();
+	mutex_exit(&obj->vmobjlock);
+	end();
+}
+
+/* --- sleeping on a page --- */
+
+static struct {
+	int	rounds;		/* atomic: how often the sleepers got the page */
+	bool	stop;		/* atomic */
+} waiters;
+
+static void
+waiter(void *arg)
+{
+	struct vm_page *pg;
+
+	while (!__atomic_load_n(&waiters.stop, __ATOMIC_RELAXED)) {
+		mutex_enter(&obj->vmobjlock);
+		pg = uvm_pagelookup(obj, 0);
+		if (pg != NULL && (pg->flags & PG_BUSY) != 0) {
+			uvm_pagewait(pg, &obj->vmobjlock, "twait");
+			continue;
+		}
+		if (pg != NULL) {
+			uvm_page_busy(pg, "waiter");
+			__atomic_fetch_add(&waiters.rounds, 1, __ATOMIC_RELAXED);
+			mutex_exit(&obj->vmobjlock);
+			yield();
+			tu_unbusy(pg);
+		} else
+			mutex_exit(&obj->vmobjlock);
+		lwp_userret(1);
+		yield();
+	}
+}
+
+/* Every sleeper on a page is woken, by unbusying as by freeing (I-PG-13). */
+KTEST(no_sleeper_on_a_page_is_forgotten, "no sleeper on a page is forgotten")
+{
+	struct lwp *l[6];
+	struct vm_page *pg;
+
+	begin(4);
+	for (int i = 0; i < 6; i++) {
+		CHECK_EQ(lwp_create(&l[i], NULL, "waiter", waiter, NULL), 0);
+		lwp_start(l[i]);
+	}
+	for (int i = 0; i < 200; i++) {
+		pg = tu_get(obj, 0);
+		if (i % 3 == 0)
+			pg->flags |= PG_RELEASED;
+		yield();
+		tu_unbusy(pg);
+		lwp_userret(1);
+	}
+	__atomic_store_n(&waiters.stop, true, __ATOMIC_RELAXED);
+	for (int i = 0; i < 6; i++)
+		lwp_wait(l[i]);
+	end();
+}
+
+/* --- runs of pages --- */
+
+KTEST(run_of_pages_is_contiguous, "run of pages is contiguous")
+{
+	struct vm_page *pg;
+	uint64_t free, kern;
+
+	begin(1);
+	free = uvm.free;
+	kern = uvm.kernpages;
+	CHECK_EQ(uvm_pglistalloc(100, &pg, false, UVM_PGA_ZERO), 0);
+	CHECK(uvm.free == free - 100 && uvm.kernpages == kern + 100);
+	for (int i = 0; i < 100; i++) {
+		CHECK(VM_PAGE_TO_PHYS(&pg[i]) == VM_PAGE_TO_PHYS(pg) + ptoa(i));
+		CHECK(pg[i].pqflags == PQ_PRIVATE && pg[i].flags == 0);
+		CHECK(tu_words(&pg[i])[7] == 0);
+	}
+	uvm_pglistfree(pg, 100);
+	CHECK(uvm.free == free && uvm.kernpages == kern);
+	CHECK(uvm_pglistalloc(NPAGES + 1, &pg, true, 0) == ENOMEM);
+	end();
+}
+
+/* What is left is the reserve: not for a run, and with it not enough. */
+KTEST(run_of_pages_respects_the_reserves, "run of pages respects the reserves")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	tu_take(NPAGES, 0);
+	CHECK(uvm_pglistalloc(2, &pg, false, 0) == ENOMEM);
+	CHECK(uvm_pglistalloc(uvm.reserve_kernel, &pg, true, UVM_PGA_USERESERVE) == ENOMEM);
+	end();
+}
+
+KTEST(kernel_memory_waits_or_takes_the_reserve, "kernel memory waits or takes the reserve")
+{
+	void *va;
+
+	begin(1);
+	tu_take(NPAGES, 0);
+	va = pool_allocator_kmem.pa_alloc(NULL, PR_NOWAIT);
+	CHECK(va != NULL);
+	CHECK(uvm.free == uvm.reserve_kernel - 1);
+	pool_allocator_kmem.pa_free(NULL, va);
+	va = uvm_kmem_backend.kb_alloc(1, KM_NOSLEEP);
+	CHECK(va != NULL);
+	uvm_kmem_backend.kb_free(va, 1);
+	end();
+}
+
+KTEST_MAIN()
