@@ -4,7 +4,7 @@
  *	kernel floor	the caller becomes lwp0 on CPU 0
  *	counters, RAM, page structures
  *	machine		from here on pages can be allocated and zeroed
- *	pools, kmem, pmap's pools
+ *	pools, kmem, pmap's pools, disk
  *	maps, kernel_map; amaps, anons; pagers; processes
  *	page daemon, aiodone
  *
@@ -73,6 +73,7 @@ uvm_boot_modules(void)
 {
 	kmem_init(&uvm_kmem_backend);
 	pmap_init(&pool_allocator_kmem);
+	disk_init();
 	uvm_map_init();
 	uvm_km_init();
 	uvm_anon_init();
@@ -151,6 +152,7 @@ uvm_shutdown(void)
 	uvm_km_fini();
 	leaks += (unsigned)uvm_mapent_count();
 	uvm_map_fini();
+	disk_fini();
 	pool_drain_all();
 	machine_shutdown();
 	kmem_fini();
