@@ -228,7 +228,7 @@ call_done(struct lackey *lk, struct lk_proc *lp, struct lk_thread *lt, const str
 	case NR_FCNTL:
 		if (lc->lc_arg[1] != FCNTL_DUPFD && lc->lc_arg[1] != FCNTL_DUPFD_CLOEXEC)
 			break;
-		/* FALLTHROUGH */
+		__attribute__((fallthrough));
 	case NR_DUP:
 	case NR_DUP2:
 	case NR_DUP3:
