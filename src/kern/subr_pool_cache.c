@@ -1,241 +1,407 @@
 /*
- * pool_cache(9): constructed objects, kept by CPU.
+ * pool_cache(9): constructed objects, kept by each CPU.
  *
- * Each CPU has two magazines; get and put work on them with the IPL raised to the
- * cache's, which is all the exclusion that they need: an LWP loses its CPU only
- * where it sleeps.  Full and empty magazines are exchanged with a depot.
+ * A CPU has two magazines, current and previous, of objects that are ready for
+ * use.  A get pops from one, a put pushes onto one, and only when neither will do
+ * is the depot asked, a list of full magazines and one of empty ones that all CPUs
+ * share under pc_lock.  With two magazines an LWP that gets and puts around the
+ * edge of one does not go to the depot each time.
  *
- * pool_put's promise holds here too: a put never blocks.  When no empty magazine
- * can be had the object is destructed and goes to the pool.
+ *	get:  current, else swap with previous, else a full one from the depot,
+ *	      else the pool and the constructor
+ *	put:  current, else swap with previous, else an empty one from the depot,
+ *	      else a new magazine, else the destructor and the pool
+ *
+ * What protects a CPU's magazines is that only the LWP that holds the CPU touches
+ * them, at the cache's level: interrupts that use the cache stay out, and so does
+ * the cross call of pool_cache_invalidate(), for which the level is IPL_VM at
+ * least.  Constructor, destructor, pool and back end run outside of that section,
+ * where an LWP may find itself on another CPU; so the CPU is looked up anew after
+ * each, and no pointer to per-CPU state lives across them.
+ *
+ * A put never blocks (R43): a magazine that cannot be had is done without.
+ *
+ * With lock debugging a bit in the page's header says of each object that it lies
+ * in a magazine: freeing it twice panics, as in the pool (I-POOL-2).  Objects of
+ * caches without a constructor hold the pool's pattern while they are free.
+ *
+ * Lock order: pc_lock, then nothing; the pool is called without it.
  */
 #include <stdlib.h>
-
-#include <sys/pool.h>
+#include <string.h>
 
 #include "kern_int.h"
-#include "pool_int.h"
+#include "pool_impl.h"
 
-#define	MAGAZINE	15
+#define	MAG_OBJECTS	15
 
 struct magazine {
-	SLIST_ENTRY(magazine) mg_list;		/* depot: pc_lock */
-	unsigned	 mg_n;			/* owner: its CPU at the cache's IPL */
-	void		*mg_object[MAGAZINE];	/* likewise */
+	struct magazine	*m_next;		/* pc_lock, while in the depot */
+	unsigned	 m_n;			/* its CPU's, or pc_lock */
+	void		*m_obj[MAG_OBJECTS];	/* its CPU's, or pc_lock */
 };
 
-SLIST_HEAD(depot, magazine);
-
-/* !: only the CPU, at the cache's IPL */
+/* All fields: the LWP that holds the CPU, at pc_ipl; counters read @ by pool_cache_nout(). */
 struct pool_cache_cpu {
-	struct magazine	*cc_current, *cc_previous;	/* ! NULL: none yet */
-	int64_t		 cc_nout;			/* ! got minus put on this CPU */
+	struct magazine	*pcc_current;		/* or NULL */
+	struct magazine	*pcc_previous;		/* or NULL */
+	uint64_t	 pcc_nget;
+	uint64_t	 pcc_nput;
 } __attribute__((aligned(64)));
 
-/*	d  pc_lock	:  stable after creation	*/
+/*
+ *	:  stable after creation	d  pc_lock
+ */
 struct pool_cache {
-	struct pool	*pc_pool;		/* : */
-	size_t		 pc_size;		/* : */
-	ipl_t		 pc_ipl;		/* : */
-	int		(*pc_ctor)(void *, void *, int);	/* : */
-	void		(*pc_dtor)(void *, void *);		/* : */
+	struct pool	*pc_pool;		/* : objects */
+	struct pool	*pc_magpool;		/* : magazines, from the same back end */
+	ipl_t		 pc_ipl;		/* : IPL_VM or the pool's, if that is higher */
+	int		(*pc_ctor)(void *, void *, int); /* : or NULL */
+	void		(*pc_dtor)(void *, void *);	/* : or NULL */
 	void		*pc_arg;		/* : */
 	kmutex_t	 pc_lock;
-	struct depot	 pc_full, pc_empty;	/* d */
-	struct pool_cache_cpu *pc_cpus;		/* : array of ncpu */
+	struct magazine	*pc_full;		/* d: none of them without an object */
+	struct magazine	*pc_empty;		/* d */
+	struct pool_cache_cpu *pc_cpu;		/* : array of ncpu */
 };
+
+/* --- objects --- */
+
+/* => the object goes into a magazine, or comes out of one; its caller owns it */
+static void
+object_in(struct pool_cache *pc, void *obj)
+{
+	const struct pool *pp = pc->pc_pool;
+	struct pool_page *ph;
+	unsigned index;
+
+	if (UVMSTRESS_LOCKDEBUG) {
+		ph = pool_item_page(pp, obj, &index);
+		/* relaxed: another bit of the word may be another CPU's */
+		KASSERTMSG((__atomic_fetch_or(&ph->ph_cached[index / 64], 1ULL << index % 64,
+		    __ATOMIC_RELAXED) & 1ULL << index % 64) == 0, "pool cache %s: %p freed twice",
+		    pp->pr_wmesg, obj);
+		if (pc->pc_ctor == NULL)
+			pool_pattern_fill(pp, obj);
+	}
+	pool_poison(obj, pp->pr_size);
+}
+
+static void
+object_out(struct pool_cache *pc, void *obj)
+{
+	const struct pool *pp = pc->pc_pool;
+	struct pool_page *ph;
+	unsigned index;
+
+	pool_unpoison(obj, pp->pr_size);
+	if (UVMSTRESS_LOCKDEBUG) {
+		ph = pool_item_page(pp, obj, &index);
+		/* relaxed: pairs with object_in(); the magazine carried the object here */
+		__atomic_fetch_and(&ph->ph_cached[index / 64], ~(1ULL << index % 64),
+		    __ATOMIC_RELAXED);
+		if (pc->pc_ctor == NULL)
+			pool_pattern_check(pp, obj);
+	}
+}
+
+static void
+object_destroy(struct pool_cache *pc, void *obj)
+{
+	if (pc->pc_dtor != NULL)
+		pc->pc_dtor(pc->pc_arg, obj);
+	pool_put(pc->pc_pool, obj);
+}
+
+/* --- the own CPU --- */
+
+/* => at pc_ipl; valid until the level is lowered */
+static struct pool_cache_cpu *
+own_cpu(struct pool_cache *pc)
+{
+	KASSERT(curcpu()->ci_ilevel >= (int)pc->pc_ipl);
+	return &pc->pc_cpu[curcpu()->ci_index];
+}
+
+static void
+count(uint64_t *counter)
+{
+	/* relaxed: one writer, the CPU; pairs with pool_cache_nout() */
+	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
+}
+
+static void
+swap_magazines(struct pool_cache_cpu *pcc)
+{
+	struct magazine *m = pcc->pcc_current;
+
+	pcc->pcc_current = pcc->pcc_previous;
+	pcc->pcc_previous = m;
+}
+
+static void
+push(struct magazine **list, struct magazine *m)
+{
+	m->m_next = *list;
+	*list = m;
+}
+
+static struct magazine *
+pop(struct magazine **list)
+{
+	struct magazine *m = *list;
+
+	if (m != NULL)
+		*list = m->m_next;
+	return m;
+}
+
+/*
+ * => the depot gives a magazine of the one list for previous, which goes to the other;
+ *    false: it has none
+ */
+static bool
+exchange(struct pool_cache *pc, struct pool_cache_cpu *pcc, struct magazine **from,
+    struct magazine **to)
+{
+	struct magazine *m;
+
+	mutex_enter(&pc->pc_lock);
+	m = pop(from);
+	if (m != NULL) {
+		if (pcc->pcc_previous != NULL)
+			push(to, pcc->pcc_previous);
+		pcc->pcc_previous = pcc->pcc_current;
+		pcc->pcc_current = m;
+	}
+	mutex_exit(&pc->pc_lock);
+	return m != NULL;
+}
+
+static bool
+has_object(const struct magazine *m)
+{
+	return m != NULL && m->m_n > 0;
+}
+
+static bool
+has_room(const struct magazine *m)
+{
+	return m != NULL && m->m_n < MAG_OBJECTS;
+}
+
+/* => a cached object, or NULL */
+static void *
+get_cached(struct pool_cache *pc)
+{
+	const int s = splraise(pc->pc_ipl);
+	struct pool_cache_cpu *pcc = own_cpu(pc);
+	void *obj = NULL;
+
+	if (!has_object(pcc->pcc_current) && has_object(pcc->pcc_previous))
+		swap_magazines(pcc);
+	if (has_object(pcc->pcc_current) || exchange(pc, pcc, &pc->pc_full, &pc->pc_empty)) {
+		obj = pcc->pcc_current->m_obj[--pcc->pcc_current->m_n];
+		count(&pcc->pcc_nget);
+	}
+	splx(s);
+	return obj;
+}
+
+/* => the object is in a magazine; false: there is no room */
+static bool
+put_cached(struct pool_cache *pc, void *obj)
+{
+	const int s = splraise(pc->pc_ipl);
+	struct pool_cache_cpu *pcc = own_cpu(pc);
+	bool room = true;
+
+	if (!has_room(pcc->pcc_current) && has_room(pcc->pcc_previous))
+		swap_magazines(pcc);
+	if (has_room(pcc->pcc_current) || exchange(pc, pcc, &pc->pc_empty, &pc->pc_full)) {
+		pcc->pcc_current->m_obj[pcc->pcc_current->m_n++] = obj;
+		count(&pcc->pcc_nput);
+	} else {
+		room = false;
+	}
+	splx(s);
+	return room;
+}
+
+/* => a get (or put) that passed the magazines by */
+static void
+count_uncached(struct pool_cache *pc, bool get)
+{
+	const int s = splraise(pc->pc_ipl);
+	struct pool_cache_cpu *pcc = own_cpu(pc);
+
+	count(get ? &pcc->pcc_nget : &pcc->pcc_nput);
+	splx(s);
+}
+
+/* --- get and put --- */
+
+void *
+pool_cache_get(pool_cache_t pc, int flags)
+{
+	void *obj;
+
+	KASSERT(((flags & PR_WAITOK) != 0) != ((flags & PR_NOWAIT) != 0));
+	KASSERTMSG((flags & PR_ZERO) == 0 || pc->pc_ctor == NULL,
+	    "pool cache %s: zero would undo the constructor", pc->pc_pool->pr_wmesg);
+	pool_check_context(pc->pc_pool, "cached get");
+	if ((flags & PR_WAITOK) != 0)
+		lockdebug_sleep_barrier("pool_cache_get(PR_WAITOK)");
+	obj = get_cached(pc);
+	if (obj != NULL) {
+		object_out(pc, obj);
+		if ((flags & PR_ZERO) != 0)
+			memset(obj, 0, pc->pc_pool->pr_asked);
+		return obj;
+	}
+	obj = pool_get(pc->pc_pool, flags);
+	if (obj == NULL)
+		return NULL;
+	if (pc->pc_ctor != NULL && pc->pc_ctor(pc->pc_arg, obj, flags) != 0) {
+		pool_put(pc->pc_pool, obj);
+		return NULL;
+	}
+	count_uncached(pc, true);
+	return obj;
+}
+
+/* => one more empty magazine is in the depot; false: no memory.  Never blocks. */
+static bool
+add_magazine(struct pool_cache *pc)
+{
+	struct magazine *m = pool_get(pc->pc_magpool, PR_NOWAIT);
+
+	if (m == NULL)
+		return false;
+	m->m_n = 0;
+	mutex_enter(&pc->pc_lock);
+	push(&pc->pc_empty, m);
+	mutex_exit(&pc->pc_lock);
+	return true;
+}
+
+void
+pool_cache_put(pool_cache_t pc, void *obj)
+{
+	pool_check_context(pc->pc_pool, "cached put");
+	lockdebug_mem_check(obj, pc->pc_pool->pr_size);
+	object_in(pc, obj);
+	if (put_cached(pc, obj) || (add_magazine(pc) && put_cached(pc, obj)))
+		return;
+	/* No memory for a magazine, or another CPU had the one that we made. */
+	object_out(pc, obj);
+	count_uncached(pc, false);
+	object_destroy(pc, obj);
+}
+
+uint64_t
+pool_cache_nout(pool_cache_t pc)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < ncpu; i++)
+		n += __atomic_load_n(&pc->pc_cpu[i].pcc_nget, __ATOMIC_RELAXED) -
+		    __atomic_load_n(&pc->pc_cpu[i].pcc_nput, __ATOMIC_RELAXED);
+	return n;
+}
+
+/* --- giving back --- */
+
+/* => this CPU's magazines go to the depot; the cross call of invalidate */
+static void
+give_up_magazines(void *arg)
+{
+	struct pool_cache *pc = arg;
+	const int s = splraise(pc->pc_ipl);
+	struct pool_cache_cpu *pcc = own_cpu(pc);
+	struct magazine *const m[] = { pcc->pcc_current, pcc->pcc_previous };
+
+	pcc->pcc_current = pcc->pcc_previous = NULL;
+	mutex_enter(&pc->pc_lock);
+	for (int i = 0; i < 2; i++)
+		if (m[i] != NULL)
+			push(has_object(m[i]) ? &pc->pc_full : &pc->pc_empty, m[i]);
+	mutex_exit(&pc->pc_lock);
+	splx(s);
+}
+
+static struct magazine *
+depot_take(struct pool_cache *pc)
+{
+	struct magazine *m;
+
+	mutex_enter(&pc->pc_lock);
+	m = pop(&pc->pc_full);
+	if (m == NULL)
+		m = pop(&pc->pc_empty);
+	mutex_exit(&pc->pc_lock);
+	return m;
+}
+
+/* => what is in the depot at some moment goes back to the pool; thread context, no lock held */
+void
+pool_cache_drain_depot(struct pool_cache *pc)
+{
+	struct magazine *m;
+
+	while ((m = depot_take(pc)) != NULL) {
+		for (unsigned i = 0; i < m->m_n; i++) {
+			object_out(pc, m->m_obj[i]);
+			object_destroy(pc, m->m_obj[i]);
+		}
+		pool_put(pc->pc_magpool, m);
+	}
+}
+
+void
+pool_cache_invalidate(pool_cache_t pc)
+{
+	xc_broadcast(give_up_magazines, pc);
+	pool_cache_drain_depot(pc);
+}
+
+/* --- creation and end --- */
 
 pool_cache_t
 pool_cache_create(size_t size, size_t align, const char *wmesg, const struct pool_allocator *pa,
     ipl_t ipl, int (*ctor)(void *, void *, int), void (*dtor)(void *, void *), void *arg)
 {
-	pool_cache_t pc = calloc(1, sizeof(*pc));
+	struct pool_cache *pc = calloc(1, sizeof(*pc));
+	const size_t bytes = (size_t)ncpu * sizeof(*pc->pc_cpu);
 
-	if (pc != NULL)
-		pc->pc_cpus = aligned_alloc(64, (size_t)ncpu * sizeof(*pc->pc_cpus));
-	if (pc == NULL || pc->pc_cpus == NULL)
-		panic("pool_cache %s: the host has no memory", wmesg);
-	for (int i = 0; i < ncpu; i++)
-		pc->pc_cpus[i] = (struct pool_cache_cpu){ 0 };
-	pc->pc_pool = pool_create(size, align, wmesg, pa, ipl);
-	pc->pc_size = size;
-	pc->pc_ipl = ipl;
+	if (pc == NULL || (pc->pc_cpu = aligned_alloc(64, bytes)) == NULL)
+		panic("pool cache %s: the host has no memory", wmesg);
+	memset(pc->pc_cpu, 0, bytes);
+	pc->pc_ipl = ipl > IPL_VM ? ipl : IPL_VM;
 	pc->pc_ctor = ctor;
 	pc->pc_dtor = dtor;
 	pc->pc_arg = arg;
-	mutex_init(&pc->pc_lock, MUTEX_SPIN, ipl > IPL_VM ? ipl : IPL_VM, LC_pool_depot);
-	SLIST_INIT(&pc->pc_full);
-	SLIST_INIT(&pc->pc_empty);
+	mutex_init(&pc->pc_lock, MUTEX_SPIN, pc->pc_ipl, LC_pool_depot);
+	/* Objects may come and go in interrupts; then so do magazines. */
+	pc->pc_magpool = pool_create_hidden(sizeof(struct magazine), 0, wmesg, pa, ipl, NULL);
+	pc->pc_pool = pool_create_hidden(size, align, wmesg, pa, ipl, pc);
 	return pc;
 }
 
-static void
-destruct(pool_cache_t pc, void *object)
-{
-	if (pc->pc_dtor != NULL)
-		pc->pc_dtor(pc->pc_arg, object);
-	pool_put(pc->pc_pool, object);
-}
-
-/* => IPL raised: a magazine with an object to take, or with room; NULL: ask the pool */
-static struct magazine *
-magazine_with(pool_cache_t pc, struct pool_cache_cpu *cc, bool object)
-{
-	struct depot *want = object ? &pc->pc_full : &pc->pc_empty;
-	struct depot *other = object ? &pc->pc_empty : &pc->pc_full;
-	struct magazine *mg = cc->cc_previous;
-
-	if (mg != NULL && (object ? mg->mg_n > 0 : mg->mg_n < MAGAZINE)) {
-		cc->cc_previous = cc->cc_current;
-		return cc->cc_current = mg;
-	}
-	mutex_enter(&pc->pc_lock);
-	mg = SLIST_FIRST(want);
-	if (mg != NULL) {
-		SLIST_REMOVE_HEAD(want, mg_list);
-		if (cc->cc_previous != NULL)
-			SLIST_INSERT_HEAD(other, cc->cc_previous, mg_list);
-	}
-	mutex_exit(&pc->pc_lock);
-	if (mg == NULL && !object)
-		mg = calloc(1, sizeof(*mg));	/* host memory: bookkeeping, not the machine's */
-	else if (mg == NULL)
-		return NULL;
-	if (mg == NULL)
-		return NULL;
-	cc->cc_previous = cc->cc_current;
-	return cc->cc_current = mg;
-}
-
-static void *
-construct(pool_cache_t pc, int flags)
-{
-	void *object = pool_get(pc->pc_pool, flags);
-
-	if (object != NULL && pc->pc_ctor != NULL && pc->pc_ctor(pc->pc_arg, object, flags) != 0) {
-		pool_put(pc->pc_pool, object);
-		return NULL;
-	}
-	return object;
-}
-
-void *
-pool_cache_get(pool_cache_t pc, int flags)
-{
-	int s = splraise(pc->pc_ipl);
-	struct pool_cache_cpu *cc = &pc->pc_cpus[curcpu()->ci_index];
-	struct magazine *mg = cc->cc_current;
-	void *object = NULL;
-
-	if (mg == NULL || mg->mg_n == 0)
-		mg = magazine_with(pc, cc, true);
-	if (mg != NULL && mg->mg_n > 0) {	/* the depot's may be partly filled: cpu_flush() */
-		object = mg->mg_object[--mg->mg_n];
-		cc->cc_nout++;
-		pool_unpoison(object, pc->pc_size);
-	}
-	splx(s);
-	if (object != NULL)
-		return object;
-	/* May sleep, and wake on another CPU: look the CPU up anew. */
-	object = construct(pc, flags);
-	if (object != NULL) {
-		s = splraise(pc->pc_ipl);
-		pc->pc_cpus[curcpu()->ci_index].cc_nout++;
-		splx(s);
-	}
-	return object;
-}
-
 void
-pool_cache_put(pool_cache_t pc, void *object)
+pool_cache_free_struct(struct pool_cache *pc)
 {
-	int s = splraise(pc->pc_ipl);
-	struct pool_cache_cpu *cc = &pc->pc_cpus[curcpu()->ci_index];
-	struct magazine *mg = cc->cc_current;
-
-	lockdebug_mem_check(object, pc->pc_size);
-	if (mg == NULL || mg->mg_n == MAGAZINE)
-		mg = magazine_with(pc, cc, false);
-	cc->cc_nout--;
-	if (mg != NULL) {
-		pool_poison(object, pc->pc_size);
-		mg->mg_object[mg->mg_n++] = object;
-	}
-	splx(s);
-	if (mg == NULL)
-		destruct(pc, object);
-}
-
-static void
-magazine_empty(pool_cache_t pc, struct magazine *mg)
-{
-	while (mg->mg_n > 0) {
-		void *object = mg->mg_object[--mg->mg_n];
-
-		pool_unpoison(object, pc->pc_size);
-		destruct(pc, object);
-	}
-}
-
-static void
-depot_flush(pool_cache_t pc, struct depot *from)
-{
-	struct magazine *mg;
-
-	mutex_enter(&pc->pc_lock);
-	while ((mg = SLIST_FIRST(from)) != NULL) {
-		SLIST_REMOVE_HEAD(from, mg_list);
-		mutex_exit(&pc->pc_lock);
-		magazine_empty(pc, mg);
-		free(mg);
-		mutex_enter(&pc->pc_lock);
-	}
-	mutex_exit(&pc->pc_lock);
-}
-
-/* => a cross call at IPL_VM: this CPU's magazines go to the depot */
-static void
-cpu_flush(void *arg)
-{
-	pool_cache_t pc = arg;
-	struct pool_cache_cpu *cc = &pc->pc_cpus[curcpu()->ci_index];
-	int s = splraise(pc->pc_ipl);
-
-	mutex_enter(&pc->pc_lock);
-	if (cc->cc_current != NULL)
-		SLIST_INSERT_HEAD(&pc->pc_full, cc->cc_current, mg_list);
-	if (cc->cc_previous != NULL)
-		SLIST_INSERT_HEAD(&pc->pc_full, cc->cc_previous, mg_list);
-	cc->cc_current = cc->cc_previous = NULL;
-	mutex_exit(&pc->pc_lock);
-	splx(s);
-}
-
-/* Magazines on the full list need not be full: here they are emptied, not handed out. */
-void
-pool_cache_invalidate(pool_cache_t pc)
-{
-	xc_broadcast(cpu_flush, pc);
-	depot_flush(pc, &pc->pc_full);
-	depot_flush(pc, &pc->pc_empty);
+	mutex_destroy(&pc->pc_lock);
+	free(pc->pc_cpu);
+	free(pc);
 }
 
 void
 pool_cache_destroy(pool_cache_t pc)
 {
 	pool_cache_invalidate(pc);
+	KASSERT(pc->pc_full == NULL && pc->pc_empty == NULL);
 	pool_destroy(pc->pc_pool);
-	mutex_destroy(&pc->pc_lock);
-	free(pc->pc_cpus);
-	free(pc);
-}
-
-uint64_t
-pool_cache_nout(pool_cache_t pc)
-{
-	int64_t n = 0;
-
-	for (int i = 0; i < ncpu; i++)
-		n += __atomic_load_n(&pc->pc_cpus[i].cc_nout, __ATOMIC_RELAXED);
-	return n > 0 ? (uint64_t)n : 0;
+	pool_destroy(pc->pc_magpool);
+	pool_cache_free_struct(pc);
 }
