@@ -1,0 +1,168 @@
+/*
+ * The simulated disk: frames to and from a host file.
+ */
+#include "fakevm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ktest.h>
+#include <machine/disk.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static struct vm_page *pg[BUF_MAXPAGES];
+static int fd;
+static struct buf buf;
+static unsigned done;
+static int done_ipl;
+static bool done_in_interrupt;
+
+static void
+iodone(struct buf *bp)
+{
+	CHECK(bp == &buf);
+	done++;
+	done_ipl = curcpu()->ci_ilevel;
+	done_in_interrupt = cpu_intr_p();
+}
+
+static void
+begin(void)
+{
+	fv_boot(1, false);
+	disk_init();
+	fd = memfd_create("disk", 0);
+	CHECK(fd >= 0);
+	for (int i = 0; i < BUF_MAXPAGES; i++)
+		pg[i] = fv_alloc();
+}
+
+static void
+end(void)
+{
+	for (int i = 0; i < BUF_MAXPAGES; i++)
+		fv_free(pg[i]);
+	close(fd);
+	disk_fini();
+	fv_shutdown();
+}
+
+static void
+submit(bool write, uint64_t offset, uint32_t bytes)
+{
+	memset(&buf, 0, sizeof(buf));
+	buf.b_fd = fd;
+	buf.b_write = write;
+	buf.b_offset = offset;
+	buf.b_bytes = bytes;
+	buf.b_npages = (int)atop(round_page(bytes));
+	/* Backwards, so that frames in order of address would be wrong. */
+	for (int i = 0; i < buf.b_npages; i++)
+		buf.b_pages[i] = fv_pa(pg[BUF_MAXPAGES - 1 - i]);
+	buf.b_iodone = iodone;
+	disk_strategy(&buf);
+}
+
+KTEST(what_is_written_is_read_back,
+    "what is written is read back")
+{
+	begin();
+	for (int i = 0; i < BUF_MAXPAGES; i++)
+		fv_fill(pg[i], 100 + i);
+	submit(true, 8 * PAGE_SIZE, MAXPHYS);
+	CHECK(done == 1);
+	CHECK(buf.b_error == 0);
+	CHECK(buf.b_resid == 0);
+	for (int i = 0; i < BUF_MAXPAGES; i++)
+		fv_fill(pg[i], 0);
+	submit(false, 8 * PAGE_SIZE, MAXPHYS);
+	CHECK(done == 2);
+	for (int i = 0; i < BUF_MAXPAGES; i++) {
+		CHECK(fv_words(pg[i])[0] == 100 + (uint64_t)i);
+		CHECK(fv_words(pg[i])[511] == 100 + (uint64_t)i);
+	}
+	CHECK(disk_requests(true) == 1);
+	CHECK(disk_requests(false) == 1);
+	end();
+}
+
+KTEST(completion_is_an_interrupt_at_ipl_vm,
+    "completion is an interrupt at ipl vm")
+{
+	int s;
+
+	begin();
+	submit(true, 0, PAGE_SIZE);
+	CHECK(done == 1);			/* T-79: before disk_strategy() returned */
+	CHECK(done_in_interrupt);
+	CHECK(done_ipl == IPL_VM);
+	s = splvm();
+	submit(true, 0, PAGE_SIZE);
+	CHECK(done == 1);
+	splx(s);
+	CHECK(done == 2);
+	end();
+}
+
+KTEST(end_of_file_leaves_a_residue,
+    "end of file leaves a residue")
+{
+	begin();
+	CHECK(ftruncate(fd, PAGE_SIZE + 100) == 0);
+	fv_fill(pg[BUF_MAXPAGES - 2], ~0UL);
+	submit(false, 0, 4 * PAGE_SIZE);
+	CHECK(buf.b_error == 0);
+	CHECK(buf.b_resid == 3 * PAGE_SIZE - 100);
+	CHECK(fv_words(pg[BUF_MAXPAGES - 2])[0] == 0);
+	CHECK(fv_words(pg[BUF_MAXPAGES - 2])[511] == ~0UL);
+	submit(false, 100 * PAGE_SIZE, PAGE_SIZE);
+	CHECK(buf.b_error == 0);
+	CHECK(buf.b_resid == PAGE_SIZE);
+	end();
+}
+
+KTEST(part_of_a_page_is_written,
+    "part of a page is written")
+{
+	begin();
+	submit(true, 0, PAGE_SIZE + 10);
+	CHECK(buf.b_error == 0);
+	CHECK(lseek(fd, 0, SEEK_END) == PAGE_SIZE + 10);
+	end();
+}
+
+KTEST(errors_of_the_host_arrive,
+    "errors of the host arrive")
+{
+	int good;
+
+	begin();
+	good = fd;
+	fd = open("/dev/full", O_RDWR);
+	CHECK(fd >= 0);
+	submit(true, 0, PAGE_SIZE);
+	CHECK(buf.b_error == ENOSPC);
+	CHECK(buf.b_resid == PAGE_SIZE);
+	close(fd);
+	fd = open("/dev/null", O_RDONLY);
+	CHECK(fd >= 0);
+	submit(true, 0, PAGE_SIZE);
+	CHECK(buf.b_error == EBADF);
+	CHECK(done == 2);
+	close(fd);
+	fd = good;
+	end();
+}
+
+KTEST_DEATH(fini_with_a_request_in_flight_panics,
+    "fini with a request in flight panics", "in flight")
+{
+	begin();
+	(void)splvm();
+	submit(true, 0, PAGE_SIZE);
+	disk_fini();
+}
+
+KTEST_MAIN()
