@@ -212,6 +212,37 @@ KTEST(neighbours_that_look_alike_join, "neighbours that look alike join")
 	trace_close(reopen(w));
 }
 
+/*
+ * page    0..3
+ * before  FFFF		two pages of file behind them
+ * after   F.FF		the third is still the file's third, which is past its end
+ */
+KTEST(a_split_file_mapping_keeps_its_offsets, "a split file mapping keeps its offsets")
+{
+	struct trace_writer *w = trace_writer_create("prog");
+	struct trace_map tm = anon(VA, 4, TM_READ);
+
+	tm.tm_file = trace_writer_file(w, "file", 2 * PG);
+	map(w, 0, TRACE_MMAP, tm);
+	map(w, 0, TRACE_MUNMAP, anon(VA + PG, 1, 0));
+	CHECK(trace_writer_ref(w, 0, TRACE_READ, VA));
+	CHECK(!trace_writer_ref(w, 0, TRACE_READ, VA + 2 * PG));
+	trace_close(reopen(w));
+}
+
+KTEST(what_may_be_written_may_be_read, "what may be written may be read")
+{
+	struct trace_writer *w = trace_writer_create("prog");
+
+	map(w, 0, TRACE_MMAP, anon(VA, 4, TM_WRITE));
+	CHECK(trace_writer_ref(w, 0, TRACE_READ, VA));
+	map(w, 0, TRACE_MPROTECT, anon(VA, 4, TM_EXEC));
+	CHECK(trace_writer_ref(w, 0, TRACE_READ, VA));
+	map(w, 0, TRACE_MPROTECT, anon(VA, 4, 0));
+	CHECK(!trace_writer_ref(w, 0, TRACE_READ, VA));
+	trace_close(reopen(w));
+}
+
 KTEST(ends_that_were_not_seen_are_supplied, "ends that were not seen are supplied")
 {
 	struct trace_writer *w = trace_writer_create("prog");
