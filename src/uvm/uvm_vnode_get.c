@@ -11,6 +11,7 @@
  * There are no holes to fill here: the host's file system does that, so no
  * page is ever PG_RDONLY.
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
@@ -164,7 +165,7 @@ uvn_get_run(struct uvn_get *ug, struct uvm_aio *aio, int from, int n)
 		if (bytes > ptoa(n))
 			bytes = ptoa(n);
 		uvm_aio_start(aio, ug->ug_vp->v_fd, false, off, bytes);
-		error = uvm_aio_wait(aio);
+		error = uvm_aio_wait(aio) != 0 ? EIO : 0;	/* R18 */
 		bytes -= aio->ua_buf.b_resid;
 		UVMCNT(pageins);
 		UVMCNT_ADD(fileread_pages, (uint64_t)n);

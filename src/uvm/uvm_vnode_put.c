@@ -65,8 +65,9 @@ uvn_put_isdirty(struct vnode *vp, struct vm_page *pg, int flags)
 	if (pg->flags & PG_CLEAN)
 		dirty = pmap_clear_modify(pg);	/* R21 */
 	else {
-		pmap_clear_modify(pg);
 		dirty = true;
+		if ((flags & PGO_FREE) == 0)
+			pmap_clear_modify(pg);	/* not a question: what is written is clean */
 	}
 	pg->flags |= PG_CLEAN;
 	/* a wired page that a truncation left behind has no place in the file */

@@ -283,12 +283,17 @@ tu_take(uint64_t n, int flags)
 }
 
 void
+tu_release_one(void)
+{
+	struct vm_page *pg = TAILQ_FIRST(&tu_taken);
+
+	TAILQ_REMOVE(&tu_taken, pg, listq);
+	uvm_pagefree(pg);
+}
+
+void
 tu_release(void)
 {
-	struct vm_page *pg;
-
-	while ((pg = TAILQ_FIRST(&tu_taken)) != NULL) {
-		TAILQ_REMOVE(&tu_taken, pg, listq);
-		uvm_pagefree(pg);
-	}
+	while (!TAILQ_EMPTY(&tu_taken))
+		tu_release_one();
 }

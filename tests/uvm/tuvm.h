@@ -57,6 +57,7 @@ uint64_t tu_count(enum uvm_counter);
 /* => n un-owned pages taken away; tu_release() gives all back. */
 uint64_t tu_take(uint64_t n, int flags);
 void	tu_release(void);
+void	tu_release_one(void);
 /* => true when the condition holds within a few seconds. */
 #define	TU_WAIT(cond)	do {						\
 	for (int tu_i_ = 0; !(cond) && tu_i_ < 5000; tu_i_++)		\

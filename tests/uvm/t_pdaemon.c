@@ -1,0 +1,397 @@
+/*
+ * The page daemon, and waiting for it.
+ */
+#include "tuvm.h"
+
+#include <errno.h>
+#include <sys/pool.h>
+
+#define	NPAGES	4096
+#define	NFILE	400		/* pages of the test's file */
+#define	RW	(VM_PROT_READ | VM_PROT_WRITE)
+
+static struct vnode *vp;
+static struct uvm_object *obj;
+static bool referenced[NFILE];
+
+/* What the daemon asks the pmap (linked with --wrap). */
+static struct {
+	bool	watch;
+	int	asked;		/* modified? */
+	int	unclean;	/* ... of a page that is dirty anyway (R21) */
+	int	mapped;		/* ... of a page that is still mapped (R23) */
+} pm;
+
+bool	__real_pmap_is_modified(struct vm_page *);
+bool	__wrap_pmap_is_modified(struct vm_page *);
+bool	__real_pmap_clear_modify(struct vm_page *);
+bool	__wrap_pmap_clear_modify(struct vm_page *);
+
+static void
+asked(struct vm_page *pg)
+{
+	if (!pm.watch || curlwp != uvm.pagedaemon_lwp)
+		return;
+	pm.asked++;
+	pm.unclean += (pg->flags & PG_CLEAN) == 0;
+	pm.mapped += pmap_page_mapped(pg);
+}
+
+bool
+__wrap_pmap_is_modified(struct vm_page *pg)
+{
+	asked(pg);
+	return __real_pmap_is_modified(pg);
+}
+
+bool
+__wrap_pmap_clear_modify(struct vm_page *pg)
+{
+	asked(pg);
+	return __real_pmap_clear_modify(pg);
+}
+
+static void
+begin(int ncpus)
+{
+	tu_boot(ncpus, NPAGES);
+	vp = tu_file(NFILE * PAGE_SIZE);
+	obj = &vp->v_uobj;
+	for (int i = 0; i < NFILE; i++)
+		tu_resident(obj, (voff_t)ptoa(i));
+}
+
+static void
+end(void)
+{
+	tu_release();
+	tu_unmap_all();
+	vrele(vp);
+	tu_shutdown();
+}
+
+/* Map every page; each one of n in every m is referenced. */
+static void
+map_all(int n, int m, vm_prot_t prot)
+{
+	for (int i = 0; i < NFILE; i++) {
+		tu_map(tu_lookup(obj, (voff_t)ptoa(i)), i, prot, 0);
+		referenced[i] = i % m < n;
+		if (referenced[i])
+			tu_load(i);
+	}
+}
+
+/* Leave so many pages free, then let the daemon do one round. */
+static void
+one_round(uint64_t left)
+{
+	uint64_t rounds = tu_count(UVMC_pdwoke);
+
+	tu_take(uvm.free - left, 0);
+	uvm_kick_pdaemon();
+	TU_WAIT(tu_count(UVMC_pdwoke) > rounds && !uvm.pd_kicked && uvm.paging == 0);
+}
+
+KTEST(R24_active_page_that_was_referenced_is_spared, "R24 active page that was referenced is spared")
+{
+	int lost = 0;
+
+	begin(1);
+	map_all(1, 2, VM_PROT_READ);
+	one_round(uvm.freemin - 10);
+	CHECK(tu_count(UVMC_pddeact) > 0 && tu_count(UVMC_pdfreed) > 0);
+	for (int i = 0; i < NFILE; i++) {
+		struct vm_page *pg = tu_lookup(obj, (voff_t)ptoa(i));
+
+		if (referenced[i])
+			CHECK(pg != NULL && (pg->pqflags & PQ_ACTIVE) != 0 && tu_mapped(i));
+		lost += pg == NULL;
+	}
+	CHECK(lost > 0);
+	end();
+}
+
+KTEST(R22_inactive_page_that_was_referenced_is_activated, "R22 inactive page that was referenced is activated")
+{
+	uint64_t nref = 0;
+
+	begin(1);
+	map_all(0, 1, VM_PROT_READ);
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_DEACTIVATE), 0);
+	CHECK_EQ(uvm.inactive, NFILE);
+	for (int i = 0; i < NFILE; i += 3) {
+		tu_load(i);
+		nref++;
+	}
+	one_round(uvm.reserve_kernel);
+	CHECK(tu_count(UVMC_pdreact) > 0 && tu_count(UVMC_pdreact) <= nref);
+	for (int i = 0; i < NFILE; i += 3)
+		CHECK(tu_lookup(obj, (voff_t)ptoa(i)) != NULL);
+	CHECK(tu_count(UVMC_pdfreed) > 0);
+	end();
+}
+
+KTEST(R20_deactivated_page_stays_mapped_with_its_reference_clear, "R20 deactivated page stays mapped with its reference clear")
+{
+	int seen = 0;
+
+	begin(1);
+	map_all(0, 1, VM_PROT_READ);
+	uvm_kick_pdaemon();		/* inactive is below its target, memory is not short */
+	TU_WAIT(tu_count(UVMC_pddeact) > 0);
+	for (int i = 0; i < NFILE; i++) {
+		struct vm_page *pg = tu_lookup(obj, (voff_t)ptoa(i));
+
+		CHECK(pg != NULL && tu_mapped(i));
+		if (pg->pqflags & PQ_INACTIVE) {
+			CHECK(!pmap_is_referenced(pg));
+			seen++;
+		}
+	}
+	CHECK(seen > 0);
+	end();
+}
+
+/* No page is dirty, so every question is about a page that is about to go. */
+KTEST(R23_mappings_go_before_modified_is_asked,
+    "a page that is about to be freed has no mapping any more when modified is asked")
+{
+	begin(1);
+	map_all(0, 1, RW);
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_DEACTIVATE), 0);
+	pm.watch = true;
+	one_round(uvm.reserve_kernel);
+	pm.watch = false;
+	CHECK(pm.asked > 0 && tu_count(UVMC_pdfreed) > 0);
+	CHECK_EQ(pm.mapped, 0);
+	end();
+}
+
+KTEST(R21_modified_is_asked_of_clean_pages_only,
+    "the daemon asks the pmap for modified only when the page is PG_CLEAN")
+{
+	begin(1);
+	mutex_enter(&obj->vmobjlock);
+	for (int i = 0; i < NFILE; i += 16)
+		uvm_pagelookup(obj, (voff_t)ptoa(i))->flags &= ~PG_CLEAN;
+	mutex_exit(&obj->vmobjlock);
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_DEACTIVATE), 0);
+	pm.watch = true;
+	one_round(uvm.reserve_kernel);
+	pm.watch = false;
+	CHECK(pm.asked > 0 && tu_count(UVMC_pdpageouts) > 0);
+	CHECK_EQ(pm.unclean, 0);
+	end();
+}
+
+KTEST(dirty_pages_are_written_before_they_go, "dirty pages are written before they go")
+{
+	uint64_t gone = 0;
+
+	begin(1);
+	map_all(0, 1, RW);
+	for (int i = 0; i < NFILE; i++)
+		tu_store(i, (uint64_t)i + 1000);
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_DEACTIVATE), 0);
+	one_round(uvm.reserve_kernel);
+	CHECK(tu_count(UVMC_pdpageouts) > 0);
+	for (int i = 0; i < NFILE; i++) {
+		if (tu_lookup(obj, (voff_t)ptoa(i)) != NULL)
+			continue;
+		gone++;
+		CHECK(!tu_mapped(i));
+		CHECK_EQ(tu_host_word(vp, (voff_t)ptoa(i)), i + 1000);
+	}
+	CHECK(gone > 0);
+	end();
+}
+
+KTEST(R7_wired_pages_are_never_taken, "R7 wired pages are never taken")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	for (int i = 0; i < 100; i++) {
+		pg = tu_get(obj, (voff_t)ptoa(i));
+		uvm_lock_pageq();
+		uvm_pagewire(pg);
+		uvm_unlock_pageq();
+		tu_unbusy(pg);
+	}
+	for (int i = 0; i < 5; i++)
+		one_round(uvm.reserve_kernel);
+	CHECK(obj->uo_npages < NFILE);
+	for (int i = 0; i < 100; i++) {
+		pg = tu_get(obj, (voff_t)ptoa(i));
+		CHECK_EQ(pg->wire_count, 1);
+		uvm_lock_pageq();
+		uvm_pageunwire(pg);
+		uvm_unlock_pageq();
+		tu_unbusy(pg);
+	}
+	end();
+}
+
+KTEST(short_memory_drains_pools, "short memory drains pools")
+{
+	struct pool *pp;
+	void *item[64];
+	uint64_t kern;
+
+	begin(1);
+	pp = pool_create(2048, 0, "drainme", &pool_allocator_kmem, IPL_NONE);
+	for (int i = 0; i < 64; i++)
+		item[i] = pool_get(pp, PR_WAITOK);
+	for (int i = 0; i < 64; i++)
+		pool_put(pp, item[i]);
+	tu_take(uvm.free - uvm.freemin + 10, 0);
+	kern = uvm_km_pages();
+	uvm_kick_pdaemon();
+	TU_WAIT(uvm_km_pages() <= kern - 32);
+	pool_destroy(pp);
+	end();
+}
+
+/* --- waiting --- */
+
+static struct {
+	int	waiting;	/* atomic */
+	int	got;		/* atomic */
+} w;
+
+static void
+hungry(void *arg)
+{
+	struct vm_page *pg;
+
+	while ((pg = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE)) == NULL) {
+		__atomic_fetch_add(&w.waiting, 1, __ATOMIC_RELAXED);
+		uvm_wait("hungry");
+	}
+	__atomic_fetch_add(&w.got, 1, __ATOMIC_RELAXED);
+	yield();
+	uvm_pagefree(pg);
+}
+
+/* 64 sleepers, one page at a time: nobody sleeps on with memory there (I-PD-5). */
+KTEST(T48_no_waiter_is_forgotten, "T48 no waiter is forgotten")
+{
+	struct lwp *l[64];
+
+	begin(4);
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_FREE), 0);
+	tu_take(NPAGES, 0);
+	for (int i = 0; i < 64; i++) {
+		CHECK_EQ(lwp_create(&l[i], NULL, "hungry", hungry, NULL), 0);
+		lwp_start(l[i]);
+	}
+	TU_WAIT(__atomic_load_n(&w.waiting, __ATOMIC_RELAXED) >= 64);
+	CHECK_EQ(w.got, 0);
+	tu_release_one();
+	for (int i = 0; i < 64; i++)
+		lwp_wait(l[i]);
+	CHECK_EQ(w.got, 64);
+	end();
+}
+
+/* All memory is nobody's to take back: waiting ends, and says that it is pointless. */
+KTEST(I_PD_6_waiting_ends_when_nothing_can_be_freed, "I PD 6 waiting ends when nothing can be freed")
+{
+	begin(1);
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_FREE), 0);
+	tu_take(NPAGES, 0);
+	CHECK(uvm_reclaimable());
+	uvm_wait("test");
+	CHECK(!uvm_reclaimable() && uvm.oom && uvm.nwaiters == 0);
+	tu_release();
+	CHECK(uvm_reclaimable());
+	end();
+}
+
+/* File pages are there, but a reader keeps them busy: still nobody waits for ever. */
+KTEST(I_PD_6_waiting_ends_when_all_candidates_are_busy, "I PD 6 waiting ends when all candidates are busy")
+{
+	begin(1);
+	CHECK_EQ(tu_put(obj, (voff_t)PAGE_SIZE, 0, PGO_FREE), 0);
+	tu_take(NPAGES, 0);
+	tu_get(obj, 0);
+	uvm_wait("test");
+	CHECK(!uvm_reclaimable());
+	tu_unbusy(tu_lookup(obj, 0));
+	uvm_wait("test");
+	end();
+}
+
+KTEST(waiting_gets_file_pages_back, "waiting gets file pages back")
+{
+	begin(1);
+	tu_take(NPAGES, 0);
+	CHECK_EQ(uvm.free, uvm.reserve_kernel);
+	uvm_wait("test");
+	CHECK(uvm.free > uvm.reserve_kernel && uvm_reclaimable());
+	end();
+}
+
+KTEST_DEATH(daemon_does_not_wait_for_itself, "daemon does not wait for itself", "waits for memory")
+{
+	begin(1);
+	uvm.pagedaemon_lwp = curlwp;
+	uvm_wait("test");
+}
+
+/* --- everybody at once --- */
+
+static void
+storm(void *arg)
+{
+	host_rng_init(&curlwp->l_rng, 7, (uint64_t)(uintptr_t)arg);
+	for (int i = 0; i < 400; i++) {
+		voff_t off = (voff_t)ptoa(host_rng_below(&curlwp->l_rng, NFILE));
+		struct vm_page *pg = NULL;
+		int n = 1, error;
+
+		mutex_enter(&obj->vmobjlock);
+		error = obj->pgops->pgo_get(obj, off, &pg, &n, 0, VM_PROT_WRITE, UVM_ADV_NORMAL, 0);
+		CHECK(error == 0 || error == ENOMEM);
+		if (error == 0) {
+			uint64_t *word = &tu_words(pg)[8 + (uintptr_t)arg];
+
+			CHECK(tu_words(pg)[0] == tu_word(off));
+			*word = (uint64_t)off;
+			mutex_enter(&obj->vmobjlock);
+			pg->flags &= ~PG_CLEAN;
+			mutex_exit(&obj->vmobjlock);
+			tu_unbusy(pg);
+		}
+		lwp_userret(1);
+	}
+}
+
+/* The file is larger than what is left of memory: pages come and go, content stays. */
+KTEST(T49_storm_of_gets_under_pressure, "T49 storm of gets under pressure")
+{
+	struct lwp *l[6];
+
+	begin(4);
+	tu_take(uvm.free - uvm.freetarg, 0);
+	for (int i = 0; i < 6; i++) {
+		CHECK_EQ(lwp_create(&l[i], NULL, "storm", storm, (void *)(uintptr_t)i), 0);
+		lwp_start(l[i]);
+	}
+	for (int i = 0; i < 6; i++)
+		lwp_wait(l[i]);
+	CHECK(tu_count(UVMC_pdfreed) > 0 && tu_count(UVMC_pageins) > 0);
+	CHECK_EQ(vnode_fsync(vp), 0);
+	for (int i = 0; i < NFILE; i++) {
+		CHECK(tu_host_word(vp, (voff_t)ptoa(i)) == tu_word((voff_t)ptoa(i)));
+		for (int k = 0; k < 6; k++) {
+			uint64_t v = tu_host_word(vp, (voff_t)ptoa(i) + 64 + 8 * k);
+
+			CHECK(v == ptoa(i) || v == tu_word((voff_t)ptoa(i) + 64 + 8 * k));
+		}
+	}
+	end();
+}
+
+KTEST_MAIN()
