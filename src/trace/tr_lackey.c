@@ -109,7 +109,7 @@ proc_create(struct lackey *lk, int pid)
 	struct lk_proc *lp = xcalloc(1, sizeof(*lp));
 
 	lp->lp_pid = pid;
-	lp->lp_proc = TRACE_NONE;
+	lp->lp_proc = lp->lp_parent = TRACE_NONE;
 	lp->lp_cloner = TRACE_NONE;
 	lp->lp_cur = 1;
 	lp->lp_next = lk->lk_procs;
@@ -486,6 +486,7 @@ lackey_forked(struct lackey *lk, struct lk_proc *lp, unsigned tid, int pid)
 	if (child == NULL)
 		child = proc_create(lk, pid);
 	child->lp_proc = ++lk->lk_nproc;
+	child->lp_parent = lp->lp_proc;
 	child->lp_image = true;
 	child->lp_brk = lp->lp_brk;
 	child->lp_cur = tid;

@@ -32,6 +32,7 @@ struct lk_call {
 	unsigned lc_nargs;
 	uint64_t lc_arg[6];
 	char lc_path[1024];		/* its first string */
+	bool lc_open;			/* result not seen yet */
 };
 
 struct lk_thread {
@@ -44,7 +45,9 @@ struct lk_proc {
 	struct lk_proc *lp_next;
 	int lp_pid;
 	uint32_t lp_proc;		/* in the trace; TRACE_NONE: parent has not told yet */
+	uint32_t lp_parent;		/* in the trace */
 	bool lp_dead;
+	bool lp_reaped;			/* its parent has waited for it */
 	bool lp_image;			/* has had an initial layout */
 	struct lk_thread **lp_threads;	/* by valgrind's number */
 	unsigned lp_nthreads;

@@ -14,6 +14,7 @@
  */
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 #include <harness/xalloc.h>
 
@@ -177,19 +178,36 @@ call_mremap(struct lackey *lk, struct lk_proc *lp, struct lk_thread *lt, const s
 	record(lk, lp, lt, TRACE_MREMAP, &tm);
 }
 
-/* A wait that returned a child: if that was killed, its end is known only now. */
+/* A wait that returned this child: if it was killed, its end is known only now. */
 static void
-call_wait(struct lackey *lk, struct lk_thread *lt, uint64_t pid)
+reap(struct lackey *lk, struct lk_thread *lt, struct lk_proc *child)
 {
-	struct lk_proc *child = lackey_find(lk, (int)pid);
 	unsigned i;
 
-	if (child == NULL || child->lp_proc == TRACE_NONE)
+	if (child == NULL || child->lp_proc == TRACE_NONE || child->lp_reaped)
 		return;
 	for (i = 0; !child->lp_dead && i < child->lp_nthreads; i++)
 		if (lackey_thread(child, i) != NULL)
 			lackey_exited(lk, child, lackey_thread(child, i));
+	child->lp_reaped = true;
 	trace_writer_wait(lk->lk_writer, lt->lt_thread, child->lp_proc);
+}
+
+/*
+ * A wait whose result never came.  valgrind prints none when a signal arrives just then, and
+ * at a wait that is SIGCHLD as a rule: it has returned a child, one that has ended.
+ */
+static void
+wait_interrupted(struct lackey *lk, struct lk_proc *lp, struct lk_thread *lt)
+{
+	int32_t pid = (int32_t)(uint32_t)lt->lt_pending.lc_arg[0];
+	struct lk_proc *child;
+
+	for (child = lk->lk_procs; child != NULL; child = child->lp_next)
+		if (child->lp_parent == lp->lp_proc && child->lp_dead && !child->lp_reaped &&
+		    (pid <= 0 || child->lp_pid == pid))
+			break;
+	reap(lk, lt, child);
 }
 
 static void
@@ -238,7 +256,7 @@ call_done(struct lackey *lk, struct lk_proc *lp, struct lk_thread *lt, const str
 		call_chdir(lp, lc->lc_path);
 		break;
 	case NR_WAIT4:
-		call_wait(lk, lt, result);
+		reap(lk, lt, lackey_find(lk, (int)result));
 		break;
 	case NR_CLONE:
 		lp->lp_cloner = lt->lt_thread;
@@ -298,9 +316,12 @@ lackey_call(struct lackey *lk, struct lk_proc *lp, unsigned tid, const char *lin
 		if (lc->lc_nr != nr)
 			return;
 	} else {
+		if (lc->lc_open && lc->lc_nr == NR_WAIT4 && (lc->lc_arg[2] & WNOHANG) == 0)
+			wait_interrupted(lk, lp, lt);
 		lc->lc_nr = (unsigned)nr;
 		parse_args(after + 1, lc);
 	}
+	lc->lc_open = strstr(after, "--> [async] ...") != NULL;
 	if (nr == NR_EXIT_GROUP) {
 		lackey_exited(lk, lp, lt);
 		return;

@@ -264,6 +264,23 @@ KTEST(a_killed_child_ends_when_it_is_waited_for, "a killed child ends when it is
 	trace_close(tr);
 }
 
+KTEST(a_wait_whose_result_a_signal_swallowed_has_returned_the_dead_child,
+    "a wait whose result a signal swallowed has returned the dead child")
+{
+	struct fixture fx = begin();
+	struct trace *tr;
+
+	feed(&fx, 7, BANNER(7) "SYSCALL[7,1](57) sys_fork ( )   fork: process 7 created child 8\n"
+	    "SYSCALL[7,1](61) sys_wait4 ( 4294967295, 0x0, 0, 0x0 ) --> [async] ... \n");
+	feed(&fx, 8, "SYSCALL[8,1](231) exit_group( 0 ) --> [pre-success] Success(0x0) \n");
+	feed(&fx, 7, "SYSCALL[7,1](15) sys_rt_sigreturn ( ) --> [pre-success] NoWriteResult \n"
+	    "SYSCALL[7,1](61) sys_wait4 ( 4294967295, 0x0, 1, 0x0 ) --> [async] ... \n"
+	    "SYSCALL[7,1](61) ... [async] --> Failure(0xa) \n");
+	tr = end(&fx);
+	tells(tr, 0, "fork 1\nwait 1\nexit 0\n");
+	trace_close(tr);
+}
+
 KTEST(threads_are_told_apart_by_the_schedulers_lines,
     "threads are told apart by the schedulers lines")
 {
