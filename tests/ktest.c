@@ -12,6 +12,17 @@
 
 #include <ktest.h>
 
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define	SANITIZED	1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define	SANITIZED	1
+#endif
+#endif
+#ifndef SANITIZED
+#define	SANITIZED	0
+#endif
+
 #define	LIMIT_S		120		/* a case that takes longer has failed */
 #define	OUTPUT_MAX	(1 << 20)
 
@@ -30,6 +41,14 @@ uint64_t
 ktest_seed(void)
 {
 	return seed;
+}
+
+unsigned
+ktest_scale(unsigned n)
+{
+	if (!SANITIZED)
+		return n;
+	return n >= 10 ? n / 10 : 1;
 }
 
 void

@@ -35,6 +35,8 @@ void	ktest_register(struct ktest_case *);
 int	ktest_main(int argc, char **argv);
 /* => the seed of this run, from --seed or the default 1 */
 uint64_t ktest_seed(void);
+/* => n, or a tenth of it (1 at least) where a sanitizer makes everything slow */
+unsigned ktest_scale(unsigned n);
 void	ktest_fail(const char *file, int line, const char *fmt, ...)
 	    __attribute__((noreturn, format(printf, 3, 4)));
 

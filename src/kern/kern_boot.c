@@ -92,6 +92,7 @@ kern_boot(const struct kern_config *kc)
 		stop_idle(started - 1);
 		return error;
 	}
+	kern_pool_init();
 	kern_rcu_init();
 	return 0;
 }
@@ -101,6 +102,7 @@ kern_shutdown(void)
 {
 	lockdebug_barrier("kern_shutdown");
 	kern_rcu_fini();
+	kern_pool_fini();
 	host_rcu_unregister();
 	stop_idle(ncpu);
 	for (int i = 0; i < ncpu; i++)

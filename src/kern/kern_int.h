@@ -72,4 +72,8 @@ uint32_t lock_birth(void);		/* next birth number */
 void	kern_rcu_init(void);
 void	kern_rcu_fini(void);
 
+/* --- pools (subr_pool.c) --- */
+void	kern_pool_init(void);
+void	kern_pool_fini(void);
+
 #endif /* KERN_KERN_INT_H */

@@ -1,10 +1,20 @@
 /*
  * kmem(9): kernel memory of any size.
  *
- * Sizes up to half a page come from pool caches of doubling and one-and-a-half
- * sizes, larger ones in whole contiguous pages from the back end.  The caller
- * gives the size back at free; with lock debugging it is kept behind the memory
- * and compared.
+ * Sizes up to nearly half a page come from pool caches of doubling and
+ * one-and-a-half sizes; the largest are what fits four times, three times and
+ * twice into a page beside the pool's header.  Larger ones are whole contiguous pages from
+ * the back end.
+ *
+ * The caller gives the size back at free.  With lock debugging the piece's last
+ * word repeats it, and the bytes between are a fence:
+ *
+ *	|<------ size ------>| fence |size|
+ *	p		     p + size	  end of the class's size, or of the last page
+ *
+ * so a wrong size and a write past the end both show at free, and the latter at
+ * once where the address sanitizer watches.  Whole pages without room for the
+ * word have neither.
  */
 #include <stdio.h>
 #include <string.h>
@@ -13,13 +23,15 @@
 #include <sys/pool.h>
 
 #include "kern_int.h"
+#include "pool_int.h"
 
 #define	KMEM_PAGE	4096u
 #define	KMEM_TRAILER	(UVMSTRESS_LOCKDEBUG ? sizeof(uint64_t) : 0)
 #define	KMEM_MAGIC	0x6b6d656d00000000ULL
+#define	KMEM_FENCE	0xfe
 
 static const uint16_t class_size[] = {
-	16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1344, 2016
+	16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 992, 1328, 1992
 };
 #define	NCLASSES	(sizeof(class_size) / sizeof(class_size[0]))
 
@@ -52,15 +64,23 @@ kmem_init(const struct kmem_backend *kb)
 	for (size_t i = 0; i < NCLASSES; i++) {
 		snprintf(class_name[i], sizeof(class_name[i]), "kmem-%u", class_size[i]);
 		class_cache[i] = pool_cache_create(class_size[i], 8, class_name[i],
-		    &kmem_allocator, IPL_NONE, NULL, NULL, NULL);
+		    &kmem_allocator, IPL_VM, NULL, NULL, NULL);
 	}
 }
 
 void
 kmem_fini(void)
 {
-	for (size_t i = 0; i < NCLASSES; i++)
-		pool_cache_destroy(class_cache[i]);
+	for (size_t i = 0; i < NCLASSES; i++) {
+		unsigned long n = (unsigned long)pool_cache_nout(class_cache[i]);
+
+		if (n == 0)
+			pool_cache_destroy(class_cache[i]);
+		else			/* stays for kern_pool_fini() */
+			violation(VIOL_LEAK, "kmem-leak", "%s: %lu pieces did not come back",
+			    class_name[i], n);
+		class_cache[i] = NULL;
+	}
 	if (page_bytes != 0)
 		violation(VIOL_LEAK, "kmem-leak", "kmem: %lu bytes of whole pages did not come back",
 		    (unsigned long)page_bytes);
@@ -82,29 +102,66 @@ pages_of(size_t size)
 	return (size + KMEM_PAGE - 1) / KMEM_PAGE;
 }
 
-static uint64_t *
-trailer(void *p, int class)
+/* => bytes that the piece has, of which size were asked for */
+static size_t
+room_of(size_t size, int class)
 {
-	return (uint64_t *)((char *)p + class_size[class] - sizeof(uint64_t));
+	return class < 0 ? pages_of(size) * KMEM_PAGE : class_size[class];
+}
+
+/* => fence and repeated size go behind the piece */
+static void
+fence_put(uint8_t *p, size_t size, size_t room)
+{
+	const uint64_t word = KMEM_MAGIC | size;
+
+	if (UVMSTRESS_LOCKDEBUG && room - size >= sizeof(word)) {
+		room -= sizeof(word);
+		memset(p + size, KMEM_FENCE, room - size);
+		memcpy(p + room, &word, sizeof(word));
+	}
+	pool_poison(p + size, room - size);
+}
+
+static void
+fence_check(uint8_t *p, size_t size, size_t room)
+{
+	uint64_t word;
+
+	pool_unpoison(p, room);
+	if (!UVMSTRESS_LOCKDEBUG || room - size < sizeof(word))
+		return;
+	room -= sizeof(word);
+	memcpy(&word, p + room, sizeof(word));
+	KASSERTMSG(word == (KMEM_MAGIC | size),
+	    "kmem_free: %p of %zu bytes: its last word says %#llx, not that size", (void *)p, size,
+	    (unsigned long long)word);
+	for (size_t i = size; i < room; i++)
+		KASSERTMSG(p[i] == KMEM_FENCE, "kmem_free: %p of %zu bytes: written past the end, "
+		    "at offset %zu", (void *)p, size, i);
+	memset(p + room, 0, sizeof(word));	/* a second free finds no size */
 }
 
 void *
 kmem_alloc(size_t size, km_flag_t kmflags)
 {
-	int class = class_of(size + KMEM_TRAILER);
+	const int class = class_of(size + KMEM_TRAILER);
 	void *p;
 
-	KASSERTMSG(size > 0, "kmem_alloc: no size");
+	KASSERTMSG(size > 0 && size < 1UL << 32, "kmem_alloc: %zu bytes", size);
 	KASSERT(kmflags == KM_SLEEP || kmflags == KM_NOSLEEP);
-	if (class < 0) {
+	if (class >= 0) {
+		p = pool_cache_get(class_cache[class], kmflags == KM_SLEEP ? PR_WAITOK : PR_NOWAIT);
+	} else {
+		if (kmflags == KM_SLEEP)
+			lockdebug_sleep_barrier("kmem_alloc(KM_SLEEP)");
 		p = backend.kb_alloc(pages_of(size), kmflags);
 		if (p != NULL)
+			/* relaxed: a sum, for kmem_bytes_out() */
 			__atomic_fetch_add(&page_bytes, pages_of(size) * KMEM_PAGE, __ATOMIC_RELAXED);
-		return p;
 	}
-	p = pool_cache_get(class_cache[class], kmflags == KM_SLEEP ? PR_WAITOK : PR_NOWAIT);
-	if (p != NULL && UVMSTRESS_LOCKDEBUG)
-		*trailer(p, class) = KMEM_MAGIC | size;
+	if (p != NULL)
+		fence_put(p, size, room_of(size, class));
 	return p;
 }
 
@@ -121,22 +178,17 @@ kmem_zalloc(size_t size, km_flag_t kmflags)
 void
 kmem_free(void *p, size_t size)
 {
-	int class = class_of(size + KMEM_TRAILER);
+	const int class = class_of(size + KMEM_TRAILER);
 
-	KASSERT(p != NULL);
+	KASSERT(p != NULL && size > 0);
 	lockdebug_mem_check(p, size);
-	if (class < 0) {
-		__atomic_fetch_sub(&page_bytes, pages_of(size) * KMEM_PAGE, __ATOMIC_RELAXED);
-		backend.kb_free(p, pages_of(size));
+	fence_check(p, size, room_of(size, class));
+	if (class >= 0) {
+		pool_cache_put(class_cache[class], p);
 		return;
 	}
-	if (UVMSTRESS_LOCKDEBUG) {
-		KASSERTMSG(*trailer(p, class) == (KMEM_MAGIC | size),
-		    "kmem_free: size %zu was not what was asked for, or written past the end (%#lx)",
-		    size, (unsigned long)*trailer(p, class));
-		*trailer(p, class) = 0;
-	}
-	pool_cache_put(class_cache[class], p);
+	__atomic_fetch_sub(&page_bytes, pages_of(size) * KMEM_PAGE, __ATOMIC_RELAXED);
+	backend.kb_free(p, pages_of(size));
 }
 
 size_t

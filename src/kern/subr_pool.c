@@ -1,349 +1,433 @@
 /*
- * pool(9).
+ * pool(9): items of one size, carved out of pages.
  *
- * A pool cuts naturally aligned pages of its back end into items.  The page
- * starts with its header, so an item finds its page by masking; a bitmap in the
- * header says which items are out, which makes a double free or a foreign
- * pointer an assertion (I-POOL-2).
+ * A page starts with its header, found from any item by the page's natural
+ * alignment.  Which items are free is a bitmap in the header and nothing in the
+ * items: so a free item can be poisoned as a whole, and a second free, or the free
+ * of a pointer that is no item, is one look at a bit (I-POOL-2).
  *
- * pool_put() never calls the back end and never sleeps (R43, PR 24039).  A page
- * that becomes empty stays, on the idle list; pages go back where the caller may
- * sleep anyway: in pool_get(PR_WAITOK), pool_reclaim(), pool_drain_all().
+ *	full     no free item		pages move along	full <-> partial <-> empty
+ *	partial  the first choice	as items come and go;	new pages enter at empty,
+ *	empty    idle, may go back	only empty ones leave
  *
- * Lock: pr_lock at the pool's IPL; the back end is called without it.  The list
- * of all pools has a lock of its own, above.
+ * The one strict rule is R43 (PR 24039: a free from inside the VM system that went
+ * back into it): pool_put() takes pr_lock and nothing else, never sleeps and never
+ * calls the back end.  Idle pages stay.  Those above the high-water mark go back in
+ * the next pool_get(PR_WAITOK), whose caller has agreed to sleep anyway; all that the
+ * low-water mark does not keep go back in pool_reclaim() and pool_drain_all(), which
+ * the page daemon calls with no lock held.  For that pr_lock always spins, whatever
+ * the pool's IPL.
+ *
+ * The back end is called without pr_lock (it takes locks of smaller rank and may
+ * sleep), so the state is looked at anew after each call.
+ *
+ * Lock order: pool_list_lock, pr_lock.
  */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <sys/condvar.h>
-#include <sys/pool.h>
 
 #include "kern_int.h"
 #include "pool_int.h"
 
-/* All fields: the pool's pr_lock. */
-struct pool_page {
-	TAILQ_ENTRY(pool_page) ph_list;
-	struct pool	*ph_pool;
-	unsigned	 ph_nout;
-	unsigned	 ph_hint;	/* no free item below */
-	uint64_t	 ph_out[];	/* bit: item is out */
-};
+#define	PAGE_MAGIC	((uintptr_t)0x706f6f6c70616765)
+#define	FREE_PATTERN	0xdeadbeefdeadbeefULL
+#define	PATTERN_BYTES	16		/* of a free item are watched */
 
-TAILQ_HEAD(pool_pagelist, pool_page);
+static kmutex_t	pool_list_lock;		/* LC_pool_list */
+static kcondvar_t pool_list_cv;		/* pool_list_lock: a pool is no longer busy */
+static TAILQ_HEAD(, pool) pools;	/* pool_list_lock */
 
-/*
- *	p  pr_lock	:  stable after creation	l  list lock
- */
-struct pool {
-	kmutex_t	 pr_lock;
-	kcondvar_t	 pr_cv;			/* p: waiters for an item below the hard limit */
-	const char	*pr_wmesg;		/* : */
-	const struct pool_allocator *pr_alloc;	/* : */
-	size_t		 pr_size;		/* : bytes from item to item */
-	size_t		 pr_first;		/* : offset of the first item in a page */
-	unsigned	 pr_perpage;		/* : */
-	struct pool_pagelist pr_partial;	/* p: some items out */
-	struct pool_pagelist pr_full;		/* p: all items out */
-	struct pool_pagelist pr_idle;		/* p: none out */
-	unsigned	 pr_nout, pr_npages, pr_nidle;	/* p */
-	unsigned	 pr_minpages, pr_maxpages;	/* p */
-	unsigned	 pr_hardlimit;		/* p: items; 0 none */
-	uint64_t	 pr_nget, pr_nput, pr_nfail, pr_nreclaim; /* p */
-	TAILQ_ENTRY(pool) pr_list;		/* l */
-};
-
-static struct host_lock list_lock;
-static TAILQ_HEAD(, pool) all_pools = TAILQ_HEAD_INITIALIZER(all_pools);	/* list_lock */
-
-struct pool *
-pool_create(size_t size, size_t align, const char *wmesg, const struct pool_allocator *pa,
-    ipl_t ipl)
-{
-	struct pool *pp = calloc(1, sizeof(*pp));
-	size_t words;
-
-	if (pp == NULL)
-		panic("pool %s: the host has no memory", wmesg);
-	if (align < sizeof(void *))
-		align = sizeof(void *);
-	KASSERT((align & (align - 1)) == 0);
-	size = (size + align - 1) & ~(align - 1);
-	pp->pr_size = size;
-	pp->pr_wmesg = wmesg;
-	pp->pr_alloc = pa;
-	pp->pr_maxpages = UINT32_MAX;
-	words = (pa->pa_pagesz / size + 63) / 64;
-	pp->pr_first = (sizeof(struct pool_page) + words * 8 + align - 1) & ~(align - 1);
-	KASSERTMSG(pp->pr_first + size <= pa->pa_pagesz, "pool %s: item of %zu bytes", wmesg, size);
-	pp->pr_perpage = (unsigned)((pa->pa_pagesz - pp->pr_first) / size);
-	mutex_init(&pp->pr_lock, MUTEX_DEFAULT, ipl, LC_pool);
-	cv_init(&pp->pr_cv, wmesg);
-	TAILQ_INIT(&pp->pr_partial);
-	TAILQ_INIT(&pp->pr_full);
-	TAILQ_INIT(&pp->pr_idle);
-	host_lock(&list_lock);
-	TAILQ_INSERT_TAIL(&all_pools, pp, pr_list);
-	host_unlock(&list_lock);
-	return pp;
-}
-
-/* --- pages --- */
-
-static void
-page_init(struct pool *pp, struct pool_page *ph)
-{
-	memset(ph, 0, pp->pr_first);
-	ph->ph_pool = pp;
-	pool_poison((char *)ph + pp->pr_first, pp->pr_size * pp->pr_perpage);
-}
-
-static struct pool_page *
-page_of(const struct pool *pp, void *item)
-{
-	return (struct pool_page *)((uintptr_t)item & ~(pp->pr_alloc->pa_pagesz - 1));
-}
+/* --- items and pages --- */
 
 static void *
-page_item(const struct pool *pp, struct pool_page *ph, unsigned i)
+item_addr(const struct pool *pp, struct pool_page *ph, unsigned index)
 {
-	return (char *)ph + pp->pr_first + i * pp->pr_size;
+	return (char *)ph + pp->pr_first + index * pp->pr_size;
 }
 
-/* => pr_lock held; the page is on the list that its count says */
-static void
-page_move(struct pool *pp, struct pool_page *ph, unsigned before)
+struct pool_page *
+pool_item_page(const struct pool *pp, const void *item, unsigned *index)
 {
-	struct pool_pagelist *from = before == 0 ? &pp->pr_idle :
-	    before == pp->pr_perpage ? &pp->pr_full : &pp->pr_partial;
-	struct pool_pagelist *to = ph->ph_nout == 0 ? &pp->pr_idle :
-	    ph->ph_nout == pp->pr_perpage ? &pp->pr_full : &pp->pr_partial;
+	const uintptr_t va = (uintptr_t)item, mask = pp->pr_alloc->pa_pagesz - 1;
+	struct pool_page *ph = (struct pool_page *)(va & ~mask);
+	const size_t off = va & mask;
 
-	if (from == to)
-		return;
-	TAILQ_REMOVE(from, ph, ph_list);
-	TAILQ_INSERT_HEAD(to, ph, ph_list);
-	pp->pr_nidle += (to == &pp->pr_idle) - (from == &pp->pr_idle);
+	/* I-POOL-2 */
+	KASSERTMSG(ph != NULL && ph->ph_magic == ((uintptr_t)ph ^ PAGE_MAGIC),
+	    "pool %s: %p is not from a pool", pp->pr_wmesg, item);
+	KASSERTMSG(ph->ph_pool == pp, "pool %s: %p is from another pool", pp->pr_wmesg, item);
+	KASSERTMSG(off >= pp->pr_first && (off - pp->pr_first) % pp->pr_size == 0 &&
+	    (off - pp->pr_first) / pp->pr_size < pp->pr_perpage,
+	    "pool %s: %p is not the start of an item", pp->pr_wmesg, item);
+	*index = (unsigned)((off - pp->pr_first) / pp->pr_size);
+	return ph;
 }
 
-/* => pr_lock held: up to max idle pages above the low-water mark, off the pool */
-static void
-pages_detach(struct pool *pp, struct pool_pagelist *out, unsigned max)
+void
+pool_pattern_fill(const struct pool *pp, void *item)
 {
-	struct pool_page *ph;
+	uint64_t *word = item;
 
-	TAILQ_INIT(out);
-	while (max-- > 0 && pp->pr_npages > pp->pr_minpages &&
-	    (ph = TAILQ_LAST(&pp->pr_idle, pool_pagelist)) != NULL) {
-		TAILQ_REMOVE(&pp->pr_idle, ph, ph_list);
-		TAILQ_INSERT_TAIL(out, ph, ph_list);
-		pp->pr_nidle--;
-		pp->pr_npages--;
-		pp->pr_nreclaim++;
+	if (UVMSTRESS_LOCKDEBUG)
+		for (size_t i = 0; i < PATTERN_BYTES && i + sizeof(*word) <= pp->pr_asked;
+		    i += sizeof(*word))
+			*word++ = FREE_PATTERN;
+}
+
+void
+pool_pattern_check(const struct pool *pp, void *item)
+{
+	const uint64_t *word = item;
+
+	if (UVMSTRESS_LOCKDEBUG)
+		for (size_t i = 0; i < PATTERN_BYTES && i + sizeof(*word) <= pp->pr_asked;
+		    i += sizeof(*word), word++)
+			KASSERTMSG(*word == FREE_PATTERN,
+			    "pool %s: item %p modified after free: %#llx at offset %zu",
+			    pp->pr_wmesg, item, (unsigned long long)*word, i);
+}
+
+static void
+set_npages(struct pool *pp, unsigned n)
+{
+	/* relaxed: the reader without pr_lock is pool_get(), and looks again */
+	__atomic_store_n(&pp->pr_npages, n, __ATOMIC_RELAXED);
+}
+
+/* => a page of the back end becomes a page of the pool, all items free; pr_lock held */
+static void
+page_add(struct pool *pp, void *page)
+{
+	struct pool_page *ph = page;
+
+	KASSERT(mutex_owned(&pp->pr_lock));
+	KASSERTMSG(((uintptr_t)page & (pp->pr_alloc->pa_pagesz - 1)) == 0,
+	    "pool %s: page %p is not aligned", pp->pr_wmesg, page);
+	memset(ph, 0, sizeof(*ph));
+	ph->ph_magic = (uintptr_t)ph ^ PAGE_MAGIC;
+	ph->ph_pool = pp;
+	for (unsigned i = 0; i < pp->pr_perpage; i++) {
+		ph->ph_free[i / 64] |= 1ULL << i % 64;
+		pool_pattern_fill(pp, item_addr(pp, ph, i));
 	}
+	pool_poison((char *)page + pp->pr_first, pp->pr_perpage * pp->pr_size);
+	LIST_INSERT_HEAD(&pp->pr_empty, ph, ph_list);
+	set_npages(pp, pp->pr_npages + 1);
+	pp->pr_nidle++;
 }
 
-/* => no lock held: to the back end; number of pages */
+/* => idle pages, as long as more than keep pages are left, move to list; pr_lock held */
 static unsigned
-pages_free(struct pool *pp, struct pool_pagelist *list)
+pages_collect(struct pool *pp, unsigned keep, struct pool_pages *list)
 {
 	struct pool_page *ph;
 	unsigned n = 0;
 
-	while ((ph = TAILQ_FIRST(list)) != NULL) {
-		TAILQ_REMOVE(list, ph, ph_list);
-		pool_unpoison(ph, pp->pr_alloc->pa_pagesz);
-		pp->pr_alloc->pa_free(pp, ph);
+	KASSERT(mutex_owned(&pp->pr_lock));
+	while (pp->pr_npages > keep && (ph = LIST_FIRST(&pp->pr_empty)) != NULL) {
+		KASSERT(ph->ph_nout == 0);
+		LIST_REMOVE(ph, ph_list);
+		LIST_INSERT_HEAD(list, ph, ph_list);
+		set_npages(pp, pp->pr_npages - 1);
+		pp->pr_nidle--;
 		n++;
 	}
+	pp->pr_nreclaim += n;
 	return n;
 }
 
-/* --- items --- */
-
-static unsigned
-first_free(const struct pool *pp, const struct pool_page *ph)
-{
-	for (unsigned w = ph->ph_hint / 64; w * 64 < pp->pr_perpage; w++)
-		if (~ph->ph_out[w] != 0)
-			return w * 64 + (unsigned)__builtin_ctzll(~ph->ph_out[w]);
-	return pp->pr_perpage;
-}
-
-/* => pr_lock held; an item of a page with a free one */
-static void *
-item_take(struct pool *pp, struct pool_page *ph)
-{
-	unsigned i = first_free(pp, ph), before = ph->ph_nout++;
-
-	KASSERT(i < pp->pr_perpage);
-	ph->ph_out[i / 64] |= 1ULL << i % 64;
-	ph->ph_hint = i + 1;
-	page_move(pp, ph, before);
-	pp->pr_nout++;
-	pp->pr_nget++;
-	return page_item(pp, ph, i);
-}
-
-/* => pr_lock held; NULL: no page has a free item */
-static void *
-item_find(struct pool *pp)
-{
-	struct pool_page *ph = TAILQ_FIRST(&pp->pr_partial);
-
-	if (ph == NULL)
-		ph = TAILQ_FIRST(&pp->pr_idle);
-	return ph != NULL ? item_take(pp, ph) : NULL;
-}
-
-/* => pr_lock held on entry and return, not in between; false: no page to be had */
-static bool
-pool_grow(struct pool *pp, int flags)
+/* => thread context, pr_lock not held */
+static void
+pages_free(struct pool *pp, struct pool_pages *list)
 {
 	struct pool_page *ph;
 
-	mutex_exit(&pp->pr_lock);
-	ph = pp->pr_alloc->pa_alloc(pp, flags);
-	if (ph != NULL)
-		page_init(pp, ph);
+	while ((ph = LIST_FIRST(list)) != NULL) {
+		LIST_REMOVE(ph, ph_list);
+		ph->ph_magic = 0;
+		pool_unpoison(ph, pp->pr_alloc->pa_pagesz);
+		pp->pr_alloc->pa_free(pp, ph);
+	}
+}
+
+/* => an item, or NULL when no page has a free one; pr_lock held */
+static void *
+item_take(struct pool *pp)
+{
+	struct pool_page *ph = LIST_FIRST(&pp->pr_partial);
+	unsigned word = 0, bit;
+	void *item;
+
+	if (ph == NULL) {
+		if ((ph = LIST_FIRST(&pp->pr_empty)) == NULL)
+			return NULL;
+		LIST_REMOVE(ph, ph_list);
+		LIST_INSERT_HEAD(&pp->pr_partial, ph, ph_list);
+		pp->pr_nidle--;
+	}
+	while (ph->ph_free[word] == 0)
+		word++;
+	bit = (unsigned)__builtin_ctzll(ph->ph_free[word]);
+	ph->ph_free[word] &= ~(1ULL << bit);
+	if (++ph->ph_nout == pp->pr_perpage) {
+		LIST_REMOVE(ph, ph_list);
+		LIST_INSERT_HEAD(&pp->pr_full, ph, ph_list);
+	}
+	pp->pr_nout++;
+	KASSERT(pp->pr_nout <= pp->pr_hardlimit);	/* I-POOL-4 */
+	item = item_addr(pp, ph, word * 64 + bit);
+	pool_unpoison(item, pp->pr_size);
+	pool_pattern_check(pp, item);
+	return item;
+}
+
+/* => pr_lock held */
+static void
+item_give(struct pool *pp, void *item)
+{
+	unsigned index;
+	struct pool_page *ph = pool_item_page(pp, item, &index);
+
+	KASSERTMSG((ph->ph_free[index / 64] & 1ULL << index % 64) == 0,
+	    "pool %s: %p freed twice", pp->pr_wmesg, item);
+	KASSERT(ph->ph_nout > 0 && pp->pr_nout > 0);
+	pool_pattern_fill(pp, item);
+	pool_poison(item, pp->pr_size);
+	ph->ph_free[index / 64] |= 1ULL << index % 64;
+	if (ph->ph_nout-- == pp->pr_perpage) {
+		LIST_REMOVE(ph, ph_list);
+		LIST_INSERT_HEAD(&pp->pr_partial, ph, ph_list);
+	}
+	if (ph->ph_nout == 0) {
+		LIST_REMOVE(ph, ph_list);
+		LIST_INSERT_HEAD(&pp->pr_empty, ph, ph_list);
+		pp->pr_nidle++;
+	}
+	pp->pr_nout--;
+}
+
+/* => I-POOL-1 by counting: the lists and the counters say the same; pr_lock held */
+static bool
+pool_consistent(const struct pool *pp)
+{
+	const struct pool_pages *const lists[] = { &pp->pr_full, &pp->pr_partial, &pp->pr_empty };
+	unsigned npages = 0, nout = 0, nidle = 0;
+	const struct pool_page *ph;
+
+	for (unsigned i = 0; i < 3; i++)
+		LIST_FOREACH(ph, lists[i], ph_list) {
+			unsigned nfree = 0;
+
+			for (unsigned w = 0; w < POOL_MAP_WORDS; w++)
+				nfree += (unsigned)__builtin_popcountll(ph->ph_free[w]);
+			if (ph->ph_nout + nfree != pp->pr_perpage)
+				return false;
+			npages++;
+			nout += ph->ph_nout;
+			nidle += ph->ph_nout == 0;
+		}
+	return npages == pp->pr_npages && nout == pp->pr_nout && nidle == pp->pr_nidle;
+}
+
+/* --- get and put --- */
+
+void
+pool_check_context(const struct pool *pp, const char *what)
+{
+	const struct cpu_info *ci = curcpu();
+	/* The handler's own level: spin mutexes that it holds have raised it since. */
+	const int level = ci->ci_mtx_count != 0 ? ci->ci_mtx_oldspl : ci->ci_ilevel;
+
+	if (ci->ci_idepth != 0 && level > (int)pp->pr_ipl)
+		violation(VIOL_INTERRUPT_CONTEXT, "pool-ipl",
+		    "%s of pool %s, which is for IPL %d, from an interrupt at IPL %d", what,
+		    pp->pr_wmesg, pp->pr_ipl, level);
+}
+
+/* => pages above the high-water mark go back (R43: here, because here one may sleep) */
+static void
+trim(struct pool *pp)
+{
+	struct pool_pages list = LIST_HEAD_INITIALIZER(list);
+
 	mutex_enter(&pp->pr_lock);
-	if (ph == NULL)
-		return false;
-	TAILQ_INSERT_HEAD(&pp->pr_idle, ph, ph_list);
-	pp->pr_nidle++;
-	pp->pr_npages++;
+	if (pp->pr_npages > pp->pr_hiwat)
+		pages_collect(pp, pp->pr_hiwat > pp->pr_lowat ? pp->pr_hiwat : pp->pr_lowat, &list);
+	mutex_exit(&pp->pr_lock);
+	pages_free(pp, &list);
+}
+
+/* => room below the hard limit? May sleep for it; pr_lock held before and after. */
+static bool
+limit_wait(struct pool *pp, int flags)
+{
+	while (pp->pr_nout >= pp->pr_hardlimit) {
+		if ((flags & PR_WAITOK) == 0 || (flags & PR_LIMITFAIL) != 0)
+			return false;
+		pp->pr_nwaiters++;
+		cv_wait(&pp->pr_cv, &pp->pr_lock);
+		pp->pr_nwaiters--;
+	}
 	return true;
 }
 
-/* => pr_lock held; over the hard limit: wait, or false */
+/* => false: there is no page to be had.  pr_lock is dropped and taken again. */
 static bool
-below_limit(struct pool *pp, int flags)
+grow(struct pool *pp, int flags)
 {
-	while (pp->pr_hardlimit != 0 && pp->pr_nout >= pp->pr_hardlimit) {
-		if ((flags & (PR_LIMITFAIL | PR_NOWAIT)) != 0)
-			return false;
-		cv_wait(&pp->pr_cv, &pp->pr_lock);
+	void *page;
+
+	mutex_exit(&pp->pr_lock);
+	page = pp->pr_alloc->pa_alloc(pp, flags & (PR_WAITOK | PR_NOWAIT));
+	mutex_enter(&pp->pr_lock);
+	if (page != NULL)
+		page_add(pp, page);
+	else
+		KASSERTMSG((flags & PR_WAITOK) == 0, "pool %s: no page, though waiting was allowed",
+		    pp->pr_wmesg);
+	return page != NULL;
+}
+
+static void *
+get_locked(struct pool *pp, int flags)
+{
+	bool grown = true;
+	void *item;
+
+	for (;;) {
+		if (!limit_wait(pp, flags))
+			return NULL;
+		/* Also after a failure to grow: meanwhile somebody may have put one back. */
+		if ((item = item_take(pp)) != NULL || !grown)
+			return item;
+		grown = grow(pp, flags);
 	}
-	return true;
 }
 
 void *
 pool_get(struct pool *pp, int flags)
 {
-	struct pool_pagelist surplus = TAILQ_HEAD_INITIALIZER(surplus);
-	void *item = NULL;
+	void *item;
 
 	KASSERT(((flags & PR_WAITOK) != 0) != ((flags & PR_NOWAIT) != 0));
-	if ((flags & PR_WAITOK) != 0)
+	pool_check_context(pp, "get");
+	if ((flags & PR_WAITOK) != 0) {
 		lockdebug_sleep_barrier("pool_get(PR_WAITOK)");
-	mutex_enter(&pp->pr_lock);
-	if (below_limit(pp, flags))
-		while ((item = item_find(pp)) == NULL && pool_grow(pp, flags))
-			continue;
-	if (item == NULL)
-		pp->pr_nfail++;
-	if ((flags & PR_WAITOK) != 0 && pp->pr_npages > pp->pr_maxpages)
-		pages_detach(pp, &surplus, pp->pr_npages - pp->pr_maxpages);
-	mutex_exit(&pp->pr_lock);
-	pages_free(pp, &surplus);
-	if (item != NULL) {
-		pool_unpoison(item, pp->pr_size);
-		if ((flags & PR_ZERO) != 0)
-			memset(item, 0, pp->pr_size);
+		/* relaxed: a hint, from set_npages() and pool_sethiwat(); trim() looks again */
+		if (__atomic_load_n(&pp->pr_npages, __ATOMIC_RELAXED) >
+		    __atomic_load_n(&pp->pr_hiwat, __ATOMIC_RELAXED))
+			trim(pp);
 	}
+	mutex_enter(&pp->pr_lock);
+	item = get_locked(pp, flags);
+	if (item != NULL)
+		pp->pr_nget++;
+	else
+		pp->pr_nfail++;
+	mutex_exit(&pp->pr_lock);
+	if (item != NULL && (flags & PR_ZERO) != 0)
+		memset(item, 0, pp->pr_asked);
 	return item;
 }
 
 void
 pool_put(struct pool *pp, void *item)
 {
-	struct pool_page *ph = page_of(pp, item);
-	size_t offset = (size_t)((char *)item - (char *)ph) - pp->pr_first;
-	unsigned i = (unsigned)(offset / pp->pr_size), before;
-
+	pool_check_context(pp, "put");
 	lockdebug_mem_check(item, pp->pr_size);
 	mutex_enter(&pp->pr_lock);
-	KASSERTMSG(ph->ph_pool == pp && offset % pp->pr_size == 0 && i < pp->pr_perpage,
-	    "pool_put: %p is no item of pool %s (I-POOL-2)", item, pp->pr_wmesg);
-	KASSERTMSG((ph->ph_out[i / 64] & 1ULL << i % 64) != 0,
-	    "pool_put: %p of pool %s is free already (I-POOL-2)", item, pp->pr_wmesg);
-	pool_poison(item, pp->pr_size);
-	ph->ph_out[i / 64] &= ~(1ULL << i % 64);
-	if (i < ph->ph_hint)
-		ph->ph_hint = i;
-	before = ph->ph_nout--;
-	page_move(pp, ph, before);
-	pp->pr_nout--;
+	item_give(pp, item);
 	pp->pr_nput++;
-	if (pp->pr_hardlimit != 0)
-		cv_signal(&pp->pr_cv);
+	if (pp->pr_nwaiters != 0)
+		cv_signal(&pp->pr_cv);		/* I-POOL-5 */
 	mutex_exit(&pp->pr_lock);
 }
 
-/* --- keeping house --- */
-
-static void
-set_mark(struct pool *pp, unsigned *mark, unsigned value)
-{
-	mutex_enter(&pp->pr_lock);
-	*mark = value;
-	mutex_exit(&pp->pr_lock);
-}
+/* --- water marks and limits --- */
 
 void
 pool_setlowat(struct pool *pp, unsigned npages)
 {
-	set_mark(pp, &pp->pr_minpages, npages);
+	mutex_enter(&pp->pr_lock);
+	pp->pr_lowat = npages;
+	while (pp->pr_npages < pp->pr_lowat && grow(pp, PR_NOWAIT))
+		continue;
+	mutex_exit(&pp->pr_lock);
 }
 
 void
 pool_sethiwat(struct pool *pp, unsigned npages)
 {
-	set_mark(pp, &pp->pr_maxpages, npages);
+	mutex_enter(&pp->pr_lock);
+	/* relaxed: the reader is in pool_get() */
+	__atomic_store_n(&pp->pr_hiwat, npages, __ATOMIC_RELAXED);
+	mutex_exit(&pp->pr_lock);
 }
 
 void
 pool_sethardlimit(struct pool *pp, unsigned nitems)
 {
-	set_mark(pp, &pp->pr_hardlimit, nitems);
+	mutex_enter(&pp->pr_lock);
+	KASSERTMSG(nitems >= pp->pr_nout, "pool %s: limit %u below the %u items that are out",
+	    pp->pr_wmesg, nitems, pp->pr_nout);
+	pp->pr_hardlimit = nitems;
+	cv_broadcast(&pp->pr_cv);
+	mutex_exit(&pp->pr_lock);
 }
 
 unsigned
 pool_reclaim(struct pool *pp)
 {
-	struct pool_pagelist list;
+	struct pool_pages list = LIST_HEAD_INITIALIZER(list);
+	unsigned n;
 
 	lockdebug_sleep_barrier("pool_reclaim");
-	if (!mutex_tryenter(&pp->pr_lock))
-		return 0;
-	pages_detach(pp, &list, UINT32_MAX);
+	mutex_enter(&pp->pr_lock);
+	KDASSERT(pool_consistent(pp));
+	n = pages_collect(pp, pp->pr_lowat, &list);	/* I-POOL-8 */
 	mutex_exit(&pp->pr_lock);
-	return pages_free(pp, &list);
+	pages_free(pp, &list);
+	return n;
 }
 
-/* Pools are not destroyed while others drain: only boot and shutdown change the list. */
 unsigned
 pool_drain_all(void)
 {
 	struct pool *pp;
 	unsigned n = 0;
 
-	for (pp = TAILQ_FIRST(&all_pools); pp != NULL; pp = TAILQ_NEXT(pp, pr_list))
+	mutex_enter(&pool_list_lock);
+	TAILQ_FOREACH(pp, &pools, pr_list) {
+		pp->pr_busy++;			/* keeps it, and its place in the list */
+		mutex_exit(&pool_list_lock);
+		if (pp->pr_cache != NULL)
+			pool_cache_drain_depot(pp->pr_cache);
 		n += pool_reclaim(pp);
+		mutex_enter(&pool_list_lock);
+		if (--pp->pr_busy == 0)
+			cv_broadcast(&pool_list_cv);
+	}
+	mutex_exit(&pool_list_lock);
 	return n;
 }
+
+/* --- statistics --- */
 
 void
 pool_getstat(struct pool *pp, struct pool_stat *ps)
 {
 	mutex_enter(&pp->pr_lock);
+	KDASSERT(pool_consistent(pp));
 	*ps = (struct pool_stat){
-		.ps_name = pp->pr_wmesg, .ps_size = pp->pr_size, .ps_nget = pp->pr_nget,
-		.ps_nput = pp->pr_nput, .ps_nfail = pp->pr_nfail, .ps_nreclaim = pp->pr_nreclaim,
-		.ps_nout = pp->pr_nout, .ps_npages = pp->pr_npages, .ps_nidle = pp->pr_nidle,
+		.ps_name = pp->pr_wmesg, .ps_size = pp->pr_size,
+		.ps_nget = pp->pr_nget, .ps_nput = pp->pr_nput, .ps_nfail = pp->pr_nfail,
+		.ps_nreclaim = pp->pr_nreclaim, .ps_nout = pp->pr_nout,
+		.ps_npages = pp->pr_npages, .ps_nidle = pp->pr_nidle,
 	};
 	mutex_exit(&pp->pr_lock);
+	if (pp->pr_cache != NULL)
+		ps->ps_nout = (unsigned)pool_cache_nout(pp->pr_cache);
 }
 
 void
@@ -352,29 +436,133 @@ pool_foreach(void (*fn)(const struct pool_stat *, void *), void *arg)
 	struct pool_stat ps;
 	struct pool *pp;
 
-	for (pp = TAILQ_FIRST(&all_pools); pp != NULL; pp = TAILQ_NEXT(pp, pr_list)) {
+	mutex_enter(&pool_list_lock);
+	TAILQ_FOREACH(pp, &pools, pr_list) {
+		if (pp->pr_hidden)
+			continue;
 		pool_getstat(pp, &ps);
 		fn(&ps, arg);
 	}
+	mutex_exit(&pool_list_lock);
+}
+
+/* --- creation and end --- */
+
+/* => sizes and offsets of a page's items */
+static void
+lay_out(struct pool *pp, size_t size, size_t align)
+{
+	const size_t pagesz = pp->pr_alloc->pa_pagesz;
+
+	if (align == 0)
+		align = sizeof(uint64_t);
+	KASSERT((align & (align - 1)) == 0 && (pagesz & (pagesz - 1)) == 0);
+	if (size < sizeof(uint64_t))
+		size = sizeof(uint64_t);
+	pp->pr_asked = size;
+	pp->pr_size = (size + align - 1) & ~(align - 1);
+	pp->pr_first = (sizeof(struct pool_page) + align - 1) & ~(align - 1);
+	KASSERTMSG(pp->pr_first + pp->pr_size <= pagesz, "pool %s: an item of %zu bytes in a page",
+	    pp->pr_wmesg, size);
+	pp->pr_perpage = (unsigned)((pagesz - pp->pr_first) / pp->pr_size);
+	if (pp->pr_perpage > POOL_PAGE_ITEMS)
+		pp->pr_perpage = POOL_PAGE_ITEMS;
+}
+
+struct pool *
+pool_create_internal(size_t size, size_t align, const char *wmesg,
+    const struct pool_allocator *pa, ipl_t ipl, bool hidden, struct pool_cache *pc)
+{
+	struct pool *pp = calloc(1, sizeof(*pp));
+
+	if (pp == NULL)
+		panic("pool %s: the host has no memory", wmesg);
+	pp->pr_wmesg = wmesg;
+	pp->pr_alloc = pa;
+	pp->pr_ipl = ipl;
+	pp->pr_hidden = hidden;
+	pp->pr_cache = pc;
+	lay_out(pp, size, align);
+	pp->pr_hiwat = pp->pr_hardlimit = UINT_MAX;
+	mutex_init(&pp->pr_lock, MUTEX_SPIN, ipl, LC_pool);
+	cv_init(&pp->pr_cv, wmesg);
+	LIST_INIT(&pp->pr_full);
+	LIST_INIT(&pp->pr_partial);
+	LIST_INIT(&pp->pr_empty);
+	mutex_enter(&pool_list_lock);
+	TAILQ_INSERT_TAIL(&pools, pp, pr_list);
+	mutex_exit(&pool_list_lock);
+	return pp;
+}
+
+struct pool *
+pool_create(size_t size, size_t align, const char *wmesg, const struct pool_allocator *pa,
+    ipl_t ipl)
+{
+	return pool_create_internal(size, align, wmesg, pa, ipl, false, NULL);
+}
+
+void
+pool_unlist(struct pool *pp)
+{
+	mutex_enter(&pool_list_lock);
+	while (pp->pr_busy != 0)
+		cv_wait(&pool_list_cv, &pool_list_lock);
+	TAILQ_REMOVE(&pools, pp, pr_list);
+	mutex_exit(&pool_list_lock);
+}
+
+void
+pool_finish(struct pool *pp)
+{
+	unsigned nout;
+
+	mutex_enter(&pp->pr_lock);
+	KASSERT(pp->pr_nwaiters == 0);
+	nout = pp->pr_nout;
+	pp->pr_lowat = 0;
+	mutex_exit(&pp->pr_lock);
+	if (nout != 0) {
+		violation(VIOL_LEAK, "I-POOL-1", "pool %s: %u items are out", pp->pr_wmesg, nout);
+		panic("pool_destroy: pool %s: %u items are out", pp->pr_wmesg, nout);
+	}
+	pool_reclaim(pp);
+	KASSERT(pp->pr_npages == 0);
+	cv_destroy(&pp->pr_cv);
+	mutex_destroy(&pp->pr_lock);
+	free(pp);
 }
 
 void
 pool_destroy(struct pool *pp)
 {
-	struct pool_pagelist list;
+	pool_unlist(pp);
+	pool_finish(pp);
+}
 
-	if (pp->pr_nout != 0)
-		violation(VIOL_LEAK, "pool-leak", "pool %s: %u items of %zu bytes did not come back",
-		    pp->pr_wmesg, pp->pr_nout, pp->pr_size);
-	mutex_enter(&pp->pr_lock);
-	pp->pr_minpages = 0;
-	pages_detach(pp, &list, UINT32_MAX);
-	mutex_exit(&pp->pr_lock);
-	pages_free(pp, &list);
-	host_lock(&list_lock);
-	TAILQ_REMOVE(&all_pools, pp, pr_list);
-	host_unlock(&list_lock);
-	cv_destroy(&pp->pr_cv);
-	mutex_destroy(&pp->pr_lock);
-	free(pp);
+void
+kern_pool_init(void)
+{
+	mutex_init(&pool_list_lock, MUTEX_DEFAULT, IPL_NONE, LC_pool_list);
+	cv_init(&pool_list_cv, "pooldrain");
+	TAILQ_INIT(&pools);
+}
+
+/*
+ * => pools that still exist are those whose owner found a leak and said so.  Their pages
+ *    are the machine's, which may be gone by now; only the structures go here.
+ */
+void
+kern_pool_fini(void)
+{
+	struct pool *pp;
+
+	while ((pp = TAILQ_FIRST(&pools)) != NULL) {
+		TAILQ_REMOVE(&pools, pp, pr_list);
+		if (pp->pr_cache != NULL)
+			pool_cache_free_struct(pp->pr_cache);
+		free(pp);
+	}
+	cv_destroy(&pool_list_cv);
+	mutex_destroy(&pool_list_lock);
 }

@@ -31,7 +31,7 @@
 #include <string.h>
 
 #include "kern_int.h"
-#include "pool_impl.h"
+#include "pool_int.h"
 
 #define	MAG_OBJECTS	15
 
@@ -383,8 +383,9 @@ pool_cache_create(size_t size, size_t align, const char *wmesg, const struct poo
 	pc->pc_arg = arg;
 	mutex_init(&pc->pc_lock, MUTEX_SPIN, pc->pc_ipl, LC_pool_depot);
 	/* Objects may come and go in interrupts; then so do magazines. */
-	pc->pc_magpool = pool_create_hidden(sizeof(struct magazine), 0, wmesg, pa, ipl, NULL);
-	pc->pc_pool = pool_create_hidden(size, align, wmesg, pa, ipl, pc);
+	pc->pc_magpool = pool_create_internal(sizeof(struct magazine), 0, wmesg, pa, ipl, true,
+	    NULL);
+	pc->pc_pool = pool_create_internal(size, align, wmesg, pa, ipl, false, pc);
 	return pc;
 }
 
@@ -399,9 +400,11 @@ pool_cache_free_struct(struct pool_cache *pc)
 void
 pool_cache_destroy(pool_cache_t pc)
 {
+	/* First off the list: pool_drain_all() may have magazines of ours in its hands. */
+	pool_unlist(pc->pc_pool);
+	pool_unlist(pc->pc_magpool);
 	pool_cache_invalidate(pc);
-	KASSERT(pc->pc_full == NULL && pc->pc_empty == NULL);
-	pool_destroy(pc->pc_pool);
-	pool_destroy(pc->pc_magpool);
+	pool_finish(pc->pc_pool);
+	pool_finish(pc->pc_magpool);
 	pool_cache_free_struct(pc);
 }

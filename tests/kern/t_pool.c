@@ -1,0 +1,516 @@
+/*
+ * pool(9): limits, water marks, mistakes of users, and R43: a put never blocks and
+ * never calls the back end.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <ktest_kern.h>
+#include <sys/condvar.h>
+#include <sys/pool.h>
+#include <sys/sleepq.h>
+
+#define	PAGE	4096
+#define	QUARTER	990		/* four items of that size fit in a page beside its header */
+#define	HALF	1990
+
+/* A back end on the host's heap, which knows how many pages are out. */
+static int npages;			/* atomic */
+static int supply = -1;			/* atomic: pages that may still be given; -1 any number */
+static bool in_put;			/* a put runs: no page may go back now */
+static bool in_get;			/* a get(PR_NOWAIT) runs: likewise */
+
+static void *
+page_alloc(struct pool *pp, int flags)
+{
+	int left = __atomic_load_n(&supply, __ATOMIC_RELAXED);
+
+	CHECK(!in_put);
+	if (left == 0)
+		return NULL;
+	if (left > 0)
+		__atomic_fetch_sub(&supply, 1, __ATOMIC_RELAXED);
+	__atomic_fetch_add(&npages, 1, __ATOMIC_RELAXED);
+	return aligned_alloc(PAGE, PAGE);
+}
+
+static void
+page_free(struct pool *pp, void *page)
+{
+	CHECK(!in_put && !in_get);
+	CHECK(!cpu_intr_p());
+	__atomic_fetch_sub(&npages, 1, __ATOMIC_RELAXED);
+	free(page);
+}
+
+static const struct pool_allocator heap = { page_alloc, page_free, PAGE };
+
+static int
+pages_out(void)
+{
+	return __atomic_load_n(&npages, __ATOMIC_RELAXED);
+}
+
+static struct pool_stat
+stat_of(struct pool *pp)
+{
+	struct pool_stat ps;
+
+	pool_getstat(pp, &ps);
+	return ps;
+}
+
+static struct pool *
+begin(int cpus_wanted, size_t size, ipl_t ipl)
+{
+	ktest_kern(cpus_wanted, ktest_seed());
+	return pool_create(size, 0, "test", &heap, ipl);
+}
+
+static void
+end(struct pool *pp)
+{
+	pool_destroy(pp);
+	CHECK_EQ(pages_out(), 0);
+	kern_shutdown();
+}
+
+KTEST(items_are_distinct_aligned_and_whole,
+    "items of every size and alignment lie in their page, apart from each other, and hold a pattern")
+{
+	static const size_t sizes[] = { 1, 8, 16, 24, 100, 333, 1024, 2000, 3900 };
+	unsigned char *item[600];
+
+	ktest_kern(1, ktest_seed());
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		size_t align = i % 2 == 0 ? 0 : 32, size = sizes[i];
+		struct pool *pp = pool_create(size, align, "size", &heap, IPL_NONE);
+
+		for (int k = 0; k < 600; k++) {
+			item[k] = pool_get(pp, PR_WAITOK);
+			CHECK_EQ((uintptr_t)item[k] % (align == 0 ? 8 : align), 0);
+			memset(item[k], k, size);
+		}
+		CHECK_EQ(stat_of(pp).ps_nout, 600);
+		for (int k = 0; k < 600; k++) {
+			for (size_t b = 0; b < size; b++)
+				CHECK_EQ(item[k][b], k & 0xff);
+			pool_put(pp, item[k]);
+		}
+		CHECK_EQ(stat_of(pp).ps_nidle, stat_of(pp).ps_npages);
+		pool_destroy(pp);
+		CHECK_EQ(pages_out(), 0);
+	}
+	kern_shutdown();
+}
+
+KTEST(zero_means_zero, "PR_ZERO gives zeroes, also for an item that was used")
+{
+	struct pool *pp = begin(1, 64, IPL_NONE);
+	char *item = pool_get(pp, PR_NOWAIT);
+
+	memset(item, 0xff, 64);
+	pool_put(pp, item);
+	CHECK(pool_get(pp, PR_NOWAIT | PR_ZERO) == item);
+	for (int i = 0; i < 64; i++)
+		CHECK_EQ(item[i], 0);
+	pool_put(pp, item);
+	end(pp);
+}
+
+KTEST(nowait_without_memory_fails_clean, "PR_NOWAIT without a page returns NULL and counts it")
+{
+	struct pool *pp = begin(1, HALF, IPL_VM);
+	void *a, *b;
+
+	supply = 1;
+	a = pool_get(pp, PR_NOWAIT);
+	b = pool_get(pp, PR_NOWAIT);
+	CHECK(a != NULL && b != NULL);
+	CHECK(pool_get(pp, PR_NOWAIT) == NULL);
+	CHECK_EQ(stat_of(pp).ps_nfail, 1);
+	pool_put(pp, a);
+	CHECK(pool_get(pp, PR_NOWAIT) == a);
+	pool_put(pp, a);
+	pool_put(pp, b);
+	end(pp);
+}
+
+/* --- R43 --- */
+
+#define	MANY	40
+
+static void
+fill_and_empty(struct pool *pp)
+{
+	void *item[MANY];
+
+	for (int i = 0; i < MANY; i++)
+		item[i] = pool_get(pp, PR_WAITOK);
+	in_put = true;
+	for (int i = 0; i < MANY; i++)
+		pool_put(pp, item[i]);
+	in_put = false;
+}
+
+KTEST(R43_put_never_calls_the_back_end,
+    "pages above the high-water mark stay on put and on get(NOWAIT), and go back on the next get(WAITOK)")
+{
+	struct pool *pp = begin(1, QUARTER, IPL_NONE);
+	void *item;
+
+	pool_sethiwat(pp, 2);
+	fill_and_empty(pp);
+	CHECK_EQ(pages_out(), MANY / 4);
+	CHECK_EQ(stat_of(pp).ps_nidle, MANY / 4);
+	in_get = true;
+	item = pool_get(pp, PR_NOWAIT);
+	in_get = false;
+	in_put = true;
+	pool_put(pp, item);
+	in_put = false;
+	CHECK_EQ(pages_out(), MANY / 4);
+	pool_put(pp, pool_get(pp, PR_WAITOK));
+	CHECK_EQ(pages_out(), 2);
+	CHECK_EQ(stat_of(pp).ps_nreclaim, MANY / 4 - 2);
+	end(pp);
+}
+
+static struct pool *intr_pool;
+static void *intr_items[MANY];
+static int intr_done;			/* atomic */
+
+static void
+put_all(void *arg)
+{
+	CHECK(cpu_intr_p());
+	in_put = true;
+	for (int i = 0; i < MANY; i++)
+		pool_put(intr_pool, intr_items[i]);
+	in_put = false;
+	__atomic_store_n(&intr_done, 1, __ATOMIC_RELEASE);
+}
+
+KTEST(R43_T74_put_from_an_interrupt_returns_at_once,
+    "an interrupt at IPL_VM empties a pool far above its high-water mark while the interrupted LWP holds a lock")
+{
+	struct pool *pp = intr_pool = begin(1, QUARTER, IPL_VM);
+	kmutex_t map;
+
+	mutex_init(&map, MUTEX_DEFAULT, IPL_NONE, LC_kmap);
+	intr_establish(IRQ_DISK, IPL_VM, put_all, NULL);
+	pool_sethiwat(pp, 1);
+	for (int i = 0; i < MANY; i++)
+		intr_items[i] = pool_get(pp, PR_WAITOK);
+	mutex_enter(&map);
+	intr_post(curcpu(), IRQ_DISK);
+	intr_poll();
+	CHECK(__atomic_load_n(&intr_done, __ATOMIC_ACQUIRE));
+	mutex_exit(&map);
+	CHECK_EQ(pages_out(), MANY / 4);
+	CHECK_EQ(stat_of(pp).ps_nout, 0);
+	CHECK_EQ(pool_drain_all(), MANY / 4);
+	CHECK_EQ(pages_out(), 0);
+	mutex_destroy(&map);
+	end(pp);
+}
+
+KTEST(R43_put_with_spin_lock_of_an_unraised_pool,
+    "a put to an IPL_NONE pool is allowed with a spin lock held, since pr_lock never sleeps")
+{
+	struct pool *pp = begin(1, 64, IPL_NONE);
+	void *item = pool_get(pp, PR_WAITOK);
+	kmutex_t spin;
+
+	mutex_init(&spin, MUTEX_DEFAULT, IPL_VM, LC_pmap);
+	mutex_enter(&spin);
+	pool_put(pp, item);
+	mutex_exit(&spin);
+	mutex_destroy(&spin);
+	end(pp);
+}
+
+/* --- water marks and limits --- */
+
+KTEST(I_POOL_8_reclaim_respects_the_low_water_mark,
+    "reclaim leaves as many pages as the low-water mark says, and setting it fetches them")
+{
+	struct pool *pp = begin(1, QUARTER, IPL_NONE);
+
+	pool_setlowat(pp, 3);
+	CHECK_EQ(pages_out(), 3);
+	fill_and_empty(pp);
+	CHECK_EQ(pool_reclaim(pp), MANY / 4 - 3);
+	CHECK_EQ(pages_out(), 3);
+	CHECK_EQ(pool_reclaim(pp), 0);
+	end(pp);
+}
+
+KTEST(I_POOL_4_hard_limit_without_waiting,
+    "at the hard limit NOWAIT and LIMITFAIL return NULL and nothing is allocated")
+{
+	struct pool *pp = begin(1, QUARTER, IPL_NONE);
+	void *item[4];
+
+	pool_sethardlimit(pp, 4);
+	for (int i = 0; i < 4; i++)
+		item[i] = pool_get(pp, PR_WAITOK);
+	CHECK(pool_get(pp, PR_NOWAIT) == NULL);
+	CHECK(pool_get(pp, PR_WAITOK | PR_LIMITFAIL) == NULL);
+	CHECK_EQ(pages_out(), 1);
+	CHECK_EQ(stat_of(pp).ps_nfail, 2);
+	for (int i = 0; i < 4; i++)
+		pool_put(pp, item[i]);
+	end(pp);
+}
+
+#define	LIMIT	2
+static struct pool *shared;
+static int holders;			/* atomic: items in somebody's hands */
+
+static void
+use_limited(void *arg)
+{
+	struct lwp *l = curlwp;
+
+	for (unsigned i = 0; i < ktest_scale(2000); i++) {
+		uint64_t *item = pool_get(shared, PR_WAITOK);
+
+		CHECK(__atomic_add_fetch(&holders, 1, __ATOMIC_RELAXED) <= LIMIT);
+		*item = (uintptr_t)l;
+		yield();
+		CHECK_EQ(*item, (uintptr_t)l);
+		__atomic_fetch_sub(&holders, 1, __ATOMIC_RELAXED);
+		pool_put(shared, item);
+	}
+}
+
+KTEST(I_POOL_5_waiters_at_the_hard_limit_go_on,
+    "8 LWPs on 4 CPUs share 2 items: never more are out, nobody is forgotten")
+{
+	struct pool *pp = shared = begin(4, QUARTER, IPL_NONE);
+
+	pool_sethardlimit(pp, LIMIT);
+	ktest_lwps(8, use_limited);
+	CHECK_EQ(stat_of(pp).ps_nout, 0);
+	CHECK_EQ(stat_of(pp).ps_nget, 8 * ktest_scale(2000));
+	end(pp);
+}
+
+static char order[8];
+static int norder;
+
+static void
+wait_for_item(void *arg)
+{
+	void *item;
+
+	order[norder++] = 'w';
+	item = pool_get(shared, PR_WAITOK);
+	order[norder++] = 'g';
+	pool_put(shared, item);
+}
+
+KTEST(I_POOL_5_put_wakes_the_waiter, "a get at the hard limit sleeps until a put, no longer")
+{
+	struct pool *pp = shared = begin(1, QUARTER, IPL_VM);
+	void *item = pool_get(pp, PR_WAITOK);
+	struct lwp *l;
+
+	pool_sethardlimit(pp, 1);
+	CHECK_EQ(lwp_create(&l, NULL, "waiter", wait_for_item, NULL), 0);
+	lwp_start(l);
+	yield();
+	yield();
+	order[norder++] = 'p';
+	pool_put(pp, item);
+	lwp_wait(l);
+	CHECK(strcmp(order, "wpg") == 0);
+	end(pp);
+}
+
+static bool draining;			/* atomic */
+
+static void
+churn(void *arg)
+{
+	struct host_rng *rng = &curlwp->l_rng;
+	uint64_t *mine[64] = { NULL };
+
+	if ((intptr_t)arg == 0) {	/* the page daemon of this case */
+		while (__atomic_load_n(&draining, __ATOMIC_RELAXED)) {
+			pool_drain_all();
+			kpause("drain", 100000);
+		}
+		return;
+	}
+	for (unsigned i = 0; i < ktest_scale(30000); i++) {
+		uint64_t k = host_rng_below(rng, 64);
+
+		if (mine[k] == NULL) {
+			mine[k] = pool_get(shared, i % 2 == 0 ? PR_WAITOK : PR_NOWAIT);
+			if (mine[k] != NULL)
+				mine[k][0] = mine[k][60] = (uintptr_t)&mine[k];
+		} else {
+			CHECK_EQ(mine[k][0], (uintptr_t)&mine[k]);
+			CHECK_EQ(mine[k][60], (uintptr_t)&mine[k]);
+			pool_put(shared, mine[k]);
+			mine[k] = NULL;
+		}
+		if (i % 256 == 0)
+			lwp_userret(100);
+	}
+	for (int k = 0; k < 64; k++)
+		if (mine[k] != NULL)
+			pool_put(shared, mine[k]);
+	__atomic_store_n(&draining, false, __ATOMIC_RELAXED);
+}
+
+KTEST(I_POOL_1_counts_hold_under_load,
+    "6 LWPs get and put at random, pages come and go, one LWP drains: at the end all is back")
+{
+	struct pool *pp = shared = begin(4, 500, IPL_VM);
+
+	draining = true;
+	pool_sethiwat(pp, 4);
+	ktest_lwps(7, churn);
+	CHECK_EQ(stat_of(pp).ps_nout, 0);
+	CHECK_EQ(stat_of(pp).ps_nget, stat_of(pp).ps_nput);
+	CHECK_EQ(stat_of(pp).ps_npages, pages_out());
+	end(pp);
+}
+
+static void
+sum_pools(const struct pool_stat *ps, void *arg)
+{
+	if (strcmp(ps->ps_name, "test") == 0)
+		*(unsigned *)arg += ps->ps_nout;
+}
+
+KTEST(foreach_shows_every_pool, "pool_foreach reports each pool with what is out of it")
+{
+	struct pool *pp = begin(1, 64, IPL_NONE);
+	void *item = pool_get(pp, PR_WAITOK);
+	unsigned nout = 0;
+
+	pool_foreach(sum_pools, &nout);
+	CHECK_EQ(nout, 1);
+	pool_put(pp, item);
+	end(pp);
+}
+
+KTEST(second_boot_works, "pools work again after shutdown and a second boot")
+{
+	for (int i = 0; i < 2; i++) {
+		struct pool *pp = begin(2, 64, IPL_NONE);
+
+		pool_put(pp, pool_get(pp, PR_WAITOK));
+		end(pp);
+	}
+}
+
+/* --- mistakes --- */
+
+KTEST_DEATH(I_POOL_2_double_free_panics, "an item put twice is caught", "freed twice")
+{
+	struct pool *pp = begin(1, 64, IPL_NONE);
+	void *item = pool_get(pp, PR_WAITOK);
+
+	pool_put(pp, item);
+	pool_put(pp, item);
+}
+
+KTEST_DEATH(I_POOL_2_other_pools_item_panics, "an item put to another pool is caught",
+    "from another pool")
+{
+	struct pool *pp = begin(1, 64, IPL_NONE);
+	struct pool *other = pool_create(64, 0, "other", &heap, IPL_NONE);
+
+	pool_put(other, pool_get(pp, PR_WAITOK));
+}
+
+KTEST_DEATH(I_POOL_2_inner_pointer_panics, "a pointer into an item is caught",
+    "not the start of an item")
+{
+	struct pool *pp = begin(1, 64, IPL_NONE);
+	char *item = pool_get(pp, PR_WAITOK);
+
+	pool_put(pp, item + 8);
+}
+
+KTEST_DEATH(I_POOL_2_foreign_page_panics, "memory that no pool gave is caught", "not from a pool")
+{
+	struct pool *pp = begin(1, 64, IPL_NONE);
+	char *page = aligned_alloc(PAGE, PAGE);
+
+	memset(page, 0, PAGE);
+	pool_put(pp, page + 512);
+}
+
+#if UVMSTRESS_LOCKDEBUG
+KTEST_DEATH(use_after_free_is_seen, "a write to a free item is seen by the next get, or by the sanitizer",
+    "modified after free|AddressSanitizer: use-after-poison")
+{
+	struct pool *pp = begin(1, 64, IPL_NONE);
+	uint64_t *volatile item = pool_get(pp, PR_WAITOK);
+
+	pool_put(pp, item);
+	item[1] = 42;
+	pool_get(pp, PR_WAITOK);
+}
+
+KTEST_DEATH(waitok_with_spin_lock_panics, "PR_WAITOK with a spin lock held is caught even if no sleep is needed",
+    "sleep with a spin lock held")
+{
+	struct pool *pp = begin(1, 64, IPL_VM);
+	kmutex_t spin;
+
+	mutex_init(&spin, MUTEX_DEFAULT, IPL_VM, LC_pmap);
+	pool_put(pp, pool_get(pp, PR_WAITOK));
+	mutex_enter(&spin);
+	pool_get(pp, PR_WAITOK);
+}
+
+KTEST_DEATH(held_lock_in_freed_memory_panics, "an item with a held lock in it cannot be put",
+    "memory freed with lock test in it")
+{
+	struct pool *pp = begin(1, 64, IPL_NONE);
+	kmutex_t *lock = pool_get(pp, PR_WAITOK);
+
+	mutex_init(lock, MUTEX_DEFAULT, IPL_NONE, LC_test);
+	mutex_enter(lock);
+	pool_put(pp, lock);
+}
+#endif
+
+static void
+put_one(void *arg)
+{
+	pool_put(intr_pool, intr_items[0]);
+}
+
+KTEST(put_from_a_higher_interrupt_is_reported,
+    "an interrupt above the pool's IPL that puts an item is a violation")
+{
+	struct pool *pp = intr_pool = begin(1, 64, IPL_NONE);
+
+	ktest_expect_violations();
+	intr_items[0] = pool_get(pp, PR_WAITOK);
+	intr_establish(IRQ_DISK, IPL_VM, put_one, NULL);
+	intr_post(curcpu(), IRQ_DISK);
+	intr_poll();
+	CHECK_EQ(ktest_violations(VIOL_INTERRUPT_CONTEXT), 1);
+	end(pp);
+}
+
+KTEST_DEATH(destroy_with_items_out_reports_the_leak, "a pool with an item out cannot be destroyed",
+    "leak: I-POOL-1: pool test: 1 items are out")
+{
+	struct pool *pp = begin(1, 64, IPL_NONE);
+
+	pool_get(pp, PR_WAITOK);
+	pool_destroy(pp);
+}
+
+KTEST_MAIN()
