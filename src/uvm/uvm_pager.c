@@ -52,10 +52,17 @@ uvm_pager_fini(void)
 	mutex_destroy(&uvm_aiodone_lock);
 }
 
+/*
+ * => even who may wait takes the reserve first: a transfer is how memory is freed.
+ */
 struct uvm_aio *
 uvm_aio_get(bool waitok)
 {
-	return pool_get(uvm_aio_pool, (waitok ? PR_WAITOK : PR_NOWAIT) | PR_ZERO);
+	struct uvm_aio *aio = pool_get(uvm_aio_pool, PR_NOWAIT | PR_ZERO);
+
+	if (aio == NULL && waitok)
+		aio = pool_get(uvm_aio_pool, PR_WAITOK | PR_ZERO);
+	return aio;
 }
 
 void

@@ -72,9 +72,22 @@ uvn_get_plenty(void)
 	return __atomic_load_n(&uvm.free, __ATOMIC_RELAXED) > uvm.freetarg;
 }
 
+/* => object locked; is a wanted page missing, so that there will be I/O? */
+static bool
+uvn_get_missing(const struct uvn_get *ug, voff_t off, int n)
+{
+	for (int i = 0; i < n; i++) {
+		if (ug->ug_pps[i] == NULL &&
+		    uvm_pagelookup(&ug->ug_vp->v_uobj, off + (voff_t)ptoa(i)) == NULL)
+			return true;
+	}
+	return false;
+}
+
 /*
- * The window of the get: the request, or the aligned block around it.
- * => size stable.
+ * The window of the get: the request, or the aligned block around it if there
+ * will be I/O anyway.
+ * => object locked, size stable.
  */
 static void
 uvn_get_window(struct uvn_get *ug, voff_t off, int n, voff_t end, int advice)
@@ -87,7 +100,7 @@ uvn_get_window(struct uvn_get *ug, voff_t off, int n, voff_t end, int advice)
 	ug->ug_first = 0;
 	ug->ug_last = n;
 	if (advice == UVM_ADV_RANDOM || (ug->ug_flags & PGO_OVERWRITE) != 0 ||
-	    last > block + UVN_BLOCK || !uvn_get_plenty())
+	    last > block + UVN_BLOCK || !uvn_get_plenty() || !uvn_get_missing(ug, off, n))
 		return;
 	ug->ug_off = block;
 	ug->ug_first = (int)atop(off - block);
@@ -293,7 +306,11 @@ uvn_get(struct uvm_object *uobj, voff_t off, struct vm_page **pps, int *npagesp,
 	if (flags & PGO_LOCKED)
 		return uvn_get_locked(uobj, off, pps, npagesp);
 	mutex_exit(&uobj->vmobjlock);
-	aio = uvm_aio_get(true);
+	while ((aio = uvm_aio_get(false)) == NULL) {
+		if (!uvm_reclaimable())
+			return ENOMEM;
+		uvm_wait("uvn_aio");
+	}
 	while ((error = uvn_get_try(&ug, aio, off, npagesp, centeridx, advice)) == ENOMEM) {
 		if (!uvm_reclaimable())
 			break;

@@ -114,6 +114,9 @@ KTEST(reads_come_in_clusters, "reads come in clusters")
 	tu_resident(obj, (voff_t)ptoa(20));
 	CHECK_EQ(disk_requests(false) - before, 2);
 	CHECK_EQ(tu_count(UVMC_fileread_pages), 20);
+	CHECK_EQ(tu_put(obj, (voff_t)ptoa(18), (voff_t)ptoa(22), PGO_FREE), 0);
+	tu_resident(obj, (voff_t)ptoa(23));	/* it is there: no reason to read others */
+	CHECK_EQ(disk_requests(false) - before, 2);
 	end();
 }
 

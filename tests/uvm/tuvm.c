@@ -283,6 +283,15 @@ tu_take(uint64_t n, int flags)
 }
 
 void
+tu_exhaust(void)
+{
+	do
+		tu_take(uvm.npages, 0);
+	while (pool_drain_all() > 0);
+	CHECK_EQ(uvm.free, uvm.reserve_kernel);
+}
+
+void
 tu_release_one(void)
 {
 	struct vm_page *pg = TAILQ_FIRST(&tu_taken);

@@ -56,6 +56,8 @@ void	tu_unmap_all(void);
 uint64_t tu_count(enum uvm_counter);
 /* => n un-owned pages taken away; tu_release() gives all back. */
 uint64_t tu_take(uint64_t n, int flags);
+/* => all that an ordinary allocation may have; idle pool pages too. */
+void	tu_exhaust(void);
 void	tu_release(void);
 void	tu_release_one(void);
 /* => true when the condition holds within a few seconds. */
