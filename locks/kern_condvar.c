@@ -22,29 +22,29 @@ cv_destroy(kcondvar_t *cv)
 void
 cv_wait(kcondvar_t *cv, kmutex_t *m)
 {
-	mtsleep(cv, false, cv->cv_wmesg, 0, m);
+	mtsleep(CV_WCHAN(cv), false, cv->cv_wmesg, 0, m);
 }
 
 int
 cv_timedwait(kcondvar_t *cv, kmutex_t *m, uint64_t timo_ns)
 {
-	return mtsleep(cv, false, cv->cv_wmesg, timo_ns, m);
+	return mtsleep(CV_WCHAN(cv), false, cv->cv_wmesg, timo_ns, m);
 }
 
 void
 cv_signal(kcondvar_t *cv)
 {
-	wakeup_one(cv);
+	wakeup_one(CV_WCHAN(cv));
 }
 
 void
 cv_broadcast(kcondvar_t *cv)
 {
-	wakeup(cv);
+	wakeup(CV_WCHAN(cv));
 }
 
 bool
 cv_has_waiters(kcondvar_t *cv)
 {
-	return sleepq_has_waiters(cv);
+	return sleepq_has_waiters(CV_WCHAN(cv));
 }

@@ -17,7 +17,14 @@
 #define	MUTEX_ALIVE	0xa1
 #define	MUTEX_DEAD	0xde
 
-static uint32_t births;
+static uint32_t births;			/* @ of all boots */
+static uint32_t births_before;		/* stable: before this boot */
+
+void
+lock_init(void)
+{
+	births_before = __atomic_load_n(&births, __ATOMIC_RELAXED);
+}
 
 uint32_t
 lock_birth(void)
@@ -25,9 +32,29 @@ lock_birth(void)
 	return __atomic_add_fetch(&births, 1, __ATOMIC_RELAXED);
 }
 
+bool
+lock_born(uint32_t id)
+{
+	return id > births_before && id <= __atomic_load_n(&births, __ATOMIC_RELAXED);
+}
+
+/*
+ * => does memory that is about to become a lock look like one that lives?  Memory of
+ *    unknown content passes for that only if five fields agree.
+ */
+static bool
+lives(const kmutex_t *m)
+{
+	return m->mtx_alive == MUTEX_ALIVE && m->mtx_spin <= 1 && m->mtx_ipl <= IPL_HIGH &&
+	    m->mtx_class < LC_COUNT && lock_born(m->mtx_id);
+}
+
 void
 mutex_init(kmutex_t *m, kmutex_type_t type, ipl_t ipl, enum lock_class class)
 {
+	KASSERTMSG(!UVMSTRESS_LOCKDEBUG || !lives(m),
+	    "mutex_init: %s %u is initialised, or its memory was freed without mutex_destroy()",
+	    lock_classes[m->mtx_class].lc_name, m->mtx_id);
 	m->mtx_id = lock_birth();
 	m->mtx_class = (uint8_t)class;
 	m->mtx_ipl = (uint8_t)ipl;
@@ -69,18 +96,16 @@ owner_runs(const kmutex_t *m)
 static void
 adaptive_sleep(kmutex_t *m)
 {
-	struct sleepq *sq = sleepq_lock(m);
+	struct sleepq *sq = sleepq_lock(LOCK_WCHAN(m));
 	uintptr_t old = __atomic_load_n(&m->mtx_owner, __ATOMIC_RELAXED);
 
 	/* Under the bucket's lock nobody is woken: once bit 0 stands we shall be. */
-	if ((old & ~WAITERS) == 0 || (old & WAITERS) == 0) {
-		if ((old & ~WAITERS) == 0 || !__atomic_compare_exchange_n(&m->mtx_owner, &old,
-		    old | WAITERS, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
-			sleepq_unlock(sq);
-			return;
-		}
+	if ((old & ~WAITERS) == 0 || ((old & WAITERS) == 0 && !__atomic_compare_exchange_n(
+	    &m->mtx_owner, &old, old | WAITERS, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))) {
+		sleepq_unlock(sq);
+		return;
 	}
-	sleepq_enter(sq, m, lock_classes[m->mtx_class].lc_name);
+	sleepq_enter(sq, LOCK_WCHAN(m), lock_classes[m->mtx_class].lc_name);
 	sleepq_unlock(sq);
 	sleepq_block(0);
 }
@@ -90,6 +115,10 @@ adaptive_enter(kmutex_t *m)
 {
 	unsigned spins = 0, turns = 0;
 
+	/* Without lock debugging nobody has looked yet, and waiting would take for ever. */
+	if (mutex_owned(m))
+		panic("%s: locking against myself (lock %u)", lock_classes[m->mtx_class].lc_name,
+		    m->mtx_id);
 	while (!adaptive_try(m)) {
 		if (owner_runs(m) && turns++ < SPINS_MAX) {
 			intr_poll();
@@ -112,8 +141,8 @@ adaptive_exit(kmutex_t *m)
 	if (__atomic_compare_exchange_n(&m->mtx_owner, &self, 0, false, __ATOMIC_RELEASE,
 	    __ATOMIC_RELAXED))
 		return;
-	sq = sleepq_lock(m);
-	first = sleepq_first(sq, m);
+	sq = sleepq_lock(LOCK_WCHAN(m));
+	first = sleepq_first(sq, LOCK_WCHAN(m));
 	KASSERT(first != NULL);
 	__atomic_store_n(&m->mtx_owner, sleepq_next(first) != NULL ? WAITERS : 0,
 	    __ATOMIC_RELEASE);
@@ -153,6 +182,21 @@ spin_lower(void)
 		splx(ci->ci_mtx_oldspl);
 }
 
+static void
+spin_enter(kmutex_t *m)
+{
+	unsigned spins = 0;
+
+	spin_raise(m);
+	while (!spin_try(m)) {
+		if (mutex_owned(m))
+			panic("%s: locking against myself (lock %u)",
+			    lock_classes[m->mtx_class].lc_name, m->mtx_id);
+		intr_poll();
+		host_relax(&spins);
+	}
+}
+
 static enum lock_how
 how(const kmutex_t *m)
 {
@@ -163,19 +207,13 @@ void
 mutex_enter(kmutex_t *m)
 {
 	void *where = __builtin_return_address(0);
-	unsigned spins = 0;
 
 	KASSERTMSG(m->mtx_alive == MUTEX_ALIVE, "mutex_enter: not initialised, or destroyed");
 	lockdebug_want(m, m->mtx_id, m->mtx_class, how(m), false, where);
-	if (m->mtx_spin) {
-		spin_raise(m);
-		while (!spin_try(m)) {
-			intr_poll();
-			host_relax(&spins);
-		}
-	} else if (!adaptive_try(m)) {
+	if (m->mtx_spin)
+		spin_enter(m);
+	else if (!adaptive_try(m))
 		adaptive_enter(m);
-	}
 	lockdebug_locked(m, m->mtx_id, m->mtx_class, how(m), where);
 }
 

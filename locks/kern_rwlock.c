@@ -21,9 +21,20 @@
 #define	RW_DEAD		0xde
 #define	SPINS_MAX	500
 
+/* => as for a mutex */
+static bool
+lives(const krwlock_t *rw)
+{
+	return rw->rw_alive == RW_ALIVE && rw->rw_class < LC_COUNT && (rw->rw_owner & 12) == 0 &&
+	    lock_born(rw->rw_id);
+}
+
 void
 rw_init(krwlock_t *rw, enum lock_class class)
 {
+	KASSERTMSG(!UVMSTRESS_LOCKDEBUG || !lives(rw),
+	    "rw_init: %s %u is initialised, or its memory was freed without rw_destroy()",
+	    lock_classes[rw->rw_class].lc_name, rw->rw_id);
 	rw->rw_id = lock_birth();
 	rw->rw_class = (uint8_t)class;
 	rw->rw_alive = RW_ALIVE;
@@ -83,7 +94,7 @@ writer_runs(const krwlock_t *rw)
 static bool
 wait_turn(krwlock_t *rw, krw_t op)
 {
-	struct sleepq *sq = sleepq_lock(rw);
+	struct sleepq *sq = sleepq_lock(LOCK_WCHAN(rw));
 	uintptr_t old = word(rw);
 
 	if (old == 0 || (op == RW_READER && (old & (RW_LOCKED | RW_WAITERS)) == 0) ||
@@ -93,7 +104,7 @@ wait_turn(krwlock_t *rw, krw_t op)
 		return false;
 	}
 	curlwp->l_rwhow = op;
-	sleepq_enter(sq, rw, lock_classes[rw->rw_class].lc_name);
+	sleepq_enter(sq, LOCK_WCHAN(rw), lock_classes[rw->rw_class].lc_name);
 	sleepq_unlock(sq);
 	sleepq_block(0);
 	/* acquire: pairs with pass_on(), which made us the holder */
@@ -110,6 +121,10 @@ rw_enter(krwlock_t *rw, const krw_t op)
 
 	KASSERTMSG(rw->rw_alive == RW_ALIVE, "rw_enter: not initialised, or destroyed");
 	lockdebug_want(rw, rw->rw_id, rw->rw_class, how, false, where);
+	/* Without lock debugging a writer's recursion is still seen. */
+	if (rw_write_held(rw))
+		panic("%s: locking against myself (lock %u)", lock_classes[rw->rw_class].lc_name,
+		    rw->rw_id);
 	while (!try_once(rw, op)) {
 		if (writer_runs(rw) && turns++ < SPINS_MAX) {
 			intr_poll();
@@ -141,32 +156,43 @@ rw_tryenter(krwlock_t *rw, const krw_t op)
 }
 
 /*
- * => bucket locked, nobody holds the lock any more: give it to the sleepers whose turn
- *    it is.  release: pairs with the acquire in wait_turn()
+ * => bucket locked; held is what the word counts already, and nobody else changes it:
+ *    the sleepers up to the next writer become readers.
+ *    release: pairs with the acquire in wait_turn()
  */
 static void
-pass_on(krwlock_t *rw, struct sleepq *sq)
+admit_readers(krwlock_t *rw, struct sleepq *sq, uintptr_t held)
 {
-	struct lwp *l = sleepq_first(sq, rw), *next;
-	uintptr_t new = 0;
+	struct lwp *l = sleepq_first(sq, LOCK_WCHAN(rw)), *next;
+	uintptr_t new = held;
 
-	KASSERT(l != NULL);
-	if (l->l_rwhow == RW_WRITER) {
-		new = writer_word(l) | (sleepq_next(l) != NULL ? RW_WAITERS : 0);
-		__atomic_store_n(&rw->rw_owner, new, __ATOMIC_RELEASE);
-		sleepq_remove(sq, l, 0);
-		lwp_wake(l);
-		return;
-	}
 	for (next = l; next != NULL && next->l_rwhow == RW_READER; next = sleepq_next(next))
 		new += RW_READ;
 	__atomic_store_n(&rw->rw_owner, new | (next != NULL ? RW_WAITERS : 0), __ATOMIC_RELEASE);
-	for (; new != 0; new -= RW_READ) {
+	for (; new != held; new -= RW_READ) {
 		next = sleepq_next(l);
 		sleepq_remove(sq, l, 0);
 		lwp_wake(l);
 		l = next;
 	}
+}
+
+/* => bucket locked, nobody holds the lock any more: give it to those whose turn it is */
+static void
+pass_on(krwlock_t *rw, struct sleepq *sq)
+{
+	struct lwp *l = sleepq_first(sq, LOCK_WCHAN(rw));
+
+	KASSERT(l != NULL);
+	if (l->l_rwhow == RW_READER) {
+		admit_readers(rw, sq, 0);
+		return;
+	}
+	/* release: pairs with the acquire in wait_turn() */
+	__atomic_store_n(&rw->rw_owner,
+	    writer_word(l) | (sleepq_next(l) != NULL ? RW_WAITERS : 0), __ATOMIC_RELEASE);
+	sleepq_remove(sq, l, 0);
+	lwp_wake(l);
 }
 
 /* => drop a reader, or the writer; with sleepers the last one passes the lock on */
@@ -193,7 +219,7 @@ rw_exit(krwlock_t *rw)
 	 * Sleepers, and we are the last holder: nobody can come in or go, so the word stays.
 	 * acquire: earlier readers' releases, for whoever gets the lock now.
 	 */
-	sq = sleepq_lock(rw);
+	sq = sleepq_lock(LOCK_WCHAN(rw));
 	(void)__atomic_load_n(&rw->rw_owner, __ATOMIC_ACQUIRE);
 	pass_on(rw, sq);
 	sleepq_unlock(sq);
@@ -231,20 +257,8 @@ rw_downgrade(krwlock_t *rw)
 	if (__atomic_compare_exchange_n(&rw->rw_owner, &old, RW_READ, false, __ATOMIC_RELEASE,
 	    __ATOMIC_RELAXED))
 		return;
-	/* Sleepers: the readers among the first of them come in beside us. */
-	sq = sleepq_lock(rw);
-	struct lwp *l = sleepq_first(sq, rw), *next;
-	uintptr_t new = RW_READ;
-
-	for (next = l; next != NULL && next->l_rwhow == RW_READER; next = sleepq_next(next))
-		new += RW_READ;
-	__atomic_store_n(&rw->rw_owner, new | (next != NULL ? RW_WAITERS : 0), __ATOMIC_RELEASE);
-	for (; new != RW_READ; new -= RW_READ) {
-		next = sleepq_next(l);
-		sleepq_remove(sq, l, 0);
-		lwp_wake(l);
-		l = next;
-	}
+	sq = sleepq_lock(LOCK_WCHAN(rw));
+	admit_readers(rw, sq, RW_READ);
 	sleepq_unlock(sq);
 }
 

@@ -76,7 +76,8 @@ lockdebug_want(const void *lock, uint32_t id, enum lock_class class, enum lock_h
 	}
 	if (l->l_nheld == 0)
 		return;
-	if (find(lock) != NULL && !try)
+	/* A second read hold would deadlock with a writer between the two (I-SMP-6). */
+	if ((!try || how == LOCK_READ) && find(lock) != NULL)
 		panic("%s: locking against myself (lock %u)", class_name(class), id);
 	if (!try)
 		check_rank(class);
@@ -130,9 +131,17 @@ void
 lockdebug_sleep_barrier(const char *what)
 {
 	const struct cpu_info *ci = curcpu();
+	const struct lwp *l = curlwp;
 
 	KASSERTMSG(ci->ci_mtx_count == 0, "%s: sleep with a spin lock held", what);
 	KASSERTMSG(ci->ci_idepth == 0, "%s: sleep in interrupt context", what);
+	KASSERTMSG(ci->ci_ilevel == IPL_NONE, "%s: sleep at IPL %d", what, ci->ci_ilevel);
+	for (int i = 0; i < l->l_nheld; i++)
+		if (lock_classes[l->l_held[i].hl_class].lc_rank >= lock_classes[LC_amap].lc_rank) {
+			violation(VIOL_LOCK_ASSERTION, "sleep-with-lock", "%s: sleep with %s held",
+			    what, class_name(l->l_held[i].hl_class));
+			return;
+		}
 }
 
 void

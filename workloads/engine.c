@@ -344,7 +344,7 @@ result_faults(struct run_result *rr, const struct uvmexp *exp)
 		{ "cow", exp->count[UVMC_flt_acow] },
 		{ "promote", exp->count[UVMC_flt_prcopy] },
 		{ "soft", exp->count[UVMC_flt_soft] },
-		{ "file", exp->count[UVMC_flt_obj] },
+		{ "file", exp->count[UVMC_flt_file] },
 		{ "pagein", exp->count[UVMC_flt_pagein] },
 		{ "ahead", exp->count[UVMC_fltnamap] + exp->count[UVMC_fltnomap] },
 		{ "shortage_retries", exp->count[UVMC_flt_shortage] },

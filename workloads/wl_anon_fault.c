@@ -14,6 +14,7 @@
 #include <harness/xalloc.h>
 
 #include "engine_int.h"
+#include "workloads.h"
 
 #define	BASE		0x10000000UL
 #define	RENEW_PAGES	16		/* most pages that one renewal gives back */

@@ -17,6 +17,7 @@
 #include <harness/xalloc.h>
 
 #include "engine_int.h"
+#include "workloads.h"
 
 #define	BASE		0x30000000UL
 #define	PROBES		16		/* words that a child looks at */

@@ -14,6 +14,7 @@
 #include <harness/xalloc.h>
 
 #include "engine_int.h"
+#include "workloads.h"
 
 #define	SHARED_BASE	0x40000000UL
 #define	PRIVATE_BASE	0x60000000UL

@@ -14,6 +14,7 @@
 #include <harness/xalloc.h>
 
 #include "engine_int.h"
+#include "workloads.h"
 
 #define	BASE		0x100000000UL
 #define	RANGE_MAX	24		/* most pages that one operation takes */

@@ -16,6 +16,7 @@
 #include <harness/xalloc.h>
 
 #include "engine_int.h"
+#include "workloads.h"
 
 #define	BASE	0x20000000UL
 

@@ -25,6 +25,7 @@
 #include <sys/condvar.h>
 
 #include "engine_int.h"
+#include "workloads.h"
 #include "replay_space.h"
 
 struct trace_options {

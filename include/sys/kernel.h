@@ -15,7 +15,8 @@ struct cpu_info;
  * What the kernel floor asks of the floors above.  Set once before kern_boot().
  * => cpu_switch: the CPU changes its LWP; called on the incoming LWP's CPU with
  *    no lock held but interrupts blocked.  to->l_idle: the CPU goes idle, the
- *    machine floor must leave every pmap's CPU set and drop its TLB.
+ *    machine floor must leave every pmap's CPU set and drop its TLB.  from is a
+ *    name only: it may run elsewhere by now.
  */
 struct kern_upcall {
 	void	(*cpu_switch)(struct cpu_info *, struct lwp *from, struct lwp *to);

@@ -58,7 +58,10 @@ void	lockdebug_unlocked(const void *lock, enum lock_how, void *where);
 int	lockdebug_holds(const void *lock);
 /* => panics if the current LWP holds any lock; what = "sleep", "return to user", "exit". */
 void	lockdebug_barrier(const char *what);
-/* => panics if a spin lock is held, or in interrupt context. */
+/*
+ * => panics if a spin lock is held, in interrupt context, or above IPL_NONE; a
+ *    violation if a lock is held that nobody may sleep with (uvm-spec 14.4).
+ */
 void	lockdebug_sleep_barrier(const char *what);
 /* => panics if memory that is being freed contains a held lock. */
 void	lockdebug_mem_check(const void *base, unsigned long size);

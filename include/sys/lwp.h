@@ -41,12 +41,12 @@ struct lwp_tlb {
  *	s  sleep queue chain lock	r  run queue lock of l_cpu	@ atomic
  */
 struct lwp {
+	int		 l_stat;		/* @ enum lwp_stat; first, see lwp_alloc() */
 	uint32_t	 l_id;			/* : small number, never reused */
 	char		 l_name[LWP_NAME_MAX];	/* : */
 	struct proc	*l_proc;		/* : NULL for kernel LWPs until proc_attach() */
 	struct pmap	*l_pmap;		/* ! pmap that its user accesses go through */
 	struct host_thread *l_thread;		/* : */
-	int		 l_stat;		/* @ enum lwp_stat */
 	struct cpu_info	*l_cpu;			/* ! while running; r otherwise */
 	bool		 l_idle;		/* : is a CPU's idle LWP */
 

@@ -44,6 +44,8 @@ kmutex_t *amap_mutex(struct vm_amap *);
 int	amap_refs(struct vm_amap *);		/* a snapshot unless locked */
 bool	amap_shared(struct vm_amap *);		/* locked */
 uint32_t amap_id(struct vm_amap *);
+/* => slots in use of the array; stable while the map of an entry that refers to it is locked */
+uint64_t amap_nslot(struct vm_amap *);
 
 /* => unlocked, ref 1; size and slack in bytes; waitok may sleep, else NULL on shortage */
 struct vm_amap *amap_alloc(vsize_t sz, vsize_t padsz, bool waitok);
@@ -73,6 +75,8 @@ void	amap_splitref(struct vm_aref *orig, struct vm_aref *split, vaddr_t off);
 void	amap_share_protect(struct vm_map_entry *, vm_prot_t);
 /* => amap locked, ref 0 (R25); gone on return */
 void	amap_wipeout(struct vm_amap *);
+/* => amap locked; is any resident page of the range wired? (B-23) */
+bool	amap_has_wired(struct vm_aref *, uint64_t npages);
 uint64_t amap_count(void);
 /* => checks I-AMAP-1..3, 5 under the amap's lock; number of violations */
 unsigned amap_check(struct vm_amap *);

@@ -82,7 +82,6 @@ struct vm_map {
 #define	VM_MAP_INTRSAFE		0x02	/* : */
 #define	VM_MAP_WIREFUTURE	0x04	/* m */
 #define	VM_MAP_DYING		0x20	/* m */
-#define	VM_MAP_TOPDOWN		0x40	/* : */
 
 /* The flags word of uvm_map(): protections, inheritance, advice and */
 #define	UVM_MAPFLAG(prot, max, inh, adv, flags)					\
@@ -131,7 +130,7 @@ bool	uvm_map_lookup_entry(struct vm_map *, vaddr_t, struct vm_map_entry **);
 /* => map(W); start of a free range or false; uvm-spec 1.5 */
 bool	uvm_map_findspace(struct vm_map *, vaddr_t hint, vsize_t len, vaddr_t *result,
 	    vsize_t align, unsigned flags);
-/* => map(W); split so that an entry starts (ends) at va */
+/* => map(W); split so that this very entry starts (ends) at va */
 void	uvm_map_clip_start(struct vm_map *, struct vm_map_entry *, vaddr_t);
 void	uvm_map_clip_end(struct vm_map *, struct vm_map_entry *, vaddr_t);
 

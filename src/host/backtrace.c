@@ -40,12 +40,14 @@ host_backtrace(void **pcs, int max, int skip)
 void
 host_symbolise(void *pc, char *buf, size_t len)
 {
+	/* A return address: the call before it may have been its function's last instruction. */
+	const char *call = (const char *)pc - 1;
 	Dl_info info;
 
-	if (dladdr(pc, &info) != 0 && info.dli_sname != NULL)
+	if (dladdr(call, &info) != 0 && info.dli_sname != NULL)
 		snprintf(buf, len, "%s+%#lx", info.dli_sname,
 		    (unsigned long)((char *)pc - (char *)info.dli_saddr));
-	else if (dladdr(pc, &info) != 0 && info.dli_fname != NULL)
+	else if (dladdr(call, &info) != 0 && info.dli_fname != NULL)
 		snprintf(buf, len, "%s+%#lx", strrchr(info.dli_fname, '/') != NULL ?
 		    strrchr(info.dli_fname, '/') + 1 : info.dli_fname,
 		    (unsigned long)((char *)pc - (char *)info.dli_fbase));

@@ -1,5 +1,8 @@
 /*
  * Boot and shutdown of the kernel floor.
+ *
+ * The thread that boots becomes lwp0 and holds CPU 0; the other CPUs start with
+ * their idle LWPs.  What boot makes, teardown() frees, however far boot came.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -23,7 +26,7 @@ cpu_attach(struct cpu_info *ci, int index, uint64_t seed)
 
 	ci->ci_index = index;
 	TAILQ_INIT(&ci->ci_runq);
-	host_rng_init(&ci->ci_rng, seed, (uint64_t)index << 32);
+	host_rng_init(&ci->ci_rng, seed, 3ULL << 62 | (unsigned)index);
 	snprintf(name, sizeof(name), "idle/%d", index);
 	ci->ci_idlelwp = lwp_alloc(name);
 	if (ci->ci_idlelwp == NULL)
@@ -34,62 +37,87 @@ cpu_attach(struct cpu_info *ci, int index, uint64_t seed)
 	return 0;
 }
 
-static void
+static int
 become_lwp0(void)
 {
 	lwp0 = lwp_alloc("lwp0");
 	if (lwp0 == NULL)
-		panic("lwp0: the host has no memory");
+		return ENOMEM;
 	lwp0->l_thread = host_thread_self();
 	lwp0->l_cpu = &cpus[0];
-	lwp0->l_stat = LSONPROC;
+	__atomic_store_n(&lwp0->l_stat, LSONPROC, __ATOMIC_RELAXED);
 	cpus[0].ci_curlwp = lwp0;
 	curlwp = lwp0;
 	host_rcu_register();
+	return 0;
 }
 
-static void
-stop_idle(int n)
+static int
+start_cpus(uint64_t seed)
 {
+	int error = 0;
+
+	for (int i = 0; i < ncpu && error == 0; i++)
+		error = cpu_attach(&cpus[i], i, seed);
+	if (error == 0)
+		error = become_lwp0();
+	for (int i = 0; i < ncpu && error == 0; i++)
+		error = host_thread_create(&cpus[i].ci_idlelwp->l_thread,
+		    cpus[i].ci_idlelwp->l_name, idle_main, &cpus[i]);
+	return error;
+}
+
+/* => frees what boot has made so far */
+static void
+teardown(void)
+{
+	timer_fini();
 	/* release: pairs with the acquire in idle_main() */
 	__atomic_store_n(&kern_stopping, true, __ATOMIC_RELEASE);
-	for (int i = 0; i < n; i++) {
-		host_unpark(cpus[i].ci_idlelwp->l_thread);
-		host_thread_join(cpus[i].ci_idlelwp->l_thread);
+	for (int i = 0; i < ncpu && cpus[i].ci_idlelwp != NULL; i++) {
+		if (cpus[i].ci_idlelwp->l_thread != NULL) {
+			host_unpark(cpus[i].ci_idlelwp->l_thread);
+			host_thread_join(cpus[i].ci_idlelwp->l_thread);
+		}
+		lwp_free(cpus[i].ci_idlelwp);
 	}
+	if (lwp0 != NULL) {
+		host_rcu_unregister();
+		lwp_free(lwp0);
+		lwp0 = NULL;
+	}
+	intr_fini();
+	lwp_fini();
+	curlwp = NULL;
+	free(cpus);
+	cpus = NULL;
+	ncpu = 0;
 }
-
-void	intr_init(void);
 
 int
 kern_boot(const struct kern_config *kc)
 {
-	int error = 0, started = 0;
+	int error;
 
 	KASSERT(kc->kc_ncpu >= 1 && kc->kc_ncpu <= MAXCPUS);
+	KASSERTMSG(cpus == NULL, "kern_boot: booted already");
 	host_backtrace_init();
+	cpus = aligned_alloc(64, (size_t)kc->kc_ncpu * sizeof(*cpus));
+	if (cpus == NULL)
+		return ENOMEM;
 	ncpu = kc->kc_ncpu;
 	kern_upcall = kc->kc_upcall;
 	kern_stopping = false;
-	cpus = aligned_alloc(64, (size_t)ncpu * sizeof(*cpus));
-	if (cpus == NULL)
-		return ENOMEM;
 	memset(cpus, 0, (size_t)ncpu * sizeof(*cpus));
-	host_rng_init(&cpus[0].ci_rng, kc->kc_seed, 0);
-	lwp_init();
+	lock_init();
+	lwp_init(kc->kc_seed);
 	sleepq_init();
-	timer_init();
 	intr_init();
-	for (int i = 0; i < ncpu && error == 0; i++)
-		error = cpu_attach(&cpus[i], i, kc->kc_seed);
-	if (error != 0)
-		return error;
-	become_lwp0();
-	for (; started < ncpu && error == 0; started++)
-		error = host_thread_create(&cpus[started].ci_idlelwp->l_thread,
-		    cpus[started].ci_idlelwp->l_name, idle_main, &cpus[started]);
+	error = timer_init();
+	if (error == 0)
+		error = start_cpus(kc->kc_seed);
 	if (error != 0) {
-		stop_idle(started - 1);
+		teardown();
 		return error;
 	}
 	kern_pool_init();
@@ -101,16 +129,8 @@ void
 kern_shutdown(void)
 {
 	lockdebug_barrier("kern_shutdown");
+	KASSERT(curlwp == lwp0);
 	kern_rcu_fini();
 	kern_pool_fini();
-	host_rcu_unregister();
-	stop_idle(ncpu);
-	for (int i = 0; i < ncpu; i++)
-		lwp_free(cpus[i].ci_idlelwp);
-	lwp_free(lwp0);
-	lwp_fini();
-	curlwp = NULL;
-	free(cpus);
-	cpus = NULL;
-	ncpu = 0;
+	teardown();
 }

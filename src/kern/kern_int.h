@@ -10,6 +10,16 @@
 
 /* --- sleep queues (kern_sleepq.c) --- */
 
+/*
+ * A lock may be the first member of the structure on whose address somebody
+ * sleeps.  So locks, condition variables and pauses sleep inside the object, at
+ * an address that no wakeup() of another purpose can name.
+ */
+#define	WCHAN_INSIDE(obj, n)	((wchan_t)((const volatile char *)(obj) + (n)))
+#define	LOCK_WCHAN(lock)	WCHAN_INSIDE(lock, 1)
+#define	CV_WCHAN(cv)		WCHAN_INSIDE(cv, 2)
+#define	PAUSE_WCHAN(l)		WCHAN_INSIDE(l, 3)
+
 struct sleepq {
 	struct host_lock sq_lock;
 	TAILQ_HEAD(sleepq_list, lwp) sq_lwps;	/* sq_lock; all channels of the bucket, by arrival */
@@ -40,7 +50,7 @@ void	sleepq_init(void);
 void	lwp_block(void);
 /* => any context: an LWP that called, or is about to call, lwp_block() */
 void	lwp_wake(struct lwp *);
-void	lwp_init(void);
+void	lwp_init(uint64_t seed);
 void	lwp_fini(void);
 struct lwp *lwp_alloc(const char *name);
 void	lwp_free(struct lwp *);
@@ -51,22 +61,30 @@ void	idle_main(void *);
 
 void	timer_set(struct lwp *, uint64_t timo_ns);
 void	timer_clear(struct lwp *);
-/* => fire what is due; idle: nothing else runs on this CPU */
-void	timer_run(bool idle);
-/* => host time of the next timer, UINT64_MAX without */
-uint64_t timer_next(void);
-void	timer_quantum(void);		/* virtual time goes on by a quantum */
-void	timer_init(void);
+/* => nothing to run on this CPU: with one CPU, time jumps to the next timer and fires it */
+void	timer_idle(void);
+/* => the end of a quantum: fire what is due */
+void	timer_quantum(void);
+/* => 0 or errno; the clock ticks from now on */
+int	timer_init(void);
+void	timer_fini(void);
 
 /* --- CPUs and interrupts --- */
 
 extern struct kern_upcall kern_upcall;
 extern bool kern_stopping;		/* @ idle LWPs go */
 bool	intr_pending(const struct cpu_info *);	/* anything that IPL 0 would let in */
+void	intr_init(void);
+void	intr_fini(void);
+/* => a CPU that idles, or any if none does; a hint */
+struct cpu_info *cpu_idlest(void);
 
 /* --- locks --- */
 
 uint32_t lock_birth(void);		/* next birth number */
+/* => is id the birth number of a lock of this boot? */
+bool	lock_born(uint32_t id);
+void	lock_init(void);		/* a new boot */
 
 /* --- RCU (kern_rcu.c) --- */
 void	kern_rcu_init(void);

@@ -20,17 +20,19 @@ struct softint {
 	void		(*si_fn)(void *);	/* stable */
 	void		*si_arg;		/* stable */
 	uint8_t		 si_pending[MAXCPUS];	/* atomic: asked for on that CPU */
-	LIST_ENTRY(softint) si_list;		/* softint_lock to change */
+	TAILQ_ENTRY(softint) si_list;		/* softint_lock */
 };
 
 /* stable after boot, but for IRQ_SOFT, whose level goes by what is pending */
 static struct handler handlers[IRQ_COUNT];
 static struct host_lock softint_lock;
-static LIST_HEAD(, softint) softints = LIST_HEAD_INITIALIZER(softints);
+static TAILQ_HEAD(, softint) softints;	/* softint_lock; in the order in which they were made */
 
 void
 intr_establish(enum irq irq, ipl_t ipl, void (*fn)(void *), void *arg)
 {
+	KASSERT(irq != IRQ_SOFT);
+	KASSERT(ipl > IPL_NONE);
 	handlers[irq] = (struct handler){ ipl, fn, arg };
 }
 
@@ -70,21 +72,29 @@ intr_pending(const struct cpu_info *ci)
 	return __atomic_load_n(&ci->ci_ipending, __ATOMIC_SEQ_CST) != 0;
 }
 
+/* => a soft interrupt of the level that was asked for on this CPU, no longer pending */
+static struct softint *
+take_softint(const struct cpu_info *ci, ipl_t level)
+{
+	struct softint *si;
+
+	host_lock(&softint_lock);
+	TAILQ_FOREACH(si, &softints, si_list)
+		if (si->si_ipl == level &&
+		    __atomic_exchange_n(&si->si_pending[ci->ci_index], 0, __ATOMIC_ACQUIRE))
+			break;
+	host_unlock(&softint_lock);
+	return si;
+}
+
 static void
 run_softints(struct cpu_info *ci, ipl_t level)
 {
 	struct softint *si;
 
-	host_lock(&softint_lock);
-	LIST_FOREACH(si, &softints, si_list) {
-		if (si->si_ipl != level ||
-		    !__atomic_exchange_n(&si->si_pending[ci->ci_index], 0, __ATOMIC_ACQUIRE))
-			continue;
-		host_unlock(&softint_lock);
+	/* From the start each time: the handler may have changed the list. */
+	while ((si = take_softint(ci, level)) != NULL)
 		si->si_fn(si->si_arg);
-		host_lock(&softint_lock);
-	}
-	host_unlock(&softint_lock);
 }
 
 static void
@@ -104,7 +114,7 @@ deliver(struct cpu_info *ci, int irq)
 		if (soft_level(ci) != IPL_NONE)
 			__atomic_fetch_or(&ci->ci_ipending, 1u << IRQ_SOFT, __ATOMIC_RELEASE);
 		run_softints(ci, level);
-	} else if (handlers[irq].ih_fn != NULL) {
+	} else {
 		handlers[irq].ih_fn(handlers[irq].ih_arg);
 	}
 	KASSERTMSG(ci->ci_ilevel == (int)level, "interrupt %d came back at IPL %d", irq, ci->ci_ilevel);
@@ -130,6 +140,8 @@ intr_poll(void)
 void
 intr_post(struct cpu_info *ci, enum irq irq)
 {
+	KASSERTMSG(irq != IRQ_SOFT, "soft interrupts are softint_schedule()'s");
+	KASSERTMSG(handlers[irq].ih_fn != NULL, "interrupt %d has no handler", irq);
 	/* seq_cst: pending first, then the idle flag; the other half is in idle_wait() */
 	__atomic_fetch_or(&ci->ci_ipending, 1u << irq, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&ci->ci_idle, __ATOMIC_SEQ_CST))
@@ -177,7 +189,7 @@ softint_establish(ipl_t ipl, void (*fn)(void *), void *arg)
 	si->si_fn = fn;
 	si->si_arg = arg;
 	host_lock(&softint_lock);
-	LIST_INSERT_HEAD(&softints, si, si_list);
+	TAILQ_INSERT_TAIL(&softints, si, si_list);
 	host_unlock(&softint_lock);
 	return si;
 }
@@ -186,7 +198,7 @@ void
 softint_disestablish(struct softint *si)
 {
 	host_lock(&softint_lock);
-	LIST_REMOVE(si, si_list);
+	TAILQ_REMOVE(&softints, si, si_list);
 	host_unlock(&softint_lock);
 	free(si);
 }
@@ -221,10 +233,12 @@ xc_handler(void *arg)
 void
 xc_broadcast(void (*fn)(void *), void *arg)
 {
+	const struct cpu_info *ci = curcpu();
 	unsigned spins = 0;
 	int s;
 
-	lockdebug_sleep_barrier("xc_broadcast");
+	KASSERTMSG(ci->ci_ilevel == IPL_NONE, "xc_broadcast at IPL %d", ci->ci_ilevel);
+	KASSERT(ci->ci_mtx_count == 0);
 	while (__atomic_exchange_n(&xc.xc_owner, 1, __ATOMIC_ACQUIRE) != 0) {
 		intr_poll();
 		host_relax(&spins);
@@ -233,7 +247,7 @@ xc_broadcast(void (*fn)(void *), void *arg)
 	xc.xc_arg = arg;
 	__atomic_store_n(&xc.xc_left, ncpu - 1, __ATOMIC_RELAXED);
 	for (int i = 0; i < ncpu; i++)
-		if (&cpus[i] != curcpu())
+		if (&cpus[i] != ci)
 			intr_post(&cpus[i], IRQ_XCALL);
 	s = splvm();
 	fn(arg);
@@ -245,11 +259,19 @@ xc_broadcast(void (*fn)(void *), void *arg)
 	__atomic_store_n(&xc.xc_owner, 0, __ATOMIC_RELEASE);
 }
 
-void	intr_init(void);
+/* --- boot --- */
+
 void
 intr_init(void)
 {
 	for (int i = 0; i < IRQ_COUNT; i++)
-		handlers[i].ih_fn = NULL;
+		handlers[i] = (struct handler){ IPL_NONE, NULL, NULL };
+	TAILQ_INIT(&softints);
 	intr_establish(IRQ_XCALL, IPL_VM, xc_handler, NULL);
+}
+
+void
+intr_fini(void)
+{
+	KASSERTMSG(TAILQ_EMPTY(&softints), "a soft interrupt is still established");
 }

@@ -18,10 +18,18 @@
  * Before it goes, a sleeper takes interrupts: a completion that was posted to
  * this very CPU then wakes it without any switch.
  *
+ * No CPU idles while an LWP waits in another's queue.  Who queues one looks for
+ * idle CPUs afterwards, who goes idle looks at the queues afterwards; both halves
+ * are sequentially consistent, so one of the two sees the other.
+ *
+ * No decision looks at the host's clock or an address: one CPU deals itself out in
+ * the same way twice.
+ *
  * LWP structures are never given back to the host before shutdown: a spinning
  * mutex may look at its owner's state after that has exited.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,16 +44,18 @@ static TAILQ_HEAD(, lwp) all_lwps;	/* list_lock */
 static TAILQ_HEAD(, lwp) free_lwps;	/* list_lock */
 static uint32_t last_id;		/* list_lock */
 static uint64_t rng_seed;		/* stable */
+static int nidle;			/* @ CPUs whose ci_idle is set */
 
 /* --- structures --- */
 
 void
-lwp_init(void)
+lwp_init(uint64_t seed)
 {
 	TAILQ_INIT(&all_lwps);
 	TAILQ_INIT(&free_lwps);
 	last_id = 0;
-	rng_seed = host_rng_next(&cpus[0].ci_rng);
+	nidle = 0;
+	rng_seed = seed;
 }
 
 void
@@ -53,6 +63,7 @@ lwp_fini(void)
 {
 	struct lwp *l;
 
+	KASSERTMSG(TAILQ_EMPTY(&all_lwps), "LWP %s is still there", TAILQ_FIRST(&all_lwps)->l_name);
 	while ((l = TAILQ_FIRST(&free_lwps)) != NULL) {
 		TAILQ_REMOVE(&free_lwps, l, l_list);
 		free(l);
@@ -73,16 +84,17 @@ lwp_alloc(const char *name)
 		l = aligned_alloc(64, (sizeof(*l) + 63) & ~63UL);
 	if (l == NULL)
 		return NULL;
-	memset(l, 0, sizeof(*l));
-	strncpy(l->l_name, name, sizeof(l->l_name) - 1);
+	/* relaxed: pairs with owner_runs(), which may still look at who was here before */
 	__atomic_store_n(&l->l_stat, LSIDL, __ATOMIC_RELAXED);
+	memset(&l->l_id, 0, sizeof(*l) - offsetof(struct lwp, l_id));
+	strncpy(l->l_name, name, sizeof(l->l_name) - 1);
 	l->l_offcpu = LW_OFFCPU;
 	l->l_quantum = LWP_QUANTUM;
 	host_lock(&list_lock);
 	l->l_id = ++last_id;
 	TAILQ_INSERT_TAIL(&all_lwps, l, l_list);
 	host_unlock(&list_lock);
-	host_rng_init(&l->l_rng, rng_seed, l->l_id);
+	host_rng_init(&l->l_rng, rng_seed, 1ULL << 63 | l->l_id);
 	return l;
 }
 
@@ -108,6 +120,28 @@ lwp_foreach(void (*fn)(struct lwp *, void *), void *arg)
 
 /* --- giving CPUs out --- */
 
+/* => ci_runq_lock held */
+static void
+set_idle(struct cpu_info *ci, int idle)
+{
+	/* seq_cst: with the caller's next look at the queues, see setrunnable(), and at
+	 * ci_ipending, see intr_post() */
+	__atomic_store_n(&ci->ci_idle, idle, __ATOMIC_SEQ_CST);
+	__atomic_fetch_add(&nidle, idle ? 1 : -1, __ATOMIC_SEQ_CST);
+}
+
+struct cpu_info *
+cpu_idlest(void)
+{
+	static unsigned turn;
+	unsigned first = __atomic_fetch_add(&turn, 1, __ATOMIC_RELAXED);
+
+	for (int i = 0; i < ncpu; i++)
+		if (__atomic_load_n(&cpus[i].ci_idle, __ATOMIC_RELAXED))
+			return &cpus[i];
+	return &cpus[first % (unsigned)ncpu];
+}
+
 /* => ci_runq_lock held; the CPU is l's from now on, l has not been told yet */
 static void
 assign(struct cpu_info *ci, struct lwp *from, struct lwp *l)
@@ -128,7 +162,7 @@ claim_idle(struct cpu_info *ci, struct lwp *l)
 		return false;
 	host_lock(&ci->ci_runq_lock);
 	if (ci->ci_idle) {
-		__atomic_store_n(&ci->ci_idle, 0, __ATOMIC_RELAXED);
+		set_idle(ci, 0);
 		assign(ci, ci->ci_idlelwp, l);
 		mine = true;
 	}
@@ -138,23 +172,26 @@ claim_idle(struct cpu_info *ci, struct lwp *l)
 	return mine;
 }
 
+/* => ci_runq_lock held */
 static void
 runq_push(struct cpu_info *ci, struct lwp *l)
 {
-	bool idle;
+	TAILQ_INSERT_TAIL(&ci->ci_runq, l, l_runchain);
+	/* seq_cst: then the look at the idle CPUs, see idle_wait() */
+	__atomic_store_n(&ci->ci_runq_len, ci->ci_runq_len + 1, __ATOMIC_SEQ_CST);
+}
 
-	host_lock(&ci->ci_runq_lock);
-	idle = ci->ci_idle;
-	if (idle) {
-		__atomic_store_n(&ci->ci_idle, 0, __ATOMIC_RELAXED);
-		assign(ci, ci->ci_idlelwp, l);
-	} else {
-		TAILQ_INSERT_TAIL(&ci->ci_runq, l, l_runchain);
-		__atomic_store_n(&ci->ci_runq_len, ci->ci_runq_len + 1, __ATOMIC_RELAXED);
-	}
-	host_unlock(&ci->ci_runq_lock);
-	if (idle)
-		host_unpark(l->l_thread);
+/* => an idle CPU, if there is one, looks again for something to run */
+static void
+kick_idle(void)
+{
+	if (__atomic_load_n(&nidle, __ATOMIC_SEQ_CST) == 0)
+		return;
+	for (int i = 0; i < ncpu; i++)
+		if (__atomic_load_n(&cpus[i].ci_idle, __ATOMIC_SEQ_CST)) {
+			host_unpark(cpus[i].ci_idlelwp->l_thread);
+			return;
+		}
 }
 
 /* => the LWP holds no CPU and is on no queue: the last CPU if it idles, any idle one, a queue */
@@ -164,12 +201,14 @@ setrunnable(struct lwp *l)
 	struct cpu_info *last = l->l_cpu;
 
 	__atomic_store_n(&l->l_stat, LSRUN, __ATOMIC_RELAXED);
-	if (claim_idle(last, l))
-		return;
-	for (int i = 1; i < ncpu; i++)
-		if (claim_idle(&cpus[(last->ci_index + i) % ncpu], l))
-			return;
+	if (__atomic_load_n(&nidle, __ATOMIC_RELAXED) != 0)
+		for (int i = 0; i < ncpu; i++)
+			if (claim_idle(&cpus[(last->ci_index + i) % ncpu], l))
+				return;
+	host_lock(&last->ci_runq_lock);
 	runq_push(last, l);
+	host_unlock(&last->ci_runq_lock);
+	kick_idle();
 }
 
 /* => ci_runq_lock held */
@@ -202,41 +241,42 @@ steal(struct cpu_info *ci)
 			victim = other;
 		}
 	}
-	if (victim != NULL && host_trylock(&victim->ci_runq_lock)) {
+	if (victim != NULL) {
+		host_lock(&victim->ci_runq_lock);
 		l = runq_pop(victim);
 		host_unlock(&victim->ci_runq_lock);
+		if (most > 1)		/* more of it: the next one that idles, please */
+			kick_idle();
 	}
 	return l;
 }
 
-/*
- * => the caller's thread gives ci up to whoever is next; it must park.  self: put the
- *    caller, who stays runnable, at the end of the queue first.
- */
+/* => ci_runq_lock held, dropped: the caller's thread gives ci up to next; it must park */
 static void
-hand_over(struct cpu_info *ci, struct lwp *from, struct lwp *self)
+hand_to(struct cpu_info *ci, struct lwp *from, struct lwp *next)
+{
+	__atomic_store_n(&ci->ci_nswitch, ci->ci_nswitch + 1, __ATOMIC_RELAXED);
+	assign(ci, from, next);
+	host_unlock(&ci->ci_runq_lock);
+	host_unpark(next->l_thread);
+}
+
+/* => the caller's thread gives ci up to whoever is next; it must park */
+static void
+hand_over(struct cpu_info *ci, struct lwp *from)
 {
 	struct lwp *next;
 
 	host_lock(&ci->ci_runq_lock);
 	next = runq_pop(ci);
-	if (next == NULL && self == NULL) {
+	if (next == NULL) {
 		host_unlock(&ci->ci_runq_lock);
 		next = steal(ci);
 		host_lock(&ci->ci_runq_lock);
 	}
 	if (next == NULL)
 		next = runq_pop(ci);
-	if (next == NULL)
-		next = ci->ci_idlelwp;
-	if (self != NULL) {
-		TAILQ_INSERT_TAIL(&ci->ci_runq, self, l_runchain);
-		__atomic_store_n(&ci->ci_runq_len, ci->ci_runq_len + 1, __ATOMIC_RELAXED);
-	}
-	ci->ci_nswitch++;
-	assign(ci, from, next);
-	host_unlock(&ci->ci_runq_lock);
-	host_unpark(next->l_thread);
+	hand_to(ci, from, next != NULL ? next : ci->ci_idlelwp);
 }
 
 /* => first thing that an LWP does on a CPU that it was given */
@@ -246,10 +286,15 @@ switched_in(struct lwp *l)
 	struct cpu_info *ci = l->l_cpu;
 	struct lwp *from = ci->ci_prevlwp;
 
+	KASSERT(ci->ci_curlwp == l);
 	host_rcu_online();
 	__atomic_store_n(&l->l_stat, LSONPROC, __ATOMIC_RELAXED);
-	if (kern_upcall.cpu_switch != NULL && from != l)
+	if (kern_upcall.cpu_switch != NULL && from != l) {
+		ci->ci_ilevel = IPL_HIGH;
 		kern_upcall.cpu_switch(ci, from, l);
+		ci->ci_ilevel = IPL_NONE;
+	}
+	intr_poll();
 }
 
 void
@@ -260,16 +305,16 @@ lwp_block(void)
 	int state = LW_ONCPU;
 
 	KASSERT(ci->ci_mtx_count == 0);
+	KASSERTMSG(ci->ci_ilevel == IPL_NONE, "sleep at IPL %d", ci->ci_ilevel);
 	intr_poll();
 	/* acq_rel: pairs with lwp_wake(); all that we did is seen by the CPU that takes us on */
 	if (__atomic_load_n(&l->l_offcpu, __ATOMIC_ACQUIRE) == LW_ONCPU) {
 		host_rcu_offline();
 		if (__atomic_compare_exchange_n(&l->l_offcpu, &state, LW_OFFCPU, false,
 		    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-			hand_over(ci, l, NULL);
+			hand_over(ci, l);
 			host_park();
 			switched_in(l);
-			intr_poll();
 			return;
 		}
 		host_rcu_online();
@@ -290,19 +335,26 @@ yield(void)
 {
 	struct lwp *l = curlwp;
 	struct cpu_info *ci = l->l_cpu;
+	struct lwp *next;
 
-	lockdebug_sleep_barrier("yield");
+	lockdebug_barrier("yield");
 	l->l_quantum = LWP_QUANTUM;
 	timer_quantum();
 	intr_poll();
 	if (__atomic_load_n(&ci->ci_runq_len, __ATOMIC_RELAXED) == 0)
 		return;
+	host_lock(&ci->ci_runq_lock);
+	next = runq_pop(ci);
+	if (next == NULL) {		/* another CPU was quicker */
+		host_unlock(&ci->ci_runq_lock);
+		return;
+	}
 	host_rcu_offline();
 	__atomic_store_n(&l->l_stat, LSRUN, __ATOMIC_RELAXED);
-	hand_over(ci, l, l);
+	runq_push(ci, l);
+	hand_to(ci, l, next);
 	host_park();
 	switched_in(l);
-	intr_poll();
 }
 
 void
@@ -328,7 +380,7 @@ lwp_release_cpu(void)
 	lockdebug_barrier("lwp_release_cpu");
 	host_rcu_offline();
 	__atomic_store_n(&l->l_stat, LSSLEEP, __ATOMIC_RELAXED);
-	hand_over(l->l_cpu, l, NULL);
+	hand_over(l->l_cpu, l);
 }
 
 void
@@ -339,7 +391,6 @@ lwp_acquire_cpu(void)
 	setrunnable(l);
 	host_park();
 	switched_in(l);
-	intr_poll();
 }
 
 /* --- life --- */
@@ -362,7 +413,7 @@ lwp_main(void *arg)
 	__atomic_store_n(&l->l_stat, LSZOMB, __ATOMIC_RELEASE);
 	sleepq_unlock(sq);
 	wakeup(&l->l_func);
-	hand_over(l->l_cpu, l, NULL);
+	hand_over(l->l_cpu, l);
 }
 
 int
@@ -389,6 +440,7 @@ lwp_create(struct lwp **lp, struct proc *p, const char *name, void (*fn)(void *)
 void
 lwp_start(struct lwp *l)
 {
+	KASSERTMSG(l->l_stat == LSIDL, "LWP %s started twice", l->l_name);
 	setrunnable(l);
 }
 
@@ -417,20 +469,16 @@ lwp_wait(struct lwp *l)
 static void
 idle_wait(struct cpu_info *ci)
 {
-	uint64_t next;
-
 	host_lock(&ci->ci_runq_lock);
-	if (TAILQ_EMPTY(&ci->ci_runq))
-		/* seq_cst: the other half is in intr_post(): flag, then pending; pending, then flag */
-		__atomic_store_n(&ci->ci_idle, 1, __ATOMIC_SEQ_CST);
+	set_idle(ci, 1);
 	host_unlock(&ci->ci_runq_lock);
-	if (!__atomic_load_n(&ci->ci_idle, __ATOMIC_SEQ_CST) || intr_pending(ci))
+	/* From here on whoever posts or queues anything unparks this thread, or sees to it himself. */
+	if (intr_pending(ci))
 		return;
-	next = timer_next();
-	if (next == UINT64_MAX)
-		host_park();
-	else
-		host_park_until(next);
+	for (int i = 0; i < ncpu; i++)
+		if (__atomic_load_n(&cpus[i].ci_runq_len, __ATOMIC_SEQ_CST) != 0)
+			return;
+	host_park();
 }
 
 /* => takes the CPU back if it is still idle; false: somebody else has it */
@@ -441,8 +489,8 @@ idle_reclaim(struct cpu_info *ci, struct lwp *idle)
 
 	host_lock(&ci->ci_runq_lock);
 	mine = ci->ci_curlwp == idle;
-	if (mine)
-		__atomic_store_n(&ci->ci_idle, 0, __ATOMIC_RELAXED);
+	if (mine && ci->ci_idle)
+		set_idle(ci, 0);
 	host_unlock(&ci->ci_runq_lock);
 	return mine;
 }
@@ -461,10 +509,7 @@ idle_dispatch(struct cpu_info *ci, struct lwp *idle)
 	if (next == NULL)
 		return false;
 	host_lock(&ci->ci_runq_lock);
-	ci->ci_nswitch++;
-	assign(ci, idle, next);
-	host_unlock(&ci->ci_runq_lock);
-	host_unpark(next->l_thread);
+	hand_to(ci, idle, next);
 	return true;
 }
 
@@ -489,7 +534,8 @@ idle_main(void *arg)
 		}
 		host_rcu_online();
 		intr_poll();
-		timer_run(true);
+		if (__atomic_load_n(&ci->ci_runq_len, __ATOMIC_RELAXED) == 0)
+			timer_idle();
 		host_rcu_offline();
 		if (!idle_dispatch(ci, idle))
 			idle_wait(ci);

@@ -4,6 +4,10 @@
  * call_rcu() puts a callback on one list.  The "rcu" LWP takes the list as it is,
  * gives its CPU up, waits for a grace period and runs the callbacks in the order
  * in which they came; there they may take locks and sleep.
+ *
+ * With one CPU there is nobody to wait for: no reader sleeps in its section, so
+ * while this LWP holds the CPU nobody is in one.  The host's grace period would
+ * end at a time that no run could repeat.
  */
 #include <host/rcu.h>
 
@@ -47,9 +51,11 @@ rcu_main(void *arg)
 		rcu_first = NULL;
 		rcu_last = &rcu_first;
 		mutex_exit(&rcu_lock);
-		lwp_release_cpu();
-		host_rcu_synchronize();
-		lwp_acquire_cpu();
+		if (ncpu > 1) {
+			lwp_release_cpu();
+			host_rcu_synchronize();
+			lwp_acquire_cpu();
+		}
 		n = 0;
 		run_batch(batch, &n);
 		mutex_enter(&rcu_lock);

@@ -158,11 +158,12 @@ mtsleep(wchan_t wchan, bool norelock, const char *wmesg, uint64_t timo_ns, kmute
 void
 kpause(const char *wmesg, uint64_t ns)
 {
+	const wchan_t wchan = PAUSE_WCHAN(curlwp);
 	struct sleepq *sq;
 
-	lockdebug_sleep_barrier(wmesg);
-	sq = sleepq_lock(curlwp);
-	sleepq_enter(sq, curlwp, wmesg);
+	lockdebug_barrier(wmesg);
+	sq = sleepq_lock(wchan);
+	sleepq_enter(sq, wchan, wmesg);
 	sleepq_unlock(sq);
 	sleepq_block(ns != 0 ? ns : 1);
 }

@@ -1,28 +1,57 @@
 /*
  * Time-outs of sleeping LWPs.
  *
- * With several CPUs they follow the host's clock, and are looked at by idle CPUs
- * and at the end of each quantum.  With one CPU, time is virtual: it goes on by a
- * fixed step with each quantum, and jumps to the next time-out when the CPU has
- * nothing else to do; so a run on one CPU does not depend on the host's clock.
+ * With several CPUs they follow the host's clock.  A host thread plays the clock
+ * chip: it sleeps until the first time-out and posts IRQ_CLOCK to a CPU that has
+ * nothing to do, else to each in turn; the handler fires what is due.
+ *
+ * With one CPU, time is virtual: it goes on by a fixed step with each quantum, and
+ * jumps to the next time-out when the CPU has nothing else to do; so a run on one
+ * CPU does not depend on the host's clock.
+ *
+ * Lock order: timer_lock, then a sleep queue's bucket, then a run queue.
  */
 #include <errno.h>
 
 #include "kern_int.h"
 
 #define	QUANTUM_NS	1000000		/* virtual length of a quantum */
+#define	TICK_NS		100000		/* real time between two clock interrupts */
 
 static struct host_lock timer_lock;
 static TAILQ_HEAD(, lwp) timers;	/* timer_lock; ascending deadline */
 static uint64_t earliest;		/* @ deadline of the first, UINT64_MAX without */
 static uint64_t virtual_now;		/* only the one CPU */
 
-void
+static struct host_thread *chip;	/* stable */
+static bool chip_stop;			/* @ */
+
+static void	chip_main(void *);
+static void	clock_intr(void *);
+
+int
 timer_init(void)
 {
 	TAILQ_INIT(&timers);
 	earliest = UINT64_MAX;
 	virtual_now = 1;
+	chip = NULL;
+	chip_stop = false;
+	if (ncpu == 1)
+		return 0;
+	intr_establish(IRQ_CLOCK, IPL_SCHED, clock_intr, NULL);
+	return host_thread_create(&chip, "clock", chip_main, NULL);
+}
+
+void
+timer_fini(void)
+{
+	KASSERT(TAILQ_EMPTY(&timers));
+	if (chip == NULL)
+		return;
+	__atomic_store_n(&chip_stop, true, __ATOMIC_RELAXED);
+	host_unpark(chip);
+	host_thread_join(chip);
 }
 
 static uint64_t
@@ -45,6 +74,7 @@ void
 timer_set(struct lwp *l, uint64_t timo_ns)
 {
 	struct lwp *later;
+	bool first;
 
 	host_lock(&timer_lock);
 	l->l_deadline = now() + timo_ns;
@@ -56,7 +86,10 @@ timer_set(struct lwp *l, uint64_t timo_ns)
 	else
 		TAILQ_INSERT_TAIL(&timers, l, l_timerchain);
 	note_earliest();
+	first = TAILQ_FIRST(&timers) == l;
 	host_unlock(&timer_lock);
+	if (first && chip != NULL)
+		host_unpark(chip);
 }
 
 void
@@ -93,17 +126,13 @@ expire(struct lwp *l)
 	sleepq_unlock(sq);
 }
 
-void
-timer_run(bool idle)
+static void
+timer_run(void)
 {
-	uint64_t first = __atomic_load_n(&earliest, __ATOMIC_RELAXED);
 	struct lwp *l;
 
-	if (first == UINT64_MAX)
-		return;
-	if (ncpu == 1 && idle && first > virtual_now)
-		virtual_now = first;
-	if (first > now())
+	/* relaxed: a hint, see note_earliest() */
+	if (__atomic_load_n(&earliest, __ATOMIC_RELAXED) > now())
 		return;
 	host_lock(&timer_lock);
 	while ((l = TAILQ_FIRST(&timers)) != NULL && l->l_deadline <= now())
@@ -112,16 +141,48 @@ timer_run(bool idle)
 	host_unlock(&timer_lock);
 }
 
-uint64_t
-timer_next(void)
+void
+timer_idle(void)
 {
-	return __atomic_load_n(&earliest, __ATOMIC_RELAXED);
+	if (ncpu != 1 || earliest == UINT64_MAX)
+		return;
+	if (virtual_now < earliest)
+		virtual_now = earliest;
+	timer_run();
 }
 
 void
 timer_quantum(void)
 {
-	if (ncpu == 1)
-		virtual_now += QUANTUM_NS;
-	timer_run(false);
+	if (ncpu != 1)
+		return;
+	virtual_now += QUANTUM_NS;
+	timer_run();
+}
+
+/* --- the clock chip --- */
+
+static void
+clock_intr(void *arg)
+{
+	timer_run();
+}
+
+/* => woken by timer_set() when there is a new first time-out, and to stop */
+static void
+chip_main(void *arg)
+{
+	while (!__atomic_load_n(&chip_stop, __ATOMIC_RELAXED)) {
+		uint64_t next = __atomic_load_n(&earliest, __ATOMIC_RELAXED);
+		uint64_t t = host_now_ns();
+
+		if (next == UINT64_MAX) {
+			host_park();
+		} else if (t < next) {
+			host_park_until(next);
+		} else {
+			intr_post(cpu_idlest(), IRQ_CLOCK);
+			host_park_until(t + TICK_NS);	/* served by then? else again */
+		}
+	}
 }

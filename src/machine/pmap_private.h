@@ -85,6 +85,7 @@ struct tlb_entry {
  */
 struct tlb_request {
 	uint64_t	 rq_pending[CPUSET_WORDS]; /* @ CPUs that have not acknowledged */
+	bool		 rq_tired;	/* @ the initiator's thread has begun to yield */
 	struct pmap	*rq_leave;	/* i pmap that is going away, or NULL */
 	int		 rq_nva;	/* i > LWP_TLB_VAS: everything */
 	vaddr_t		 rq_va[LWP_TLB_VAS]; /* i */

@@ -48,6 +48,15 @@
 
 struct tlb *tlbs;
 
+/*
+ * With more simulated CPUs than the host has, an acknowledgement may be a whole
+ * time slice away, and when it is given the initiator is not running to see it.
+ * An initiator that has spun for so many turns says so, and each target gives
+ * its host CPU away after it has answered: a round of yields instead of a round
+ * of time slices.  host_relax() yields by then.
+ */
+#define	TIRED_TURNS	200
+
 static void	tlb_flush(struct tlb *);
 static void	tlb_ipi(void *);
 
@@ -232,6 +241,7 @@ tlb_ipi(void *arg)
 {
 	struct tlb *t = curtlb();
 	unsigned me = curcpu()->ci_index;
+	bool tired = false;
 	uint64_t from, bit;
 
 	if (t == NULL)
@@ -245,12 +255,15 @@ tlb_ipi(void *arg)
 			tlb_invalidate_list(t, rq->rq_va, rq->rq_nva);
 			if (rq->rq_leave != NULL && rq->rq_leave == t->t_pmap)
 				pmap_tlb_switch(t, NULL);
+			tired |= RELAXED_GET(rq->rq_tired);
 			/* release: pairs with the acquire in tlb_wait(); our walks and accesses
 			 * through what went are over. */
 			bit = UINT64_C(1) << (me % 64);
 			__atomic_fetch_and(&rq->rq_pending[me / 64], ~bit, __ATOMIC_RELEASE);
 		}
 	}
+	if (tired)
+		host_relax(&(unsigned){ TIRED_TURNS });
 }
 
 /* => ask each CPU of set; our request is filled in. */
@@ -284,9 +297,12 @@ tlb_wait(struct tlb *t)
 		/* acquire: pairs with the release in tlb_ipi(). */
 		while (__atomic_load_n(&t->t_rq.rq_pending[w], __ATOMIC_ACQUIRE) != 0) {
 			intr_poll();
+			if (spins == TIRED_TURNS)
+				RELAXED_SET(t->t_rq.rq_tired, true);
 			host_relax(&spins);
 		}
 	}
+	RELAXED_SET(t->t_rq.rq_tired, false);
 }
 
 /*

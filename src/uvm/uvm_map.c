@@ -1,0 +1,303 @@
+/*
+ * Maps: establishing mappings.
+ *
+ * uvm_map() tries to grow a neighbour before it makes an entry (uvm-spec 1.9):
+ * backward, the entry below takes the new range; forward, the entry above does.
+ * A neighbour's amap may be grown only while nobody else refers to it.
+ *
+ * Whatever can fail or sleep for long happens before the map is locked, or fails
+ * before anything has changed: a call that fails leaves the map as it was
+ * (I-SYS-1).  A fixed mapping that replaces others takes them away in the same
+ * lock section (B-20).
+ */
+#include "uvm_map_i.h"
+
+static uint32_t last_map_id;		/* atomic */
+
+void
+uvm_map_setup(struct vm_map *map, struct pmap *pmap, vaddr_t min, vaddr_t max, int flags)
+{
+	KASSERT(min < max && (min & PAGE_MASK) == 0 && (max & PAGE_MASK) == 0);
+	*map = (struct vm_map){ .pmap = pmap, .flags = flags, .ref_count = 1 };
+	map->id = __atomic_add_fetch(&last_map_id, 1, __ATOMIC_RELAXED);
+	rw_init(&map->lock, pmap == pmap_kernel() ? LC_kmap : LC_map);
+	mutex_init(&map->mutex, MUTEX_SPIN, IPL_VM, LC_kmem_map);
+	mutex_init(&map->misc_lock, MUTEX_DEFAULT, IPL_NONE, LC_map_misc);
+	cv_init(&map->cv, "vmmapbsy");
+	RB_INIT(&map->rb_tree);
+	map->header.end = min;
+	map->header.start = max;
+	map->header.gap = max - min;
+	map->header.next = map->header.prev = &map->header;
+	map->hint = map->first_free = &map->header;
+}
+
+void
+uvm_map_teardown(struct vm_map *map)
+{
+	KASSERTMSG(map->nentries == 0, "map %u dies with %d entries", map->id, map->nentries);
+	KASSERT(map->busy == NULL);
+	cv_destroy(&map->cv);
+	mutex_destroy(&map->misc_lock);
+	mutex_destroy(&map->mutex);
+	rw_destroy(&map->lock);
+}
+
+/* --- uvm_map --- */
+
+/* What a new mapping shall be like: an entry that is not in the map yet. */
+static void
+wanted_entry(struct vm_map_entry *want, struct vm_map *map, vaddr_t start, vsize_t size,
+    struct uvm_object *uobj, voff_t off, unsigned flags)
+{
+	*want = (struct vm_map_entry){
+		.start = start,
+		.end = start + size,
+		.object.uvm_obj = uobj,
+		.offset = uobj != NULL ? off : 0,
+		.etype = uobj != NULL ? UVM_ET_OBJ : 0,
+		.protection = UVM_PROTECTION(flags),
+		.max_protection = UVM_MAXPROTECTION(flags),
+		.inheritance = UVM_INHERIT(flags),
+		.advice = UVM_ADVICE(flags),
+		.flags = (map->pmap == pmap_kernel() ? UVM_MAP_KERNEL : 0) |
+		    ((flags & UVM_FLAG_NOMERGE) != 0 ? UVM_MAP_NOMERGE : 0),
+	};
+	if ((flags & UVM_FLAG_COPYONW) != 0)
+		want->etype |= UVM_ET_COPYONWRITE | UVM_ET_NEEDSCOPY;
+}
+
+/* => are they alike but for NEEDSCOPY, which the older one may have lost? */
+static bool
+alike(const struct vm_map_entry *low, const struct vm_map_entry *high, int etype)
+{
+	struct vm_map_entry a = *low, b = *high;
+
+	a.etype = (a.etype & ~UVM_ET_NEEDSCOPY) | (etype & UVM_ET_NEEDSCOPY);
+	b.etype = (b.etype & ~UVM_ET_NEEDSCOPY) | (etype & UVM_ET_NEEDSCOPY);
+	return uvm_mapent_alike(&a, &b);
+}
+
+/* => the entry's amap, if it has one, was grown by size */
+static bool
+grow_amap(struct vm_map_entry *e, vsize_t size, int direction)
+{
+	if (e->aref.ar_amap == NULL)
+		return true;
+	if (amap_refs(e->aref.ar_amap) != 1)
+		return false;
+	return amap_extend(e, size, direction | AMAP_EXTEND_NOWAIT) == 0;
+}
+
+/* => map(W): the entry below takes the new range */
+static bool
+merge_backward(struct vm_map *map, struct vm_map_entry *prev, const struct vm_map_entry *want)
+{
+	vsize_t size = want->end - want->start;
+
+	if (prev == &map->header || !alike(prev, want, want->etype) ||
+	    !grow_amap(prev, size, AMAP_EXTEND_FORWARDS))
+		return false;
+	prev->end += size;
+	map->size += size;
+	uvm_map_entry_moved(map, prev);
+	return true;
+}
+
+/* => map(W): the entry above takes the new range */
+static bool
+merge_forward(struct vm_map *map, struct vm_map_entry *next, const struct vm_map_entry *want)
+{
+	vsize_t size = want->end - want->start;
+
+	if (next == &map->header || !alike(want, next, want->etype) ||
+	    !grow_amap(next, size, AMAP_EXTEND_BACKWARDS))
+		return false;
+	next->start -= size;
+	if (next->object.uvm_obj != NULL)
+		next->offset -= (voff_t)size;
+	map->size += size;
+	uvm_map_entry_moved(map, next);
+	return true;
+}
+
+/*
+ * => map(W): after a backward merge the entry above may continue it; then two become
+ *    one (three, with the new one).  Only without amaps: there slots would have to move.
+ *    The entry that goes is returned, its object reference with it.
+ */
+static struct vm_map_entry *
+merge_both(struct vm_map *map, struct vm_map_entry *low)
+{
+	struct vm_map_entry *high = low->next;
+
+	if (high == &map->header || low->aref.ar_amap != NULL || high->aref.ar_amap != NULL ||
+	    !uvm_mapent_alike(low, high))
+		return NULL;
+	uvm_map_entry_unlink(map, high);
+	low->end = high->end;
+	map->size += high->end - high->start;
+	uvm_map_entry_moved(map, low);
+	high->next = NULL;
+	return high;
+}
+
+/* => map(W): the range is free; dead: entries to detach; *spare: NULL once it is used */
+static void
+enter_range(struct vm_map *map, const struct vm_map_entry *want, struct vm_map_entry **spare,
+    struct vm_amap **amap, struct uvm_object **surplus, struct vm_map_entry **dead)
+{
+	struct vm_map_entry *prev, *gone;
+	struct vm_map_entry *new;
+	uint32_t id;
+
+	if (uvm_map_lookup_entry(map, want->start, &prev))
+		panic("uvm_map: %#lx is not free", (unsigned long)want->start);
+	if (*amap == NULL && merge_backward(map, prev, want)) {
+		UVMCNT(mapmerges);
+		*surplus = want->object.uvm_obj;
+		gone = merge_both(map, prev);
+		if (gone != NULL) {
+			UVMCNT(mapmerges);
+			gone->next = *dead;
+			*dead = gone;
+		}
+		return;
+	}
+	if (*amap == NULL && merge_forward(map, prev->next, want)) {
+		UVMCNT(mapmerges);
+		*surplus = want->object.uvm_obj;
+		return;
+	}
+	new = *spare;
+	*spare = NULL;
+	id = new->id;
+	*new = *want;
+	new->id = id;
+	new->aref.ar_amap = *amap;
+	*amap = NULL;
+	uvm_map_entry_link(map, prev, new);
+}
+
+int
+uvm_map(struct vm_map *map, vaddr_t *startp, vsize_t size, struct uvm_object *uobj, voff_t off,
+    vsize_t align, unsigned flags)
+{
+	struct vm_map_entry *spare, *dead = NULL, want;
+	struct uvm_object *surplus = NULL;
+	struct vm_amap *amap = NULL;
+	int error = 0;
+
+	KASSERT(size != 0 && (size & PAGE_MASK) == 0);
+	if ((UVM_PROTECTION(flags) & ~UVM_MAXPROTECTION(flags)) != 0)
+		return EACCES;
+	spare = uvm_mapent_alloc(map);
+	if ((flags & UVM_FLAG_OVERLAY) != 0) {
+		amap = amap_alloc(size, (flags & UVM_FLAG_AMAPPAD) != 0 ?
+		    UVM_AMAP_CHUNK << PAGE_SHIFT : 0, (flags & UVM_FLAG_NOWAIT) == 0);
+		if (amap == NULL)
+			error = ENOMEM;
+	}
+	if (error == 0 && (flags & UVM_FLAG_TRYLOCK) == 0)
+		vm_map_lock(map);
+	else if (error == 0 && !vm_map_lock_try(map))
+		error = EAGAIN;
+	if (error == 0) {
+		if ((flags & UVM_FLAG_UNMAP) != 0) {
+			KASSERT((flags & UVM_FLAG_FIXED) != 0);
+			if (*startp >= vm_map_min(map) && *startp <= vm_map_max(map) - size)
+				uvm_unmap_remove(map, *startp, *startp + size, &dead);
+		}
+		if (!uvm_map_findspace(map, *startp, size, startp, align, flags)) {
+			error = ENOMEM;
+		} else {
+			wanted_entry(&want, map, *startp, size, uobj, off, flags);
+			if ((flags & UVM_FLAG_OVERLAY) != 0)
+				want.etype &= ~UVM_ET_NEEDSCOPY;
+			enter_range(map, &want, &spare, &amap, &surplus, &dead);
+		}
+		vm_map_unlock(map);
+	}
+	uvm_unmap_detach(dead);
+	if (surplus != NULL)		/* the merged entry has a reference already */
+		surplus->pgops->pgo_detach(surplus);
+	if (amap != NULL)
+		amap_unref(&(struct vm_aref){ 0, amap }, atop(size), true);
+	if (spare != NULL)
+		uvm_mapent_free(spare);
+	return error;
+}
+
+/* --- unmapping --- */
+
+void
+uvm_unmap_remove(struct vm_map *map, vaddr_t start, vaddr_t end, struct vm_map_entry **dead)
+{
+	struct vm_map_entry *e, *next;
+
+	KASSERT(vm_map_locked_write(map));
+	KASSERT(start < end);
+	for (e = uvm_map_clip_range(map, start, end); e != &map->header && e->start < end; e = next) {
+		next = e->next;
+		if (VM_MAPENT_ISWIRED(e))
+			uvm_map_entry_unwire(map, e);
+		/* Mappings go before the references that keep their pages alive. */
+		pmap_remove(map->pmap, e->start, e->end);
+		uvm_map_entry_unlink(map, e);
+		e->next = *dead;
+		*dead = e;
+	}
+	pmap_update(map->pmap);		/* I-SYS-3: no CPU gets at it when the lock is dropped */
+}
+
+void
+uvm_unmap_detach(struct vm_map_entry *dead)
+{
+	while (dead != NULL) {
+		struct vm_map_entry *next = dead->next;
+		struct uvm_object *uobj = dead->object.uvm_obj;
+
+		if (dead->aref.ar_amap != NULL)
+			amap_unref(&dead->aref, uvm_entry_npages(dead), false);
+		if (UVM_ET_ISOBJ(dead) && uobj->pgops->pgo_detach != NULL)
+			uobj->pgops->pgo_detach(uobj);
+		uvm_mapent_free(dead);
+		dead = next;
+	}
+}
+
+void
+uvm_unmap(struct vm_map *map, vaddr_t start, vaddr_t end)
+{
+	struct vm_map_entry *dead = NULL;
+
+	vm_map_lock(map);
+	if (start < vm_map_min(map))
+		start = vm_map_min(map);
+	if (end > vm_map_max(map))
+		end = vm_map_max(map);
+	if (start < end)
+		uvm_unmap_remove(map, start, end, &dead);
+	vm_map_unlock(map);
+	uvm_unmap_detach(dead);
+}
+
+int
+uvm_map_submap(struct vm_map *map, vaddr_t start, vaddr_t end, struct vm_map *sub)
+{
+	struct vm_map_entry *e;
+	int error = 0;
+
+	KASSERT(map == kernel_map);
+	vm_map_lock(map);
+	if (!uvm_map_lookup_entry(map, start, &e) || e->start != start || e->end != end ||
+	    e->object.uvm_obj != NULL || e->aref.ar_amap != NULL) {
+		error = EINVAL;
+	} else {
+		e->etype = UVM_ET_SUBMAP;
+		e->object.sub_map = sub;
+		e->offset = 0;
+	}
+	vm_map_unlock(map);
+	return error;
+}

@@ -1,0 +1,390 @@
+/*
+ * Map entries: allocation, the sorted list, the tree, free space, clipping.
+ *
+ * Entries are on a list with a sentinel, whose end is the map's lowest address
+ * and whose start is its highest; so the first entry has a predecessor's end and
+ * the last one a successor's start like all others.  They are in a red-black tree
+ * too, each with the free space behind it (gap) and the largest such gap in its
+ * subtree (maxgap); so finding an entry, or room, takes O(log n).
+ */
+#include <sys/pool.h>
+
+#include "uvm_map_i.h"
+
+static pool_cache_t mapent_cache;
+static uint32_t last_id;		/* atomic */
+
+/* --- the tree --- */
+
+static int
+entry_compare(const struct vm_map_entry *a, const struct vm_map_entry *b)
+{
+	return a->start < b->start ? -1 : a->start > b->start;
+}
+
+static void
+augment(struct vm_map_entry *e)
+{
+	vsize_t max = e->gap;
+
+	if (RB_LEFT(e, rb_node) != NULL && RB_LEFT(e, rb_node)->maxgap > max)
+		max = RB_LEFT(e, rb_node)->maxgap;
+	if (RB_RIGHT(e, rb_node) != NULL && RB_RIGHT(e, rb_node)->maxgap > max)
+		max = RB_RIGHT(e, rb_node)->maxgap;
+	e->maxgap = max;
+}
+
+#undef RB_AUGMENT
+#define	RB_AUGMENT(e)	augment(e)
+/* The tree's functions come as a set; not all are used. */
+RB_GENERATE_INTERNAL(uvm_map_tree, vm_map_entry, rb_node, entry_compare,
+    __attribute__((unused)) static)
+
+/* The tree's own calls keep rotated nodes right; a new gap is told to all above. */
+static void
+augment_path(struct vm_map_entry *e)
+{
+	for (; e != NULL; e = RB_PARENT(e, rb_node))
+		augment(e);
+}
+
+vsize_t
+uvm_map_tree_maxgap(const struct vm_map_entry *e)
+{
+	return e == NULL ? 0 : e->maxgap;
+}
+
+struct vm_map_entry *
+uvm_map_tree_first(struct vm_map *map)
+{
+	return RB_MIN(uvm_map_tree, &map->rb_tree);
+}
+
+struct vm_map_entry *
+uvm_map_tree_next(struct vm_map_entry *e)
+{
+	return RB_NEXT(uvm_map_tree, NULL, e);
+}
+
+/* --- life of an entry --- */
+
+void
+uvm_map_init(void)
+{
+	mapent_cache = pool_cache_create(sizeof(struct vm_map_entry), 16, "vmmpepl",
+	    &pool_allocator_kmem, IPL_NONE, NULL, NULL, NULL);
+}
+
+void
+uvm_map_fini(void)
+{
+	if (pool_cache_nout(mapent_cache) != 0)
+		violation(VIOL_LEAK, "mapent-leak", "%lu map entries did not come back",
+		    (unsigned long)pool_cache_nout(mapent_cache));
+	pool_cache_destroy(mapent_cache);
+}
+
+uint64_t
+uvm_mapent_count(void)
+{
+	return pool_cache_nout(mapent_cache);
+}
+
+struct vm_map_entry *
+uvm_mapent_alloc(struct vm_map *map)
+{
+	struct vm_map_entry *e = pool_cache_get(mapent_cache, PR_WAITOK);
+
+	UVMCNT(mapentries);
+	*e = (struct vm_map_entry){
+		.id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED),
+		.flags = map->pmap == pmap_kernel() ? UVM_MAP_KERNEL : 0,
+	};
+	return e;
+}
+
+void
+uvm_mapent_free(struct vm_map_entry *e)
+{
+	pool_cache_put(mapent_cache, e);
+}
+
+static void
+set_gap(struct vm_map *map, struct vm_map_entry *e)
+{
+	e->gap = e->next->start - e->end;
+	if (e != &map->header)
+		augment_path(e);
+}
+
+void
+uvm_map_entry_moved(struct vm_map *map, struct vm_map_entry *e)
+{
+	KASSERT(vm_map_locked_write(map));
+	set_gap(map, e);
+	set_gap(map, e->prev);
+}
+
+void
+uvm_map_entry_link(struct vm_map *map, struct vm_map_entry *prev, struct vm_map_entry *new)
+{
+	KASSERT(vm_map_locked_write(map));
+	KASSERT(prev->end <= new->start && new->end <= prev->next->start);
+	new->prev = prev;
+	new->next = prev->next;
+	new->next->prev = new;
+	prev->next = new;
+	map->nentries++;
+	map->size += new->end - new->start;
+	new->gap = new->maxgap = 0;
+	RB_INSERT(uvm_map_tree, &map->rb_tree, new);
+	uvm_map_entry_moved(map, new);
+}
+
+void
+uvm_map_entry_unlink(struct vm_map *map, struct vm_map_entry *e)
+{
+	struct vm_map_entry *parent;
+
+	KASSERT(vm_map_locked_write(map));
+	/* I-MAP-3, T-11: nobody finds it again.  Readers are out: map(W). */
+	if (__atomic_load_n(&map->hint, __ATOMIC_RELAXED) == e)
+		__atomic_store_n(&map->hint, e->prev, __ATOMIC_RELAXED);
+	if (map->first_free == e)
+		map->first_free = e->prev;
+	parent = RB_PARENT(e, rb_node);
+	RB_REMOVE(uvm_map_tree, &map->rb_tree, e);
+	augment_path(parent);
+	e->prev->next = e->next;
+	e->next->prev = e->prev;
+	map->nentries--;
+	map->size -= e->end - e->start;
+	set_gap(map, e->prev);
+}
+
+/* --- looking up --- */
+
+static bool
+contains(const struct vm_map *map, const struct vm_map_entry *e, vaddr_t va)
+{
+	return e != &map->header && va >= e->start && va < e->end;
+}
+
+bool
+uvm_map_lookup_entry(struct vm_map *map, vaddr_t va, struct vm_map_entry **entry)
+{
+	/* relaxed: any live entry will do; entries die only under map(W), which excludes us */
+	struct vm_map_entry *hint = __atomic_load_n(&map->hint, __ATOMIC_RELAXED);
+	struct vm_map_entry *e, *below = &map->header;
+
+	KASSERT(vm_map_locked(map));
+	if (contains(map, hint, va)) {
+		*entry = hint;
+		return true;
+	}
+	for (e = RB_ROOT(&map->rb_tree); e != NULL;) {
+		if (va < e->start) {
+			e = RB_LEFT(e, rb_node);
+			continue;
+		}
+		below = e;
+		if (va < e->end)
+			break;
+		e = RB_RIGHT(e, rb_node);
+	}
+	*entry = below;
+	if (e == NULL)
+		return false;
+	__atomic_store_n(&map->hint, e, __ATOMIC_RELAXED);
+	return true;
+}
+
+/* --- room --- */
+
+/* => the first entry after e, in order, whose gap is at least len; NULL: none */
+static struct vm_map_entry *
+next_gap(struct vm_map_entry *e, vsize_t len)
+{
+	struct vm_map_entry *sub = RB_RIGHT(e, rb_node);
+
+	while (sub == NULL || sub->maxgap < len) {	/* nothing to the right: up */
+		struct vm_map_entry *parent = RB_PARENT(e, rb_node);
+
+		if (parent == NULL)
+			return NULL;
+		if (e == RB_LEFT(parent, rb_node)) {
+			if (parent->gap >= len)
+				return parent;
+			sub = RB_RIGHT(parent, rb_node);
+		}
+		e = parent;
+		if (e == NULL)
+			return NULL;
+	}
+	for (;;) {					/* the leftmost of the subtree */
+		struct vm_map_entry *left = RB_LEFT(sub, rb_node);
+
+		if (left != NULL && left->maxgap >= len)
+			sub = left;
+		else if (sub->gap >= len)
+			return sub;
+		else
+			sub = RB_RIGHT(sub, rb_node);
+	}
+}
+
+static vaddr_t
+align_up(vaddr_t va, vsize_t align)
+{
+	return align > 1 ? (va + align - 1) & ~(align - 1) : va;
+}
+
+/* => does [va, va+len) fit between e and its successor? No overflow. */
+static bool
+fits(const struct vm_map_entry *e, vaddr_t va, vsize_t len)
+{
+	return va >= e->end && va <= e->next->start && e->next->start - va >= len;
+}
+
+/* => lowest fit at or above hint, or false */
+static bool
+first_fit(struct vm_map *map, vaddr_t hint, vsize_t len, vsize_t align, vaddr_t *result)
+{
+	struct vm_map_entry *e;
+	vaddr_t va = align_up(hint, align);
+
+	if (va < hint)
+		return false;
+	if (uvm_map_lookup_entry(map, va, &e))
+		va = align_up(e->end, align);
+	while (!fits(e, va, len)) {
+		if (e == &map->header) {
+			e = RB_MIN(uvm_map_tree, &map->rb_tree);
+			if (e != NULL && e->gap < len)
+				e = next_gap(e, len);
+		} else {
+			e = next_gap(e, len);
+		}
+		if (e == NULL)
+			return false;
+		va = align_up(e->end, align);
+		if (va < e->end)
+			return false;
+	}
+	*result = va;
+	return true;
+}
+
+bool
+uvm_map_findspace(struct vm_map *map, vaddr_t hint, vsize_t len, vaddr_t *result,
+    vsize_t align, unsigned flags)
+{
+	struct vm_map_entry *e;
+
+	KASSERT(vm_map_locked_write(map));
+	KASSERT((align & (align - 1)) == 0);
+	KASSERT(len != 0 && (len & PAGE_MASK) == 0);
+	if ((flags & UVM_FLAG_FIXED) != 0) {
+		if (hint < vm_map_min(map) || uvm_map_lookup_entry(map, hint, &e) ||
+		    !fits(e, hint, len))
+			return false;
+		*result = hint;
+		return true;
+	}
+	if (hint < vm_map_min(map))
+		hint = vm_map_min(map);
+	if (hint < vm_map_max(map) && first_fit(map, hint, len, align, result))
+		return true;
+	return hint != vm_map_min(map) && first_fit(map, vm_map_min(map), len, align, result);
+}
+
+/* --- clipping and joining --- */
+
+/*
+ * => low and high are e's two halves at va, one of them e itself: both have a reference
+ *    to what is mapped.  Tree and list are the caller's.
+ */
+static void
+share(struct vm_map_entry *low, struct vm_map_entry *high, vaddr_t va)
+{
+	struct uvm_object *uobj = low->object.uvm_obj;
+
+	KASSERT(va > low->start && va < high->end && (va & PAGE_MASK) == 0);
+	KASSERT(!UVM_ET_ISSUBMAP(low));
+	if (uobj != NULL)
+		high->offset += (voff_t)(va - low->start);
+	if (low->aref.ar_amap != NULL)
+		amap_splitref(&low->aref, &high->aref, va - low->start);
+	if (uobj != NULL && uobj->pgops->pgo_reference != NULL)
+		uobj->pgops->pgo_reference(uobj);
+	low->end = va;
+	high->start = va;
+}
+
+void
+uvm_map_clip_start(struct vm_map *map, struct vm_map_entry *e, vaddr_t va)
+{
+	struct vm_map_entry *low;
+	uint32_t id;
+
+	KASSERT(vm_map_locked_write(map));
+	if (va <= e->start)
+		return;
+	low = uvm_mapent_alloc(map);
+	UVMCNT(mapclips);
+	id = low->id;
+	*low = *e;
+	low->id = id;
+	share(low, e, va);
+	map->size -= low->end - low->start;	/* link adds it again */
+	uvm_map_entry_link(map, e->prev, low);
+}
+
+void
+uvm_map_clip_end(struct vm_map *map, struct vm_map_entry *e, vaddr_t va)
+{
+	struct vm_map_entry *high;
+	uint32_t id;
+
+	KASSERT(vm_map_locked_write(map));
+	if (va >= e->end)
+		return;
+	high = uvm_mapent_alloc(map);
+	UVMCNT(mapclips);
+	id = high->id;
+	*high = *e;
+	high->id = id;
+	share(e, high, va);
+	map->size -= high->end - high->start;
+	uvm_map_entry_link(map, e, high);
+}
+
+struct vm_map_entry *
+uvm_map_clip_range(struct vm_map *map, vaddr_t start, vaddr_t end)
+{
+	struct vm_map_entry *e, *first;
+
+	if (uvm_map_lookup_entry(map, start, &e))
+		uvm_map_clip_start(map, e, start);
+	else
+		e = e->next;
+	first = e;
+	if (uvm_map_lookup_entry(map, end - 1, &e))
+		uvm_map_clip_end(map, e, end);
+	return first;
+}
+
+bool
+uvm_mapent_alike(const struct vm_map_entry *a, const struct vm_map_entry *b)
+{
+	if (a->end != b->start || a->etype != b->etype || UVM_ET_ISSUBMAP(a))
+		return false;
+	if (a->object.uvm_obj != b->object.uvm_obj)
+		return false;
+	if (a->object.uvm_obj != NULL && a->offset + (voff_t)(a->end - a->start) != b->offset)
+		return false;
+	return a->protection == b->protection && a->max_protection == b->max_protection &&
+	    a->inheritance == b->inheritance && a->advice == b->advice &&
+	    a->wired_count == 0 && b->wired_count == 0 && a->flags == b->flags &&
+	    (a->flags & UVM_MAP_NOMERGE) == 0;
+}

@@ -1,0 +1,165 @@
+/*
+ * The map lock protocol (uvm-spec 1.6).
+ *
+ * A map's lock is a sleepable reader/writer lock.  Wiring needs the entries to
+ * stand still while it faults pages in, and faults need the lock for reading; so
+ * the wirer marks the map busy and drops the lock.  Writers wait until the map
+ * is unbusied; readers, the faults among them, go on.
+ *
+ * Interrupt-safe maps use a spin mutex instead; a fault never takes it (R33).
+ *
+ * timestamp: bumped at each acquisition for writing, so whoever had the map
+ * unlocked can tell whether anybody may have changed it.
+ */
+#include <uvm/uvm.h>
+
+static bool
+intrsafe(const struct vm_map *map)
+{
+	return (map->flags & VM_MAP_INTRSAFE) != 0;
+}
+
+static struct lwp *
+busy_by(const struct vm_map *map)
+{
+	/* relaxed: set under the map lock, cleared under misc_lock; waiters look again there */
+	return __atomic_load_n(&map->busy, __ATOMIC_RELAXED);
+}
+
+/* => misc_lock not held, map lock not held: wait until the map is not busy */
+static void
+wait_unbusy(struct vm_map *map)
+{
+	mutex_enter(&map->misc_lock);
+	while (busy_by(map) != NULL)
+		cv_wait(&map->cv, &map->misc_lock);
+	mutex_exit(&map->misc_lock);
+}
+
+void
+vm_map_lock(struct vm_map *map)
+{
+	if (intrsafe(map)) {
+		mutex_enter(&map->mutex);
+		map->timestamp++;
+		return;
+	}
+	for (;;) {
+		struct lwp *busy;
+
+		rw_enter(&map->lock, RW_WRITER);
+		busy = busy_by(map);
+		if (busy == NULL || busy == curlwp)
+			break;
+		rw_exit(&map->lock);
+		wait_unbusy(map);
+	}
+	map->timestamp++;
+}
+
+bool
+vm_map_lock_try(struct vm_map *map)
+{
+	struct lwp *busy;
+
+	if (intrsafe(map)) {
+		if (!mutex_tryenter(&map->mutex))
+			return false;
+	} else {
+		if (!rw_tryenter(&map->lock, RW_WRITER))
+			return false;
+		busy = busy_by(map);
+		if (busy != NULL && busy != curlwp) {
+			rw_exit(&map->lock);
+			return false;
+		}
+	}
+	map->timestamp++;
+	return true;
+}
+
+void
+vm_map_unlock(struct vm_map *map)
+{
+	if (intrsafe(map)) {
+		mutex_exit(&map->mutex);
+		return;
+	}
+	KASSERT(rw_write_held(&map->lock));
+	rw_exit(&map->lock);
+}
+
+void
+vm_map_lock_read(struct vm_map *map)
+{
+	KASSERT(!intrsafe(map));
+	rw_enter(&map->lock, RW_READER);
+}
+
+bool
+vm_map_lock_read_try(struct vm_map *map)
+{
+	KASSERT(!intrsafe(map));
+	return rw_tryenter(&map->lock, RW_READER);
+}
+
+void
+vm_map_unlock_read(struct vm_map *map)
+{
+	KASSERT(!intrsafe(map));
+	KASSERT(rw_read_held(&map->lock));
+	rw_exit(&map->lock);
+}
+
+void
+vm_map_busy(struct vm_map *map)
+{
+	KASSERT(rw_lock_held(&map->lock));
+	KASSERT(busy_by(map) == NULL);
+	__atomic_store_n(&map->busy, curlwp, __ATOMIC_RELAXED);
+}
+
+void
+vm_map_unbusy(struct vm_map *map)
+{
+	KASSERT(busy_by(map) == curlwp);
+	mutex_enter(&map->misc_lock);
+	__atomic_store_n(&map->busy, NULL, __ATOMIC_RELAXED);
+	cv_broadcast(&map->cv);
+	mutex_exit(&map->misc_lock);
+}
+
+void
+vm_map_downgrade(struct vm_map *map)
+{
+	rw_downgrade(&map->lock);
+}
+
+/* A busy map is not upgraded by a stranger: he would be a writer. */
+bool
+vm_map_upgrade_try(struct vm_map *map)
+{
+	struct lwp *busy;
+
+	if (!rw_tryupgrade(&map->lock))
+		return false;
+	busy = busy_by(map);
+	if (busy != NULL && busy != curlwp) {
+		rw_downgrade(&map->lock);
+		return false;
+	}
+	map->timestamp++;
+	return true;
+}
+
+bool
+vm_map_locked_write(struct vm_map *map)
+{
+	return intrsafe(map) ? mutex_owned(&map->mutex) : rw_write_held(&map->lock);
+}
+
+bool
+vm_map_locked(struct vm_map *map)
+{
+	return intrsafe(map) ? mutex_owned(&map->mutex) : rw_lock_held(&map->lock);
+}

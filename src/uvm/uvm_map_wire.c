@@ -1,0 +1,199 @@
+/*
+ * Wiring: mlock(2) and its family (uvm-spec 1.12, 6.8).
+ *
+ * Two passes.  The first, with the map locked for writing, decides and counts:
+ * every entry that is going to be faulted gets an amap of its own now (so that no
+ * fault of the second pass needs the map for writing), and its wired_count goes
+ * up.  The second marks the map busy, unlocks it, and faults the pages of entries
+ * whose count went from 0 to 1: with all of max_protection, so that copy-on-write
+ * pages are copied at once (R13).  Nobody but readers can have been in between,
+ * which the timestamp proves.
+ *
+ * A wired entry holds exactly one wiring of each of its pages, whatever its count.
+ */
+#include <uvm/uvm_proc.h>
+
+#include "uvm_map_i.h"
+
+void
+uvm_map_entry_unwire(struct vm_map *map, struct vm_map_entry *e)
+{
+	KASSERT(vm_map_locked_write(map));
+	KASSERT(VM_MAPENT_ISWIRED(e));
+	e->wired_count = 0;
+	uvm_fault_unwire_locked(map, e->start, e->end);
+}
+
+/* => map(W): no fault of this entry will need an amap copied */
+static void
+prepare(struct vm_map *map, struct vm_map_entry *e)
+{
+	while (UVM_ET_ISNEEDSCOPY(e) &&
+	    ((e->max_protection & VM_PROT_WRITE) != 0 || e->object.uvm_obj == NULL))
+		amap_copy(map, e, AMAP_COPY_NOCHUNK, e->start, e->end);
+}
+
+/* => map(W), unlocked between: pages of the entries counted to 1 by this call */
+static int
+fault_in(struct vm_map *map, struct vm_map_entry *first, vaddr_t end, struct vm_map_entry **failed)
+{
+	unsigned version = map->timestamp;
+	struct vm_map_entry *e;
+	int error = 0;
+
+	vm_map_busy(map);
+	vm_map_unlock(map);
+	for (e = first; e != &map->header && e->start < end; e = e->next) {
+		if (e->wired_count != 1)
+			continue;
+		error = uvm_fault_wire(map, e->start, e->end, e->max_protection, true);
+		if (error != 0)
+			break;
+	}
+	*failed = e;
+	vm_map_lock(map);
+	KASSERTMSG(map->timestamp == version + 1, "map %u changed while busy: %u, was %u", map->id,
+	    map->timestamp, version);
+	vm_map_unbusy(map);
+	return error;
+}
+
+/* => map(W): entries before failed lose their pages' wiring, all lose the count */
+static void
+undo(struct vm_map *map, struct vm_map_entry *first, vaddr_t end, struct vm_map_entry *failed)
+{
+	bool faulted = true;
+
+	for (struct vm_map_entry *e = first; e != &map->header && e->start < end; e = e->next) {
+		if (e == failed)
+			faulted = false;
+		if (e->wired_count == 0)	/* skipped by mlockall: PROT_NONE */
+			continue;
+		/* B-1: pages are unwired exactly when the count drops to 0 */
+		if (--e->wired_count == 0 && faulted)
+			uvm_fault_unwire_locked(map, e->start, e->end);
+	}
+}
+
+/* => map(W): [start,end) is covered by entries that may be wired (or unwired) */
+static int
+pageable_allowed(struct vm_map *map, vaddr_t start, vaddr_t end, bool unwire)
+{
+	struct vm_map_entry *e;
+
+	if (!uvm_map_lookup_entry(map, start, &e))
+		return EFAULT;
+	for (vaddr_t va = start; va < end; e = e->next) {
+		if (e == &map->header || e->start > va)
+			return EINVAL;
+		if (unwire ? !VM_MAPENT_ISWIRED(e) : e->protection == VM_PROT_NONE)
+			return EINVAL;
+		va = e->end;
+	}
+	return 0;
+}
+
+static int
+wire_range(struct vm_map *map, vaddr_t start, vaddr_t end)
+{
+	struct vm_map_entry *e, *first, *failed;
+	int error;
+
+	first = uvm_map_clip_range(map, start, end);
+	for (e = first; e != &map->header && e->start < end; e = e->next) {
+		if (!VM_MAPENT_ISWIRED(e))
+			prepare(map, e);
+		e->wired_count++;
+	}
+	error = fault_in(map, first, end, &failed);
+	if (error != 0)
+		undo(map, first, end, failed);
+	return error;
+}
+
+static void
+unwire_range(struct vm_map *map, vaddr_t start, vaddr_t end)
+{
+	struct vm_map_entry *e;
+
+	for (e = uvm_map_clip_range(map, start, end); e != &map->header && e->start < end;
+	    e = e->next)
+		uvm_map_entry_unwire(map, e);
+}
+
+int
+uvm_map_pageable(struct vm_map *map, vaddr_t start, vaddr_t end, bool unwire, int lockflags)
+{
+	int error;
+
+	if ((lockflags & UVM_LK_ENTER) == 0)
+		vm_map_lock(map);
+	KASSERT(vm_map_locked_write(map));
+	error = start < end ? pageable_allowed(map, start, end, unwire) : 0;
+	if (error == 0 && start < end) {
+		if (unwire)
+			unwire_range(map, start, end);
+		else
+			error = wire_range(map, start, end);
+	}
+	if ((lockflags & UVM_LK_EXIT) == 0)
+		vm_map_unlock(map);
+	return error;
+}
+
+/* => map(W): bytes that are mapped accessibly and not wired yet */
+static vsize_t
+unwired_size(struct vm_map *map)
+{
+	vsize_t size = 0;
+
+	for (struct vm_map_entry *e = map->header.next; e != &map->header; e = e->next)
+		if (e->protection != VM_PROT_NONE && !VM_MAPENT_ISWIRED(e))
+			size += e->end - e->start;
+	return size;
+}
+
+static int
+wire_all(struct vm_map *map, vsize_t limit)
+{
+	vaddr_t end = vm_map_max(map);
+	struct vm_map_entry *e, *failed;
+	vsize_t size = unwired_size(map);
+	int error;
+
+	if (atop(size) + __atomic_load_n(&uvm.wired, __ATOMIC_RELAXED) > uvm.wiredmax)
+		return ENOMEM;
+	if (limit != 0 && ptoa(pmap_wired_count(map->pmap)) + size > limit)
+		return ENOMEM;
+	for (e = map->header.next; e != &map->header; e = e->next) {
+		if (e->protection == VM_PROT_NONE)
+			continue;
+		if (!VM_MAPENT_ISWIRED(e))
+			prepare(map, e);
+		e->wired_count++;
+	}
+	error = fault_in(map, map->header.next, end, &failed);
+	if (error != 0)
+		undo(map, map->header.next, end, failed);
+	return error;
+}
+
+int
+uvm_map_pageable_all(struct vm_map *map, int flags, vsize_t limit)
+{
+	int error = 0;
+
+	vm_map_lock(map);
+	if (flags == 0) {				/* munlockall */
+		map->flags &= ~VM_MAP_WIREFUTURE;
+		for (struct vm_map_entry *e = map->header.next; e != &map->header; e = e->next)
+			if (VM_MAPENT_ISWIRED(e))
+				uvm_map_entry_unwire(map, e);
+	}
+	if ((flags & UMCL_CURRENT) != 0)
+		error = wire_all(map, limit);
+	if (error == 0 && (flags & UMCL_FUTURE) != 0)
+		map->flags |= VM_MAP_WIREFUTURE;
+	vm_map_unlock(map);
+	return error;
+}

@@ -1,0 +1,207 @@
+/*
+ * Processes.
+ *
+ * The table is a hash by pid, read under RCU.  A process is referenced by the
+ * table, by its threads while they run, and by who has found it; the last
+ * reference frees it after a grace period, so that a look-up may look at a
+ * process that is going away, and find that it has no reference left to give.
+ */
+#include <uvm/uvm_proc.h>
+
+#include <string.h>
+
+#include <host/rcu.h>
+
+#include "uvm_map_i.h"
+
+#define	NHASH	256
+
+static kmutex_t	proc_lock;			/* LC_proc */
+static struct proc *proc_hash[NHASH];		/* proc_lock to write, RCU to read */
+static uint32_t	last_pid;			/* proc_lock */
+static uint64_t	nproc;				/* atomic: structures alive */
+
+void
+uvm_proc_init(void)
+{
+	mutex_init(&proc_lock, MUTEX_DEFAULT, IPL_NONE, LC_proc);
+	last_pid = 0;
+}
+
+void
+uvm_proc_fini(void)
+{
+	rcu_barrier();
+	if (proc_count() != 0)
+		violation(VIOL_LEAK, "proc-leak", "%lu processes did not exit",
+		    (unsigned long)proc_count());
+	mutex_destroy(&proc_lock);
+}
+
+uint64_t
+proc_count(void)
+{
+	return __atomic_load_n(&nproc, __ATOMIC_RELAXED);
+}
+
+static void
+proc_publish(struct proc *p)
+{
+	struct proc **head;
+
+	mutex_enter(&proc_lock);
+	p->p_pid = ++last_pid;
+	head = &proc_hash[p->p_pid % NHASH];
+	p->p_hash = *head;
+	rcu_publish(*head, p);
+	mutex_exit(&proc_lock);
+}
+
+static int
+proc_make(const char *name, struct vmspace *vm, struct proc **pp)
+{
+	struct proc *p = kmem_zalloc(sizeof(*p), KM_SLEEP);
+
+	strncpy(p->p_name, name, sizeof(p->p_name) - 1);
+	p->p_vmspace = vm;
+	p->p_refs = 1;
+	__atomic_fetch_add(&nproc, 1, __ATOMIC_RELAXED);
+	proc_publish(p);
+	*pp = p;
+	return 0;
+}
+
+int
+proc_create(const char *name, struct proc **pp)
+{
+	return proc_make(name, uvmspace_alloc(VM_MIN_ADDRESS, VM_MAXUSER_ADDRESS), pp);
+}
+
+int
+proc_fork(struct proc *parent, const char *name, struct proc **childp)
+{
+	struct vmspace *vm = uvmspace_fork(parent->p_vmspace);
+
+	return vm == NULL ? ENOMEM : proc_make(name, vm, childp);
+}
+
+static void
+proc_free_rcu(struct rcu_head *rh)
+{
+	struct proc *p = (struct proc *)((char *)rh - offsetof(struct proc, p_rcu));
+
+	kmem_free(p, sizeof(*p));
+	__atomic_fetch_sub(&nproc, 1, __ATOMIC_RELAXED);
+}
+
+void
+proc_rele(struct proc *p)
+{
+	/* acq_rel: what all holders did comes before the free */
+	if (__atomic_sub_fetch(&p->p_refs, 1, __ATOMIC_ACQ_REL) == 0)
+		call_rcu(&p->p_rcu, proc_free_rcu);
+}
+
+void
+proc_exit(struct proc *p)
+{
+	struct proc **link;
+	struct vmspace *vm;
+
+	KASSERT(curlwp->l_proc != p);
+	mutex_enter(&proc_lock);
+	for (link = &proc_hash[p->p_pid % NHASH]; *link != p; link = &(*link)->p_hash)
+		KASSERT(*link != NULL);
+	rcu_publish(*link, p->p_hash);
+	vm = p->p_vmspace;
+	p->p_vmspace = NULL;
+	mutex_exit(&proc_lock);
+	uvmspace_free(vm);
+	proc_rele(p);
+}
+
+/* => acquire: a process whose count is 0 is on its way out and cannot be had */
+static bool
+proc_tryref(struct proc *p)
+{
+	int refs = __atomic_load_n(&p->p_refs, __ATOMIC_RELAXED);
+
+	while (refs != 0)
+		if (__atomic_compare_exchange_n(&p->p_refs, &refs, refs + 1, true, __ATOMIC_ACQUIRE,
+		    __ATOMIC_RELAXED))
+			return true;
+	return false;
+}
+
+struct proc *
+proc_find(uint32_t pid)
+{
+	struct proc *p;
+
+	rcu_read_lock();
+	for (p = rcu_deref(proc_hash[pid % NHASH]); p != NULL; p = rcu_deref(p->p_hash))
+		if (p->p_pid == pid)
+			break;
+	if (p != NULL && !proc_tryref(p))
+		p = NULL;
+	rcu_read_unlock();
+	return p;
+}
+
+void
+proc_foreach(void (*fn)(struct proc *, void *), void *arg)
+{
+	struct proc *p;
+
+	rcu_read_lock();
+	for (unsigned i = 0; i < NHASH; i++)
+		for (p = rcu_deref(proc_hash[i]); p != NULL; p = rcu_deref(p->p_hash))
+			fn(p, arg);
+	rcu_read_unlock();
+}
+
+void
+proc_attach(struct proc *p)
+{
+	struct lwp *l = curlwp;
+
+	l->l_proc = p;
+	l->l_pmap = p != NULL ? p->p_vmspace->vm_map.pmap : NULL;
+	pmap_activate(l);
+}
+
+/* What an LWP of a process starts with; freed by the LWP. */
+struct lwp_birth {
+	struct proc	*lb_proc;
+	void		(*lb_fn)(void *);
+	void		*lb_arg;
+};
+
+/* The LWP leaves the process' pmap before it ends: the process may be gone then. */
+static void
+proc_lwp_main(void *arg)
+{
+	struct lwp_birth lb = *(struct lwp_birth *)arg;
+
+	kmem_free(arg, sizeof(lb));
+	proc_attach(lb.lb_proc);
+	lb.lb_fn(lb.lb_arg);
+	proc_attach(NULL);
+	proc_rele(lb.lb_proc);
+}
+
+int
+proc_lwp_create(struct proc *p, struct lwp **lp, const char *name, void (*fn)(void *), void *arg)
+{
+	struct lwp_birth *lb = kmem_alloc(sizeof(*lb), KM_SLEEP);
+	int error;
+
+	*lb = (struct lwp_birth){ p, fn, arg };
+	__atomic_fetch_add(&p->p_refs, 1, __ATOMIC_RELAXED);	/* the caller has one */
+	error = lwp_create(lp, NULL, name, proc_lwp_main, lb);
+	if (error != 0) {
+		kmem_free(lb, sizeof(*lb));
+		proc_rele(p);
+	}
+	return error;
+}

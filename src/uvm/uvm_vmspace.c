@@ -1,0 +1,196 @@
+/*
+ * Address spaces: making, forking, emptying, freeing (uvm-spec 1.15).
+ *
+ * Fork locks the parent's map for writing from beginning to end.  What it makes
+ * copy-on-write it write-protects in the parent's pmap, and the shootdown is
+ * complete before the lock is dropped: no thread of the parent can store through
+ * an old translation to a page that the child sees (T-6).
+ *
+ * Wired and copy-on-write exclude each other (R13): what the parent has wired is
+ * copied for the child now.
+ */
+#include <uvm/uvm_proc.h>
+
+#include <sys/pool.h>
+
+#include "uvm_map_i.h"
+
+static uint64_t nvmspace;		/* atomic: alive */
+
+uint64_t
+vmspace_count(void)
+{
+	return __atomic_load_n(&nvmspace, __ATOMIC_RELAXED);
+}
+
+struct vmspace *
+uvmspace_alloc(vaddr_t min, vaddr_t max)
+{
+	struct vmspace *vm = kmem_zalloc(sizeof(*vm), KM_SLEEP);
+
+	uvm_map_setup(&vm->vm_map, pmap_create(), min, max, VM_MAP_PAGEABLE);
+	vm->vm_refcnt = 1;
+	__atomic_fetch_add(&nvmspace, 1, __ATOMIC_RELAXED);
+	return vm;
+}
+
+void
+uvmspace_free(struct vmspace *vm)
+{
+	struct vm_map *map = &vm->vm_map;
+	bool last;
+
+	mutex_enter(&map->misc_lock);
+	last = --vm->vm_refcnt == 0;
+	mutex_exit(&map->misc_lock);
+	if (!last)
+		return;
+	vm_map_lock(map);
+	map->flags |= VM_MAP_DYING;
+	vm_map_unlock(map);
+	uvm_unmap(map, vm_map_min(map), vm_map_max(map));
+	pmap_destroy(map->pmap);
+	uvm_map_teardown(map);
+	kmem_free(vm, sizeof(*vm));
+	__atomic_fetch_sub(&nvmspace, 1, __ATOMIC_RELAXED);
+}
+
+void
+uvmspace_exec(struct proc *p)
+{
+	struct vm_map *map = &p->p_vmspace->vm_map;
+
+	vm_map_lock(map);
+	map->flags &= ~VM_MAP_WIREFUTURE;
+	vm_map_unlock(map);
+	uvm_unmap(map, vm_map_min(map), vm_map_max(map));
+	p->p_vmspace->vm_daddr = p->p_vmspace->vm_dend = 0;
+}
+
+/* --- fork --- */
+
+/* => both maps(W): the child gets the entry's twin, with references of its own */
+static struct vm_map_entry *
+twin(struct vm_map *child, const struct vm_map_entry *old)
+{
+	struct vm_map_entry *new = uvm_mapent_alloc(child);
+	uint32_t id = new->id;
+
+	*new = *old;
+	new->id = id;
+	new->wired_count = 0;
+	if (new->aref.ar_amap != NULL)
+		amap_ref(&new->aref, uvm_entry_npages(new),
+		    old->inheritance == MAP_INHERIT_SHARE ? AMAP_SHARED : 0);
+	if (UVM_ET_ISOBJ(new) && new->object.uvm_obj->pgops->pgo_reference != NULL)
+		new->object.uvm_obj->pgops->pgo_reference(new->object.uvm_obj);
+	uvm_map_entry_link(child, child->header.prev, new);
+	return new;
+}
+
+static int
+fork_share(struct vm_map *parent, struct vm_map *child, struct vm_map_entry *old)
+{
+	/* Both shall see one amap, so there must be one. */
+	while (UVM_ET_ISNEEDSCOPY(old))
+		amap_copy(parent, old, AMAP_COPY_NOCHUNK, 0, 0);
+	(void)twin(child, old);
+	return 0;
+}
+
+/* => map(W): does the range have a page that is wired, by mlock or for I/O? (B-23) */
+static bool
+has_wired_page(struct vm_map_entry *e)
+{
+	struct vm_amap *amap = e->aref.ar_amap;
+	bool wired = false;
+
+	if (VM_MAPENT_ISWIRED(e))
+		return true;
+	if (amap == NULL)
+		return false;
+	amap_lock(amap);
+	wired = amap_has_wired(&e->aref, uvm_entry_npages(e));
+	amap_unlock(amap);
+	return wired;
+}
+
+static int
+fork_copy(struct vm_map *parent, struct vm_map *child, struct vm_map_entry *old)
+{
+	bool wired = has_wired_page(old), shared = false;
+	struct vm_map_entry *new = twin(child, old);
+
+	new->etype |= UVM_ET_COPYONWRITE | UVM_ET_NEEDSCOPY;
+	if (old->aref.ar_amap != NULL) {
+		amap_lock(old->aref.ar_amap);
+		shared = amap_shared(old->aref.ar_amap);
+		amap_unlock(old->aref.ar_amap);
+	}
+	if (shared || wired) {
+		/* Protecting our pmap does not stop the other sharers; and wired is not COW. */
+		while (UVM_ET_ISNEEDSCOPY(new))
+			amap_copy(child, new, AMAP_COPY_NOCHUNK, 0, 0);
+		if (shared && !wired) {
+			/* The anons are shared now: nobody may write to their pages as they are. */
+			amap_lock(old->aref.ar_amap);
+			amap_share_protect(old, VM_PROT_READ);
+			amap_unlock(old->aref.ar_amap);
+			return 0;
+		}
+		return amap_cow_now(child, new);
+	}
+	if (old->aref.ar_amap != NULL && !UVM_ET_ISNEEDSCOPY(old)) {
+		if ((old->max_protection & VM_PROT_WRITE) != 0)
+			pmap_protect(parent->pmap, old->start, old->end,
+			    old->protection & ~VM_PROT_WRITE);
+		old->etype |= UVM_ET_NEEDSCOPY;
+	}
+	return 0;
+}
+
+struct vmspace *
+uvmspace_fork(struct vmspace *vm1)
+{
+	struct vm_map *parent = &vm1->vm_map, *child;
+	struct vmspace *vm2 = uvmspace_alloc(vm_map_min(parent), vm_map_max(parent));
+	int error = 0;
+
+	child = &vm2->vm_map;
+	vm_map_lock(parent);
+	vm_map_lock(child);
+	vm2->vm_daddr = vm1->vm_daddr;
+	vm2->vm_dend = vm1->vm_dend;
+	for (struct vm_map_entry *e = parent->header.next; e != &parent->header && error == 0;
+	    e = e->next) {
+		KASSERT(!UVM_ET_ISSUBMAP(e));
+		if (e->inheritance == MAP_INHERIT_SHARE)
+			error = fork_share(parent, child, e);
+		else if (e->inheritance == MAP_INHERIT_COPY)
+			error = fork_copy(parent, child, e);
+	}
+	pmap_update(parent->pmap);	/* before anybody can come in: T-6 */
+	vm_map_unlock(child);
+	vm_map_unlock(parent);
+	UVMCNT(forks);
+	if (error != 0) {
+		uvmspace_free(vm2);
+		return NULL;
+	}
+	return vm2;
+}
+
+/* --- wiring for I/O --- */
+
+int
+uvm_vslock(struct vmspace *vm, vaddr_t va, vsize_t len, vm_prot_t access)
+{
+	/* R13: with all of max_protection, so that no later store replaces the page (C-15) */
+	return uvm_fault_wire(&vm->vm_map, trunc_page(va), round_page(va + len), access, true);
+}
+
+void
+uvm_vsunlock(struct vmspace *vm, vaddr_t va, vsize_t len)
+{
+	uvm_fault_unwire(&vm->vm_map, trunc_page(va), round_page(va + len));
+}

@@ -1,0 +1,9 @@
+/* Every workload of this build, in the order of `uvmstress list`. */
+#include <harness/workload.h>
+
+#include "workloads.h"
+
+const struct workload *const workload_table[] = {
+	&wl_anon_fault, &wl_cow_fork, &wl_shared_anon, &wl_file_map, &wl_aobj_shm, &wl_map_churn,
+	&wl_trace, 0
+};
