@@ -515,6 +515,8 @@ regrow(struct vm_amap *amap, struct vm_aref *aref, uint64_t n, uint64_t add, boo
 		shift = add - aref->ar_pageoff;
 		need += shift;
 	}
+	if (need < amap->am_nslot + shift)	/* slots beyond the entry's keep their place */
+		need = amap->am_nslot + shift;
 	if (need > UVM_AMAP_LARGE || amap->am_nchunk != 1)
 		return E2BIG;
 	room = (need + 15) & ~15UL;
