@@ -345,7 +345,7 @@ churn(void *arg)
 		}
 		return;
 	}
-	for (unsigned i = 0; i < ktest_scale(30000); i++) {
+	for (unsigned i = 0; i < ktest_scale(150000); i++) {
 		uint64_t k = host_rng_below(rng, 64);
 
 		if (mine[k] == NULL) {
