@@ -1,0 +1,395 @@
+/*
+ * Lock debugging: each mistake is found, and what is allowed is not.
+ */
+#include <string.h>
+
+#include <ktest_kern.h>
+#include <sys/condvar.h>
+#include <sys/cpu.h>
+#include <sys/rwlock.h>
+#include <sys/sleepq.h>
+
+static kmutex_t m, m2, spin;
+static krwlock_t rw;
+static int chan;
+
+static void
+boot(void)
+{
+	ktest_kern(2, 1);
+	mutex_init(&m, MUTEX_DEFAULT, IPL_NONE, LC_uobj);
+	mutex_init(&m2, MUTEX_DEFAULT, IPL_NONE, LC_amap);
+	mutex_init(&spin, MUTEX_DEFAULT, IPL_VM, LC_fpageq);
+	rw_init(&rw, LC_map);
+}
+
+/* --- one lock --- */
+
+KTEST_DEATH(uninitialised_mutex, "a mutex must be initialised", "not initialised")
+{
+	static kmutex_t never;
+
+	boot();
+	mutex_enter(&never);
+}
+
+KTEST_DEATH(destroyed_mutex, "a destroyed mutex cannot be taken", "or destroyed")
+{
+	boot();
+	mutex_destroy(&m);
+	mutex_enter(&m);
+}
+
+KTEST_DEATH(destroyed_rwlock, "a destroyed rwlock cannot be taken", "or destroyed")
+{
+	boot();
+	rw_destroy(&rw);
+	rw_tryenter(&rw, RW_READER);
+}
+
+KTEST_DEATH(mutex_initialised_twice, "a mutex that lives is not initialised again", "mutex_init: uobj")
+{
+	boot();
+	mutex_init(&m, MUTEX_DEFAULT, IPL_NONE, LC_uobj);
+}
+
+KTEST_DEATH(rwlock_initialised_twice, "an rwlock that lives is not initialised again", "rw_init: map")
+{
+	boot();
+	rw_init(&rw, LC_map);
+}
+
+KTEST_DEATH(mutex_destroyed_while_held, "a held mutex is not destroyed", "uobj is held")
+{
+	boot();
+	mutex_enter(&m);
+	mutex_destroy(&m);
+}
+
+KTEST_DEATH(rwlock_destroyed_while_held, "a held rwlock is not destroyed", "map is held")
+{
+	boot();
+	rw_enter(&rw, RW_READER);
+	rw_destroy(&rw);
+}
+
+KTEST_DEATH(memory_freed_with_a_held_lock, "memory with a held lock in it is not freed", "memory freed")
+{
+	boot();
+	mutex_enter(&m);
+	lockdebug_mem_check(&m, sizeof(m));
+}
+
+static kcondvar_t cv;
+
+static void
+wait_for_ever(void *arg)
+{
+	mutex_enter(&m);
+	cv_wait(&cv, &m);
+}
+
+KTEST_DEATH(cv_destroyed_with_waiters, "a cv with waiters is not destroyed", "has waiters")
+{
+	struct lwp *l;
+
+	boot();
+	cv_init(&cv, "ever");
+	CHECK_EQ(lwp_create(&l, NULL, "waiter", wait_for_ever, NULL), 0);
+	lwp_start(l);
+	while (!cv_has_waiters(&cv))
+		yield();
+	cv_destroy(&cv);
+}
+
+/* --- one LWP --- */
+
+KTEST_DEATH(mutex_against_myself, "a mutex does not recurse", "uobj: locking against myself")
+{
+	boot();
+	mutex_enter(&m);
+	mutex_enter(&m);
+}
+
+KTEST_DEATH(spin_against_myself, "nor does a spin mutex", "fpageq: locking against myself")
+{
+	boot();
+	mutex_enter(&spin);
+	mutex_enter(&spin);
+}
+
+KTEST_DEATH(writer_against_myself, "nor an rwlock for writing", "map: locking against myself")
+{
+	boot();
+	rw_enter(&rw, RW_WRITER);
+	rw_enter(&rw, RW_WRITER);
+}
+
+KTEST_DEATH(I_SMP_6_read_twice, "nor a read hold", "map: locking against myself")
+{
+	boot();
+	rw_enter(&rw, RW_READER);
+	rw_enter(&rw, RW_READER);
+}
+
+KTEST_DEATH(I_SMP_6_tryread_twice, "not even by tryenter", "map: locking against myself")
+{
+	boot();
+	rw_enter(&rw, RW_READER);
+	rw_tryenter(&rw, RW_READER);
+}
+
+KTEST_DEATH(exit_of_a_free_mutex, "a mutex is released by its owner", "uobj is not held by this LWP")
+{
+	boot();
+	mutex_exit(&m);
+}
+
+KTEST_DEATH(exit_of_a_free_rwlock, "so is an rwlock", "map is not held by this LWP")
+{
+	boot();
+	rw_exit(&rw);
+}
+
+KTEST_DEATH(pause_with_a_lock, "nobody pauses with a lock held",
+    "pause with 1 locks held, the last one uobj")
+{
+	boot();
+	mutex_enter(&m);
+	kpause("pause", 1000);
+}
+
+static void
+read_rw(void *arg)
+{
+	rw_enter(&rw, RW_READER);
+	mutex_enter(&m);
+	mtsleep(&chan, true, "reader", 0, &m);
+}
+
+KTEST_DEATH(exit_of_another_reader, "a reader's hold is released by that reader",
+    "release of a lock that this LWP does not hold")
+{
+	struct lwp *l;
+
+	boot();
+	CHECK_EQ(lwp_create(&l, NULL, "reader", read_rw, NULL), 0);
+	lwp_start(l);
+	while (!sleepq_has_waiters(&chan))
+		yield();
+	rw_exit(&rw);
+}
+
+/* --- sleeping --- */
+
+KTEST_DEATH(adaptive_with_spin_held, "an adaptive lock is not taken with a spin lock held",
+    "sleep-with-spin")
+{
+	boot();
+	mutex_enter(&spin);
+	mutex_enter(&m);
+}
+
+KTEST_DEATH(sleep_with_spin_held, "nobody sleeps with a spin mutex held", "sleep with a spin lock held")
+{
+	boot();
+	mutex_enter(&m);
+	mutex_enter(&spin);
+	mtsleep(&chan, false, "sleep", 0, &m);
+}
+
+KTEST_DEATH(sleep_at_ipl, "nobody sleeps above IPL_NONE", "sleep at IPL")
+{
+	boot();
+	mutex_enter(&m);
+	splvm();
+	mtsleep(&chan, false, "sleep", 0, &m);
+}
+
+KTEST_DEATH(R14_4_sleep_with_amap, "nobody sleeps with an amap locked (14.4)", "sleep with amap held")
+{
+	boot();
+	mutex_enter(&m2);
+	mutex_enter(&m);
+	mtsleep(&chan, false, "sleep", 1000, &m);
+}
+
+KTEST(sleep_with_map_read, "sleeping with a map read-locked is allowed")
+{
+	boot();
+	rw_enter(&rw, RW_READER);
+	mutex_enter(&m);
+	mtsleep(&chan, true, "sleep", 1000, &m);
+	rw_exit(&rw);
+	kern_shutdown();
+}
+
+KTEST_DEATH(return_to_user_with_lock, "nobody returns to user mode with a lock held",
+    "return to user with 1 locks held, the last one uobj")
+{
+	boot();
+	mutex_enter(&m);
+	lwp_userret(1);
+}
+
+KTEST_DEATH(return_to_user_at_ipl, "nor above IPL_NONE", "return to user at IPL")
+{
+	boot();
+	splhigh();
+	lwp_userret(1);
+}
+
+static void
+exit_with_m(void *arg)
+{
+	mutex_enter(&m);
+}
+
+KTEST_DEATH(exit_with_lock, "nor does an LWP exit with one", "exit with 1 locks held")
+{
+	boot();
+	ktest_lwps(1, exit_with_m);
+}
+
+/* --- interrupts --- */
+
+static void
+take_m_in_interrupt(void *arg)
+{
+	mutex_enter(&m);
+}
+
+KTEST_DEATH(adaptive_in_interrupt, "an interrupt handler takes no adaptive lock", "lock-in-interrupt")
+{
+	boot();
+	intr_establish(IRQ_DISK, IPL_VM, take_m_in_interrupt, NULL);
+	intr_post(curcpu(), IRQ_DISK);
+	intr_poll();
+}
+
+static void
+sleep_in_interrupt(void *arg)
+{
+	mutex_enter(&spin);
+	mtsleep(&chan, true, "sleep", 0, &spin);
+}
+
+KTEST_DEATH(sleep_in_interrupt_context, "an interrupt handler does not sleep", "in interrupt context")
+{
+	boot();
+	intr_establish(IRQ_DISK, IPL_VM, sleep_in_interrupt, NULL);
+	intr_post(curcpu(), IRQ_DISK);
+	intr_poll();
+}
+
+/* --- order --- */
+
+static char told[640];			/* the last violation */
+static int ntold;
+
+static bool
+note(const struct violation *v)
+{
+	snprintf(told, sizeof(told), "%s: %s", v->v_id, v->v_message);
+	ntold++;
+	return true;
+}
+
+KTEST(rank_order, "a lock of lower rank is reported, once for each pair, and the run goes on")
+{
+	boot();
+	failure_sink = note;
+	mutex_enter(&m2);		/* amap 70 */
+	mutex_enter(&m);		/* uobj 80 */
+	CHECK_EQ(ntold, 0);
+	mutex_exit(&m2);
+	mutex_enter(&m2);
+	CHECK_EQ(ntold, 1);
+	CHECK(strcmp(told, "lock-order: amap (rank 70) wanted while uobj (rank 80) is held") == 0);
+	mutex_exit(&m2);
+	mutex_enter(&m2);
+	CHECK_EQ(ntold, 1);
+	mutex_exit(&m2);
+	mutex_exit(&m);
+	kern_shutdown();
+}
+
+KTEST(rank_order_is_for_waiters, "tryenter may go against the order")
+{
+	boot();
+	failure_sink = note;
+	mutex_enter(&m);
+	CHECK(mutex_tryenter(&m2));
+	CHECK_EQ(ntold, 0);
+	rw_enter(&rw, RW_READER);	/* map 40, under both */
+	CHECK_EQ(ntold, 1);
+	rw_exit(&rw);
+	mutex_exit(&m2);
+	mutex_exit(&m);
+	kern_shutdown();
+}
+
+KTEST(nesting, "two locks of a class nest only where the table says NEST")
+{
+	kmutex_t amap2, uobj2;
+
+	boot();
+	failure_sink = note;
+	mutex_init(&amap2, MUTEX_DEFAULT, IPL_NONE, LC_amap);
+	mutex_init(&uobj2, MUTEX_DEFAULT, IPL_NONE, LC_uobj);
+	mutex_enter(&m2);
+	mutex_enter(&amap2);
+	CHECK_EQ(ntold, 0);
+	mutex_enter(&m);
+	mutex_enter(&uobj2);
+	CHECK_EQ(ntold, 1);
+	mutex_exit(&uobj2);
+	mutex_exit(&m);
+	mutex_exit(&amap2);
+	mutex_exit(&m2);
+	kern_shutdown();
+}
+
+KTEST(table_is_sane, "every class has a name, a reason, a rank above 0")
+{
+	for (int i = 0; i < LC_COUNT; i++) {
+		CHECK(lock_classes[i].lc_name[0] != '\0');
+		CHECK(lock_classes[i].lc_reason[0] != '\0');
+		CHECK(lock_classes[i].lc_rank > 0);
+	}
+}
+
+KTEST(holds, "the held list follows enter, exit in any order, upgrade and downgrade")
+{
+	boot();
+	CHECK_EQ(lockdebug_holds(&m), -1);
+	rw_enter(&rw, RW_READER);
+	mutex_enter(&m2);
+	mutex_enter(&m);
+	mutex_enter(&spin);
+	CHECK_EQ(curlwp->l_nheld, 4);
+	CHECK_EQ(lockdebug_holds(&rw), LOCK_READ);
+	CHECK_EQ(lockdebug_holds(&spin), LOCK_SPIN);
+	mutex_exit(&spin);
+	mutex_exit(&m2);
+	CHECK_EQ(lockdebug_holds(&m2), -1);
+	CHECK_EQ(lockdebug_holds(&m), LOCK_ADAPTIVE);
+	CHECK(rw_tryupgrade(&rw));
+	CHECK_EQ(lockdebug_holds(&rw), LOCK_ADAPTIVE);
+	rw_downgrade(&rw);
+	CHECK_EQ(lockdebug_holds(&rw), LOCK_READ);
+	rw_exit(&rw);
+	mutex_exit(&m);
+	CHECK_EQ(curlwp->l_nheld, 0);
+	kern_shutdown();
+}
+
+KTEST_DEATH(report_names_locks_and_functions, "a panic tells the locks held and who called",
+    "holds uobj [0-9]+ \\(exclusive\\) at .*t_lockdebug")
+{
+	boot();
+	mutex_enter(&m);
+	panic("on purpose");
+}
+
+KTEST_MAIN()
