@@ -121,7 +121,7 @@ static void
 look(struct run_progress *rp)
 {
 	const struct machine_settings *ms = &engine.en_profile->p_machine;
-	struct uvmexp exp;
+	struct uvm_glance ug;
 
 	memset(rp, 0, sizeof(*rp));
 	rp->rp_elapsed_s = elapsed_s();
@@ -137,10 +137,10 @@ look(struct run_progress *rp)
 			    __ATOMIC_RELAXED);
 		}
 	}
-	uvm_stat_get(&exp);
-	rp->rp_faults = exp.count[UVMC_faults];
-	rp->rp_free_pages = exp.free;
-	rp->rp_total_pages = exp.npages;
+	uvm_stat_glance(&ug);
+	rp->rp_faults = ug.ug_faults;
+	rp->rp_free_pages = ug.ug_free;
+	rp->rp_total_pages = ug.ug_npages;
 	rp->rp_violations = __atomic_load_n(&engine.en_nviolations, __ATOMIC_RELAXED);
 }
 

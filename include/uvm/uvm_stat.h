@@ -40,6 +40,14 @@ struct uvmexp {
 	/* gauges, objects alive */
 	uint64_t nanon, namap, nmapent, nvmspace, nvnode, naobj;
 };
+/*
+ * For a thread that is no LWP: what a progress line shows, without a lock.
+ * => any thread; each number for itself is one that was true
+ */
+struct uvm_glance {
+	uint64_t ug_faults, ug_free, ug_npages;
+};
+void	uvm_stat_glance(struct uvm_glance *);
 void	uvm_stat_get(struct uvmexp *);
 int	uvm_stat_init(void);		/* boot, after kern_boot(): ci_uvm; 0 or ENOMEM of the host */
 void	uvm_stat_fini(void);

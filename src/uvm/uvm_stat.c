@@ -107,3 +107,15 @@ uvm_stat_get(struct uvmexp *ue)
 	ue->nvnode = vnode_count();
 	ue->naobj = uao_count();
 }
+
+void
+uvm_stat_glance(struct uvm_glance *ug)
+{
+	ug->ug_faults = 0;
+	/* relaxed: pairs with UVMCNT_ADD(), and with the stores to uvm.free under fpageq */
+	for (int i = 0; i < ncpu; i++)
+		ug->ug_faults += __atomic_load_n(&uvm_cpus[i].ul_cpu.uc_count[UVMC_faults],
+		    __ATOMIC_RELAXED);
+	ug->ug_free = __atomic_load_n(&uvm.free, __ATOMIC_RELAXED);
+	ug->ug_npages = uvm.npages;
+}
