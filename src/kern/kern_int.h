@@ -89,6 +89,8 @@ void	lock_init(void);		/* a new boot */
 /* --- RCU (kern_rcu.c) --- */
 void	kern_rcu_init(void);
 void	kern_rcu_fini(void);
+/* => panics in a reader's section: what is about to pass a quiescent state */
+void	rcu_quiescent_barrier(const char *what);
 
 /* --- pools (subr_pool.c) --- */
 void	kern_pool_init(void);

@@ -306,6 +306,7 @@ lwp_block(void)
 
 	KASSERT(ci->ci_mtx_count == 0);
 	KASSERTMSG(ci->ci_ilevel == IPL_NONE, "sleep at IPL %d", ci->ci_ilevel);
+	rcu_quiescent_barrier("sleep");
 	intr_poll();
 	/* acq_rel: pairs with lwp_wake(); all that we did is seen by the CPU that takes us on */
 	if (__atomic_load_n(&l->l_offcpu, __ATOMIC_ACQUIRE) == LW_ONCPU) {
@@ -338,6 +339,7 @@ yield(void)
 	struct lwp *next;
 
 	lockdebug_barrier("yield");
+	rcu_quiescent_barrier("yield");
 	l->l_quantum = LWP_QUANTUM;
 	timer_quantum();
 	intr_poll();
@@ -363,6 +365,7 @@ lwp_userret(unsigned cost)
 	struct lwp *l = curlwp;
 
 	lockdebug_barrier("return to user");
+	rcu_quiescent_barrier("return to user");
 	KASSERT(l->l_tlb.lt_pmap == NULL);
 	host_rcu_quiescent();
 	intr_poll();
@@ -378,6 +381,7 @@ lwp_release_cpu(void)
 	struct lwp *l = curlwp;
 
 	lockdebug_barrier("lwp_release_cpu");
+	rcu_quiescent_barrier("lwp_release_cpu");
 	host_rcu_offline();
 	__atomic_store_n(&l->l_stat, LSSLEEP, __ATOMIC_RELAXED);
 	hand_over(l->l_cpu, l);

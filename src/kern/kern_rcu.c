@@ -5,6 +5,10 @@
  * gives its CPU up, waits for a grace period and runs the callbacks in the order
  * in which they came; there they may take locks and sleep.
  *
+ * A reader's section ends, for the grace period, where its LWP passes a quiescent
+ * state: sleeps, yields, returns to user mode.  So a reader does none of that, and
+ * each of them asserts it.
+ *
  * With one CPU there is nobody to wait for: no reader sleeps in its section, so
  * while this LWP holds the CPU nobody is in one.  The host's grace period would
  * end at a time that no run could repeat.
@@ -22,6 +26,7 @@ static struct rcu_head *rcu_first, **rcu_last;	/* rcu_lock */
 static uint64_t	rcu_queued, rcu_done;	/* rcu_lock: callbacks ever */
 static bool	rcu_stop;		/* rcu_lock */
 static struct lwp *rcu_lwp;		/* stable */
+static __thread unsigned reading;	/* depth of this LWP's sections */
 
 static void
 run_batch(struct rcu_head *batch, uint64_t *n)
@@ -97,13 +102,22 @@ kern_rcu_fini(void)
 void
 rcu_read_lock(void)
 {
+	reading++;
 	host_rcu_read_lock();
 }
 
 void
 rcu_read_unlock(void)
 {
+	KASSERT(reading > 0);
 	host_rcu_read_unlock();
+	reading--;
+}
+
+void
+rcu_quiescent_barrier(const char *what)
+{
+	KASSERTMSG(reading == 0, "%s in a reader's section of RCU", what);
 }
 
 void

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <ktest_kern.h>
 #include <sys/mutex.h>
@@ -108,6 +109,10 @@ KTEST(violation_goes_on, "a violation that the sink takes carries id, LWP, CPU, 
 static bool
 fail_in_sink(const struct violation *v)
 {
+	static int asked;
+
+	if (asked++ != 0)
+		_exit(0);		/* no death: the case fails */
 	panic("the sink fails too");
 }
 

@@ -237,4 +237,21 @@ KTEST(shutdown_runs_what_is_queued, "callbacks that are still queued at shutdown
 	CHECK(called);
 }
 
+/* --- mistakes --- */
+
+KTEST_DEATH(sleep_in_a_section_panics, "a reader that sleeps inside its section is caught", "sleep in a reader's section")
+{
+	ktest_kern(2, ktest_seed());
+	rcu_read_lock();
+	kpause("oops", 1000000);
+}
+
+KTEST_DEATH(return_to_user_in_a_section_panics, "so is one that returns to user mode",
+    "return to user in a reader's section")
+{
+	ktest_kern(1, ktest_seed());
+	rcu_read_lock();
+	lwp_userret(1);
+}
+
 KTEST_MAIN()

@@ -1,0 +1,456 @@
+/*
+ * Interrupts: levels, delivery, soft interrupts, cross calls.
+ */
+#include <string.h>
+
+#include <host/host.h>
+#include <ktest_kern.h>
+#include <sys/condvar.h>
+#include <sys/cpu.h>
+#include <sys/intr.h>
+#include <sys/mutex.h>
+#include <sys/sleepq.h>
+
+#define	MS	1000000ULL
+
+/* What happened, in order; one CPU, or one writer at a time. */
+static char story[64];
+static char word_d[] = "d", word_i[] = "i", word_n[] = "n";
+static int delivered[MAXCPUS];		/* atomic: interrupts taken, by CPU */
+
+static void
+say(const char *word)
+{
+	CHECK(strlen(story) + strlen(word) < sizeof(story));
+	strcat(story, word);
+}
+
+#define	CHECK_STORY(s) do {							\
+	if (strcmp(story, s) != 0)						\
+		ktest_fail(__FILE__, __LINE__, "story is \"%s\", not \"%s\"", story, s);	\
+} while (0)
+
+static void
+say_it(void *arg)
+{
+	CHECK(cpu_intr_p());
+	say(arg);
+}
+
+static void
+count_it(void *arg)
+{
+	CHECK(cpu_intr_p());
+	__atomic_fetch_add(&delivered[curcpu()->ci_index], 1, __ATOMIC_RELEASE);
+}
+
+static int
+taken(int cpu)
+{
+	return __atomic_load_n(&delivered[cpu], __ATOMIC_ACQUIRE);
+}
+
+/* => this CPU spins, taking interrupts, until cpu has taken n */
+static void
+spin_until_taken(int cpu, int n)
+{
+	unsigned spins = 0;
+
+	while (taken(cpu) < n) {
+		intr_poll();
+		host_relax(&spins);
+	}
+}
+
+/* --- levels --- */
+
+KTEST(splraise_never_lowers, "splraise gives the old level and never lowers; splx goes back")
+{
+	int s, s2;
+
+	ktest_kern(1, ktest_seed());
+	s = splhigh();
+	CHECK_EQ(s, IPL_NONE);
+	s2 = splvm();
+	CHECK_EQ(s2, IPL_HIGH);
+	CHECK_EQ(curcpu()->ci_ilevel, IPL_HIGH);
+	splx(s2);
+	CHECK_EQ(curcpu()->ci_ilevel, IPL_HIGH);
+	splx(s);
+	CHECK_EQ(curcpu()->ci_ilevel, IPL_NONE);
+	kern_shutdown();
+}
+
+KTEST_DEATH(splx_does_not_raise, "splx to a level above the current one is caught", "splx\\(5\\) at IPL 0")
+{
+	ktest_kern(1, 1);
+	splx(IPL_VM);
+}
+
+KTEST(masked_until_splx, "an interrupt at or below the IPL stays pending and comes when splx lowers it")
+{
+	int s, s2;
+
+	ktest_kern(1, ktest_seed());
+	intr_establish(IRQ_DISK, IPL_VM, say_it, word_d);
+	intr_establish(IRQ_IPI, IPL_SCHED, say_it, word_i);
+	s = splvm();
+	intr_post(curcpu(), IRQ_DISK);
+	intr_post(curcpu(), IRQ_IPI);
+	intr_poll();
+	CHECK_STORY("i");
+	s2 = splraise(IPL_SCHED);
+	intr_post(curcpu(), IRQ_IPI);
+	intr_poll();
+	CHECK_STORY("i");
+	splx(s2);
+	CHECK_STORY("ii");
+	splx(s);
+	CHECK_STORY("iid");
+	CHECK(!cpu_intr_p());
+	kern_shutdown();
+}
+
+KTEST(highest_first, "of several pending interrupts the highest level is delivered first")
+{
+	int s;
+
+	ktest_kern(1, ktest_seed());
+	intr_establish(IRQ_DISK, IPL_VM, say_it, word_d);
+	intr_establish(IRQ_IPI, IPL_SCHED, say_it, word_i);
+	intr_establish(IRQ_NET, IPL_HIGH, say_it, word_n);
+	s = splhigh();
+	intr_post(curcpu(), IRQ_DISK);
+	intr_post(curcpu(), IRQ_IPI);
+	intr_post(curcpu(), IRQ_NET);
+	splx(s);
+	CHECK_STORY("nid");
+	kern_shutdown();
+}
+
+static void
+disk_posts_both(void *arg)
+{
+	say("(");
+	intr_post(curcpu(), IRQ_DISK);
+	intr_post(curcpu(), IRQ_IPI);
+	intr_poll();
+	say(")");
+	intr_establish(IRQ_DISK, IPL_VM, say_it, word_d);
+}
+
+KTEST(nesting_by_level, "only a higher level interrupts a handler; its own waits until it is done")
+{
+	ktest_kern(1, ktest_seed());
+	intr_establish(IRQ_DISK, IPL_VM, disk_posts_both, NULL);
+	intr_establish(IRQ_IPI, IPL_SCHED, say_it, word_i);
+	intr_post(curcpu(), IRQ_DISK);
+	intr_poll();
+	CHECK_STORY("(i)d");
+	CHECK_EQ(curcpu()->ci_nintr, 3);
+	CHECK_EQ(curcpu()->ci_nipi, 1);
+	kern_shutdown();
+}
+
+static kmutex_t vm_lock, high_lock;
+
+KTEST(release_of_a_spin_mutex_delivers, "what was posted under a spin mutex comes in at its release")
+{
+	ktest_kern(1, ktest_seed());
+	intr_establish(IRQ_DISK, IPL_VM, say_it, word_d);
+	mutex_init(&vm_lock, MUTEX_DEFAULT, IPL_VM, LC_test);
+	mutex_enter(&vm_lock);
+	intr_post(curcpu(), IRQ_DISK);
+	intr_poll();
+	CHECK_STORY("");
+	mutex_exit(&vm_lock);
+	CHECK_STORY("d");
+	mutex_destroy(&vm_lock);
+	kern_shutdown();
+}
+
+static void
+take_high_lock(void *arg)
+{
+	const int level = curcpu()->ci_ilevel;
+
+	mutex_enter(&high_lock);
+	CHECK_EQ(curcpu()->ci_ilevel, IPL_HIGH);
+	mutex_exit(&high_lock);
+	CHECK_EQ(curcpu()->ci_ilevel, level);
+	say("h");
+}
+
+KTEST(handlers_spin_mutex_restores_the_handlers_level,
+    "a handler's spin mutex gives the handler's level back, although the interrupted code holds one too")
+{
+	ktest_kern(1, ktest_seed());
+	intr_establish(IRQ_IPI, IPL_SCHED, take_high_lock, NULL);
+	mutex_init(&vm_lock, MUTEX_DEFAULT, IPL_VM, LC_test);
+	mutex_init(&high_lock, MUTEX_DEFAULT, IPL_HIGH, LC_test);
+	mutex_enter(&vm_lock);
+	intr_post(curcpu(), IRQ_IPI);
+	intr_poll();
+	CHECK_STORY("h");
+	CHECK_EQ(curcpu()->ci_ilevel, IPL_VM);
+	mutex_exit(&vm_lock);
+	CHECK_EQ(curcpu()->ci_ilevel, IPL_NONE);
+	mutex_destroy(&vm_lock);
+	mutex_destroy(&high_lock);
+	kern_shutdown();
+}
+
+static void
+forget_to_lower(void *arg)
+{
+	splhigh();
+}
+
+KTEST_DEATH(handler_comes_back_at_its_level, "a handler that leaves the IPL raised is caught",
+    "interrupt 2 came back at IPL 7")
+{
+	ktest_kern(1, 1);
+	intr_establish(IRQ_DISK, IPL_VM, forget_to_lower, NULL);
+	intr_post(curcpu(), IRQ_DISK);
+	intr_poll();
+}
+
+KTEST_DEATH(post_without_a_handler, "an interrupt that nobody handles is caught", "has no handler")
+{
+	ktest_kern(1, 1);
+	intr_post(curcpu(), IRQ_NET);
+}
+
+/* --- idle and busy CPUs --- */
+
+KTEST(idle_cpu_takes_it, "an interrupt posted to an idle CPU is taken there")
+{
+	ktest_kern(4, ktest_seed());
+	intr_establish(IRQ_DISK, IPL_VM, count_it, NULL);
+	for (int round = 1; round <= 200; round++) {
+		const int cpu = 1 + round % 3;
+		const int before = taken(cpu);
+
+		intr_post(&cpus[cpu], IRQ_DISK);
+		spin_until_taken(cpu, before + 1);
+	}
+	CHECK_EQ(taken(1) + taken(2) + taken(3), 200);
+	CHECK_EQ(taken(0), 0);
+	kern_shutdown();
+}
+
+static kmutex_t	flag_lock;
+static bool	flag;			/* flag_lock */
+
+static void
+set_flag(void *arg)
+{
+	mutex_enter(&flag_lock);
+	flag = true;
+	wakeup(&flag);
+	mutex_exit(&flag_lock);
+}
+
+KTEST(interrupt_wakes_the_sleeper, "on one CPU a sleeper is woken by an interrupt that waits at its mtsleep")
+{
+	ktest_kern(1, ktest_seed());
+	intr_establish(IRQ_DISK, IPL_VM, set_flag, NULL);
+	mutex_init(&flag_lock, MUTEX_DEFAULT, IPL_VM, LC_test);
+	for (int i = 0; i < 100; i++) {
+		mutex_enter(&flag_lock);
+		flag = false;
+		intr_post(curcpu(), IRQ_DISK);
+		while (!flag)
+			mtsleep(&flag, false, "flag", 0, &flag_lock);
+		mutex_exit(&flag_lock);
+	}
+	mutex_destroy(&flag_lock);
+	kern_shutdown();
+}
+
+KTEST(interrupt_wakes_from_an_idle_machine, "an LWP sleeps on the last busy CPU; another CPU's interrupt wakes it")
+{
+	ktest_kern(2, ktest_seed());
+	intr_establish(IRQ_DISK, IPL_VM, set_flag, NULL);
+	mutex_init(&flag_lock, MUTEX_DEFAULT, IPL_VM, LC_test);
+	for (int i = 0; i < 200; i++) {
+		mutex_enter(&flag_lock);
+		flag = false;
+		intr_post(&cpus[(curcpu()->ci_index + 1) % 2], IRQ_DISK);
+		while (!flag)
+			mtsleep(&flag, false, "flag", 0, &flag_lock);
+		mutex_exit(&flag_lock);
+	}
+	mutex_destroy(&flag_lock);
+	kern_shutdown();
+}
+
+static int storm_posts;			/* atomic */
+
+/* Every LWP posts to every CPU and waits until each has answered once more. */
+static void
+storm(void *arg)
+{
+	for (int round = 0; round < 100; round++) {
+		const int cpu = (int)((uintptr_t)arg + (unsigned)round) % ncpu;
+		const int before = taken(cpu);
+
+		mutex_enter(&vm_lock);
+		__atomic_fetch_add(&storm_posts, 1, __ATOMIC_RELAXED);
+		mutex_exit(&vm_lock);
+		intr_post(&cpus[cpu], IRQ_IPI);
+		spin_until_taken(cpu, before + 1);
+		if (round % 16 == 0)
+			yield();
+	}
+}
+
+KTEST(ipi_storm_loses_nothing, "12 LWPs on 8 CPUs shoot at each other, with spin locks in between; each shot is answered")
+{
+	struct lwp *l[12];
+
+	ktest_kern(8, ktest_seed());
+	intr_establish(IRQ_IPI, IPL_SCHED, count_it, NULL);
+	mutex_init(&vm_lock, MUTEX_DEFAULT, IPL_VM, LC_test);
+	for (uintptr_t i = 0; i < 12; i++) {
+		CHECK_EQ(lwp_create(&l[i], NULL, "storm", storm, (void *)i), 0);
+		lwp_start(l[i]);
+	}
+	for (int i = 0; i < 12; i++)
+		lwp_wait(l[i]);
+	CHECK_EQ(storm_posts, 1200);
+	mutex_destroy(&vm_lock);
+	kern_shutdown();
+}
+
+/* --- soft interrupts --- */
+
+static struct softint *soft_low, *soft_high;
+
+static void
+low(void *arg)
+{
+	CHECK_EQ(curcpu()->ci_ilevel, IPL_SOFTCLOCK);
+	say("(");
+	softint_schedule(soft_high);
+	intr_poll();
+	say(")");
+}
+
+static void
+high(void *arg)
+{
+	CHECK_EQ(curcpu()->ci_ilevel, IPL_SOFTNET);
+	say("h");
+}
+
+KTEST(softint_runs_once_at_its_level, "a soft interrupt runs once for each time it was pending, at its level")
+{
+	int s;
+
+	ktest_kern(1, ktest_seed());
+	soft_low = softint_establish(IPL_SOFTCLOCK, low, NULL);
+	soft_high = softint_establish(IPL_SOFTNET, high, NULL);
+	s = splraise(IPL_SOFTNET);
+	softint_schedule(soft_low);
+	softint_schedule(soft_low);
+	intr_poll();
+	CHECK_STORY("");
+	splx(s);
+	CHECK_STORY("(h)");
+	softint_schedule(soft_high);
+	intr_poll();
+	intr_poll();
+	CHECK_STORY("(h)h");
+	softint_disestablish(soft_low);
+	softint_disestablish(soft_high);
+	kern_shutdown();
+}
+
+static void
+schedule_low(void *arg)
+{
+	softint_schedule(soft_low);
+	say("d");
+}
+
+KTEST(hard_interrupt_schedules_soft, "a soft interrupt asked for by a hard one runs after it")
+{
+	ktest_kern(1, ktest_seed());
+	soft_low = softint_establish(IPL_SOFTCLOCK, low, NULL);
+	soft_high = softint_establish(IPL_SOFTNET, high, NULL);
+	intr_establish(IRQ_DISK, IPL_VM, schedule_low, NULL);
+	intr_post(curcpu(), IRQ_DISK);
+	intr_poll();
+	CHECK_STORY("d(h)");
+	softint_disestablish(soft_low);
+	softint_disestablish(soft_high);
+	kern_shutdown();
+}
+
+/* --- cross calls --- */
+
+static int called[MAXCPUS];		/* only that CPU, at IPL_VM */
+static int calls;			/* atomic */
+
+static void
+call(void *arg)
+{
+	CHECK(curcpu()->ci_ilevel >= IPL_VM);
+	called[curcpu()->ci_index]++;
+	__atomic_fetch_add(&calls, 1, __ATOMIC_RELAXED);
+}
+
+KTEST(xcall_reaches_idle_cpus, "xc_broadcast runs once on each CPU, idle ones and the caller's, before it returns")
+{
+	ktest_kern(8, ktest_seed());
+	for (int round = 1; round <= 50; round++) {
+		xc_broadcast(call, NULL);
+		for (int i = 0; i < ncpu; i++)
+			CHECK_EQ(called[i], round);	/* plain reads: the call orders them */
+	}
+	kern_shutdown();
+}
+
+KTEST(xcall_on_one_cpu, "with one CPU a cross call is a call")
+{
+	ktest_kern(1, ktest_seed());
+	xc_broadcast(call, NULL);
+	CHECK_EQ(called[0], 1);
+	kern_shutdown();
+}
+
+static void
+caller(void *arg)
+{
+	for (int i = 0; i < 20; i++) {
+		xc_broadcast(call, NULL);
+		yield();
+	}
+}
+
+KTEST(xcalls_from_everywhere, "LWPs on all CPUs call across at once, more of them than CPUs")
+{
+	struct lwp *l[8];
+
+	ktest_kern(4, ktest_seed());
+	for (int i = 0; i < 8; i++) {
+		CHECK_EQ(lwp_create(&l[i], NULL, "caller", caller, NULL), 0);
+		lwp_start(l[i]);
+	}
+	for (int i = 0; i < 8; i++)
+		lwp_wait(l[i]);
+	CHECK_EQ(calls, 8 * 20 * 4);
+	for (int i = 0; i < ncpu; i++)
+		CHECK_EQ(called[i], 8 * 20);
+	kern_shutdown();
+}
+
+KTEST_DEATH(xcall_at_ipl, "a cross call with interrupts masked is caught", "xc_broadcast at IPL")
+{
+	ktest_kern(2, 1);
+	splvm();
+	xc_broadcast(call, NULL);
+}
+
+KTEST_MAIN()
