@@ -100,11 +100,14 @@ run_softints(struct cpu_info *ci, ipl_t level)
 static void
 deliver(struct cpu_info *ci, int irq)
 {
-	int saved = ci->ci_ilevel;
-	ipl_t level = irq_level(ci, irq);
+	const int saved = ci->ci_ilevel;
+	const int spin_count = ci->ci_mtx_count, spin_oldspl = ci->ci_mtx_oldspl;
+	const ipl_t level = irq_level(ci, irq);
 
 	ci->ci_ilevel = level;
 	ci->ci_idepth++;
+	/* The handler's spin mutexes are its own: the last of them gives back the handler's level. */
+	ci->ci_mtx_count = 0;
 	/* relaxed: reports read them */
 	__atomic_store_n(&ci->ci_nintr, ci->ci_nintr + 1, __ATOMIC_RELAXED);
 	if (irq == IRQ_IPI || irq == IRQ_XCALL)
@@ -118,6 +121,9 @@ deliver(struct cpu_info *ci, int irq)
 		handlers[irq].ih_fn(handlers[irq].ih_arg);
 	}
 	KASSERTMSG(ci->ci_ilevel == (int)level, "interrupt %d came back at IPL %d", irq, ci->ci_ilevel);
+	KASSERTMSG(ci->ci_mtx_count == 0, "interrupt %d came back with a spin mutex", irq);
+	ci->ci_mtx_count = spin_count;
+	ci->ci_mtx_oldspl = spin_oldspl;
 	ci->ci_idepth--;
 	ci->ci_ilevel = saved;
 }
