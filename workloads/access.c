@@ -37,8 +37,8 @@ access_refused(struct job_worker *jw, const char *what, vaddr_t va, int error)
 	return content_bad(jw, "access-refused", va, "%s: %s", what, strerror(error));
 }
 
-static void
-verified(struct job_worker *jw, uint64_t bytes)
+void
+worker_verified(struct job_worker *jw, uint64_t bytes)
 {
 	/* relaxed: the progress line reads it, and wants no more than a number */
 	__atomic_store_n(&jw->jw_verified, jw->jw_verified + bytes, __ATOMIC_RELAXED);
@@ -55,7 +55,7 @@ expect_word(struct job_worker *jw, vaddr_t va, uint64_t want, const char *id)
 	if (got != want)
 		return content_bad(jw, id, va, "holds %#lx, must hold %#lx", (unsigned long)got,
 		    (unsigned long)want);
-	verified(jw, sizeof(got));
+	worker_verified(jw, sizeof(got));
 	return 0;
 }
 
@@ -114,7 +114,7 @@ coherent_check(struct job_worker *jw, struct coherent *co, vaddr_t base, uint64_
 		return content_bad(jw, "coherent", va, "%#lx %s (page %lu, writer %u, floor %u)",
 		    (unsigned long)value, wrong, (unsigned long)page, writer, floor);
 	coherent_raise(co, page, writer, seq);
-	verified(jw, sizeof(value));
+	worker_verified(jw, sizeof(value));
 	return 0;
 }
 

@@ -64,6 +64,9 @@ uint64_t engine_object_id(void);
  */
 void	worker_userret(struct job_worker *);
 
+/* => so many bytes were read and found right */
+void	worker_verified(struct job_worker *, uint64_t bytes);
+
 /*
  * Something is not as it must be: a violation of kind content, with the place.
  * => ends the run; returns EIO for the caller to pass on

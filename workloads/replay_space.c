@@ -466,7 +466,7 @@ check_shared(struct job_worker *jw, struct replay_space *rs, struct replay_regio
 	    !stamp_read(value, rr->rr_object, shared_word(rr, page, slot), &st))
 		return content_bad(jw, "shared", va, "%#lx is no stamp of this word",
 		    (unsigned long)value);
-	jw->jw_verified += sizeof(value);
+	worker_verified(jw, sizeof(value));
 	return 0;
 }
 

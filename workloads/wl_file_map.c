@@ -150,7 +150,7 @@ check_host_word(struct job_worker *jw, struct file_run *fr, uint64_t page, unsig
 		return content_bad(jw, "file-after-msync", SHARED_BASE + word * 8,
 		    "the host's file holds %#lx, which %s (writer %u, floor %u)",
 		    (unsigned long)value, wrong, writer, floor);
-	jw->jw_verified += sizeof(value);
+	worker_verified(jw, sizeof(value));
 	return 0;
 }
 
@@ -230,7 +230,7 @@ verify_files(struct job_worker *jw, struct file_run *fr)
 				return content_bad(jw, "private-reached-file",
 				    PRIVATE_BASE + page * PAGE_SIZE + i * 8,
 				    "a store to a private mapping is in the file");
-		jw->jw_verified += PAGE_SIZE;
+		worker_verified(jw, PAGE_SIZE);
 		for (unsigned w = 0; w < fr->fr_region.co_nwriters && error == 0; w++)
 			error = check_host_word(jw, fr, page, w,
 			    coherent_floor(&fr->fr_region, page, w));

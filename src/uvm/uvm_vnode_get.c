@@ -25,6 +25,7 @@ struct uvn_get {
 	int		 ug_first, ug_last;	/* ! wanted pages are in [first, last) */
 	struct vm_page	**ug_pps;		/* ! the caller's array; [0] is ug_pgs[ug_first] */
 	struct vm_page	*ug_pgs[UVM_MAXGETPAGES]; /* ! BUSY by us, or NULL */
+	uint32_t	 ug_new;		/* bit i: made by us, no content yet */
 	int		 ug_flags;		/* ! PGO_ */
 };
 
@@ -131,8 +132,10 @@ uvn_get_fill(struct uvn_get *ug)
 			pg = uvm_pagealloc(uobj, off, NULL, 0);
 			if (pg == NULL && uvn_get_wanted(ug, i))
 				return ENOMEM;
-			if (pg != NULL)
+			if (pg != NULL) {
 				pg->owner_tag = "uvn_get";
+				ug->ug_new |= 1u << i;
+			}
 		} else if (!uvn_get_wanted(ug, i)) {
 			pg = NULL;		/* resident neighbours are not our business */
 		} else if (pg->flags & PG_BUSY) {
@@ -192,8 +195,8 @@ uvn_get_run(struct uvn_get *ug, struct uvm_aio *aio, int from, int n)
 static bool
 uvn_get_isnew(const struct uvn_get *ug, int i)
 {
-	/* a page that is BUSY by us: its flags are ours */
-	return ug->ug_pgs[i] != NULL && (ug->ug_pgs[i]->flags & PG_FAKE) != 0;
+	/* not by its flags: without the object's lock somebody may be setting PG_WANTED */
+	return (ug->ug_new & 1u << i) != 0;
 }
 
 /*
@@ -273,6 +276,7 @@ uvn_get_try(struct uvn_get *ug, struct uvm_aio *aio, voff_t off, int *npagesp,
 		n = (int)atop(end - off);
 	uvn_get_window(ug, off, n, end, advice);
 	memset(ug->ug_pgs, 0, sizeof(ug->ug_pgs));
+	ug->ug_new = 0;
 	error = uvn_get_fill(ug);
 	if (error == 0) {
 		mutex_exit(&vp->v_uobj.vmobjlock);
