@@ -224,6 +224,8 @@ range_remove(struct replay_space *rs, vaddr_t start, vaddr_t end)
 	first = region_find(rs, start);
 	for (last = first; last < rs->rs_n && rs->rs_regions[last].rr_start < end; last++)
 		words_fini(&rs->rs_regions[last]);
+	if (first == last)
+		return;
 	memmove(&rs->rs_regions[first], &rs->rs_regions[last],
 	    (rs->rs_n - last) * sizeof(*rs->rs_regions));
 	rs->rs_n -= last - first;
