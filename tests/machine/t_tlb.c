@@ -42,21 +42,23 @@ shootdowns(void)
 }
 
 /*
- * => another round?  On a busy host the other CPUs may hardly have run: then more
- *    rounds, for some seconds, until enough shootdowns met somebody.
+ * => another round?  Time is what a busy host has least of: two seconds must do, but
+ *    in them, or some more, enough shootdowns must have met somebody.
  */
 static bool
 again(unsigned i, unsigned rounds)
 {
 	static uint64_t begun_ns;
 	unsigned spins = 0;
+	uint64_t ns;
 
 	if (i <= 1)
 		begun_ns = host_now_ns();
-	if (i < fv_rounds(rounds))
+	ns = host_now_ns() - begun_ns;
+	if (i < fv_rounds(rounds) && ns < 2000000000UL)
 		return true;
 	fv_pause(&spins);
-	return shootdowns() < 100 && host_now_ns() - begun_ns < 5000000000UL;
+	return shootdowns() < 20 && ns < 10000000000UL;
 }
 
 static void
@@ -319,6 +321,7 @@ short_lived(bool software_rm)
 	struct vm_page *pg;
 	struct lwp *l;
 	uint64_t before, now, stores = 0;
+	unsigned spins = 0;
 
 	begin(2, software_rm);
 	pg = fv_alloc();
@@ -329,6 +332,9 @@ short_lived(bool software_rm)
 		CHECK(pmap_enter(pm, VA, fv_pa(pg), RW, 0) == 0);
 		for (unsigned k = i % 512; k > 0; k--)
 			intr_poll();
+		/* Now and then long enough for a storer that the host let wait. */
+		for (unsigned k = i % 64 == 63 ? 200 : 0; k > 0 && first_word(pg) == before; k--)
+			fv_pause(&spins);
 		pmap_remove(pm, VA, VA + PAGE_SIZE);
 		pmap_update(pm);
 		now = first_word(pg);
@@ -396,7 +402,7 @@ shooter(void *arg)
 {
 	struct shooter *s = arg;
 
-	for (unsigned i = 0; i < fv_rounds(3000); i++) {
+	for (unsigned i = 0; i < fv_rounds(1000); i++) {
 		for (int p = 0; p < s->pages; p++)
 			CHECK(pmap_enter(pm, s->va + p * PAGE_SIZE, fv_pa(s->pg), RW, RW) == 0);
 		CHECK(user_store(s->va, i) == 0);
@@ -618,7 +624,7 @@ KTEST(T25_idle_cpu_keeps_no_pmap,
 		pmap_update(mine);
 		fv_destroy(mine);
 	}
-	CHECK(fv_nfree() + 2 >= before);	/* kmem may keep a page for its cache */
+	CHECK(fv_nfree() + 32 >= before);	/* kmem keeps some for each CPU's cache */
 	fv_free(pg);
 	end();
 }
