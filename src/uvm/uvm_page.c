@@ -510,23 +510,28 @@ uvm_pagewait(struct vm_page *pg, kmutex_t *interlock, const char *wmesg)
 /* --- content --- */
 
 /*
- * => dst BUSY or its owner locked; src stable.
+ * => owner of dst locked, or it has none and is the caller's: to be BUSY is not
+ *    enough, for others set PG_WANTED in the same word; src stable.
  */
 void
 uvm_pagecopy(struct vm_page *src, struct vm_page *dst)
 {
-	KASSERT((dst->flags & PG_BUSY) != 0 || mutex_owned(uvm_page_owner_lock(dst)));
+	kmutex_t *slock = uvm_page_owner_lock(dst);
+
+	KASSERT(slock == NULL || mutex_owned(slock));
 	dst->flags &= ~PG_CLEAN;
 	pmap_copy_page(VM_PAGE_TO_PHYS(src), VM_PAGE_TO_PHYS(dst));
 }
 
 /*
- * => page BUSY or its owner locked.
+ * => as for dst of uvm_pagecopy().
  */
 void
 uvm_pagezero(struct vm_page *pg)
 {
-	KASSERT((pg->flags & PG_BUSY) != 0 || mutex_owned(uvm_page_owner_lock(pg)));
+	kmutex_t *slock = uvm_page_owner_lock(pg);
+
+	KASSERT(slock == NULL || mutex_owned(slock));
 	pg->flags &= ~PG_CLEAN;
 	pmap_zero_page(VM_PAGE_TO_PHYS(pg));
 }

@@ -104,10 +104,8 @@ uvm_aio_start(struct uvm_aio *aio, int fd, bool write, voff_t offset, uint64_t b
 	bp->b_offset = (uint64_t)offset;
 	bp->b_bytes = (uint32_t)bytes;
 	bp->b_npages = aio->ua_npgs;
-	for (int i = 0; i < aio->ua_npgs; i++) {
-		KASSERT((aio->ua_pgs[i]->flags & PG_BUSY) != 0);
+	for (int i = 0; i < aio->ua_npgs; i++)
 		bp->b_pages[i] = VM_PAGE_TO_PHYS(aio->ua_pgs[i]);
-	}
 	bp->b_iodone = uvm_aio_biodone;
 	bp->b_private = aio;
 	aio->ua_done = false;

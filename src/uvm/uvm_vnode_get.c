@@ -214,7 +214,7 @@ uvn_get_read(struct uvn_get *ug, struct uvm_aio *aio)
 			continue;
 		if (ug->ug_flags & PGO_OVERWRITE)
 			for (int k = i; k < i + n; k++)
-				uvm_pagezero(ug->ug_pgs[k]);	/* B-25: valid whatever comes */
+				pmap_zero_page(VM_PAGE_TO_PHYS(ug->ug_pgs[k])); /* B-25 */
 		else
 			error = uvn_get_run(ug, aio, i, n);
 	}
@@ -240,6 +240,8 @@ uvn_get_done(struct uvn_get *ug, int error)
 				continue;
 			}
 			pg->flags &= ~PG_FAKE;
+			if (ug->ug_flags & PGO_OVERWRITE)
+				pg->flags &= ~PG_CLEAN;		/* the file has no zeroes there */
 			uvm_pageactivate(pg);
 		}
 		if (error == 0 && uvn_get_wanted(ug, i)) {

@@ -26,21 +26,24 @@ bool	__real_pmap_is_modified(struct vm_page *);
 bool	__wrap_pmap_is_modified(struct vm_page *);
 bool	__real_pmap_clear_modify(struct vm_page *);
 bool	__wrap_pmap_clear_modify(struct vm_page *);
+void	__real_pmap_clean_protect(struct vm_page *);
+void	__wrap_pmap_clean_protect(struct vm_page *);
 
-static void
+static bool
 asked(struct vm_page *pg)
 {
 	if (!pm.watch || curlwp != uvm.pagedaemon_lwp)
-		return;
+		return false;
 	pm.asked++;
-	pm.unclean += (pg->flags & PG_CLEAN) == 0;
 	pm.mapped += pmap_page_mapped(pg);
+	return true;
 }
 
 bool
 __wrap_pmap_is_modified(struct vm_page *pg)
 {
-	asked(pg);
+	if (asked(pg))
+		pm.unclean += (pg->flags & PG_CLEAN) == 0;
 	return __real_pmap_is_modified(pg);
 }
 
@@ -49,6 +52,12 @@ __wrap_pmap_clear_modify(struct vm_page *pg)
 {
 	asked(pg);
 	return __real_pmap_clear_modify(pg);
+}
+
+void
+__wrap_pmap_clean_protect(struct vm_page *pg)
+{
+	__real_pmap_clean_protect(pg);
 }
 
 static void
@@ -109,6 +118,17 @@ KTEST(R24_active_page_that_was_referenced_is_spared, "R24 active page that was r
 		lost += pg == NULL;
 	}
 	CHECK(lost > 0);
+	end();
+}
+
+KTEST(R24_sweep_ages_what_it_spares,
+    "a page that is not referenced again after a sweep is deactivated by the next")
+{
+	begin(1);
+	map_all(1, 1, VM_PROT_READ);
+	for (int i = 0; i < 3; i++)
+		one_round(uvm.freemin - 10);
+	CHECK(tu_count(UVMC_pddeact) > 0 && tu_count(UVMC_pdfreed) > 0);
 	end();
 }
 
@@ -173,8 +193,9 @@ KTEST(R21_modified_is_asked_of_clean_pages_only,
 {
 	begin(1);
 	mutex_enter(&obj->vmobjlock);
-	for (int i = 0; i < NFILE; i += 16)
-		uvm_pagelookup(obj, (voff_t)ptoa(i))->flags &= ~PG_CLEAN;
+	for (int i = 0; i < NFILE; i++)		/* two neighbours in each block are dirty */
+		if (i % 16 < 2)
+			uvm_pagelookup(obj, (voff_t)ptoa(i))->flags &= ~PG_CLEAN;
 	mutex_exit(&obj->vmobjlock);
 	CHECK_EQ(tu_put(obj, 0, 0, PGO_DEACTIVATE), 0);
 	pm.watch = true;
