@@ -88,8 +88,10 @@ struct rcu_head {
 	struct rcu_head	*rh_next;
 	void		(*rh_func)(struct rcu_head *);
 };
+/* => a reader's section: no sleep, no yield, no return to user mode inside; each panics. */
 void	rcu_read_lock(void);
 void	rcu_read_unlock(void);
+/* => thread context, no spin lock held; fn runs after all sections that exist now have ended. */
 void	call_rcu(struct rcu_head *, void (*)(struct rcu_head *));
 void	rcu_barrier(void);		/* => sleeps until all earlier callbacks have run */
 

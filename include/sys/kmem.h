@@ -1,6 +1,6 @@
 /*
  * kmem(9): kernel memory of any size, from the simulated machine's pages.
- * Sizes up to half a page come from pool caches, larger ones straight from the
+ * Sizes up to nearly half a page come from pool caches, larger ones straight from the
  * back end in whole pages.
  */
 #ifndef SYS_KMEM_H

@@ -2,7 +2,7 @@
  * pool(9) and pool_cache(9), after NetBSD, with one rule made strict:
  * pool_put() never blocks and never calls the back end's free (R43, PR 24039).
  * A page that becomes empty stays on the pool's list; it goes back in
- * pool_get(PR_WAITOK), pool_reclaim() or pool_drain().
+ * pool_get(PR_WAITOK), pool_reclaim() or pool_drain_all().
  */
 #ifndef SYS_POOL_H
 #define SYS_POOL_H
@@ -44,11 +44,13 @@ void	pool_destroy(struct pool *);
 /* => PR_WAITOK xor PR_NOWAIT; WAITOK only in thread context without spin locks. */
 void	*pool_get(struct pool *, int flags);
 void	pool_put(struct pool *, void *);		/* => any context up to the pool's IPL */
+/* => reclaim leaves so many pages; fetches what is missing if it is to be had at once. */
 void	pool_setlowat(struct pool *, unsigned npages);
 void	pool_sethiwat(struct pool *, unsigned npages);
 void	pool_sethardlimit(struct pool *, unsigned nitems);
 /* => gives idle pages back; thread context, no lock held; number of pages freed. */
 unsigned pool_reclaim(struct pool *);
+/* => the same for every pool, the depots of caches first; not what CPUs keep themselves. */
 unsigned pool_drain_all(void);
 void	pool_getstat(struct pool *, struct pool_stat *);
 /* => calls fn for every pool; for reports and leak checks. */
