@@ -23,6 +23,8 @@ typedef int	 vm_prot_t;
 
 /* 47 bits of user space, as on amd64; recorded traces keep their addresses. */
 #define	VM_MIN_ADDRESS		0x0000000000001000UL
+#define	VM_HEAP_ADDRESS		0x0000000100000000UL	/* where brk(2) begins */
+#define	VM_MMAP_ADDRESS		0x0000100000000000UL	/* where mmap(2) without a hint looks */
 #define	VM_MAXUSER_ADDRESS	0x00007ffffffff000UL
 #define	VM_MIN_KERNEL_ADDRESS	0xffff800000000000UL
 #define	VM_MAX_KERNEL_ADDRESS	0xffff804000000000UL

@@ -63,7 +63,9 @@ struct vm_map {
 	kmutex_t	 misc_lock;		/* LC_map_misc */
 	kcondvar_t	 cv;			/* waiters for unbusy */
 	struct lwp	*busy;			/* set under m, cleared under i; the LWP that wires */
-	int		 flags;			/* VM_MAP_ */
+	int		 flags;			/* : VM_MAP_ */
+	bool		 wirefuture;		/* m, read @: mlockall(MCL_FUTURE) */
+	bool		 dying;			/* m */
 	struct uvm_map_tree rb_tree;		/* m */
 	struct vm_map_entry header;		/* m: sentinel; end = min, start = max */
 	int		 nentries;		/* m */
@@ -80,8 +82,6 @@ struct vm_map {
 
 #define	VM_MAP_PAGEABLE		0x01	/* : */
 #define	VM_MAP_INTRSAFE		0x02	/* : */
-#define	VM_MAP_WIREFUTURE	0x04	/* m */
-#define	VM_MAP_DYING		0x20	/* m */
 
 /* The flags word of uvm_map(): protections, inheritance, advice and */
 #define	UVM_MAPFLAG(prot, max, inh, adv, flags)					\
@@ -158,6 +158,7 @@ int	uvm_map_clean(struct vm_map *, vaddr_t, vaddr_t, int pgo_flags);
 int	uvm_map_pageable(struct vm_map *, vaddr_t, vaddr_t, bool unwire, int lockflags);
 int	uvm_map_pageable_all(struct vm_map *, int flags, vsize_t limit);
 int	uvm_map_submap(struct vm_map *, vaddr_t, vaddr_t, struct vm_map *);
+/* => old: no hole (EFAULT); *newva: in if fixed, out; E2BIG, EINVAL, ENOMEM and all is as before */
 int	uvm_mremap(struct vm_map *, vaddr_t oldva, vsize_t oldsize, vaddr_t *newva,
 	    vsize_t newsize, bool fixed);
 

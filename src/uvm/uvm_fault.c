@@ -166,8 +166,9 @@ check(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	}
 	flt->enter_prot = entry->protection;
 	flt->access = flt->wiring ? entry->protection : flt->access_type;
-	/* R13: wiring copies at once whatever could ever be stored to. */
-	flt->cow_now = ((flt->wiring ? check_prot : flt->access_type) & VM_PROT_WRITE) != 0;
+	/* R13, C-15: wiring copies at once whatever could ever be stored to. */
+	flt->cow_now = ((flt->wiring ? entry->max_protection : flt->access_type) &
+	    VM_PROT_WRITE) != 0;
 	if (UVM_ET_ISNEEDSCOPY(entry)) {
 		if (flt->cow_now || entry->object.uvm_obj == NULL) {
 			uvmfault_unlockmaps(ufi, false);
@@ -279,10 +280,15 @@ upper_neighbours(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 		flt->pages[i] = NULL;
 		if (i == flt->centeridx)
 			continue;
-		if (anon != NULL || pmap_extract(ufi->orig_map->pmap, va, NULL))
-			flt->pages[i] = PGO_DONTCARE;
-		if (anon == NULL || pmap_extract(ufi->orig_map->pmap, va, NULL))
+		if (anon == NULL && ufi->entry->object.uvm_obj == NULL)
 			continue;
+		if (pmap_extract(ufi->orig_map->pmap, va, NULL)) {
+			flt->pages[i] = PGO_DONTCARE;
+			continue;
+		}
+		if (anon == NULL)
+			continue;
+		flt->pages[i] = PGO_DONTCARE;
 		mutex_enter(&anon->an_lock);
 		pg = anon->an_page;
 		if (pg != NULL && pg->loan_count == 0 && (pg->flags & PG_BUSY) == 0) {

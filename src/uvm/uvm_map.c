@@ -121,110 +121,120 @@ merge_forward(struct vm_map *map, struct vm_map_entry *next, const struct vm_map
 	return true;
 }
 
-/*
- * => map(W): after a backward merge the entry above may continue it; then two become
- *    one (three, with the new one).  Only without amaps: there slots would have to move.
- *    The entry that goes is returned, its object reference with it.
- */
-static struct vm_map_entry *
-merge_both(struct vm_map *map, struct vm_map_entry *low)
-{
-	struct vm_map_entry *high = low->next;
-
-	if (high == &map->header || low->aref.ar_amap != NULL || high->aref.ar_amap != NULL ||
-	    !uvm_mapent_alike(low, high))
-		return NULL;
-	uvm_map_entry_unlink(map, high);
-	low->end = high->end;
-	map->size += high->end - high->start;
-	uvm_map_entry_moved(map, low);
-	high->next = NULL;
-	return high;
-}
-
-/* => map(W): the range is free; dead: entries to detach; *spare: NULL once it is used */
+/* => map(W): the range is free.  Merged or linked; what is not used stays in um. */
 static void
-enter_range(struct vm_map *map, const struct vm_map_entry *want, struct vm_map_entry **spare,
-    struct vm_amap **amap, struct uvm_object **surplus, struct vm_map_entry **dead)
+enter_range(struct vm_map *map, struct uvm_mapping *um)
 {
-	struct vm_map_entry *prev, *gone;
-	struct vm_map_entry *new;
+	struct vm_map_entry *want = &um->um_want, *new, *prev;
 	uint32_t id;
 
 	if (uvm_map_lookup_entry(map, want->start, &prev))
 		panic("uvm_map: %#lx is not free", (unsigned long)want->start);
-	if (*amap == NULL && merge_backward(map, prev, want)) {
-		UVMCNT(mapmerges);
-		*surplus = want->object.uvm_obj;
-		gone = merge_both(map, prev);
-		if (gone != NULL) {
+	if (um->um_amap == NULL && (want->flags & UVM_MAP_NOMERGE) == 0) {
+		bool merged = merge_backward(map, prev, want);
+
+		if (merged)
+			uvm_mapent_trymerge(map, prev, &um->um_dead);
+		else
+			merged = merge_forward(map, prev->next, want);
+		if (merged) {
 			UVMCNT(mapmerges);
-			gone->next = *dead;
-			*dead = gone;
+			um->um_surplus = want->object.uvm_obj;
+			return;
 		}
-		return;
 	}
-	if (*amap == NULL && merge_forward(map, prev->next, want)) {
-		UVMCNT(mapmerges);
-		*surplus = want->object.uvm_obj;
-		return;
-	}
-	new = *spare;
-	*spare = NULL;
+	new = um->um_spare;
+	um->um_spare = NULL;
 	id = new->id;
 	*new = *want;
 	new->id = id;
-	new->aref.ar_amap = *amap;
-	*amap = NULL;
+	new->aref.ar_amap = um->um_amap;
+	um->um_amap = NULL;
 	uvm_map_entry_link(map, prev, new);
+}
+
+/*
+ * The halves of uvm_map(), for callers that have to be atomic with checks of their
+ * own.  prepare allocates all that entering will need; enter never allocates but by
+ * merging, where a failure means that there is no merge.
+ */
+int
+uvm_map_prepare(struct vm_map *map, struct uvm_mapping *um, vsize_t size,
+    struct uvm_object *uobj, voff_t off, unsigned flags)
+{
+	KASSERT(size != 0 && (size & PAGE_MASK) == 0);
+	*um = (struct uvm_mapping){ .um_flags = flags };
+	if ((UVM_PROTECTION(flags) & ~UVM_MAXPROTECTION(flags)) != 0)
+		return EACCES;
+	wanted_entry(&um->um_want, map, 0, size, uobj, off, flags);
+	if ((flags & UVM_FLAG_OVERLAY) != 0) {
+		um->um_want.etype &= ~UVM_ET_NEEDSCOPY;
+		um->um_amap = amap_alloc(size, (flags & UVM_FLAG_AMAPPAD) != 0 ?
+		    UVM_AMAP_CHUNK << PAGE_SHIFT : 0, (flags & UVM_FLAG_NOWAIT) == 0);
+		if (um->um_amap == NULL)
+			return ENOMEM;
+	}
+	um->um_spare = uvm_mapent_alloc(map);
+	return 0;
+}
+
+int
+uvm_map_enter(struct vm_map *map, struct uvm_mapping *um, vaddr_t *startp, vsize_t align)
+{
+	vsize_t size = um->um_want.end - um->um_want.start;
+	vaddr_t start = *startp;
+
+	KASSERT(vm_map_locked_write(map));
+	if (size > vm_map_max(map) - vm_map_min(map))
+		return ENOMEM;
+	if ((um->um_flags & UVM_FLAG_UNMAP) != 0) {
+		KASSERT((um->um_flags & UVM_FLAG_FIXED) != 0);
+		/* Nothing is taken away unless the new mapping is going to be there (I-SYS-1). */
+		if (start < vm_map_min(map) || start > vm_map_max(map) - size)
+			return ENOMEM;
+		uvm_unmap_remove(map, start, start + size, &um->um_dead);
+	}
+	if (!uvm_map_findspace(map, start, size, &start, align, um->um_flags))
+		return ENOMEM;
+	um->um_want.start = start;
+	um->um_want.end = start + size;
+	enter_range(map, um);
+	*startp = start;
+	return 0;
+}
+
+void
+uvm_map_finish(struct uvm_mapping *um)
+{
+	uvm_unmap_detach(um->um_dead);
+	if (um->um_surplus != NULL)	/* the merged entry has a reference already */
+		um->um_surplus->pgops->pgo_detach(um->um_surplus);
+	if (um->um_amap != NULL)
+		amap_unref(&(struct vm_aref){ 0, um->um_amap },
+		    atop(um->um_want.end - um->um_want.start), true);
+	if (um->um_spare != NULL)
+		uvm_mapent_free(um->um_spare);
 }
 
 int
 uvm_map(struct vm_map *map, vaddr_t *startp, vsize_t size, struct uvm_object *uobj, voff_t off,
     vsize_t align, unsigned flags)
 {
-	struct vm_map_entry *spare, *dead = NULL, want;
-	struct uvm_object *surplus = NULL;
-	struct vm_amap *amap = NULL;
-	int error = 0;
+	struct uvm_mapping um;
+	int error;
 
-	KASSERT(size != 0 && (size & PAGE_MASK) == 0);
-	if ((UVM_PROTECTION(flags) & ~UVM_MAXPROTECTION(flags)) != 0)
-		return EACCES;
-	spare = uvm_mapent_alloc(map);
-	if ((flags & UVM_FLAG_OVERLAY) != 0) {
-		amap = amap_alloc(size, (flags & UVM_FLAG_AMAPPAD) != 0 ?
-		    UVM_AMAP_CHUNK << PAGE_SHIFT : 0, (flags & UVM_FLAG_NOWAIT) == 0);
-		if (amap == NULL)
-			error = ENOMEM;
-	}
-	if (error == 0 && (flags & UVM_FLAG_TRYLOCK) == 0)
-		vm_map_lock(map);
-	else if (error == 0 && !vm_map_lock_try(map))
-		error = EAGAIN;
+	error = uvm_map_prepare(map, &um, size, uobj, off, flags);
 	if (error == 0) {
-		if ((flags & UVM_FLAG_UNMAP) != 0) {
-			KASSERT((flags & UVM_FLAG_FIXED) != 0);
-			if (*startp >= vm_map_min(map) && *startp <= vm_map_max(map) - size)
-				uvm_unmap_remove(map, *startp, *startp + size, &dead);
-		}
-		if (!uvm_map_findspace(map, *startp, size, startp, align, flags)) {
-			error = ENOMEM;
-		} else {
-			wanted_entry(&want, map, *startp, size, uobj, off, flags);
-			if ((flags & UVM_FLAG_OVERLAY) != 0)
-				want.etype &= ~UVM_ET_NEEDSCOPY;
-			enter_range(map, &want, &spare, &amap, &surplus, &dead);
-		}
+		if ((flags & UVM_FLAG_TRYLOCK) == 0)
+			vm_map_lock(map);
+		else if (!vm_map_lock_try(map))
+			error = EAGAIN;
+	}
+	if (error == 0) {
+		error = uvm_map_enter(map, &um, startp, align);
 		vm_map_unlock(map);
 	}
-	uvm_unmap_detach(dead);
-	if (surplus != NULL)		/* the merged entry has a reference already */
-		surplus->pgops->pgo_detach(surplus);
-	if (amap != NULL)
-		amap_unref(&(struct vm_aref){ 0, amap }, atop(size), true);
-	if (spare != NULL)
-		uvm_mapent_free(spare);
+	uvm_map_finish(&um);
 	return error;
 }
 

@@ -4,8 +4,6 @@
  *
  * Only reductions of rights are told to the pmap; increases arrive by faults.
  */
-#include <stdlib.h>
-
 #include "uvm_map_i.h"
 
 bool
@@ -49,10 +47,38 @@ protect_allowed(struct vm_map *map, vaddr_t start, vaddr_t end, vm_prot_t prot)
 	return 0;
 }
 
+/* => map(W): what attributes kept apart at both ends of the range, and inside, may be one again */
+static void
+rejoin(struct vm_map *map, vaddr_t start, vaddr_t end, struct vm_map_entry **dead)
+{
+	struct vm_map_entry *e;
+
+	if (!uvm_map_lookup_entry(map, start, &e) && e == &map->header)
+		e = e->next;
+	else if (e->prev != &map->header)
+		e = e->prev;
+	while (e != &map->header && e->start < end)
+		if (!uvm_mapent_trymerge(map, e, dead))
+			e = e->next;
+}
+
+/* => map(W): memory that has become accessible under mlockall(MCL_FUTURE) is wired now */
+static int
+wire_accessible(struct vm_map *map, struct vm_map_entry *e, vm_prot_t old)
+{
+	if (!map->wirefuture || VM_MAPENT_ISWIRED(e) || old != VM_PROT_NONE ||
+	    e->protection == VM_PROT_NONE)
+		return 0;
+	pmap_update(map->pmap);
+	/* The map is busy while it is unlocked, so e and its neighbours stay. */
+	return uvm_map_pageable(map, e->start, e->end, false, UVM_LK_ENTER | UVM_LK_EXIT) != 0 ?
+	    ENOMEM : 0;
+}
+
 int
 uvm_map_protect(struct vm_map *map, vaddr_t start, vaddr_t end, vm_prot_t prot, bool set_max)
 {
-	struct vm_map_entry *e;
+	struct vm_map_entry *e, *dead = NULL;
 	int error;
 
 	vm_map_lock(map);
@@ -64,6 +90,7 @@ uvm_map_protect(struct vm_map *map, vaddr_t start, vaddr_t end, vm_prot_t prot, 
 	for (e = uvm_map_clip_range(map, start, end); e != &map->header && e->start < end;
 	    e = e->next) {
 		vm_prot_t old = e->protection;
+		int failed;
 
 		if (set_max) {
 			e->max_protection = prot;
@@ -74,30 +101,21 @@ uvm_map_protect(struct vm_map *map, vaddr_t start, vaddr_t end, vm_prot_t prot, 
 		/* B-2: of this entry, not of the first */
 		if ((old & ~e->protection) != 0)
 			pmap_protect(map->pmap, e->start, e->end, pmap_rights(e));
-		/* Memory that becomes accessible under mlockall(FUTURE) is wired now. */
-		if ((map->flags & VM_MAP_WIREFUTURE) != 0 && !VM_MAPENT_ISWIRED(e) &&
-		    old == VM_PROT_NONE && e->protection != VM_PROT_NONE) {
-			vaddr_t from = e->start, to = e->end;
-
-			pmap_update(map->pmap);
-			error = uvm_map_pageable(map, from, to, false, UVM_LK_ENTER | UVM_LK_EXIT);
-			if (error != 0) {
-				error = ENOMEM;
-				break;
-			}
-			if (!uvm_map_lookup_entry(map, to - 1, &e))
-				break;
-		}
+		failed = wire_accessible(map, e, old);
+		if (error == 0)
+			error = failed;
 	}
-	pmap_update(map->pmap);
+	rejoin(map, start, end, &dead);
+	pmap_update(map->pmap);		/* I-SYS-3 */
 	vm_map_unlock(map);
+	uvm_unmap_detach(dead);
 	return error;
 }
 
 int
 uvm_map_inherit(struct vm_map *map, vaddr_t start, vaddr_t end, vm_inherit_t inherit)
 {
-	struct vm_map_entry *e;
+	struct vm_map_entry *e, *dead = NULL;
 
 	if (inherit != MAP_INHERIT_NONE && inherit != MAP_INHERIT_COPY &&
 	    inherit != MAP_INHERIT_SHARE)
@@ -106,14 +124,16 @@ uvm_map_inherit(struct vm_map *map, vaddr_t start, vaddr_t end, vm_inherit_t inh
 	for (e = uvm_map_clip_range(map, start, end); e != &map->header && e->start < end;
 	    e = e->next)
 		e->inheritance = inherit;
+	rejoin(map, start, end, &dead);
 	vm_map_unlock(map);
+	uvm_unmap_detach(dead);
 	return 0;
 }
 
 int
 uvm_map_advice(struct vm_map *map, vaddr_t start, vaddr_t end, int advice)
 {
-	struct vm_map_entry *e;
+	struct vm_map_entry *e, *dead = NULL;
 
 	if (advice != UVM_ADV_NORMAL && advice != UVM_ADV_RANDOM && advice != UVM_ADV_SEQUENTIAL)
 		return EINVAL;
@@ -121,45 +141,59 @@ uvm_map_advice(struct vm_map *map, vaddr_t start, vaddr_t end, int advice)
 	for (e = uvm_map_clip_range(map, start, end); e != &map->header && e->start < end;
 	    e = e->next)
 		e->advice = advice;
+	rejoin(map, start, end, &dead);
 	vm_map_unlock(map);
+	uvm_unmap_detach(dead);
 	return 0;
 }
 
 /* --- cleaning: msync, madvise --- */
 
-/* => anon and amap locked, pageq held: the anon's page may be deactivated */
+/* => anon locked, pageq held: nobody works on the page or has it pinned */
 static bool
-deactivatable(const struct vm_page *pg)
+idle(const struct vm_page *pg)
 {
 	/* B-18: a busy page belongs to whoever made it busy */
-	return pg != NULL && (pg->flags & PG_BUSY) == 0 && pg->loan_count == 0 &&
-	    pg->wire_count == 0;
+	return (pg->flags & PG_BUSY) == 0 && pg->loan_count == 0 && pg->wire_count == 0;
 }
 
+/* => anon locked */
 static void
 anon_deactivate(struct vm_anon *anon)
 {
 	struct vm_page *pg = anon->an_page;
 
+	if (pg == NULL)
+		return;
 	uvm_lock_pageq();
-	if (deactivatable(pg)) {
+	if (idle(pg)) {
 		pmap_clear_reference(pg);	/* R20: the caller's task */
 		uvm_pagedeactivate(pg);
 	}
 	uvm_unlock_pageq();
 }
 
-/* => map(R), amap locked: drop the anon of a slot; its content becomes zero */
+/*
+ * => map(R), amap locked: the slot gives up its anon; the memory reads as zero from now
+ *    on.  A page that is busy, loaned or wired keeps its anon.
+ */
 static void
-anon_free(struct vm_map_entry *e, vaddr_t off, struct vm_anon *anon)
+anon_free(struct vm_map *map, struct vm_map_entry *e, vaddr_t off, struct vm_anon *anon)
 {
-	bool last;
+	struct vm_page *pg;
+	bool last, keep;
 
 	mutex_enter(&anon->an_lock);
-	if (anon->an_page != NULL && !deactivatable(anon->an_page)) {
+	pg = anon->an_page;
+	uvm_lock_pageq();
+	keep = pg != NULL && !idle(pg);
+	uvm_unlock_pageq();
+	if (keep) {
 		mutex_exit(&anon->an_lock);
 		return;
 	}
+	/* Another amap may have the anon too; then nobody but us takes our mapping away. */
+	pmap_remove(map->pmap, e->start + off, e->start + off + PAGE_SIZE);
 	amap_unadd(&e->aref, off);
 	last = --anon->an_ref == 0;
 	mutex_exit(&anon->an_lock);
@@ -167,26 +201,30 @@ anon_free(struct vm_map_entry *e, vaddr_t off, struct vm_anon *anon)
 		uvm_anfree(anon);
 }
 
-/* => map(R): the amap layer of the part of an entry (DEACTIVATE and FREE only) */
+/* => map(R): the amap layer of a part of an entry (DEACTIVATE and FREE only) */
 static void
-clean_amap(struct vm_map_entry *e, vaddr_t start, vaddr_t end, int flags)
+clean_amap(struct vm_map *map, struct vm_map_entry *e, vaddr_t start, vaddr_t end, int flags)
 {
 	struct vm_amap *amap = e->aref.ar_amap;
+	bool free;
 
 	amap_lock(amap);
-	for (vaddr_t va = start; va < end; va += PAGE_SIZE) {
-		struct vm_anon *anon = amap_lookup(&e->aref, va - e->start);
+	/* Memory that others refer to, or that is to be cleaned, is not given up. */
+	free = (flags & (PGO_FREE | PGO_CLEANIT)) == PGO_FREE && amap_refs(amap) == 1;
+	for (vaddr_t off = start - e->start; off < end - e->start; off += PAGE_SIZE) {
+		struct vm_anon *anon = amap_lookup(&e->aref, off);
 
 		if (anon == NULL)
 			continue;
-		if ((flags & PGO_FREE) != 0 && (flags & PGO_CLEANIT) == 0 && amap_refs(amap) == 1) {
-			anon_free(e, va - e->start, anon);
+		if (free) {
+			anon_free(map, e, off, anon);
 			continue;
 		}
 		mutex_enter(&anon->an_lock);
 		anon_deactivate(anon);
 		mutex_exit(&anon->an_lock);
 	}
+	pmap_update(map->pmap);
 	amap_unlock(amap);
 }
 
@@ -196,16 +234,17 @@ struct flush {
 	voff_t		   fl_start, fl_stop;
 };
 
-/* => map(R): 0, or what forbids the whole call; *n: entries in the range */
+#define	FLUSH_MAX	16		/* stretches between two looks at the map */
+
+/* => map(R): 0, or what forbids the whole call */
 static int
-clean_allowed(struct vm_map *map, vaddr_t start, vaddr_t end, int flags, size_t *n)
+clean_allowed(struct vm_map *map, vaddr_t start, vaddr_t end, int flags)
 {
 	struct vm_map_entry *e;
 
-	*n = 0;
 	if (!uvm_map_lookup_entry(map, start, &e))
 		return EFAULT;
-	for (; start < end; e = e->next, (*n)++) {
+	for (; start < end; e = e->next) {
 		if (e == &map->header || e->start > start)
 			return EFAULT;
 		if (UVM_ET_ISSUBMAP(e))
@@ -218,49 +257,83 @@ clean_allowed(struct vm_map *map, vaddr_t start, vaddr_t end, int flags, size_t 
 	return 0;
 }
 
-int
-uvm_map_clean(struct vm_map *map, vaddr_t start, vaddr_t end, int flags)
+/*
+ * => map(R): does the amap layer of [*start,end) and notes what is to be flushed of the
+ *    object layer, as far as the list goes; *start moves on.  Number of stretches.
+ */
+static int
+clean_some(struct vm_map *map, vaddr_t *start, vaddr_t end, int flags, struct flush *list)
 {
 	struct vm_map_entry *e;
-	struct flush *list;
-	size_t n, used = 0;
-	int error;
+	int n = 0;
 
-	KASSERT((flags & (PGO_FREE | PGO_DEACTIVATE)) != (PGO_FREE | PGO_DEACTIVATE));
-	vm_map_lock_read(map);
-	error = clean_allowed(map, start, end, flags, &n);
-	if (error != 0) {
-		vm_map_unlock_read(map);
-		return error;
-	}
-	list = kmem_alloc(n * sizeof(*list), KM_SLEEP);
-	(void)uvm_map_lookup_entry(map, start, &e);
-	for (; e != &map->header && e->start < end; e = e->next) {
-		vaddr_t from = e->start > start ? e->start : start;
+	if (!uvm_map_lookup_entry(map, *start, &e))
+		e = e->next;		/* somebody has unmapped it meanwhile */
+	for (; e != &map->header && e->start < end && n < FLUSH_MAX; e = e->next) {
+		vaddr_t from = e->start > *start ? e->start : *start;
 		vaddr_t to = e->end < end ? e->end : end;
 		struct uvm_object *uobj = e->object.uvm_obj;
 
 		if (e->aref.ar_amap != NULL && (flags & (PGO_FREE | PGO_DEACTIVATE)) != 0)
-			clean_amap(e, from, to, flags);
+			clean_amap(map, e, from, to, flags);
 		/* A private mapping has no say over the pages of the object below it. */
 		if (UVM_ET_ISOBJ(e) && uobj->pgops->pgo_put != NULL &&
 		    ((flags & PGO_FREE) == 0 || !UVM_ET_ISCOPYONWRITE(e))) {
 			uobj->pgops->pgo_reference(uobj);
-			list[used++] = (struct flush){ uobj, e->offset + (voff_t)(from - e->start),
+			list[n++] = (struct flush){ uobj, e->offset + (voff_t)(from - e->start),
 				e->offset + (voff_t)(to - e->start) };
 		}
+		*start = to;
 	}
-	vm_map_unlock_read(map);
-	for (size_t i = 0; i < used; i++) {
+	if (n < FLUSH_MAX)
+		*start = end;
+	return n;
+}
+
+/* => no lock held: writes, frees, waits for busy pages.  The first error. */
+static int
+flush_all(const struct flush *list, int n, int flags)
+{
+	int error = 0;
+
+	/* What an object loses it must be able to give back: clean before it is freed. */
+	if ((flags & PGO_FREE) != 0)
+		flags |= PGO_CLEANIT;
+	for (int i = 0; i < n; i++) {
+		struct uvm_object *uobj = list[i].fl_uobj;
 		int failed;
 
-		mutex_enter(&list[i].fl_uobj->vmobjlock);
-		failed = list[i].fl_uobj->pgops->pgo_put(list[i].fl_uobj, list[i].fl_start,
-		    list[i].fl_stop, flags);
+		mutex_enter(&uobj->vmobjlock);
+		failed = uobj->pgops->pgo_put(uobj, list[i].fl_start, list[i].fl_stop, flags);
 		if (error == 0)		/* B-18: the first error, not the last */
 			error = failed;
-		list[i].fl_uobj->pgops->pgo_detach(list[i].fl_uobj);
+		uobj->pgops->pgo_detach(uobj);
 	}
-	kmem_free(list, n * sizeof(*list));
 	return error;
+}
+
+int
+uvm_map_clean(struct vm_map *map, vaddr_t start, vaddr_t end, int flags)
+{
+	struct flush list[FLUSH_MAX];
+	int error, failed, n;
+
+	if ((flags & (PGO_FREE | PGO_DEACTIVATE)) == (PGO_FREE | PGO_DEACTIVATE))
+		return EINVAL;
+	vm_map_lock_read(map);
+	error = clean_allowed(map, start, end, flags);
+	if (error != 0) {
+		vm_map_unlock_read(map);
+		return error;
+	}
+	for (;;) {
+		n = clean_some(map, &start, end, flags, list);
+		vm_map_unlock_read(map);
+		failed = flush_all(list, n, flags);
+		if (error == 0)
+			error = failed;
+		if (start >= end)
+			return error;
+		vm_map_lock_read(map);
+	}
 }

@@ -388,3 +388,38 @@ uvm_mapent_alike(const struct vm_map_entry *a, const struct vm_map_entry *b)
 	    a->wired_count == 0 && b->wired_count == 0 && a->flags == b->flags &&
 	    (a->flags & UVM_MAP_NOMERGE) == 0;
 }
+
+bool
+uvm_mapent_trymerge(struct vm_map *map, struct vm_map_entry *low, struct vm_map_entry **dead)
+{
+	struct vm_map_entry *high = low->next;
+
+	KASSERT(vm_map_locked_write(map));
+	if (low == &map->header || high == &map->header || low->aref.ar_amap != NULL ||
+	    high->aref.ar_amap != NULL || !uvm_mapent_alike(low, high))
+		return false;
+	uvm_map_entry_unlink(map, high);
+	low->end = high->end;
+	map->size += high->end - high->start;
+	uvm_map_entry_moved(map, low);
+	high->next = *dead;
+	*dead = high;
+	UVMCNT(mapmerges);
+	return true;
+}
+
+int
+uvm_mapent_copynow(struct vm_map *map, struct vm_map_entry *e)
+{
+	KASSERT(vm_map_locked_write(map));
+	while (UVM_ET_ISNEEDSCOPY(e)) {
+		amap_copy(map, e, AMAP_COPY_NOCHUNK | AMAP_COPY_NOWAIT, e->start, e->end);
+		if (!UVM_ET_ISNEEDSCOPY(e))
+			break;
+		/* H-10: the page daemon takes no map, so waiting with this one locked ends. */
+		if (!uvm_reclaimable())
+			return ENOMEM;
+		uvm_wait("mapcopy");
+	}
+	return 0;
+}

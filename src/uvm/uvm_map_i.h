@@ -17,6 +17,14 @@ void	uvm_map_entry_unlink(struct vm_map *, struct vm_map_entry *);
 void	uvm_map_entry_moved(struct vm_map *, struct vm_map_entry *);
 /* => map(W): may a and its successor b be one entry, but for their amaps? */
 bool	uvm_mapent_alike(const struct vm_map_entry *a, const struct vm_map_entry *b);
+/*
+ * => map(W): low and its successor become one if they are alike and have no amaps (for
+ *    slots would have to move).  The one that goes is chained to dead, with its object
+ *    reference.
+ */
+bool	uvm_mapent_trymerge(struct vm_map *, struct vm_map_entry *low, struct vm_map_entry **dead);
+/* => map(W), user map: the entry has an amap of its own now; 0, or ENOMEM and it is as before */
+int	uvm_mapent_copynow(struct vm_map *, struct vm_map_entry *);
 /* => map(W): clip so that [start,end) is covered by whole entries; the first one at or above start */
 struct vm_map_entry *uvm_map_clip_range(struct vm_map *, vaddr_t start, vaddr_t end);
 /* => map(W): the entry is wired: it no longer is, and its pages lose the wiring that it held */
@@ -26,6 +34,23 @@ vsize_t	uvm_map_tree_maxgap(const struct vm_map_entry *);
 /* => map(R): walks the tree in order */
 struct vm_map_entry *uvm_map_tree_first(struct vm_map *);
 struct vm_map_entry *uvm_map_tree_next(struct vm_map_entry *);
+
+/* A mapping on its way into a map; only its maker. */
+struct uvm_mapping {
+	struct vm_map_entry	 um_want;	/* what it shall be like */
+	struct vm_map_entry	*um_spare;	/* the entry, unless a neighbour takes it */
+	struct vm_amap		*um_amap;	/* OVERLAY: its amap */
+	struct uvm_object	*um_surplus;	/* a reference that merging has made needless */
+	struct vm_map_entry	*um_dead;	/* what it replaced, or merged with */
+	unsigned		 um_flags;
+};
+/* => map unlocked; 0, EACCES, ENOMEM; uvm_map_finish() in any case */
+int	uvm_map_prepare(struct vm_map *, struct uvm_mapping *, vsize_t, struct uvm_object *,
+	    voff_t, unsigned flags);
+/* => map(W); 0, or ENOMEM and nothing has changed; *startp: hint in, address out */
+int	uvm_map_enter(struct vm_map *, struct uvm_mapping *, vaddr_t *startp, vsize_t align);
+/* => map unlocked; gives back what was not used */
+void	uvm_map_finish(struct uvm_mapping *);
 
 static inline uint64_t
 uvm_entry_npages(const struct vm_map_entry *entry)

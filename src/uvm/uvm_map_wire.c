@@ -24,13 +24,28 @@ uvm_map_entry_unwire(struct vm_map *map, struct vm_map_entry *e)
 	uvm_fault_unwire_locked(map, e->start, e->end);
 }
 
-/* => map(W): no fault of this entry will need an amap copied */
-static void
-prepare(struct vm_map *map, struct vm_map_entry *e)
+/*
+ * Which entries of a range a call wires: all but those without any access, which
+ * mlockall() passes by (and mlock() refuses).  Nobody changes them while the map is busy.
+ */
+static bool
+wirable(const struct vm_map_entry *e)
 {
-	while (UVM_ET_ISNEEDSCOPY(e) &&
-	    ((e->max_protection & VM_PROT_WRITE) != 0 || e->object.uvm_obj == NULL))
-		amap_copy(map, e, AMAP_COPY_NOCHUNK, e->start, e->end);
+	return e->protection != VM_PROT_NONE;
+}
+
+/* => map(W): 0, and no fault of the second pass will need an amap copied; or ENOMEM */
+static int
+prepare(struct vm_map *map, struct vm_map_entry *first, vaddr_t end)
+{
+	int error = 0;
+
+	for (struct vm_map_entry *e = first; e != &map->header && e->start < end && error == 0;
+	    e = e->next)
+		if (wirable(e) && ((e->max_protection & VM_PROT_WRITE) != 0 ||
+		    e->object.uvm_obj == NULL))
+			error = uvm_mapent_copynow(map, e);
+	return error;
 }
 
 /* => map(W), unlocked between: pages of the entries counted to 1 by this call */
@@ -44,7 +59,7 @@ fault_in(struct vm_map *map, struct vm_map_entry *first, vaddr_t end, struct vm_
 	vm_map_busy(map);
 	vm_map_unlock(map);
 	for (e = first; e != &map->header && e->start < end; e = e->next) {
-		if (e->wired_count != 1)
+		if (!wirable(e) || e->wired_count != 1)
 			continue;
 		error = uvm_fault_wire(map, e->start, e->end, e->max_protection, true);
 		if (error != 0)
@@ -67,7 +82,7 @@ undo(struct vm_map *map, struct vm_map_entry *first, vaddr_t end, struct vm_map_
 	for (struct vm_map_entry *e = first; e != &map->header && e->start < end; e = e->next) {
 		if (e == failed)
 			faulted = false;
-		if (e->wired_count == 0)	/* skipped by mlockall: PROT_NONE */
+		if (!wirable(e))
 			continue;
 		/* B-1: pages are unwired exactly when the count drops to 0 */
 		if (--e->wired_count == 0 && faulted)
@@ -93,18 +108,19 @@ pageable_allowed(struct vm_map *map, vaddr_t start, vaddr_t end, bool unwire)
 	return 0;
 }
 
+/* => map(W) in and out, unlocked between; the range is clipped */
 static int
-wire_range(struct vm_map *map, vaddr_t start, vaddr_t end)
+wire_entries(struct vm_map *map, struct vm_map_entry *first, vaddr_t end)
 {
-	struct vm_map_entry *e, *first, *failed;
+	struct vm_map_entry *e, *failed;
 	int error;
 
-	first = uvm_map_clip_range(map, start, end);
-	for (e = first; e != &map->header && e->start < end; e = e->next) {
-		if (!VM_MAPENT_ISWIRED(e))
-			prepare(map, e);
-		e->wired_count++;
-	}
+	error = prepare(map, first, end);
+	if (error != 0)
+		return error;
+	for (e = first; e != &map->header && e->start < end; e = e->next)
+		if (wirable(e))
+			e->wired_count++;
 	error = fault_in(map, first, end, &failed);
 	if (error != 0)
 		undo(map, first, end, failed);
@@ -134,7 +150,7 @@ uvm_map_pageable(struct vm_map *map, vaddr_t start, vaddr_t end, bool unwire, in
 		if (unwire)
 			unwire_range(map, start, end);
 		else
-			error = wire_range(map, start, end);
+			error = wire_entries(map, uvm_map_clip_range(map, start, end), end);
 	}
 	if ((lockflags & UVM_LK_EXIT) == 0)
 		vm_map_unlock(map);
@@ -148,7 +164,7 @@ unwired_size(struct vm_map *map)
 	vsize_t size = 0;
 
 	for (struct vm_map_entry *e = map->header.next; e != &map->header; e = e->next)
-		if (e->protection != VM_PROT_NONE && !VM_MAPENT_ISWIRED(e))
+		if (wirable(e) && !VM_MAPENT_ISWIRED(e))
 			size += e->end - e->start;
 	return size;
 }
@@ -156,26 +172,21 @@ unwired_size(struct vm_map *map)
 static int
 wire_all(struct vm_map *map, vsize_t limit)
 {
-	vaddr_t end = vm_map_max(map);
-	struct vm_map_entry *e, *failed;
 	vsize_t size = unwired_size(map);
-	int error;
 
+	/* relaxed: pairs with the changes under pageq; a limit, not a promise */
 	if (atop(size) + __atomic_load_n(&uvm.wired, __ATOMIC_RELAXED) > uvm.wiredmax)
 		return ENOMEM;
 	if (limit != 0 && ptoa(pmap_wired_count(map->pmap)) + size > limit)
 		return ENOMEM;
-	for (e = map->header.next; e != &map->header; e = e->next) {
-		if (e->protection == VM_PROT_NONE)
-			continue;
-		if (!VM_MAPENT_ISWIRED(e))
-			prepare(map, e);
-		e->wired_count++;
-	}
-	error = fault_in(map, map->header.next, end, &failed);
-	if (error != 0)
-		undo(map, map->header.next, end, failed);
-	return error;
+	return wire_entries(map, map->header.next, vm_map_max(map));
+}
+
+/* => map(W); readers that come without the lock see it some time (sys_mmap) */
+static void
+set_wirefuture(struct vm_map *map, bool on)
+{
+	__atomic_store_n(&map->wirefuture, on, __ATOMIC_RELAXED);
 }
 
 int
@@ -185,7 +196,7 @@ uvm_map_pageable_all(struct vm_map *map, int flags, vsize_t limit)
 
 	vm_map_lock(map);
 	if (flags == 0) {				/* munlockall */
-		map->flags &= ~VM_MAP_WIREFUTURE;
+		set_wirefuture(map, false);
 		for (struct vm_map_entry *e = map->header.next; e != &map->header; e = e->next)
 			if (VM_MAPENT_ISWIRED(e))
 				uvm_map_entry_unwire(map, e);
@@ -193,7 +204,7 @@ uvm_map_pageable_all(struct vm_map *map, int flags, vsize_t limit)
 	if ((flags & UMCL_CURRENT) != 0)
 		error = wire_all(map, limit);
 	if (error == 0 && (flags & UMCL_FUTURE) != 0)
-		map->flags |= VM_MAP_WIREFUTURE;
+		set_wirefuture(map, true);
 	vm_map_unlock(map);
 	return error;
 }

@@ -12,65 +12,116 @@
 
 #include "uvm_map_i.h"
 
-#define	MMAP_HINT	0x100000000000UL	/* where mmap without a hint begins to look */
-
 static struct vm_map *
 map_of(struct proc *p)
 {
 	return &p->p_vmspace->vm_map;
 }
 
-/* => whole pages around [va, va+len); wrap and limits as section 16 has them */
+/* => whole pages around [va, va+len); EINVAL outside the map and for what wraps */
 static int
 page_range(struct proc *p, vaddr_t *va, vsize_t *len)
 {
-	vaddr_t end = *va + *len;
+	vaddr_t start = trunc_page(*va), end;
 
-	if (end < *va)
+	if (__builtin_add_overflow(*va, *len, &end) || end > vm_map_max(map_of(p)))
 		return EINVAL;
-	*len += *va & PAGE_MASK;
-	*va = trunc_page(*va);
-	*len = round_page(*len);
-	if (*len != 0 && (*va < vm_map_min(map_of(p)) || *va + *len < *va ||
-	    *va + *len > vm_map_max(map_of(p))))
+	if (*len != 0 && start < vm_map_min(map_of(p)))
 		return EINVAL;
+	*va = start;
+	*len = *len != 0 ? round_page(end) - start : 0;
 	return 0;
+}
+
+/* The machine cannot give a right to store or to execute without that to load. */
+static vm_prot_t
+user_prot(int prot)
+{
+	return prot == VM_PROT_NONE ? prot : prot | VM_PROT_READ;
+}
+
+/* --- wiring what is new --- */
+
+/* => would wiring so much more exceed what may be wired?  A limit, not a promise. */
+static bool
+over_wired_limit(vsize_t len)
+{
+	/* relaxed: pairs with the changes under pageq */
+	return atop(len) + __atomic_load_n(&uvm.wired, __ATOMIC_RELAXED) > uvm.wiredmax;
+}
+
+/* => shall a new mapping be wired? */
+static bool
+wires_new(struct vm_map *map)
+{
+	/* relaxed: who calls mlockall() at the same time may be later or earlier */
+	return __atomic_load_n(&map->wirefuture, __ATOMIC_RELAXED);
+}
+
+/* What a mapping has grown by, under mlockall(MCL_FUTURE): as far as memory goes. */
+static void
+wire_growth(struct vm_map *map, vaddr_t start, vaddr_t end)
+{
+	if (wires_new(map) && !over_wired_limit(end - start))
+		(void)uvm_map_pageable(map, start, end, false, 0);
 }
 
 /* --- mmap --- */
 
-/* => would wiring so much more exceed what may be wired? */
-static bool
-over_wired_limit(vsize_t len)
-{
-	return atop(len) + __atomic_load_n(&uvm.wired, __ATOMIC_RELAXED) > uvm.wiredmax;
-}
-
 static int
-check_mmap(struct proc *p, vaddr_t addr, vsize_t len, int prot, int flags, struct vnode *vp,
-    int fflags, voff_t pos)
+check_file(int prot, int flags, struct vnode *vp, int fflags, vsize_t len, voff_t pos)
 {
-	if ((prot & ~VM_PROT_ALL) != 0 || (flags & (UMAP_SHARED | UMAP_PRIVATE)) ==
-	    (UMAP_SHARED | UMAP_PRIVATE) || pos < 0 || ((flags & UMAP_ANON) != 0) != (vp == NULL))
+	voff_t end;
+
+	if ((flags & UMAP_ANON) != 0)
+		return vp != NULL ? EINVAL : 0;
+	if (vp == NULL)
+		return EBADF;
+	if (pos < 0)
 		return EINVAL;
-	if (addr + len < addr || pos + (voff_t)len < pos)
+	if (len > INT64_MAX || __builtin_add_overflow(pos, (voff_t)len, &end))
 		return EOVERFLOW;
-	if ((flags & UMAP_FIXED) != 0) {
-		if ((addr & PAGE_MASK) != ((vaddr_t)pos & PAGE_MASK))
-			return EINVAL;
-		if (trunc_page(addr) < vm_map_min(map_of(p)))
-			return EINVAL;
-		if (round_page(addr + len) > vm_map_max(map_of(p)))
-			return EFBIG;
-	}
-	if (vp != NULL && ((fflags & UF_READ) == 0 || ((flags & UMAP_SHARED) != 0 &&
-	    (prot & VM_PROT_WRITE) != 0 && (fflags & UF_WRITE) == 0)))
+	if ((fflags & UF_READ) == 0)
+		return EACCES;
+	if ((flags & UMAP_SHARED) != 0 && (prot & VM_PROT_WRITE) != 0 && (fflags & UF_WRITE) == 0)
 		return EACCES;
 	return 0;
 }
 
+/* => FIXED: the range lies in the map, and shows the file's pages as wholes */
+static int
+check_fixed(struct vm_map *map, vaddr_t addr, vsize_t len, voff_t pos)
+{
+	vaddr_t end;
+
+	if ((addr & PAGE_MASK) != ((vaddr_t)pos & PAGE_MASK))
+		return EINVAL;
+	if (__builtin_add_overflow(addr, len, &end))
+		return EOVERFLOW;
+	if (trunc_page(addr) < vm_map_min(map))
+		return EINVAL;
+	return end > vm_map_max(map) ? EFBIG : 0;
+}
+
+static int
+check_mmap(struct vm_map *map, vaddr_t addr, vsize_t len, int prot, int flags, struct vnode *vp,
+    int fflags, voff_t pos)
+{
+	int error;
+
+	if ((prot & ~VM_PROT_ALL) != 0 ||
+	    (flags & (UMAP_SHARED | UMAP_PRIVATE)) == (UMAP_SHARED | UMAP_PRIVATE))
+		return EINVAL;
+	error = check_file(prot, flags, vp, fflags, len, pos);
+	if (error == 0 && (flags & UMAP_FIXED) != 0)
+		error = check_fixed(map, addr, len, pos);
+	else if (error == 0 && len > vm_map_max(map) - vm_map_min(map))
+		error = ENOMEM;
+	return error;
+}
+
 static unsigned
-mmap_flags(int prot, int flags, const struct vnode *vp, int fflags)
+mmap_flags(int prot, int flags, vsize_t len, const struct vnode *vp, int fflags)
 {
 	bool shared = (flags & UMAP_SHARED) != 0;
 	vm_prot_t max = VM_PROT_ALL;
@@ -78,11 +129,15 @@ mmap_flags(int prot, int flags, const struct vnode *vp, int fflags)
 
 	if (shared && vp != NULL && (fflags & UF_WRITE) == 0)
 		max &= ~VM_PROT_WRITE;
-	mf = UVM_MAPFLAG(prot, max, shared ? MAP_INHERIT_SHARE : MAP_INHERIT_COPY, UVM_ADV_NORMAL, 0);
+	mf = UVM_MAPFLAG(user_prot(prot), max, shared ? MAP_INHERIT_SHARE : MAP_INHERIT_COPY,
+	    UVM_ADV_NORMAL, 0);
 	if (!shared)
 		mf |= UVM_FLAG_COPYONW;
 	else if (vp == NULL)
 		mf |= UVM_FLAG_OVERLAY;		/* what is shared is the amap, so there must be one */
+	/* There is no use in waiting until an amap for more than all memory can be had. */
+	if (atop(len) > uvm.npages)
+		mf |= UVM_FLAG_NOWAIT;
 	if ((flags & UMAP_FIXED) != 0)
 		mf |= UVM_FLAG_FIXED | UVM_FLAG_UNMAP;
 	return mf;
@@ -93,35 +148,31 @@ sys_mmap(struct proc *p, vaddr_t *addr, vsize_t len, int prot, int flags, struct
     int fflags, voff_t pos)
 {
 	struct vm_map *map = map_of(p);
-	vaddr_t off = (vaddr_t)pos & PAGE_MASK, start = trunc_page(*addr);
+	vaddr_t off = vp != NULL ? (vaddr_t)pos & PAGE_MASK : 0, start = trunc_page(*addr);
 	bool wire;
 	int error;
 
-	error = check_mmap(p, *addr, len, prot, flags, vp, fflags, pos);
+	error = check_mmap(map, *addr, len, prot, flags, vp, fflags, vp != NULL ? pos : 0);
 	if (error != 0 || len == 0)
 		return error;
 	len = round_page(len + off);
 	if ((flags & UMAP_FIXED) == 0 && start == 0)
-		start = MMAP_HINT;
-	wire = (flags & UMAP_WIRED) != 0 ||
-	    (prot != VM_PROT_NONE && (map->flags & VM_MAP_WIREFUTURE) != 0);
-	if (wire && over_wired_limit(len))
+		start = VM_MMAP_ADDRESS;
+	wire = prot != VM_PROT_NONE && ((flags & UMAP_WIRED) != 0 || wires_new(map));
+	if (wire && over_wired_limit(len))	/* B-26: before anything is replaced */
 		return ENOMEM;
 	if (vp != NULL)
 		vref(vp);
 	error = uvm_map(map, &start, len, vp != NULL ? &vp->v_uobj : NULL, trunc_page(pos), 0,
-	    mmap_flags(prot, flags, vp, fflags));
+	    mmap_flags(prot, flags, len, vp, fflags));
 	if (error != 0) {
 		if (vp != NULL)
 			vrele(vp);
 		return error;
 	}
-	if (wire) {
-		error = uvm_map_pageable(map, start, start + len, false, 0);
-		if (error != 0) {
-			uvm_unmap(map, start, start + len);
-			return ENOMEM;
-		}
+	if (wire && uvm_map_pageable(map, start, start + len, false, 0) != 0) {
+		uvm_unmap(map, start, start + len);
+		return ENOMEM;
 	}
 	*addr = start + off;
 	return 0;
@@ -140,13 +191,15 @@ sys_munmap(struct proc *p, vaddr_t va, vsize_t len)
 int
 sys_shmat(struct proc *p, struct uvm_object *uobj, vaddr_t *addr, vm_prot_t prot)
 {
-	vaddr_t start = *addr != 0 ? trunc_page(*addr) : MMAP_HINT;
+	vaddr_t start = *addr != 0 ? *addr : VM_MMAP_ADDRESS;
 	int error;
 
+	if ((start & PAGE_MASK) != 0 || (prot & ~(VM_PROT_READ | VM_PROT_WRITE)) != 0)
+		return EINVAL;
 	uao_reference(uobj);
 	error = uvm_map(map_of(p), &start, uao_size(uobj), uobj, 0, 0,
-	    UVM_MAPFLAG(prot, VM_PROT_READ | VM_PROT_WRITE, MAP_INHERIT_SHARE, UVM_ADV_RANDOM,
-	    *addr != 0 ? UVM_FLAG_FIXED : 0));
+	    UVM_MAPFLAG(user_prot(prot), VM_PROT_READ | VM_PROT_WRITE, MAP_INHERIT_SHARE,
+		UVM_ADV_RANDOM, *addr != 0 ? UVM_FLAG_FIXED : 0));
 	if (error != 0)
 		uao_detach(uobj);
 	else
@@ -154,26 +207,82 @@ sys_shmat(struct proc *p, struct uvm_object *uobj, vaddr_t *addr, vm_prot_t prot
 	return error;
 }
 
+/* --- brk --- */
+
+#define	BRK_FLAGS	(UVM_FLAG_FIXED | UVM_FLAG_COPYONW | UVM_FLAG_AMAPPAD | UVM_FLAG_NOWAIT)
+
+/* => map(W): the break moves up; what it grows by is prepared for the break as it was */
+static int
+brk_grow(struct vmspace *vm, struct uvm_mapping *um, vaddr_t seen, vaddr_t newbreak)
+{
+	vaddr_t start = round_page(seen);
+	int error;
+
+	if (vm->vm_dend != seen)
+		return EAGAIN;			/* another thread was faster */
+	error = uvm_map_enter(&vm->vm_map, um, &start, 0);
+	if (error == 0)
+		vm->vm_dend = newbreak;
+	return error;
+}
+
+/* => map(W): down, or not over a page's end */
+static int
+brk_shrink(struct vmspace *vm, struct uvm_mapping *um, vaddr_t seen, vaddr_t newbreak)
+{
+	vaddr_t old = round_page(seen), new = round_page(newbreak);
+
+	if (vm->vm_dend != seen)
+		return EAGAIN;
+	if (new < old)
+		uvm_unmap_remove(&vm->vm_map, new, old, &um->um_dead);
+	vm->vm_dend = newbreak;
+	return 0;
+}
+
+/* => 0; EAGAIN: the break is not what was seen any more */
+static int
+brk_from(struct vmspace *vm, vaddr_t seen, vaddr_t newbreak)
+{
+	vaddr_t old = round_page(seen), new = round_page(newbreak);
+	struct uvm_mapping um = { 0 };
+	int error = 0;
+
+	if (new > old)
+		error = uvm_map_prepare(&vm->vm_map, &um, new - old, NULL, 0,
+		    UVM_MAPFLAG(VM_PROT_READ | VM_PROT_WRITE, VM_PROT_ALL, MAP_INHERIT_COPY,
+		    UVM_ADV_NORMAL, BRK_FLAGS));
+	if (error == 0) {
+		vm_map_lock(&vm->vm_map);
+		error = new > old ? brk_grow(vm, &um, seen, newbreak) :
+		    brk_shrink(vm, &um, seen, newbreak);
+		vm_map_unlock(&vm->vm_map);
+	}
+	uvm_map_finish(&um);
+	if (error == 0 && new > old)
+		wire_growth(&vm->vm_map, old, new);
+	return error;
+}
+
 int
 sys_obreak(struct proc *p, vaddr_t newbreak)
 {
 	struct vmspace *vm = p->p_vmspace;
-	vaddr_t old = round_page(vm->vm_dend), new = round_page(newbreak);
-	int error = 0;
+	int error;
 
-	if (newbreak < vm->vm_daddr)
-		return EINVAL;
-	if (new > old) {
-		if (new > vm_map_max(&vm->vm_map))
-			return ENOMEM;
-		error = uvm_map(&vm->vm_map, &old, new - old, NULL, 0, 0,
-		    UVM_MAPFLAG(VM_PROT_READ | VM_PROT_WRITE, VM_PROT_ALL, MAP_INHERIT_COPY,
-		    UVM_ADV_NORMAL, UVM_FLAG_FIXED | UVM_FLAG_COPYONW | UVM_FLAG_AMAPPAD));
-	} else if (new < old) {
-		uvm_unmap(&vm->vm_map, new, old);
-	}
-	if (error == 0)
-		vm->vm_dend = newbreak;
+	if (newbreak > vm_map_max(&vm->vm_map))
+		return ENOMEM;
+	do {
+		vaddr_t seen, low;
+
+		vm_map_lock_read(&vm->vm_map);
+		seen = vm->vm_dend;
+		low = vm->vm_daddr;
+		vm_map_unlock_read(&vm->vm_map);
+		if (newbreak < low)
+			return EINVAL;
+		error = brk_from(vm, seen, newbreak);
+	} while (error == EAGAIN);
 	return error;
 }
 
@@ -189,7 +298,7 @@ sys_mprotect(struct proc *p, vaddr_t va, vsize_t len, int prot)
 	error = page_range(p, &va, &len);
 	if (error != 0 || len == 0)
 		return error;
-	return uvm_map_protect(map_of(p), va, va + len, prot, false);
+	return uvm_map_protect(map_of(p), va, va + len, user_prot(prot), false);
 }
 
 int
@@ -202,26 +311,31 @@ sys_minherit(struct proc *p, vaddr_t va, vsize_t len, int inherit)
 	return uvm_map_inherit(map_of(p), va, va + len, inherit);
 }
 
+/* => POSIX' word for a hole */
+static int
+hole_is_enomem(int error)
+{
+	return error == EFAULT ? ENOMEM : error;
+}
+
 int
 sys_madvise(struct proc *p, vaddr_t va, vsize_t len, int behav)
 {
 	int error = page_range(p, &va, &len);
 
+	if (error == 0 && (behav < UMADV_NORMAL || behav > UMADV_FREE || behav == UMADV_SPACEAVAIL))
+		error = EINVAL;
 	if (error != 0 || len == 0)
 		return error;
 	switch (behav) {
-	case UMADV_NORMAL:
-	case UMADV_RANDOM:
-	case UMADV_SEQUENTIAL:		/* the numbers are UVM's */
-		return uvm_map_advice(map_of(p), va, va + len, behav);
 	case UMADV_WILLNEED:		/* a hint that we do not take */
 		return 0;
 	case UMADV_DONTNEED:
-		return uvm_map_clean(map_of(p), va, va + len, PGO_DEACTIVATE);
+		return hole_is_enomem(uvm_map_clean(map_of(p), va, va + len, PGO_DEACTIVATE));
 	case UMADV_FREE:
-		return uvm_map_clean(map_of(p), va, va + len, PGO_FREE);
-	default:			/* UMADV_SPACEAVAIL among them */
-		return EINVAL;
+		return hole_is_enomem(uvm_map_clean(map_of(p), va, va + len, PGO_FREE));
+	default:			/* NORMAL, RANDOM, SEQUENTIAL: the numbers are UVM's */
+		return uvm_map_advice(map_of(p), va, va + len, behav);
 	}
 }
 
@@ -249,10 +363,9 @@ sys_msync(struct proc *p, vaddr_t va, vsize_t len, int flags)
 		}
 		vm_map_unlock_read(map_of(p));
 		if (len == 0)
-			return EINVAL;
+			return ENOMEM;
 	}
-	error = uvm_map_clean(map_of(p), va, va + len, pgo);
-	return error == EFAULT ? ENOMEM : error;	/* POSIX' word for a hole */
+	return hole_is_enomem(uvm_map_clean(map_of(p), va, va + len, pgo));
 }
 
 /* => map(R): is the page at va in memory? */
@@ -321,8 +434,7 @@ sys_mlock(struct proc *p, vaddr_t va, vsize_t len)
 		return error;
 	if (over_wired_limit(len))
 		return EAGAIN;
-	error = uvm_map_pageable(map_of(p), va, va + len, false, 0);
-	return error == EFAULT ? ENOMEM : error;
+	return hole_is_enomem(uvm_map_pageable(map_of(p), va, va + len, false, 0));
 }
 
 int
@@ -332,8 +444,7 @@ sys_munlock(struct proc *p, vaddr_t va, vsize_t len)
 
 	if (error != 0 || len == 0)
 		return error;
-	error = uvm_map_pageable(map_of(p), va, va + len, true, 0);
-	return error == EFAULT ? ENOMEM : error;
+	return hole_is_enomem(uvm_map_pageable(map_of(p), va, va + len, true, 0));
 }
 
 int
@@ -354,11 +465,19 @@ int
 sys_mremap(struct proc *p, vaddr_t old, vsize_t oldsize, vaddr_t *newva, vsize_t newsize,
     bool fixed)
 {
-	if (((old | *newva) & PAGE_MASK) != 0)
+	struct vm_map *map = map_of(p);
+	vaddr_t end;
+	int error;
+
+	if ((old & PAGE_MASK) != 0 || (fixed && (*newva & PAGE_MASK) != 0))
 		return EINVAL;
-	oldsize = round_page(oldsize);
+	oldsize = round_page(oldsize);	/* what wraps is 0 */
 	newsize = round_page(newsize);
-	if (oldsize == 0 || newsize == 0 || old + oldsize < old || *newva + newsize < *newva)
+	if (oldsize == 0 || newsize == 0 || __builtin_add_overflow(old, oldsize, &end) ||
+	    (fixed && __builtin_add_overflow(*newva, newsize, &end)))
 		return EINVAL;
-	return uvm_mremap(map_of(p), old, oldsize, newva, newsize, fixed);
+	error = uvm_mremap(map, old, oldsize, newva, newsize, fixed);
+	if (error == 0 && newsize > oldsize)
+		wire_growth(map, *newva + oldsize, *newva + newsize);
+	return error;
 }

@@ -4,14 +4,15 @@
  * Everything happens in one section with the map locked for writing, so no thread
  * ever sees the range at both places or at neither.  A move passes the entries:
  * they keep amap and object and get another address, and their pages are found
- * again by faults.  What the mapping grows by is mapped like its last entry.
+ * again by faults.  A move loses the wiring.  What the mapping grows by is mapped like
+ * its last entry, and not wired.
  *
  * A failure leaves everything as it was (B-9): room is found before anything is
  * taken apart, and nothing after that can fail.
  */
 #include "uvm_map_i.h"
 
-/* => map(W): [start,end) is mapped without a hole, submap or wiring */
+/* => map(W): [start,end) is mapped without a hole or submap; its last entry */
 static int
 movable(struct vm_map *map, vaddr_t start, vaddr_t end, struct vm_map_entry **last)
 {
@@ -22,7 +23,7 @@ movable(struct vm_map *map, vaddr_t start, vaddr_t end, struct vm_map_entry **la
 	for (vaddr_t va = start; va < end; e = e->next) {
 		if (e == &map->header || e->start > va)
 			return EFAULT;
-		if (UVM_ET_ISSUBMAP(e) || VM_MAPENT_ISWIRED(e))
+		if (UVM_ET_ISSUBMAP(e))
 			return EINVAL;
 		va = e->end;
 		*last = e;
@@ -30,29 +31,31 @@ movable(struct vm_map *map, vaddr_t start, vaddr_t end, struct vm_map_entry **la
 	return 0;
 }
 
-/* => map(W): [va, va+size) is free: an entry that continues the one that ends there */
-static void
-grow(struct vm_map *map, struct vm_map_entry *last, vaddr_t va, vsize_t size,
-    struct vm_map_entry *spare, struct vm_amap *amap)
+/*
+ * => map(W): what is needed to continue the mapping that ends at va by size bytes.
+ *    0, E2BIG beyond the largest offset, ENOMEM; um is to be finished in any case.
+ */
+static int
+prepare_tail(struct vm_map *map, const struct vm_map_entry *last, vaddr_t va, vsize_t size,
+    struct uvm_mapping *um)
 {
-	struct vm_map_entry *prev;
-	uint32_t id = spare->id;
+	struct uvm_object *uobj = last->object.uvm_obj;
+	voff_t off = last->offset + (voff_t)(va - last->start), end;
+	unsigned flags = UVM_MAPFLAG(last->protection, last->max_protection, last->inheritance,
+	    last->advice, UVM_FLAG_FIXED | UVM_FLAG_NOWAIT);
 
-	*spare = *last;
-	spare->id = id;
-	spare->start = va;
-	spare->end = va + size;
-	if (last->object.uvm_obj != NULL) {
-		spare->offset = last->offset + (voff_t)(last->end - last->start);
-		if (last->object.uvm_obj->pgops->pgo_reference != NULL)
-			last->object.uvm_obj->pgops->pgo_reference(last->object.uvm_obj);
-	}
-	spare->aref = (struct vm_aref){ 0, amap };
-	spare->etype &= ~UVM_ET_NEEDSCOPY;
-	if (UVM_ET_ISCOPYONWRITE(spare))
-		spare->etype |= UVM_ET_NEEDSCOPY;
-	(void)uvm_map_lookup_entry(map, va, &prev);
-	uvm_map_entry_link(map, prev, spare);
+	*um = (struct uvm_mapping){ 0 };
+	if (uobj != NULL && __builtin_add_overflow(off, (voff_t)size, &end))
+		return E2BIG;
+	if (UVM_ET_ISCOPYONWRITE(last))
+		flags |= UVM_FLAG_COPYONW;
+	else if (uobj == NULL)
+		flags |= UVM_FLAG_OVERLAY;	/* shared memory needs an amap (B-14) */
+	if ((last->flags & UVM_MAP_NOMERGE) != 0)
+		flags |= UVM_FLAG_NOMERGE;
+	if (uobj != NULL)			/* the tail's, or given back if it joins */
+		uobj->pgops->pgo_reference(uobj);
+	return uvm_map_prepare(map, um, size, uobj, off, flags);
 }
 
 /* => map(W): the entries of [from, from+size) change to another address, free until now */
@@ -61,16 +64,18 @@ move(struct vm_map *map, vaddr_t from, vsize_t size, vaddr_t to)
 {
 	struct vm_map_entry *e = uvm_map_clip_range(map, from, from + size), *next, *prev;
 
-	pmap_remove(map->pmap, from, from + size);
-	pmap_update(map->pmap);
 	for (; e != &map->header && e->start < from + size; e = next) {
 		next = e->next;
+		if (VM_MAPENT_ISWIRED(e))
+			uvm_map_entry_unwire(map, e);
+		pmap_remove(map->pmap, e->start, e->end);
 		uvm_map_entry_unlink(map, e);
 		e->end = e->end - from + to;
 		e->start = e->start - from + to;
 		(void)uvm_map_lookup_entry(map, e->start, &prev);
 		uvm_map_entry_link(map, prev, e);
 	}
+	pmap_update(map->pmap);
 }
 
 static bool
@@ -84,63 +89,75 @@ static int
 choose(struct vm_map *map, vaddr_t old, vsize_t oldsize, vaddr_t *newva, vsize_t newsize,
     bool fixed, struct vm_map_entry **dead)
 {
-	vaddr_t tail = old + oldsize;
+	vaddr_t tail;
 
+	if (newsize > vm_map_max(map) - vm_map_min(map))
+		return ENOMEM;
 	if (!fixed || *newva == old) {		/* where it is, if there is room behind */
-		if (newsize <= oldsize || uvm_map_findspace(map, tail, newsize - oldsize, &tail, 0,
-		    UVM_FLAG_FIXED)) {
+		if (newsize <= oldsize || uvm_map_findspace(map, old + oldsize, newsize - oldsize,
+		    &tail, 0, UVM_FLAG_FIXED)) {
 			*newva = old;
 			return 0;
 		}
 		if (fixed)
 			return ENOMEM;
-		return uvm_map_findspace(map, *newva, newsize, newva, 0, 0) ? 0 : ENOMEM;
+		return uvm_map_findspace(map, VM_MMAP_ADDRESS, newsize, newva, 0, 0) ? 0 : ENOMEM;
 	}
-	if (overlap(old, oldsize, *newva, newsize))
-		return EINVAL;
 	if (*newva < vm_map_min(map) || *newva > vm_map_max(map) - newsize)
 		return ENOMEM;
+	if (overlap(old, oldsize, *newva, newsize))
+		return EINVAL;
 	uvm_unmap_remove(map, *newva, *newva + newsize, dead);
 	return 0;
+}
+
+/* => map(W): room for it is chosen and what it needs is prepared: nothing can fail */
+static void
+change(struct vm_map *map, vaddr_t old, vsize_t oldsize, vaddr_t newva, vsize_t newsize,
+    struct uvm_mapping *um)
+{
+	vaddr_t tail = newva + oldsize;
+	int error;
+
+	if (newsize < oldsize)
+		uvm_unmap_remove(map, old + newsize, old + oldsize, &um->um_dead);
+	if (newva != old)
+		move(map, old, newsize < oldsize ? newsize : oldsize, newva);
+	if (newsize > oldsize) {
+		error = uvm_map_enter(map, um, &tail, 0);
+		KASSERT(error == 0);
+	}
 }
 
 int
 uvm_mremap(struct vm_map *map, vaddr_t old, vsize_t oldsize, vaddr_t *newva, vsize_t newsize,
     bool fixed)
 {
-	struct vm_map_entry *spare = uvm_mapent_alloc(map), *dead = NULL, *last = NULL;
-	vsize_t keep = oldsize < newsize ? oldsize : newsize;
-	struct vm_amap *amap = NULL;
+	struct uvm_mapping um = { 0 };
+	struct vm_map_entry *last = NULL, *dead = NULL;
+	struct uvm_object *uobj = NULL;
+	vaddr_t va = *newva;
 	int error;
 
 	vm_map_lock(map);
 	error = movable(map, old, old + oldsize, &last);
-	/* Shared anonymous memory grows by an amap of its own (B-14). */
-	if (error == 0 && newsize > oldsize && last->object.uvm_obj == NULL &&
-	    !UVM_ET_ISCOPYONWRITE(last)) {
-		amap = amap_alloc(newsize - oldsize, 0, false);
-		if (amap == NULL)
-			error = ENOMEM;
+	if (error == 0 && newsize > oldsize) {
+		uobj = last->object.uvm_obj;
+		error = prepare_tail(map, last, old + oldsize, newsize - oldsize, &um);
+		if (error == E2BIG)
+			uobj = NULL;		/* no reference was taken */
 	}
 	if (error == 0)
-		error = choose(map, old, oldsize, newva, newsize, fixed, &dead);
+		error = choose(map, old, oldsize, &va, newsize, fixed, &dead);
 	if (error == 0) {
-		if (newsize < oldsize)
-			uvm_unmap_remove(map, old + newsize, old + oldsize, &dead);
-		if (*newva != old)
-			move(map, old, keep, *newva);
-		if (newsize > oldsize) {
-			(void)uvm_map_lookup_entry(map, *newva + oldsize - 1, &last);
-			grow(map, last, *newva + oldsize, newsize - oldsize, spare, amap);
-			spare = NULL;
-			amap = NULL;
-		}
+		change(map, old, oldsize, va, newsize, &um);
+		uobj = NULL;			/* the map's now */
+		*newva = va;
 	}
 	vm_map_unlock(map);
 	uvm_unmap_detach(dead);
-	if (amap != NULL)
-		amap_unref(&(struct vm_aref){ 0, amap }, atop(newsize - oldsize), true);
-	if (spare != NULL)
-		uvm_mapent_free(spare);
+	uvm_map_finish(&um);
+	if (uobj != NULL)
+		uobj->pgops->pgo_detach(uobj);
 	return error;
 }

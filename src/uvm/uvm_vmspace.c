@@ -30,6 +30,7 @@ uvmspace_alloc(vaddr_t min, vaddr_t max)
 
 	uvm_map_setup(&vm->vm_map, pmap_create(), min, max, VM_MAP_PAGEABLE);
 	vm->vm_refcnt = 1;
+	vm->vm_daddr = vm->vm_dend = VM_HEAP_ADDRESS;
 	__atomic_fetch_add(&nvmspace, 1, __ATOMIC_RELAXED);
 	return vm;
 }
@@ -46,7 +47,7 @@ uvmspace_free(struct vmspace *vm)
 	if (!last)
 		return;
 	vm_map_lock(map);
-	map->flags |= VM_MAP_DYING;
+	map->dying = true;
 	vm_map_unlock(map);
 	uvm_unmap(map, vm_map_min(map), vm_map_max(map));
 	pmap_destroy(map->pmap);
@@ -59,12 +60,15 @@ void
 uvmspace_exec(struct proc *p)
 {
 	struct vm_map *map = &p->p_vmspace->vm_map;
+	struct vm_map_entry *dead = NULL;
 
 	vm_map_lock(map);
-	map->flags &= ~VM_MAP_WIREFUTURE;
+	/* relaxed: pairs with sys_mmap() */
+	__atomic_store_n(&map->wirefuture, false, __ATOMIC_RELAXED);
+	p->p_vmspace->vm_daddr = p->p_vmspace->vm_dend = VM_HEAP_ADDRESS;
+	uvm_unmap_remove(map, vm_map_min(map), vm_map_max(map), &dead);
 	vm_map_unlock(map);
-	uvm_unmap(map, vm_map_min(map), vm_map_max(map));
-	p->p_vmspace->vm_daddr = p->p_vmspace->vm_dend = 0;
+	uvm_unmap_detach(dead);
 }
 
 /* --- fork --- */
@@ -92,10 +96,11 @@ static int
 fork_share(struct vm_map *parent, struct vm_map *child, struct vm_map_entry *old)
 {
 	/* Both shall see one amap, so there must be one. */
-	while (UVM_ET_ISNEEDSCOPY(old))
-		amap_copy(parent, old, AMAP_COPY_NOCHUNK, 0, 0);
-	(void)twin(child, old);
-	return 0;
+	int error = uvm_mapent_copynow(parent, old);
+
+	if (error == 0)
+		(void)twin(child, old);
+	return error;
 }
 
 /* => map(W): does the range have a page that is wired, by mlock or for I/O? (B-23) */
@@ -115,37 +120,58 @@ has_wired_page(struct vm_map_entry *e)
 	return wired;
 }
 
+/* => map(W): is the entry's amap shared with another process, which our pmap does not stop? */
+static bool
+has_shared_amap(struct vm_map_entry *e)
+{
+	struct vm_amap *amap = e->aref.ar_amap;
+	bool shared;
+
+	if (amap == NULL)
+		return false;
+	amap_lock(amap);
+	shared = amap_shared(amap);
+	amap_unlock(amap);
+	return shared;
+}
+
+/*
+ * Copies the child's amap now, and what is wired in it page by page.
+ * => both maps(W); the parent's pmap lets nobody store to the range.
+ */
+static int
+fork_copy_now(struct vm_map *child, struct vm_map_entry *old, struct vm_map_entry *new, bool wired)
+{
+	int error = uvm_mapent_copynow(child, new);
+
+	if (error != 0 || old->aref.ar_amap == NULL)
+		return error;
+	if (wired)
+		return amap_cow_now(child, new);
+	/* The anons are shared now: no process may store to their pages as they are. */
+	amap_lock(old->aref.ar_amap);
+	amap_share_protect(old, VM_PROT_READ);
+	amap_unlock(old->aref.ar_amap);
+	return 0;
+}
+
 static int
 fork_copy(struct vm_map *parent, struct vm_map *child, struct vm_map_entry *old)
 {
-	bool wired = has_wired_page(old), shared = false;
+	bool wired = has_wired_page(old), shared = has_shared_amap(old);
 	struct vm_map_entry *new = twin(child, old);
 
 	new->etype |= UVM_ET_COPYONWRITE | UVM_ET_NEEDSCOPY;
-	if (old->aref.ar_amap != NULL) {
-		amap_lock(old->aref.ar_amap);
-		shared = amap_shared(old->aref.ar_amap);
-		amap_unlock(old->aref.ar_amap);
-	}
+	if (old->aref.ar_amap == NULL)
+		return 0;
+	if (!UVM_ET_ISNEEDSCOPY(old) && (old->max_protection & VM_PROT_WRITE) != 0)
+		pmap_protect(parent->pmap, old->start, old->end, old->protection & ~VM_PROT_WRITE);
 	if (shared || wired) {
-		/* Protecting our pmap does not stop the other sharers; and wired is not COW. */
-		while (UVM_ET_ISNEEDSCOPY(new))
-			amap_copy(child, new, AMAP_COPY_NOCHUNK, 0, 0);
-		if (shared && !wired) {
-			/* The anons are shared now: nobody may write to their pages as they are. */
-			amap_lock(old->aref.ar_amap);
-			amap_share_protect(old, VM_PROT_READ);
-			amap_unlock(old->aref.ar_amap);
-			return 0;
-		}
-		return amap_cow_now(child, new);
+		/* Each page of the child is the parent's at one moment (I-SYS-2). */
+		pmap_update(parent->pmap);
+		return fork_copy_now(child, old, new, wired);
 	}
-	if (old->aref.ar_amap != NULL && !UVM_ET_ISNEEDSCOPY(old)) {
-		if ((old->max_protection & VM_PROT_WRITE) != 0)
-			pmap_protect(parent->pmap, old->start, old->end,
-			    old->protection & ~VM_PROT_WRITE);
-		old->etype |= UVM_ET_NEEDSCOPY;
-	}
+	old->etype |= UVM_ET_NEEDSCOPY;
 	return 0;
 }
 
@@ -172,11 +198,11 @@ uvmspace_fork(struct vmspace *vm1)
 	pmap_update(parent->pmap);	/* before anybody can come in: T-6 */
 	vm_map_unlock(child);
 	vm_map_unlock(parent);
-	UVMCNT(forks);
 	if (error != 0) {
 		uvmspace_free(vm2);
 		return NULL;
 	}
+	UVMCNT(forks);
 	return vm2;
 }
 
@@ -185,8 +211,8 @@ uvmspace_fork(struct vmspace *vm1)
 int
 uvm_vslock(struct vmspace *vm, vaddr_t va, vsize_t len, vm_prot_t access)
 {
-	/* R13: with all of max_protection, so that no later store replaces the page (C-15) */
-	return uvm_fault_wire(&vm->vm_map, trunc_page(va), round_page(va + len), access, true);
+	/* Not of max_protection: a device may do to memory what its owner may. */
+	return uvm_fault_wire(&vm->vm_map, trunc_page(va), round_page(va + len), access, false);
 }
 
 void
