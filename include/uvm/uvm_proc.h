@@ -38,8 +38,8 @@ void	proc_exit(struct proc *);
 struct proc *proc_find(uint32_t pid);
 void	proc_rele(struct proc *);
 uint64_t proc_count(void);
-/* => calls fn for every process, in an RCU section: fn sleeps only when nothing else runs
- *    (the inspectors, at rest) */
+/* => calls fn for every process, in order of pid, with a reference and no lock held; processes
+ *    that come and go meanwhile may be missed (the inspectors call it at rest) */
 void	proc_foreach(void (*fn)(struct proc *, void *), void *);
 /* => the current LWP runs in p from now on (NULL: in none); switches l_pmap and activates it */
 void	proc_attach(struct proc *);

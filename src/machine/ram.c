@@ -82,6 +82,17 @@ ram_md(paddr_t pa)
 }
 
 /*
+ * How far apart the pattern's words are.  Filling and reading every word would cost
+ * as much as all the rest of a fault, so each free is marked at eight places, and one
+ * in sixteen throughout; which, the generation tells.
+ */
+static size_t
+poison_step(const struct vm_page_md *md)
+{
+	return md->md_generation % 16 == 0 ? 1 : PAGE_SIZE / sizeof(uint64_t) / 8;
+}
+
+/*
  * => caller owns the frame exclusively; every mapping is gone and every TLB
  *    knows it (S1).  A mapping that is left is reported (I-PMAP-11).
  */
@@ -98,7 +109,7 @@ ram_frame_freed(struct vm_page_md *md)
 	__atomic_store_n(&md->md_attrs, 0, __ATOMIC_RELAXED);
 	md->md_ptpcount = 0;
 	if (UVMSTRESS_LOCKDEBUG) {
-		for (size_t i = 0; i < PAGE_SIZE / sizeof(*word); i++)
+		for (size_t i = 0; i < PAGE_SIZE / sizeof(*word); i += poison_step(md))
 			word[i] = RAM_POISON;
 	}
 }
@@ -112,7 +123,7 @@ ram_frame_check(struct vm_page_md *md)
 		return;
 	if (__atomic_load_n(&md->md_generation, __ATOMIC_RELAXED) == 0)
 		return;
-	for (size_t i = 0; i < PAGE_SIZE / sizeof(*word); i++) {
+	for (size_t i = 0; i < PAGE_SIZE / sizeof(*word); i += poison_step(md)) {
 		if (word[i] != RAM_POISON)
 			panic("I-PG-7: free frame 0x%llx was written: offset %zu holds 0x%llx",
 			    (unsigned long long)md->md_pa, i * sizeof(*word),

@@ -148,16 +148,34 @@ proc_find(uint32_t pid)
 	return p;
 }
 
-void
-proc_foreach(void (*fn)(struct proc *, void *), void *arg)
+/* => the process of the lowest pid above after, with a reference, or NULL */
+static struct proc *
+proc_next(uint32_t after)
 {
-	struct proc *p;
+	struct proc *p, *next = NULL;
 
 	rcu_read_lock();
 	for (unsigned i = 0; i < NHASH; i++)
 		for (p = rcu_deref(proc_hash[i]); p != NULL; p = rcu_deref(p->p_hash))
-			fn(p, arg);
+			if (p->p_pid > after && (next == NULL || p->p_pid < next->p_pid))
+				next = p;
+	if (next != NULL && !proc_tryref(next))
+		next = NULL;
 	rcu_read_unlock();
+	return next;
+}
+
+void
+proc_foreach(void (*fn)(struct proc *, void *), void *arg)
+{
+	struct proc *p = NULL;
+	uint32_t pid = 0;
+
+	while ((p = proc_next(pid)) != NULL) {
+		pid = p->p_pid;
+		fn(p, arg);
+		proc_rele(p);
+	}
 }
 
 void
