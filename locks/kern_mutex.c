@@ -77,16 +77,18 @@ adaptive_try(kmutex_t *m)
 {
 	uintptr_t old = __atomic_load_n(&m->mtx_owner, __ATOMIC_RELAXED);
 
-	/* acquire: pairs with the release in adaptive_exit() */
+	/* acquire: pairs with the release in adaptive_exit();
+	 * release: pairs with the acquire in owner_runs(), who looks at our structure */
 	return (old & ~WAITERS) == 0 && __atomic_compare_exchange_n(&m->mtx_owner, &old,
-	    (uintptr_t)curlwp | old, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	    (uintptr_t)curlwp | old, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
 /* => is the owner on a CPU?  Its structure stays an LWP's for ever. */
 static bool
 owner_runs(const kmutex_t *m)
 {
-	uintptr_t owner = __atomic_load_n(&m->mtx_owner, __ATOMIC_RELAXED) & ~WAITERS;
+	/* acquire: pairs with the release in adaptive_try() */
+	uintptr_t owner = __atomic_load_n(&m->mtx_owner, __ATOMIC_ACQUIRE) & ~WAITERS;
 
 	return owner != 0 && __atomic_load_n(&((struct lwp *)owner)->l_stat,
 	    __ATOMIC_RELAXED) == LSONPROC;

@@ -76,15 +76,17 @@ try_once(krwlock_t *rw, krw_t op)
 			return false;
 		new = old + RW_READ;
 	}
-	/* acquire: pairs with the release in rw_exit() and pass_on() */
-	return __atomic_compare_exchange_n(&rw->rw_owner, &old, new, false, __ATOMIC_ACQUIRE,
+	/* acquire: pairs with the release in rw_exit() and pass_on();
+	 * release: pairs with the acquire in writer_runs(), who looks at our structure */
+	return __atomic_compare_exchange_n(&rw->rw_owner, &old, new, false, __ATOMIC_ACQ_REL,
 	    __ATOMIC_RELAXED);
 }
 
 static bool
 writer_runs(const krwlock_t *rw)
 {
-	uintptr_t old = word(rw);
+	/* acquire: pairs with the release in try_once() */
+	uintptr_t old = __atomic_load_n(&rw->rw_owner, __ATOMIC_ACQUIRE);
 
 	return (old & RW_LOCKED) != 0 && __atomic_load_n(
 	    &((struct lwp *)(old & ~RW_FLAGS))->l_stat, __ATOMIC_RELAXED) == LSONPROC;

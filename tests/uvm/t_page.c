@@ -329,8 +329,10 @@ KTEST(no_sleeper_on_a_page_is_forgotten, "no sleeper on a page is forgotten")
 	}
 	for (int i = 0; i < 200; i++) {
 		pg = tu_get(obj, 0);
+		mutex_enter(&obj->vmobjlock);
 		if (i % 3 == 0)
 			pg->flags |= PG_RELEASED;
+		mutex_exit(&obj->vmobjlock);
 		yield();
 		tu_unbusy(pg);
 		lwp_userret(1);

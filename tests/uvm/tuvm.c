@@ -134,7 +134,9 @@ tu_get(struct uvm_object *uobj, voff_t off)
 	mutex_enter(&uobj->vmobjlock);
 	CHECK_EQ(uobj->pgops->pgo_get(uobj, off, &pg, &n, 0, VM_PROT_READ, UVM_ADV_NORMAL, 0), 0);
 	CHECK(pg != NULL && n == 1);
+	mutex_enter(&uobj->vmobjlock);		/* others may want it already */
 	CHECK((pg->flags & (PG_BUSY | PG_FAKE)) == PG_BUSY);
+	mutex_exit(&uobj->vmobjlock);
 	return pg;
 }
 
