@@ -169,9 +169,9 @@ count_freed(struct rcu_head *rh)
 static void
 defer(void *arg)
 {
-	struct rcu_head rh[4];
+	struct rcu_head rh[100];
 
-	for (int i = 0; i < 4; i++) {
+	for (int i = 0; i < 100; i++) {
 		note((uint32_t)(uintptr_t)arg);
 		call_rcu(&rh[i], count_freed);
 		yield();
@@ -190,7 +190,7 @@ KTEST(one_cpu_repeats_deferred_frees, "RCU callbacks come at the same place of t
 		ktest_kern(1, ktest_seed());
 		team_start(4, "defer", defer);
 		team_wait(4);
-		CHECK_EQ(freed, 16);
+		CHECK_EQ(freed, 400);
 		kern_shutdown();
 		if (boot == 0) {
 			memcpy(first, log_words, log_n * sizeof(first[0]));

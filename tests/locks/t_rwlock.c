@@ -221,4 +221,138 @@ KTEST(upgrade_is_for_the_sole_reader, "tryupgrade fails beside another reader an
 	kern_shutdown();
 }
 
+static int arrived;			/* atomic: both LWPs at the next gate */
+static int winners;			/* lock, for writing */
+
+/* => returns when both LWPs have come to the gate for the n-th time */
+static void
+gate(int n)
+{
+	unsigned spins = 0;
+
+	__atomic_fetch_add(&arrived, 1, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&arrived, __ATOMIC_ACQUIRE) < 2 * n) {
+		intr_poll();
+		host_relax(&spins);
+	}
+}
+
+static void
+upgrade_at_once(void *arg)
+{
+	for (int i = 0; i < 1000; i++) {
+		rw_enter(&lock, RW_READER);
+		gate(2 * i + 1);
+		if (rw_tryupgrade(&lock)) {
+			a++;			/* alone, or ThreadSanitizer sees the other */
+			winners++;
+		}
+		rw_exit(&lock);
+		gate(2 * i + 2);
+		CHECK(winners <= i + 1);
+	}
+}
+
+KTEST(T77_two_readers_upgrade_at_once, "of two readers that upgrade at the same time at most one wins")
+{
+	ktest_kern(2, ktest_seed());
+	rw_init(&lock, LC_test);
+	ktest_lwps(2, upgrade_at_once);
+	CHECK_EQ(a, winners);
+	rw_destroy(&lock);
+	kern_shutdown();
+}
+
+/* holder  W......Rr		sleepers, as they came: R w R
+ * first       R..		comes in with the downgrade, beside the holder
+ * others	   w.R..	wait for both, and keep their order
+ */
+KTEST(downgrade_admits_readers_up_to_the_next_writer,
+    "with a downgrade the first sleeping readers come in, the writer behind them waits for all")
+{
+	struct lwp *l[3];
+
+	ktest_kern(1, 1);
+	rw_init(&lock, LC_test);
+	rw_enter(&lock, RW_WRITER);
+	l[0] = start("waiter", note_reader);
+	l[1] = start("waiter", note_writer);
+	l[2] = start("waiter", note_reader);
+	let_others_run();
+	CHECK_EQ(norder, 0);
+	rw_downgrade(&lock);
+	CHECK(rw_read_held(&lock));
+	let_others_run();
+	CHECK(strcmp(order, "r") == 0);
+	CHECK(rw_read_held(&lock));
+	rw_exit(&lock);
+	for (int i = 0; i < 3; i++)
+		lwp_wait(l[i]);
+	CHECK(strcmp(order, "rwr") == 0);
+	rw_destroy(&lock);
+	kern_shutdown();
+}
+
+static int step;			/* atomic, relaxed: orders in time, not in memory */
+
+static void
+wait_step(int n)
+{
+	unsigned spins = 0;
+
+	while (__atomic_load_n(&step, __ATOMIC_RELAXED) < n)
+		host_relax(&spins);
+}
+
+static void
+set_step(int n)
+{
+	__atomic_store_n(&step, n, __ATOMIC_RELAXED);
+}
+
+/* The first of two readers to leave; until the end it meets nobody any more. */
+static void
+early_reader(void *arg)
+{
+	rw_enter(&lock, RW_READER);
+	CHECK_EQ(a, 0);
+	set_step(1);
+	wait_step(2);
+	rw_exit(&lock);
+	set_step(3);
+	wait_step(4);
+}
+
+static void
+late_writer(void *arg)
+{
+	rw_enter(&lock, RW_WRITER);
+	a = 1;
+	rw_exit(&lock);
+	set_step(4);
+}
+
+KTEST(earlier_readers_are_before_the_next_writer,
+    "a writer that gets the lock from the last reader is ordered after those who left before")
+{
+	struct lwp *early, *late;
+	unsigned spins = 0;
+
+	ktest_kern(3, 1);
+	rw_init(&lock, LC_test);
+	rw_enter(&lock, RW_READER);
+	early = start("early", early_reader);
+	wait_step(1);
+	late = start("late", late_writer);
+	while (__atomic_load_n(&late->l_stat, __ATOMIC_RELAXED) != LSSLEEP)
+		host_relax(&spins);
+	set_step(2);
+	wait_step(3);
+	rw_exit(&lock);
+	lwp_wait(early);
+	lwp_wait(late);
+	rw_destroy(&lock);
+	kern_shutdown();
+}
+
 KTEST_MAIN()
