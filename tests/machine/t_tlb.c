@@ -42,8 +42,8 @@ shootdowns(void)
 }
 
 /*
- * => another round?  Time is what a busy host has least of: two seconds must do, but
- *    in them, or some more, enough shootdowns must have met somebody.
+ * => another round?  Time is what a busy host has least of: one second must do, but
+ *    in it, or some more, enough shootdowns must have met somebody.
  */
 static bool
 again(unsigned i, unsigned rounds)
@@ -55,7 +55,7 @@ again(unsigned i, unsigned rounds)
 	if (i <= 1)
 		begun_ns = host_now_ns();
 	ns = host_now_ns() - begun_ns;
-	if (i < fv_rounds(rounds) && ns < 2000000000UL)
+	if (i < fv_rounds(rounds) && ns < 1000000000UL)
 		return true;
 	fv_pause(&spins);
 	return shootdowns() < 20 && ns < 10000000000UL;
