@@ -19,6 +19,7 @@ struct uvm_faultctx {
 	bool		 wiremax;	/* with all of max_protection */
 	unsigned	 restarts;
 	bool		 had_io;	/* a page was read on the way */
+	struct vm_anon	*spare;		/* unlocked, from an attempt that found no page; or NULL */
 
 	/* what the entry says: stage check */
 	vm_prot_t	 access;	/* what the mapping is made for */
@@ -57,6 +58,13 @@ int	uvmfault_anonget(struct uvm_faultinfo *, struct vm_amap *, struct vm_anon *)
 
 int	uvm_fault_upper(struct uvm_faultinfo *, struct uvm_faultctx *);
 int	uvm_fault_lower(struct uvm_faultinfo *, struct uvm_faultctx *);
+/*
+ * The anon of a promotion: locked, or NULL.  One that cannot be used is kept for the
+ * next attempt: given back, it could be taken for memory that the page daemon has won,
+ * attempt after attempt.
+ */
+struct vm_anon *uvm_fault_newanon(struct uvm_faultctx *);
+void	uvm_fault_keepanon(struct uvm_faultctx *, struct vm_anon *);	/* => locked; unlocked on return */
 /* => everything unlocked, memory is short: ERESTART after a wait, or ENOMEM (R29) */
 int	uvm_fault_shortage(void);
 /*

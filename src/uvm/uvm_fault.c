@@ -134,6 +134,39 @@ uvmfault_amapcopy(struct uvm_faultinfo *ufi)
 	}
 }
 
+struct vm_anon *
+uvm_fault_newanon(struct uvm_faultctx *flt)
+{
+	struct vm_anon *anon = flt->spare;
+
+	if (anon == NULL)
+		return uvm_analloc();		/* R27: comes locked */
+	flt->spare = NULL;
+	mutex_enter(&anon->an_lock);
+	return anon;
+}
+
+void
+uvm_fault_keepanon(struct uvm_faultctx *flt, struct vm_anon *anon)
+{
+	KASSERT(flt->spare == NULL);
+	KASSERT(anon->an_ref == 1);
+	KASSERT(anon->an_page == NULL);
+	mutex_exit(&anon->an_lock);
+	flt->spare = anon;
+}
+
+static void
+drop_spare(struct uvm_faultctx *flt)
+{
+	if (flt->spare == NULL)
+		return;
+	mutex_enter(&flt->spare->an_lock);
+	flt->spare->an_ref--;
+	mutex_exit(&flt->spare->an_lock);
+	uvm_anfree(flt->spare);
+}
+
 int
 uvm_fault_shortage(void)
 {
@@ -400,6 +433,7 @@ uvm_fault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring
 			violation(VIOL_HANG, "I-FLT-7", "fault at %#lx of map %u started over %d times",
 			    (unsigned long)va, map->id, RESTARTS_MAX);
 	}
+	drop_spare(&flt);
 	/* I-FLT-1 */
 	KASSERT(!vm_map_locked(map) || (map->flags & VM_MAP_INTRSAFE) != 0);
 	return error;

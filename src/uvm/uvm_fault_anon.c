@@ -36,17 +36,14 @@ static int
 promote(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_anon *old,
     struct vm_anon **newp)
 {
-	struct vm_anon *new = uvm_analloc();		/* R27: comes locked */
+	struct vm_anon *new = uvm_fault_newanon(flt);		/* R27: comes locked */
 	struct vm_page *pg = new != NULL ? uvm_pagealloc(NULL, 0, new, 0) : NULL;
 
 	if (pg == NULL) {
 		UVMCNT_ADD(fltnoanon, new == NULL);
 		UVMCNT_ADD(fltnoram, new != NULL);
-		if (new != NULL) {
-			new->an_ref--;
-			mutex_exit(&new->an_lock);
-			uvm_anfree(new);
-		}
+		if (new != NULL)
+			uvm_fault_keepanon(flt, new);
 		uvmfault_unlockall(ufi, flt->amap, NULL, old);
 		return uvm_fault_shortage();
 	}

@@ -98,18 +98,15 @@ static int
 promote(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object *uobj,
     struct vm_page *src, struct vm_anon **anonp)
 {
-	struct vm_anon *anon = uvm_analloc();		/* R27: comes locked */
+	struct vm_anon *anon = uvm_fault_newanon(flt);		/* R27: comes locked */
 	struct vm_page *pg = anon != NULL ?
 	    uvm_pagealloc(NULL, 0, anon, src == NULL ? UVM_PGA_ZERO : 0) : NULL;
 
 	if (pg == NULL) {
 		UVMCNT_ADD(fltnoanon, anon == NULL);
 		UVMCNT_ADD(fltnoram, anon != NULL);
-		if (anon != NULL) {
-			anon->an_ref--;
-			mutex_exit(&anon->an_lock);
-			uvm_anfree(anon);
-		}
+		if (anon != NULL)
+			uvm_fault_keepanon(flt, anon);
 		if (src != NULL)
 			uvm_page_unbusy(&src, 1);
 		uvmfault_unlockall(ufi, flt->amap, uobj, NULL);
