@@ -24,6 +24,7 @@ void
 lock_init(void)
 {
 	births_before = __atomic_load_n(&births, __ATOMIC_RELAXED);
+	lockdebug_init();
 }
 
 uint32_t

@@ -3,10 +3,11 @@
  *
  * The stack of held locks belongs to its LWP alone, so nothing here needs a lock.
  * An acquisition that would break the declared order (lockrank.def) is reported
- * once for each pair of classes and the run goes on; a mistake that leaves no way
+ * once for each pair of classes and boot, and the run goes on; a mistake that leaves no way
  * to go on (recursion, a release by somebody else) panics.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "../src/kern/kern_int.h"
 
@@ -19,6 +20,12 @@ const struct lock_class_info lock_classes[LC_COUNT] = {
 };
 
 static uint8_t reported[LC_COUNT][LC_COUNT];	/* atomic: this pair has been told */
+
+void
+lockdebug_init(void)
+{
+	memset(reported, 0, sizeof(reported));
+}
 
 static struct held_lock *
 find(const void *lock)
@@ -37,33 +44,25 @@ class_name(int class)
 	return lock_classes[class].lc_name;
 }
 
-/* => of all locks held the one of the highest rank, spin locks of interrupts included */
+/* => top: of the locks held the one of the highest rank, which is not below class's */
 static void
-check_rank(enum lock_class class)
+rank_broken(const struct held_lock *top, enum lock_class class)
 {
-	const struct held_lock *top = NULL;
-	const struct lwp *l = curlwp;
-
-	for (int i = 0; i < l->l_nheld; i++)
-		if (top == NULL || lock_classes[l->l_held[i].hl_class].lc_rank >=
-		    lock_classes[top->hl_class].lc_rank)
-			top = &l->l_held[i];
-	if (top == NULL || lock_classes[class].lc_rank > lock_classes[top->hl_class].lc_rank)
-		return;
 	if (top->hl_class == class && lock_classes[class].lc_nest)
 		return;
 	if (__atomic_exchange_n(&reported[top->hl_class][class], 1, __ATOMIC_RELAXED) != 0)
 		return;
 	violation(VIOL_LOCK_ORDER, "lock-order", "%s (rank %d) wanted while %s (rank %d) is held",
 	    class_name(class), lock_classes[class].lc_rank, class_name(top->hl_class),
-	    lock_classes[top->hl_class].lc_rank);
+	    top->hl_rank);
 }
 
 void
 lockdebug_want(const void *lock, uint32_t id, enum lock_class class, enum lock_how how,
     bool try, void *where)
 {
-	struct lwp *l = curlwp;
+	const struct held_lock *top = NULL;
+	const struct lwp *l = curlwp;
 
 	KASSERTMSG(l != NULL, "lock %s taken by a thread that is no LWP", class_name(class));
 	if (how != LOCK_SPIN) {
@@ -74,13 +73,17 @@ lockdebug_want(const void *lock, uint32_t id, enum lock_class class, enum lock_h
 			violation(VIOL_LOCK_ASSERTION, "sleep-with-spin",
 			    "adaptive lock %s with a spin lock held", class_name(class));
 	}
-	if (l->l_nheld == 0)
-		return;
-	/* A second read hold would deadlock with a writer between the two (I-SMP-6). */
-	if ((!try || how == LOCK_READ) && find(lock) != NULL)
-		panic("%s: locking against myself (lock %u)", class_name(class), id);
-	if (!try)
-		check_rank(class);
+	for (int i = 0; i < l->l_nheld; i++) {
+		const struct held_lock *hl = &l->l_held[i];
+
+		/* A second read hold would deadlock with a writer between the two (I-SMP-6). */
+		if (hl->hl_lock == lock && (!try || how == LOCK_READ))
+			panic("%s: locking against myself (lock %u)", class_name(class), id);
+		if (top == NULL || hl->hl_rank >= top->hl_rank)
+			top = hl;
+	}
+	if (!try && top != NULL && top->hl_rank >= lock_classes[class].lc_rank)
+		rank_broken(top, class);
 }
 
 void
@@ -92,7 +95,7 @@ lockdebug_locked(const void *lock, uint32_t id, enum lock_class class, enum lock
 	KASSERTMSG(l->l_nheld < LWP_HELD_MAX, "more than %d locks held", LWP_HELD_MAX);
 	l->l_held[l->l_nheld++] = (struct held_lock){
 		.hl_lock = lock, .hl_where = where, .hl_id = id, .hl_class = (uint8_t)class,
-		.hl_how = (uint8_t)how,
+		.hl_how = (uint8_t)how, .hl_rank = (int16_t)lock_classes[class].lc_rank,
 	};
 }
 

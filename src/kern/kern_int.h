@@ -85,6 +85,7 @@ uint32_t lock_birth(void);		/* next birth number */
 /* => is id the birth number of a lock of this boot? */
 bool	lock_born(uint32_t id);
 void	lock_init(void);		/* a new boot */
+void	lockdebug_init(void);		/* likewise */
 
 /* --- RCU (kern_rcu.c) --- */
 void	kern_rcu_init(void);

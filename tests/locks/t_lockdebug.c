@@ -295,10 +295,9 @@ note(const struct violation *v)
 	return true;
 }
 
-KTEST(rank_order, "a lock of lower rank is reported, once for each pair, and the run goes on")
+static void
+take_in_the_wrong_order(void)
 {
-	boot();
-	failure_sink = note;
 	mutex_enter(&m2);		/* amap 70 */
 	mutex_enter(&m);		/* uobj 80 */
 	CHECK_EQ(ntold, 0);
@@ -311,7 +310,27 @@ KTEST(rank_order, "a lock of lower rank is reported, once for each pair, and the
 	CHECK_EQ(ntold, 1);
 	mutex_exit(&m2);
 	mutex_exit(&m);
+}
+
+KTEST(rank_order, "a lock of lower rank is reported, once for each pair, and the run goes on")
+{
+	boot();
+	failure_sink = note;
+	take_in_the_wrong_order();
 	kern_shutdown();
+}
+
+KTEST(rank_order_is_told_again_after_boot, "a second boot in the process reports what the first has reported")
+{
+	for (int i = 0; i < 2; i++) {
+		boot();
+		failure_sink = note;
+		ntold = 0;
+		take_in_the_wrong_order();
+		mutex_destroy(&m);
+		mutex_destroy(&m2);
+		kern_shutdown();
+	}
 }
 
 KTEST(rank_order_is_for_waiters, "tryenter may go against the order")
