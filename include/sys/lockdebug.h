@@ -41,6 +41,7 @@ struct held_lock {
 	uint32_t	 hl_id;		/* the lock's birth number */
 	uint8_t		 hl_class;
 	uint8_t		 hl_how;
+	int16_t		 hl_rank;	/* of the class */
 };
 
 /*
