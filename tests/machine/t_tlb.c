@@ -233,6 +233,25 @@ storer(void *arg)
 	}
 }
 
+/* Its first store through a new mapping comes at any time, not as soon as it can. */
+static void
+lazy_storer(void *arg)
+{
+	struct host_rng rng;
+	uint64_t n = 1;
+
+	host_rng_init(&rng, 29, 0);
+	started();
+	while (!stopped()) {
+		if (user_store(VA, n) == 0)
+			n++;
+		else
+			for (uint64_t k = host_rng_below(&rng, 512); k > 0; k--)
+				intr_poll();
+		lwp_userret(1);
+	}
+}
+
 static void
 dirty_tlb(bool software_rm, void (*take)(struct vm_page *))
 {
@@ -325,7 +344,7 @@ short_lived(bool software_rm)
 
 	begin(2, software_rm);
 	pg = fv_alloc();
-	l = fv_spawn(pm, "storer", storer, NULL);
+	l = fv_spawn(pm, "storer", lazy_storer, NULL);
 	await_running(1);
 	for (unsigned i = 0; again(i, 50000); i++) {
 		before = first_word(pg);
