@@ -71,6 +71,9 @@ uvm_page_init(uint64_t npages)
  * reserve_pagedaemon: the daemon frees a page by at most one write, which takes
  * one pool page for its buffer; that page may need a second for the pool's own
  * header; twice that, for the round after.
+ * reserve_kernel: whoever gets the last page above it must be able to map it, or
+ * waits for ever for memory that is there: four page tables and a pool page for the
+ * pv entry, on every CPU.
  */
 static void
 uvm_page_targets(void)
@@ -79,9 +82,7 @@ uvm_page_targets(void)
 	uint64_t hi = 1048576 / PAGE_SIZE * (uint64_t)ncpu;
 
 	uvm.reserve_pagedaemon = 4;
-	uvm.reserve_kernel = 5 * (uint64_t)ncpu;
-	if (uvm.reserve_kernel <= uvm.reserve_pagedaemon)
-		uvm.reserve_kernel = uvm.reserve_pagedaemon + 1;
+	uvm.reserve_kernel = uvm.reserve_pagedaemon + 5 * (uint64_t)ncpu;
 	uvm.freemin = uvm.npages / 200;
 	if (uvm.freemin < lo)
 		uvm.freemin = lo;
@@ -151,7 +152,7 @@ PHYS_TO_VM_PAGE(paddr_t pa)
  * => the answer holds while the page is BUSY by the caller, or its owner or pageq is locked.
  */
 kmutex_t *
-uvm_page_owner_lock(struct vm_page *pg)
+uvm_page_owner_lock(const struct vm_page *pg)
 {
 	if (pg->uobject != NULL)
 		return &pg->uobject->vmobjlock;
@@ -355,6 +356,18 @@ uvm_pagefree_loaned(struct vm_page *pg)
 /* --- queues and wiring --- */
 
 /*
+ * I-PG-6: a page on its way out is on no queue.  Asked where the answer is
+ * stable: flags belong to the owner's lock, and pageq alone may be held here.
+ */
+static bool
+uvm_page_leaving(const struct vm_page *pg)
+{
+	kmutex_t *slock = uvm_page_owner_lock(pg);
+
+	return slock != NULL && mutex_owned(slock) && (pg->flags & PG_PAGEOUT) != 0;
+}
+
+/*
  * => pageq held.
  */
 void
@@ -379,7 +392,7 @@ uvm_pagewire(struct vm_page *pg)
 {
 	KASSERT(mutex_owned(&uvm_pageqlock));
 	KASSERT((pg->pqflags & PQ_FREE) == 0);
-	KASSERT((pg->flags & PG_PAGEOUT) == 0);
+	KASSERT(!uvm_page_leaving(pg));
 	if (pg->wire_count++ > 0)
 		return;
 	uvm_pagedequeue(pg);			/* R7 */
@@ -436,7 +449,7 @@ uvm_pageactivate(struct vm_page *pg)
 	KASSERT(mutex_owned(&uvm_pageqlock));
 	KASSERT((pg->pqflags & (PQ_FREE | PQ_PRIVATE)) == 0);
 	KASSERT(pg->uobject != NULL || pg->uanon != NULL);
-	KASSERT((pg->flags & PG_PAGEOUT) == 0);			/* I-PG-6 */
+	KASSERT(!uvm_page_leaving(pg));
 	if (pg->wire_count > 0)
 		return;						/* R7 */
 	uvm_pagedequeue(pg);
