@@ -110,6 +110,7 @@ static void
 wired_reader(void *arg)
 {
 	uint64_t seen = 0, val, floor;
+	unsigned loads = 0;
 
 	started();
 	while (!stopped()) {
@@ -118,7 +119,7 @@ wired_reader(void *arg)
 		CHECK(val >= seen);
 		CHECK(val >= floor);
 		seen = val;
-		if (arg != NULL && val % 16 == 0)
+		if (arg != NULL && ++loads % 4 == 0)
 			yield();
 		lwp_userret(1);
 	}
