@@ -20,6 +20,7 @@
 
 #define	STACK_BYTES	(512 * 1024)	/* the deepest fault path under a sanitizer, twice */
 #define	PAUSES		100		/* pause instructions before the first yield */
+#define	WAYS		64		/* threads that may come before the spinner's next turn */
 
 struct host_thread {
 	pthread_t	 ht_thread;	/* stable */
@@ -28,6 +29,8 @@ struct host_thread {
 	void		*ht_arg;	/* stable */
 	char		 ht_name[16];	/* stable */
 };
+
+int host_ways_wanted;
 
 static __thread struct host_thread *self;
 static uint64_t yields;			/* atomic */
@@ -141,6 +144,17 @@ host_relax(unsigned *spins)
 		return;
 	}
 	__atomic_fetch_add(&yields, 1, __ATOMIC_RELAXED);
+	/* relaxed: a request, see host_give_way() */
+	__atomic_store_n(&host_ways_wanted, WAYS, __ATOMIC_RELAXED);
+	sched_yield();
+}
+
+void
+host_give_way_now(void)
+{
+	/* Two at once may count one: no matter. */
+	__atomic_store_n(&host_ways_wanted,
+	    __atomic_load_n(&host_ways_wanted, __ATOMIC_RELAXED) - 1, __ATOMIC_RELAXED);
 	sched_yield();
 }
 

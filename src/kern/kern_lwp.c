@@ -369,6 +369,7 @@ lwp_userret(unsigned cost)
 	KASSERT(l->l_tlb.lt_pmap == NULL);
 	host_rcu_quiescent();
 	intr_poll();
+	host_give_way();
 	if (l->l_quantum <= cost)
 		yield();
 	else
