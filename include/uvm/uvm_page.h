@@ -106,7 +106,7 @@ void	uvm_page_unbusy(struct vm_page **, int n);
  */
 void	uvm_pagewait(struct vm_page *, kmutex_t *interlock, const char *wmesg);
 /* => the owner's lock, or NULL if un-owned; owner must be stable. */
-kmutex_t *uvm_page_owner_lock(struct vm_page *);
+kmutex_t *uvm_page_owner_lock(const struct vm_page *);
 
 /* => owner of dst locked, or un-owned: BUSY alone does not allow to change flags; clears CLEAN */
 void	uvm_pagecopy(struct vm_page *src, struct vm_page *dst);
