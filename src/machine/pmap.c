@@ -422,15 +422,23 @@ pmap_unwire(struct pmap *pm, vaddr_t va)
 	mutex_exit(&pm->pm_lock);
 }
 
+/*
+ * Of its own pmap an LWP asks as the walker does, without the lock: this CPU is in
+ * the pmap's set, so a table that is taken away meanwhile is not freed before the
+ * CPU has answered an interrupt, and it takes none in here.
+ */
 bool
 pmap_extract(struct pmap *pm, vaddr_t va, paddr_t *pap)
 {
+	bool walk = pm == curlwp->l_pmap;
 	uint64_t *ptep, pte;
 
-	mutex_enter(&pm->pm_lock);
+	if (!walk)
+		mutex_enter(&pm->pm_lock);
 	ptep = pmap_pte(pm, va);
 	pte = ptep != NULL ? pte_load(ptep) : 0;
-	mutex_exit(&pm->pm_lock);
+	if (!walk)
+		mutex_exit(&pm->pm_lock);
 	if ((pte & PTE_V) == 0)
 		return false;
 	if (pap != NULL)
