@@ -77,7 +77,9 @@ timer_set(struct lwp *l, uint64_t timo_ns)
 	bool first;
 
 	host_lock(&timer_lock);
-	l->l_deadline = now() + timo_ns;
+	/* As good as never, should it overflow; UINT64_MAX itself says that there is none. */
+	if (__builtin_add_overflow(now(), timo_ns, &l->l_deadline) || l->l_deadline == UINT64_MAX)
+		l->l_deadline = UINT64_MAX - 1;
 	TAILQ_FOREACH(later, &timers, l_timerchain)
 		if (later->l_deadline > l->l_deadline)
 			break;

@@ -379,4 +379,35 @@ KTEST(timeouts_race_with_wakeups, "a sleeper that is woken twice at once goes on
 	shutdown();
 }
 
+static kmutex_t far_lock;
+static kcondvar_t far_cv;
+
+static void
+broadcast_cv(void *arg)
+{
+	mutex_enter(&far_lock);
+	cv_broadcast(&far_cv);
+	mutex_exit(&far_lock);
+}
+
+KTEST(timeout_at_the_end_of_time, "a time-out beyond what the clock can say is none")
+{
+	for (int cpu = 1; cpu <= 2; cpu++) {
+		struct lwp *l;
+
+		ktest_kern(cpu, 1);
+		mutex_init(&far_lock, MUTEX_DEFAULT, IPL_NONE, LC_test);
+		cv_init(&far_cv, "far");
+		mutex_enter(&far_lock);
+		CHECK_EQ(lwp_create(&l, NULL, "waker", broadcast_cv, NULL), 0);
+		lwp_start(l);
+		CHECK_EQ(cv_timedwait(&far_cv, &far_lock, UINT64_MAX), 0);
+		mutex_exit(&far_lock);
+		lwp_wait(l);
+		cv_destroy(&far_cv);
+		mutex_destroy(&far_lock);
+		kern_shutdown();
+	}
+}
+
 KTEST_MAIN()
