@@ -251,11 +251,16 @@ set_flag(void *arg)
 	mutex_exit(&flag_lock);
 }
 
-KTEST(interrupt_wakes_the_sleeper, "on one CPU a sleeper is woken by an interrupt that waits at its mtsleep")
+KTEST(interrupt_wakes_the_sleeper,
+    "on one CPU an interrupt that waits at a sleeper's mtsleep wakes it, without a switch")
 {
+	uint64_t switches;
+
 	ktest_kern(1, ktest_seed());
 	intr_establish(IRQ_DISK, IPL_VM, set_flag, NULL);
 	mutex_init(&flag_lock, MUTEX_DEFAULT, IPL_VM, LC_test);
+	yield();			/* what boot has started has gone to sleep */
+	switches = curcpu()->ci_nswitch;
 	for (int i = 0; i < 100; i++) {
 		mutex_enter(&flag_lock);
 		flag = false;
@@ -264,6 +269,7 @@ KTEST(interrupt_wakes_the_sleeper, "on one CPU a sleeper is woken by an interrup
 			mtsleep(&flag, false, "flag", 0, &flag_lock);
 		mutex_exit(&flag_lock);
 	}
+	CHECK_EQ(curcpu()->ci_nswitch, switches);
 	mutex_destroy(&flag_lock);
 	kern_shutdown();
 }
@@ -451,6 +457,46 @@ KTEST_DEATH(xcall_at_ipl, "a cross call with interrupts masked is caught", "xc_b
 	ktest_kern(2, 1);
 	splvm();
 	xc_broadcast(call, NULL);
+}
+
+static int busy_now;			/* atomic: LWPs that compute */
+static bool busy_stop;			/* atomic */
+
+static void
+compute(void *arg)
+{
+	__atomic_fetch_add(&busy_now, 1, __ATOMIC_RELAXED);
+	while (!__atomic_load_n(&busy_stop, __ATOMIC_RELAXED))
+		lwp_userret(1);
+}
+
+static void
+nothing(void *arg)
+{
+}
+
+KTEST(xcall_to_busy_cpus, "cross calls to more computing CPUs than the host has cores take yields, not time slices")
+{
+	struct lwp *l[15];
+	unsigned spins = 0;
+	uint64_t start;
+
+	ktest_kern(16, ktest_seed());
+	for (int i = 0; i < 15; i++) {
+		CHECK_EQ(lwp_create(&l[i], NULL, "busy", compute, NULL), 0);
+		lwp_start(l[i]);
+	}
+	while (__atomic_load_n(&busy_now, __ATOMIC_RELAXED) < 15)
+		host_relax(&spins);
+	start = host_now_ns();
+	for (int i = 0; i < 100; i++)
+		xc_broadcast(nothing, NULL);
+	/* 100 ms each, were it time slices; a fraction of one ms as it is; in between a busy host. */
+	CHECK(host_now_ns() - start < 5000 * MS);
+	__atomic_store_n(&busy_stop, true, __ATOMIC_RELAXED);
+	for (int i = 0; i < 15; i++)
+		lwp_wait(l[i]);
+	kern_shutdown();
 }
 
 KTEST_MAIN()
