@@ -1,51 +1,77 @@
 /*
- * The amap's inside.  For src/uvm/uvm_amap*.c only (R36).
+ * The amap's inside.  For src/uvm/uvm_amap*.c and the tests only (R36).
  *
- * Slots are kept in chunks of at most AMAP_CHUNK_SLOTS, so that no allocation
- * exceeds a page however large the amap is; an amap of up to that many slots has
- * one chunk, of just the size it needs, and only such an amap can be extended.
- * Within a chunk the used slots stand in a dense list with back pointers, as in
- * NetBSD they do within the whole amap (I-AMAP-1).
+ *	am_chunk -> [0]  slots 0..255    .---------------------------------------------.
+ *		    [1]  slots 256..511  | head | anon[n] | ppref[n] | slots[n] | bckptr[n] |
+ *		    ...			 '---------------------------------------------'
+ *
+ * Slots are kept in chunks of at most AMAP_CHUNK_SLOTS, so that no allocation of
+ * slots exceeds a page however large the amap is; an amap of up to that many slots
+ * has one chunk, of just the size it needs, and only such an amap can be extended.
+ * (The array of chunk pointers is more than a page from 131073 slots on, 512 MB.)
+ *
+ * Two deviations from NetBSD.  The dense list of used slots, slots[0..ac_nused),
+ * and its back pointers are kept by chunk, so I-AMAP-1 holds within each chunk.
+ * And the references by slot (ppref) have their room in the chunk from the start,
+ * one number for each slot: no run-length code, and counting by slot cannot fail,
+ * so there is no PPREF_NONE, in which an amap would hold on to pages that nobody
+ * can reach.
  */
 #ifndef UVM_UVM_AMAP_I_H
 #define UVM_UVM_AMAP_I_H
 
+#include <bsd/sys/queue.h>
 #include <uvm/uvm_amap.h>
 
-#define	AMAP_CHUNK_SLOTS	256	/* 10 bytes a slot: with its header less than a page */
+#define	AMAP_CHUNK_SLOTS	256	/* 14 bytes a slot: 3.6 kB */
 
-/* All fields: the amap's lock. */
+/*	a  am_l		:  stable after creation	*/
 struct amap_chunk {
-	uint16_t	 ac_nslot;	/* stable */
-	uint16_t	 ac_nused;
-	uint8_t		*ac_slots;	/* [0, ac_nused): used slots, any order */
-	uint8_t		*ac_bckptr;	/* by slot: its index in ac_slots */
-	struct vm_anon	*ac_anon[];	/* by slot */
+	uint16_t	 ac_nslot;	/* : */
+	uint16_t	 ac_nused;	/* a */
+	struct vm_anon	*ac_anon[];	/* a: by slot; then the three arrays below */
 };
+
+/* a: references by slot, if am_pp */
+static inline int *
+amap_chunk_ppref(struct amap_chunk *ac)
+{
+	return (int *)&ac->ac_anon[ac->ac_nslot];
+}
+
+/* a: [0, ac_nused): used slots, in any order */
+static inline uint8_t *
+amap_chunk_slots(struct amap_chunk *ac)
+{
+	return (uint8_t *)&amap_chunk_ppref(ac)[ac->ac_nslot];
+}
+
+/* a: by slot: its index in slots */
+static inline uint8_t *
+amap_chunk_bckptr(struct amap_chunk *ac)
+{
+	return &amap_chunk_slots(ac)[ac->ac_nslot];
+}
 
 /*
  *	a  am_l		l  amap_list_lock	:  stable after creation
- * The geometry (am_nslot, am_chunk and the chunks' sizes) changes in amap_extend()
- * only, with a and map(W) of the one entry that refers to it; so either is enough to read.
+ *	g  changed by amap_extend() only, with a and map(W) of the one entry that
+ *	   refers to it; either is enough to read
  */
 struct vm_amap {
 	kmutex_t	 am_l;		/* LC_amap */
 	int		 am_ref;	/* a, read @ as a snapshot */
-	int		 am_flags;	/* a: AMAP_F_ */
+	int		 am_flags;	/* a: AMAP_SHARED */
+	bool		 am_pp;		/* a: references are counted by slot */
 	uint32_t	 am_id;		/* : */
-	uint64_t	 am_nslot;	/* slots in use */
-	uint64_t	 am_maxslot;	/* slots there are */
+	uint64_t	 am_nslot;	/* g: slots in use */
+	uint64_t	 am_maxslot;	/* g: slots there are */
 	uint64_t	 am_nused;	/* a: anons, all chunks */
-	uint64_t	 am_nchunk;
-	struct amap_chunk **am_chunk;
-	struct amap_chunk *am_one;	/* am_chunk of an amap with one chunk */
-	int		*am_ppref;	/* a: references by slot, am_maxslot of them; NULL, PPREF_NONE */
+	uint64_t	 am_nchunk;	/* : */
+	struct amap_chunk **am_chunk;	/* :, or &am_one */
+	struct amap_chunk *am_one;	/* g: the chunk of an amap with one */
 	TAILQ_ENTRY(vm_amap) am_list;	/* l */
 };
-
-#define	AMAP_F_SHARED	0x1		/* several processes share it: all see a replaced anon */
-
-#define	PPREF_NONE	((int *)-1)	/* memory was short: references are not kept by slot */
 
 static inline struct amap_chunk *
 amap_chunk_of(const struct vm_amap *amap, uint64_t slot, unsigned *in)
@@ -54,27 +80,35 @@ amap_chunk_of(const struct vm_amap *amap, uint64_t slot, unsigned *in)
 	return amap->am_chunk[slot / AMAP_CHUNK_SLOTS];
 }
 
-/* --- uvm_amap.c, for its sisters --- */
+/* --- uvm_amap_slot.c: chunks and slots; amap locked, or nobody knows it --- */
 
-struct vm_anon *amap_slot(const struct vm_amap *, uint64_t slot);	/* amap locked */
+/* => room for so many slots, all empty; false: memory is short */
+bool	amap_slots_alloc(struct vm_amap *, uint64_t slots, bool waitok);
+void	amap_slots_free(struct vm_amap *);
+/* => one chunk: the slots move to a larger one, shift places up; 0 or ENOMEM */
+int	amap_slots_move(struct vm_amap *, uint64_t slots, uint64_t shift);
+struct vm_anon *amap_slot(const struct vm_amap *, uint64_t slot);
 void	amap_slot_set(struct vm_amap *, uint64_t slot, struct vm_anon *);	/* slot is empty */
 void	amap_slot_clear(struct vm_amap *, uint64_t slot);		/* slot is used */
 void	amap_slot_replace(struct vm_amap *, uint64_t slot, struct vm_anon *);
-void	amap_list_insert(struct vm_amap *);
-/* => amap locked: drop the references of the slots' anons */
+/* => the first used slot in [slot, end), or end */
+uint64_t amap_slot_next(const struct vm_amap *, uint64_t slot, uint64_t end);
+
+/* --- uvm_amap.c --- */
+
+/* => amap locked: n slots gain or lose an aref; not the last one */
+void	amap_adjref(struct vm_amap *, uint64_t slot, uint64_t n, int adj);
+/* => amap locked, or nobody knows it: drop the references of the slots' anons */
 void	amap_wiperange(struct vm_amap *, uint64_t slot, uint64_t n);
 
-/* --- uvm_amap_ppref.c --- */
+/* --- uvm_amap_ppref.c; amap locked --- */
 
-/* => amap locked, no ppref yet: every slot has am_ref references */
+int	amap_pp_count(const struct vm_amap *, uint64_t slot);
+/* => not counted by slot so far: every slot has am_ref references */
 void	amap_pp_establish(struct vm_amap *);
-/* => amap locked: n slots gain or lose one reference; those left with none are wiped */
+/* => n slots gain or lose one reference; those left with none are wiped */
 void	amap_pp_adjref(struct vm_amap *, uint64_t slot, uint64_t n, int adj);
-void	amap_pp_free(struct vm_amap *);
-static inline bool
-amap_pp_valid(const struct vm_amap *amap)
-{
-	return amap->am_ppref != NULL && amap->am_ppref != PPREF_NONE;
-}
+/* => one aref is left, and covers just these slots */
+void	amap_pp_only(struct vm_amap *, uint64_t slot, uint64_t n);
 
 #endif /* UVM_UVM_AMAP_I_H */

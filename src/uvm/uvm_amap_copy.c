@@ -1,15 +1,23 @@
 /*
- * Copying amaps: clearing needs-copy, and copying at once for wired memory.
+ * Copying amaps: clearing needs-copy, and copying pages at once for wired memory.
+ *
+ * After a fork parent and child refer to one amap and both have NEEDSCOPY.  Who
+ * first wants to store gets an amap of its own, with the same anons, each with one
+ * reference more; pages are copied later, one by one, by the faults.  Who comes last
+ * finds that nobody else is left and keeps the amap as it is.
+ *
+ * Wired memory cannot wait for faults (R13), so amap_cow_now() copies the pages.
  */
 #include <uvm/uvm.h>
 #include <uvm/uvm_amap_i.h>
 
-/* => map(W): a big entry without an amap is cut to the chunk around start */
+/* => map(W): a big entry without an amap is cut to the chunks around [start, end) */
 static void
 cut_to_chunk(struct vm_map *map, struct vm_map_entry *entry, vaddr_t start, vaddr_t end)
 {
-	vsize_t size = UVM_AMAP_CHUNK << PAGE_SHIFT;
+	vsize_t size = ptoa(UVM_AMAP_CHUNK);
 
+	KASSERT(start < end && start >= entry->start && end <= entry->end);
 	start = start / size * size;
 	end = (end + size - 1) / size * size;
 	if (start > entry->start)
@@ -22,76 +30,70 @@ cut_to_chunk(struct vm_map *map, struct vm_map_entry *entry, vaddr_t start, vadd
 static void
 copy_slots(struct vm_amap *dst, struct vm_amap *src, uint64_t first, uint64_t n)
 {
-	for (uint64_t i = 0; i < n; i++) {
-		struct vm_anon *anon = amap_slot(src, first + i);
+	uint64_t slot = first, end = first + n;
 
-		if (anon == NULL)
-			continue;
+	for (; (slot = amap_slot_next(src, slot, end)) < end; slot++) {
+		struct vm_anon *anon = amap_slot(src, slot);
+
 		mutex_enter(&anon->an_lock);
-		KASSERT(anon->an_ref > 0);
+		KASSERT(anon->an_ref > 0);		/* I-AMAP-3 */
 		anon->an_ref++;
 		mutex_exit(&anon->an_lock);
-		amap_slot_set(dst, i, anon);
+		amap_slot_set(dst, slot - first, anon);
 	}
 }
 
-/* => both locked: our entry's reference to src is given up */
-static void
-leave(struct vm_amap *src, uint64_t first, uint64_t n)
+/*
+ * => src's amap unlocked, shared with other arefs; dst is new.
+ * => dst if the anons are in it now; or src, because the others have left meanwhile (T-33).
+ */
+static struct vm_amap *
+copy_or_keep(struct vm_amap *src, struct vm_amap *dst, uint64_t first, uint64_t n)
 {
-	if (src->am_ppref == NULL && (first != 0 || n != src->am_nslot))
-		amap_pp_establish(src);
-	__atomic_store_n(&src->am_ref, src->am_ref - 1, __ATOMIC_RELAXED);
-	if (src->am_ref == 1)
-		src->am_flags &= ~AMAP_F_SHARED;
-	if (amap_pp_valid(src))
-		amap_pp_adjref(src, first, n, -1);
+	amap_lock(src);
+	if (amap_refs(src) == 1) {
+		amap_unlock(src);
+		amap_unref(&(struct vm_aref){ 0, dst }, n, true);
+		return src;
+	}
+	amap_lock(dst);
+	copy_slots(dst, src, first, n);
+	amap_unlock(dst);
+	amap_adjref(src, first, n, -1);
+	amap_unlock(src);
+	return dst;
 }
 
+/*
+ * => map(W), amap unlocked.  A big entry without an amap may be clipped to the
+ *    neighbourhood of [start, end), unless NOCHUNK.
+ * => NEEDSCOPY is cleared; or, with NOWAIT, still set: memory is short.
+ * => the anons of a SHARED amap are still writable where it is shared: the caller (fork)
+ *    protects or copies them before it lets the map go.
+ */
 void
 amap_copy(struct vm_map *map, struct vm_map_entry *entry, int flags, vaddr_t start, vaddr_t end)
 {
 	bool waitok = (flags & AMAP_COPY_NOWAIT) == 0;
 	struct vm_amap *src = entry->aref.ar_amap, *dst;
-	uint64_t first = entry->aref.ar_pageoff, n;
 
 	KASSERT(vm_map_locked_write(map));
 	KASSERT(map != kernel_map);
-	if (src == NULL) {
-		if ((flags & AMAP_COPY_NOCHUNK) == 0 &&
-		    atop(entry->end - entry->start) >= UVM_AMAP_LARGE)
-			cut_to_chunk(map, entry, start, end);
+	KASSERT(UVM_ET_ISNEEDSCOPY(entry));
+	if (src == NULL && (flags & AMAP_COPY_NOCHUNK) == 0 &&
+	    atop(entry->end - entry->start) >= UVM_AMAP_LARGE)
+		cut_to_chunk(map, entry, start, end);
+	/* One aref, and that is ours: nobody else can make it two. */
+	if (src == NULL || amap_refs(src) != 1) {
 		dst = amap_alloc(entry->end - entry->start, 0, waitok);
 		if (dst == NULL)
 			return;
-		entry->aref = (struct vm_aref){ 0, dst };
-		entry->etype &= ~UVM_ET_NEEDSCOPY;
-		return;
+		if (src != NULL)
+			dst = copy_or_keep(src, dst, entry->aref.ar_pageoff,
+			    atop(entry->end - entry->start));
+		if (dst != src)
+			entry->aref = (struct vm_aref){ 0, dst };
 	}
-	/* Nobody but us can make it more: a snapshot of 1 is true for good. */
-	if (amap_refs(src) == 1) {
-		entry->etype &= ~UVM_ET_NEEDSCOPY;
-		return;
-	}
-	n = atop(entry->end - entry->start);
-	dst = amap_alloc(entry->end - entry->start, 0, waitok);
-	if (dst == NULL)
-		return;
-	amap_lock(src);
-	/* T-33: the others may have left while we allocated; then it is ours as it is. */
-	if (src->am_ref == 1) {
-		entry->etype &= ~UVM_ET_NEEDSCOPY;
-		src->am_flags &= ~AMAP_F_SHARED;
-		amap_unlock(src);
-		amap_unref(&(struct vm_aref){ 0, dst }, n, true);
-		return;
-	}
-	amap_lock(dst);
-	copy_slots(dst, src, first, n);
-	amap_unlock(dst);
-	leave(src, first, n);
-	amap_unlock(src);
-	entry->aref = (struct vm_aref){ 0, dst };
 	entry->etype &= ~UVM_ET_NEEDSCOPY;
 }
 
@@ -100,86 +102,111 @@ amap_copy(struct vm_map *map, struct vm_map_entry *entry, int flags, vaddr_t sta
 enum cow_result { COW_DONE, COW_AGAIN, COW_NOMEM };
 
 /*
- * One slot of a child's amap: its anon is shared with the parent, whose page is wired.
- * => amap and anon locked; COW_DONE: both still are; else: both unlocked
+ * A new anon with a copy of the page, for a slot that shares the anon with the parent.
+ * => amap and old locked, stay so; NULL: memory is short, nothing has changed
+ */
+static struct vm_anon *
+copy_anon(struct vm_anon *old)
+{
+	struct vm_anon *new = uvm_analloc();		/* R26: comes locked */
+	struct vm_page *pg;
+
+	if (new == NULL)
+		return NULL;
+	pg = uvm_pagealloc(NULL, 0, new, 0);
+	if (pg == NULL) {
+		new->an_ref--;
+		mutex_exit(&new->an_lock);		/* R26: unlocked before it is freed */
+		uvm_anfree(new);
+		return NULL;
+	}
+	uvm_pagecopy(old->an_page, pg);
+	pg->flags &= ~PG_FAKE;
+	uvm_lock_pageq();
+	uvm_pageactivate(pg);
+	uvm_unlock_pageq();
+	uvm_page_unbusy(&pg, 1);
+	mutex_exit(&new->an_lock);
+	return new;
+}
+
+/*
+ * => amap locked; COW_DONE: still locked; else: unlocked
  */
 static enum cow_result
-cow_slot(struct vm_amap *amap, uint64_t slot, struct vm_anon *anon)
+cow_slot(struct vm_amap *amap, uint64_t slot)
 {
-	struct vm_page *old = anon->an_page, *pg;
-	struct vm_anon *new;
+	struct vm_anon *anon = amap_slot(amap, slot), *new;
+	struct vm_page *pg;
 
-	if (old->loan_count != 0)		/* read-only for everybody already */
+	mutex_enter(&anon->an_lock);
+	pg = anon->an_page;
+	/* ours alone; or on loan, which is read-only for everybody already */
+	if (anon->an_ref == 1 || pg == NULL || pg->loan_count != 0) {
+		mutex_exit(&anon->an_lock);
 		return COW_DONE;
-	if ((old->flags & PG_BUSY) != 0) {
+	}
+	if ((pg->flags & PG_BUSY) != 0) {
 		amap_unlock(amap);
-		uvm_pagewait(old, &anon->an_lock, "cownow");
+		uvm_pagewait(pg, &anon->an_lock, "cownow");
 		return COW_AGAIN;
 	}
-	new = uvm_analloc();			/* R26: comes locked */
-	pg = new != NULL ? uvm_pagealloc(NULL, 0, new, 0) : NULL;
-	if (pg == NULL) {
-		if (new != NULL) {
-			new->an_ref--;
-			mutex_exit(&new->an_lock);	/* R26: unlocked before it is freed */
-			uvm_anfree(new);
-		}
+	new = copy_anon(anon);
+	if (new == NULL) {
 		mutex_exit(&anon->an_lock);
 		amap_unlock(amap);
 		return COW_NOMEM;
 	}
-	uvm_pagecopy(old, pg);
-	anon->an_ref--;				/* the parent's amap has one: never 0 */
-	KASSERT(anon->an_ref > 0);
+	anon->an_ref--;
+	KASSERT(anon->an_ref > 0);		/* the parent's amap has one */
 	amap_slot_replace(amap, slot, new);
-	uvm_lock_pageq();
-	uvm_pageactivate(pg);
-	uvm_unlock_pageq();
-	pg->flags &= ~(PG_BUSY | PG_FAKE);
-	mutex_exit(&new->an_lock);
+	mutex_exit(&anon->an_lock);
 	return COW_DONE;
 }
 
-/* => amap locked; COW_DONE: all slots of the range done, still locked; else unlocked */
+/*
+ * => amap unlocked in and out; all slots of the range are done, or why not.
+ */
 static enum cow_result
-cow_range(struct vm_amap *amap, uint64_t first, uint64_t n)
+cow_range(struct vm_amap *amap, uint64_t slot, uint64_t end)
 {
-	for (uint64_t slot = first; slot < first + n; slot++) {
-		struct vm_anon *anon = amap_slot(amap, slot);
-		enum cow_result result = COW_DONE;
+	enum cow_result result;
 
-		if (anon == NULL)
-			continue;
-		mutex_enter(&anon->an_lock);
-		if (anon->an_ref > 1 && anon->an_page != NULL)
-			result = cow_slot(amap, slot, anon);
+	amap_lock(amap);
+	for (; (slot = amap_slot_next(amap, slot, end)) < end; slot++) {
+		result = cow_slot(amap, slot);
 		if (result != COW_DONE)
 			return result;
-		mutex_exit(&anon->an_lock);
 	}
+	amap_unlock(amap);
 	return COW_DONE;
 }
 
+/*
+ * => map(W) of the entry, a child's; its amap is private and unlocked, with anons that
+ *    it shares with the parent.  Afterwards it shares none.
+ * => sleeps for memory and busy pages with the maps locked: neither the page daemon nor
+ *    I/O needs a map (H-10).  0, or ENOMEM when waiting is pointless.
+ */
 int
 amap_cow_now(struct vm_map *map, struct vm_map_entry *entry)
 {
 	struct vm_amap *amap = entry->aref.ar_amap;
-	enum cow_result result = COW_DONE;
+	uint64_t slot = entry->aref.ar_pageoff;
+	uint64_t end = slot + atop(entry->end - entry->start);
+	enum cow_result result;
 
 	KASSERT(vm_map_locked_write(map));
+	KASSERT(!UVM_ET_ISNEEDSCOPY(entry));
 	if (amap == NULL)
 		return 0;
-	do {
-		if (result == COW_NOMEM) {
-			if (!uvm_reclaimable())
-				return ENOMEM;
-			uvm_wait("cownowmem");
-		}
-		amap_lock(amap);
-		/* Slots may have changed while it was unlocked: from the beginning. */
-		result = cow_range(amap, entry->aref.ar_pageoff,
-		    atop(entry->end - entry->start));
-	} while (result != COW_DONE);
-	amap_unlock(amap);
+	/* Slots may have changed while it was unlocked: begin again each time. */
+	while ((result = cow_range(amap, slot, end)) != COW_DONE) {
+		if (result == COW_AGAIN)
+			continue;
+		if (!uvm_reclaimable())
+			return ENOMEM;
+		uvm_wait("cownow");
+	}
 	return 0;
 }

@@ -1,53 +1,133 @@
 /*
- * References by slot (uvm-spec 2.2).
+ * References by slot (uvm-spec 2.2), and growing.
  *
- * As long as every aref covers the whole amap, am_ref says it all.  The first one
- * that covers a part makes us count by slot: one number each, for an amap large
- * enough to need run-length coding costs more in its slots than in these.  When
- * there is no memory for them the amap is kept whole until its last reference goes:
- * memory is held longer than need be, nothing worse.
+ * As long as every aref covers the whole amap, am_ref says it all and am_pp is
+ * false.  The first aref that covers a part makes us count by slot, and that must
+ * be established while am_ref still counts only arefs that cover everything (T-34).
+ * From then on a slot's count is the number of arefs that cover it (I-AMAP-6), and
+ * a slot that falls to 0 is wiped, though the amap lives.
+ *
+ * An amap with one aref can grow at either end of it.  Below, free slots before the
+ * aref are used up; beyond them all slots move up.
  */
 #include <uvm/uvm.h>
 #include <uvm/uvm_amap_i.h>
 
-static size_t
-pp_bytes(const struct vm_amap *amap)
+static int *
+pp_slot(const struct vm_amap *amap, uint64_t slot)
 {
-	return amap->am_maxslot * sizeof(*amap->am_ppref);
+	unsigned i;
+	struct amap_chunk *ac = amap_chunk_of(amap, slot, &i);
+
+	KASSERT(slot < amap->am_nslot);
+	return &amap_chunk_ppref(ac)[i];
+}
+
+int
+amap_pp_count(const struct vm_amap *amap, uint64_t slot)
+{
+	KASSERT(amap->am_pp);
+	return *pp_slot(amap, slot);
 }
 
 void
 amap_pp_establish(struct vm_amap *amap)
 {
 	KASSERT(amap_locked(amap));
-	KASSERT(amap->am_ppref == NULL);
-	amap->am_ppref = kmem_alloc(pp_bytes(amap), KM_NOSLEEP);
-	if (amap->am_ppref == NULL) {
-		amap->am_ppref = PPREF_NONE;
-		return;
-	}
-	for (uint64_t i = 0; i < amap->am_maxslot; i++)
-		amap->am_ppref[i] = amap->am_ref;
+	KASSERT(!amap->am_pp);
+	amap->am_pp = true;
+	for (uint64_t s = 0; s < amap->am_nslot; s++)
+		*pp_slot(amap, s) = amap->am_ref;
 }
 
 void
 amap_pp_adjref(struct vm_amap *amap, uint64_t slot, uint64_t n, int adj)
 {
 	KASSERT(amap_locked(amap));
-	KASSERT(amap_pp_valid(amap));
+	KASSERT(amap->am_pp);
+	KASSERT(adj == 1 || adj == -1);
 	KASSERT(slot + n <= amap->am_nslot);
 	for (; n > 0; slot++, n--) {
-		KASSERT(adj > 0 || amap->am_ppref[slot] > 0);
-		amap->am_ppref[slot] += adj;
-		if (amap->am_ppref[slot] == 0)
+		int *count = pp_slot(amap, slot);
+
+		*count += adj;
+		KASSERTMSG(*count >= 0, "I-AMAP-5: amap %u, slot %lu: %d references", amap->am_id,
+		    (unsigned long)slot, *count);
+		if (*count == 0)
 			amap_wiperange(amap, slot, 1);
 	}
 }
 
 void
-amap_pp_free(struct vm_amap *amap)
+amap_pp_only(struct vm_amap *amap, uint64_t slot, uint64_t n)
 {
-	if (amap_pp_valid(amap))
-		kmem_free(amap->am_ppref, pp_bytes(amap));
-	amap->am_ppref = NULL;
+	KASSERT(amap_locked(amap));
+	KASSERT(amap->am_ref == 1);
+	KASSERT(slot + n <= amap->am_nslot);
+	amap->am_pp = slot != 0 || n != amap->am_nslot;
+	for (uint64_t s = 0; amap->am_pp && s < amap->am_nslot; s++)
+		*pp_slot(amap, s) = s >= slot && s < slot + n;
+}
+
+/* An extension: slots [off, off + n) become [newoff, newoff + n + add) of slots. */
+struct extension {
+	uint64_t	ex_slots;	/* in use afterwards */
+	uint64_t	ex_shift;	/* all slots move up by so many */
+	uint64_t	ex_newoff;
+};
+
+static struct extension
+plan(const struct vm_amap *amap, uint64_t off, uint64_t n, uint64_t add, bool forward)
+{
+	struct extension ex = { .ex_slots = amap->am_nslot, .ex_newoff = off };
+
+	if (forward) {
+		if (off + n + add > ex.ex_slots)
+			ex.ex_slots = off + n + add;
+		return ex;
+	}
+	if (off < add)
+		ex.ex_shift = add - off;
+	ex.ex_slots += ex.ex_shift;
+	ex.ex_newoff = off + ex.ex_shift - add;
+	return ex;
+}
+
+/*
+ * => map(W), amap unlocked, one aref: nobody else can look at the slots.  The caller
+ *    moves the entry's end.  Waits for memory unless NOWAIT.
+ * => 0; E2BIG: a large amap would have to move; ENOMEM.  An error changes nothing.
+ */
+int
+amap_extend(struct vm_map_entry *entry, vsize_t addsize, int flags)
+{
+	struct vm_amap *amap = entry->aref.ar_amap;
+	uint64_t n = atop(entry->end - entry->start), add = atop(addsize);
+	bool forward = (flags & AMAP_EXTEND_FORWARDS) != 0;
+	struct extension ex;
+	int error;
+
+	KASSERT((addsize & PAGE_MASK) == 0);
+	for (;;) {
+		error = 0;
+		amap_lock(amap);
+		KASSERTMSG(amap->am_ref == 1, "amap_extend with %d references", amap->am_ref);
+		ex = plan(amap, entry->aref.ar_pageoff, n, add, forward);
+		if (ex.ex_shift != 0 || ex.ex_slots > amap->am_maxslot) {
+			error = ex.ex_slots > UVM_AMAP_LARGE ? E2BIG :
+			    amap_slots_move(amap, ex.ex_slots, ex.ex_shift);
+		}
+		if (error == 0)
+			break;
+		amap_unlock(amap);
+		if (error != ENOMEM || (flags & AMAP_EXTEND_NOWAIT) != 0 || !uvm_reclaimable())
+			return error;
+		uvm_wait("amapext");
+	}
+	/* locked: map(W), amap */
+	amap->am_nslot = ex.ex_slots;
+	entry->aref.ar_pageoff = ex.ex_newoff;
+	amap_pp_only(amap, ex.ex_newoff, n + add);
+	amap_unlock(amap);
+	return 0;
 }

@@ -1,6 +1,9 @@
 /*
  * Anons (uvm-spec 3).
  *
+ *	fresh --pagealloc--> resident --an_ref 0--> freed
+ *					  \--page BUSY--> dying --holder--> freed
+ *
  * An anon that dies while its page is busy leaves the page RELEASED and itself to
  * the busy holder, who finds an_ref 0 and calls uvm_anon_release().
  *
@@ -9,12 +12,13 @@
  * anon up anew before they touch it (H-2).
  */
 #include <string.h>
-
 #include <sys/pool.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
 
-static pool_cache_t anon_cache;
+#define	LOANPG_PAUSE_NS	100000
+
+static pool_cache_t anon_cache;		/* : */
 
 static int
 anon_ctor(void *arg, void *obj, int flags)
@@ -45,7 +49,8 @@ uvm_anon_fini(void)
 	if (uvm_anon_count() != 0)
 		violation(VIOL_LEAK, "anon-leak", "%lu anons did not come back",
 		    (unsigned long)uvm_anon_count());
-	pool_cache_destroy(anon_cache);
+	else
+		pool_cache_destroy(anon_cache);
 }
 
 uint64_t
@@ -54,16 +59,22 @@ uvm_anon_count(void)
 	return pool_cache_nout(anon_cache);
 }
 
+/*
+ * => kernel_map not locked: an allocation might need it (H-5).
+ * => a fresh anon, locked, one reference; NULL when memory is short.
+ */
 struct vm_anon *
 uvm_analloc(void)
 {
-	struct vm_anon *anon = pool_cache_get(anon_cache, PR_NOWAIT);
+	struct vm_anon *anon;
 
+	KASSERT(kernel_map == NULL || !vm_map_locked(kernel_map));
+	anon = pool_cache_get(anon_cache, PR_NOWAIT);
 	if (anon == NULL)
 		return NULL;
+	mutex_enter(&anon->an_lock);
 	/* I-POOL-6: as it was constructed */
 	KASSERT(anon->an_ref == 0 && anon->an_page == NULL && anon->an_swslot == 0);
-	mutex_enter(&anon->an_lock);
 	anon->an_ref = 1;
 	return anon;
 }
@@ -77,49 +88,56 @@ anon_put(struct vm_anon *anon)
 	pool_cache_put(anon_cache, anon);
 }
 
-/* => anon locked, its page not busy: unmap and free it */
+/* => anon locked, the page its own and not somebody else's busy one */
 static void
 free_page(struct vm_page *pg)
 {
-	pmap_page_protect(pg, VM_PROT_NONE);
+	pmap_revoke(pg);
 	uvm_lock_pageq();
 	uvm_pagefree(pg);
 	uvm_unlock_pageq();
 }
 
+/* => anon and the page's object locked: the page stays the object's (B-5) */
+static void
+return_borrowed(struct vm_anon *anon, struct vm_page *pg)
+{
+	uvm_lock_pageq();
+	KASSERT(pg->loan_count > 0);
+	pg->loan_count--;
+	pg->uanon = NULL;
+	uvm_unlock_pageq();
+	anon->an_page = NULL;
+	mutex_exit(&pg->uobject->vmobjlock);
+}
+
+/*
+ * => unlocked, ref 0 (R25): only the caller knows it, and whoever has its page busy.
+ * => freed; or dying, if its page is busy.
+ */
 void
 uvm_anfree(struct vm_anon *anon)
 {
 	struct vm_page *pg;
-	struct uvm_object *uobj = NULL;
 
 	KASSERTMSG(!mutex_owned(&anon->an_lock), "R25: uvm_anfree of a locked anon");
 	mutex_enter(&anon->an_lock);
 	KASSERTMSG(anon->an_ref == 0, "R25: uvm_anfree of an anon with %d references", anon->an_ref);
-	pg = anon->an_page;
-	if (pg != NULL && pg->loan_count != 0) {
-		pg = uvm_anon_lockloanpg(anon);
-		uobj = pg != NULL ? pg->uobject : NULL;
-	}
-	if (pg != NULL && uobj != NULL) {	/* borrowed: the object keeps it (B-5) */
-		uvm_lock_pageq();
-		KASSERT(pg->loan_count > 0);
-		pg->loan_count--;
-		pg->uanon = NULL;
-		uvm_unlock_pageq();
-		anon->an_page = NULL;
-		mutex_exit(&uobj->vmobjlock);
-	} else if (pg != NULL) {
-		if ((pg->flags & PG_BUSY) != 0) {	/* its holder finishes for us */
-			pg->flags |= PG_RELEASED;
-			mutex_exit(&anon->an_lock);
-			return;
-		}
+	pg = uvm_anon_lockloanpg(anon);
+	if (pg != NULL && pg->uobject != NULL)
+		return_borrowed(anon, pg);
+	else if (pg != NULL && (pg->flags & PG_BUSY) != 0) {
+		pg->flags |= PG_RELEASED;		/* its holder finishes for us */
+		mutex_exit(&anon->an_lock);
+		return;
+	} else if (pg != NULL)
 		free_page(pg);
-	}
 	anon_put(anon);
 }
 
+/*
+ * => anon locked, ref 0; its page BUSY by the caller, and RELEASED; pageq not held.
+ */
 void
 uvm_anon_release(struct vm_anon *anon)
 {
@@ -129,14 +147,41 @@ uvm_anon_release(struct vm_anon *anon)
 	KASSERT(!mutex_owned(&uvm_pageqlock));
 	KASSERT(anon->an_ref == 0);
 	KASSERT(pg != NULL && (pg->flags & (PG_BUSY | PG_RELEASED)) == (PG_BUSY | PG_RELEASED));
-	KASSERT(pg->uobject == NULL);
+	KASSERT(pg->uobject == NULL && pg->loan_count == 0);
 	free_page(pg);
+	KASSERT(anon->an_page == NULL);
 	anon_put(anon);
 }
 
 /*
- * The order is object before anon, and we have the anon: so the object only by
- * trylock, with the queues locked meanwhile so that the page keeps its owner.
+ * One try to lock the object that lent the anon its page.  The order is object
+ * before anon, and we have the anon: so the object only by trylock, with the queues
+ * locked meanwhile so that the page keeps its owner.  A page whose object is gone
+ * becomes ours.
+ * => anon locked; pageq not held; false: somebody has the object
+ */
+static bool
+trylock_lender(struct vm_anon *anon, struct vm_page *pg)
+{
+	bool locked = true;
+
+	uvm_lock_pageq();
+	if (pg->uobject != NULL)
+		locked = mutex_tryenter(&pg->uobject->vmobjlock);
+	else if ((pg->pqflags & PQ_ANON) == 0) {
+		KASSERT(pg->uanon == anon && pg->loan_count > 0);
+		pg->loan_count--;
+		pg->pqflags |= PQ_ANON;
+		__atomic_fetch_add(&uvm.anonpages, 1, __ATOMIC_RELAXED);
+	}
+	uvm_unlock_pageq();
+	return locked;
+}
+
+/*
+ * => anon locked (R25).  The page is not on loan: at once.  Else no other lock may be
+ *    held, for it may give up the anon's lock and pause.
+ * => the page, or NULL; the object that owns it, if any, locked too.
  */
 struct vm_page *
 uvm_anon_lockloanpg(struct vm_anon *anon)
@@ -145,24 +190,24 @@ uvm_anon_lockloanpg(struct vm_anon *anon)
 
 	KASSERTMSG(mutex_owned(&anon->an_lock), "R25: uvm_anon_lockloanpg without the anon's lock");
 	while ((pg = anon->an_page) != NULL && pg->loan_count != 0) {
-		bool locked = true;
-
-		uvm_lock_pageq();
-		if (pg->uobject != NULL) {
-			locked = mutex_tryenter(&pg->uobject->vmobjlock);
-		} else if (pg->uanon == anon && (pg->pqflags & PQ_ANON) == 0) {
-			/* Its object is gone: it is ours now. */
-			KASSERT(pg->loan_count > 0);
-			pg->loan_count--;
-			pg->pqflags |= PQ_ANON;
-			__atomic_fetch_add(&uvm.anonpages, 1, __ATOMIC_RELAXED);
-		}
-		uvm_unlock_pageq();
-		if (locked)
+		if (trylock_lender(anon, pg))
 			break;
 		mutex_exit(&anon->an_lock);	/* H-4: let the other side run */
-		kpause("loanpg", 100000);
+		kpause("loanpg", LOANPG_PAUSE_NS);
 		mutex_enter(&anon->an_lock);
 	}
-	return anon->an_page;
+	return pg;
+}
+
+/*
+ * => anon locked (R25), and what the caller likes above it: never pauses.
+ * => false: the object is locked by somebody else; unlock everything and come again.
+ */
+bool
+uvm_anon_trylockloanpg(struct vm_anon *anon)
+{
+	struct vm_page *pg = anon->an_page;
+
+	KASSERTMSG(mutex_owned(&anon->an_lock), "R25: uvm_anon_trylockloanpg without the anon's lock");
+	return pg == NULL || pg->loan_count == 0 || trylock_lender(anon, pg);
 }

@@ -1,26 +1,37 @@
 /*
  * The fault handler (uvm-spec 6).
  *
- *	        entry  .--------------------------------------.
- *	        amap   |   .   .  A   A   .  [A]  .   .   A   .|   case 1: anon there
- *	        object |   O   O   O   O   O   O   O   .   O   O|   case 2: below it
- *	               '--------------------------------------'
- *	                       3 back  ^centre   4 forward
+ *	        entry  .---------------------------------------.
+ *	        amap   |   .   .   A   A   .  [A]  .   .   A   |   case 1: an anon is there
+ *	        object |   O   O   O   O   O   O   O   .   O   |   case 2: below it
+ *	               '---------------------------------------'
+ *	                           3 back   ^centre    4 forward
  *
  *	1A  the anon's page is mapped as it is (read-only while others share the anon)
  *	1B  a store to an anon that others share: a new anon gets a copy
  *	2A  the object's page is mapped as it is (read-only under copy-on-write)
- *	2B  a store, or no object at all: a new anon gets a copy, or zeroes
+ *	2B  a store under copy-on-write, or no object at all: a new anon gets a copy, or zeroes
  *
- * One attempt runs through stages: check the entry, look at the neighbourhood and
- * map what is in memory anyway, then resolve the page itself.  A stage that had to
- * let go of the locks says ERESTART, and all begins again with a new look-up; what
- * it got in the meantime (a page read, memory freed) is found there.
+ * One attempt runs through stages: check what the entry allows, choose the range of
+ * neighbours and map those that are in memory anyway, then resolve the page itself
+ * (uvm_fault_anon.c, uvm_fault_object.c).  A stage that had to let go of the locks
+ * says ERESTART, and all begins again with a new look-up; what it got meanwhile (a
+ * page read, memory freed, an amap copied) is found there.
  *
  * Locks, in order: map(R), amap, object, anon, page queues.  Nothing is held across
- * I/O but the BUSY flag of the page.  Whoever holds a busy page and wants the map
- * back only tries (H-1).  When memory or pmap resources are short, everything is
+ * I/O but BUSY on the page and a reference to the object.  Who holds a busy page and
+ * wants the map back only tries: a writer may wait for it behind a reader who waits
+ * for the page (H-1).  When memory or pmap resources are short everything is
  * unlocked, we wait for the page daemon, and start again (R29).
+ *
+ * A mapping that is replaced by that of a copy must be gone from every TLB before the
+ * old page's owner is unlocked: a thread of ours with a stale translation would else
+ * see what others store to the old page next (S5, T-6).  So pmap_update() comes before
+ * the unlocking, always.
+ *
+ * Wired entries: a NORMAL fault may find a page that the wirer has not come to yet;
+ * it is mapped wired only if it is wired (B-19).  Wiring anything that could ever be
+ * stored to copies it now (R13).
  */
 #include <uvm/uvm.h>
 #include <uvm/uvm_fault_i.h>
@@ -28,6 +39,7 @@
 bool uvm_fault_ahead = true;
 
 #define	RESTARTS_MAX	1000		/* I-FLT-7: more is a livelock */
+#define	EAGAIN_PAUSE_NS	10000000
 
 /* By advice: how many pages before and behind the faulting one. */
 static const struct {
@@ -37,6 +49,94 @@ static const struct {
 	[UVM_ADV_RANDOM] = { 0, 0 },
 	[UVM_ADV_SEQUENTIAL] = { 8, 7 },
 };
+
+static int	attempt(struct uvm_faultinfo *, struct uvm_faultctx *);
+static int	check(struct uvm_faultinfo *, struct uvm_faultctx *);
+static void	range(struct uvm_faultinfo *, struct uvm_faultctx *);
+static bool	upper_neighbours(struct uvm_faultinfo *, struct uvm_faultctx *);
+static bool	intrsafe_address(struct vm_map *, vaddr_t);
+static void	count(const struct uvm_faultctx *);
+
+int
+uvm_fault(struct vm_map *map, vaddr_t va, vm_prot_t access)
+{
+	return uvmfault_internal(map, va, access, false, false);
+}
+
+/* --- the spine --- */
+
+int
+uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring, bool wiremax)
+{
+	struct uvm_faultinfo ufi = {
+		.orig_map = map, .orig_rvaddr = trunc_page(va), .orig_size = PAGE_SIZE,
+	};
+	struct uvm_faultctx flt = {
+		.access_type = access, .wiring = wiring, .wiremax = wiremax,
+	};
+	int error, nheld = curlwp->l_nheld;
+
+	KASSERTMSG(!cpu_intr_p() || intrsafe_address(map, va), "fault at %#lx in interrupt context",
+	    (unsigned long)va);
+	UVMCNT(faults);
+	for (;;) {
+		error = attempt(&ufi, &flt);
+		KASSERTMSG(curlwp->l_nheld == nheld, "I-FLT-1: a fault leaves %d locks held",
+		    curlwp->l_nheld - nheld);
+		if (flt.pinned != NULL) {
+			flt.pinned->pgops->pgo_detach(flt.pinned);
+			flt.pinned = NULL;
+		}
+		if (error != ERESTART && error != EAGAIN)
+			break;
+		UVMCNT(flt_restart);
+		if (error == EAGAIN)
+			kpause("fltagain", EAGAIN_PAUSE_NS);
+		if (++flt.restarts == RESTARTS_MAX)
+			violation(VIOL_HANG, "I-FLT-7", "fault at %#lx of map %u started over %d times",
+			    (unsigned long)va, map->id, RESTARTS_MAX);
+	}
+	if (error == 0)
+		count(&flt);
+	return error;
+}
+
+/*
+ * => nothing locked in and out.
+ */
+static int
+attempt(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
+{
+	struct uvm_object *uobj;
+	int error;
+
+	flt->promoted = false;
+	error = check(ufi, flt);
+	if (error != 0)
+		return error;
+	range(ufi, flt);
+	/* locked: maps(R), amap */
+	if (upper_neighbours(ufi, flt))
+		return uvm_fault_upper(ufi, flt);
+	uobj = ufi->entry->object.uvm_obj;
+	if (uobj != NULL && uobj->pgops->pgo_fault != NULL) {
+		mutex_enter(&uobj->vmobjlock);
+		return uobj->pgops->pgo_fault(ufi, flt->startva, flt->pages, flt->npages,
+		    flt->centeridx, flt->access, PGO_LOCKED);
+	}
+	return uvm_fault_lower(ufi, flt);
+}
+
+static void
+count(const struct uvm_faultctx *flt)
+{
+	if (flt->wiring)
+		UVMCNT(flt_wire);
+	if (flt->had_io)
+		UVMCNT(flt_pagein);
+	else if (!flt->promoted)
+		UVMCNT(flt_soft);
+}
 
 /* --- locks and look-ups --- */
 
@@ -63,19 +163,32 @@ uvmfault_unlockall(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct uvm_o
 		uvmfault_unlockmaps(ufi, false);
 }
 
+/*
+ * R33: would the look-up end in an interrupt-safe map, holes included (C-13)?  Their
+ * locks, and kernel_map's on the way there, may be held by whom the fault interrupted.
+ * => no lock: where kmem_map lies is stable
+ */
+static bool
+intrsafe_address(struct vm_map *map, vaddr_t va)
+{
+	if ((map->flags & VM_MAP_INTRSAFE) != 0)
+		return true;
+	return map == kernel_map && kmem_map != NULL && va >= vm_map_min(kmem_map) &&
+	    va < vm_map_max(kmem_map);
+}
+
 bool
 uvmfault_lookup(struct uvm_faultinfo *ufi, bool write_lock)
 {
 	struct vm_map *map = ufi->orig_map;
 
 	for (;;) {
-		if (ufi->orig_rvaddr < vm_map_min(map) || ufi->orig_rvaddr >= vm_map_max(map))
-			return false;
-		/* R33: the lock may be held by whom the fault interrupted. */
-		if ((map->flags & VM_MAP_INTRSAFE) != 0) {
+		if (intrsafe_address(map, ufi->orig_rvaddr)) {
 			UVMCNT(flt_intrsafe);
 			return false;
 		}
+		if (ufi->orig_rvaddr < vm_map_min(map) || ufi->orig_rvaddr >= vm_map_max(map))
+			return false;
 		ufi->map = map;
 		if (write_lock)
 			vm_map_lock(map);
@@ -98,14 +211,12 @@ uvmfault_lookup(struct uvm_faultinfo *ufi, bool write_lock)
 }
 
 bool
-uvmfault_relock(struct uvm_faultinfo *ufi, bool try)
+uvmfault_relock(struct uvm_faultinfo *ufi)
 {
 	UVMCNT(fltrelck);
-	if (!try)
-		vm_map_lock_read(ufi->map);
-	else if (!vm_map_lock_read_try(ufi->map))
+	if (!vm_map_lock_read_try(ufi->map))		/* H-1 */
 		return false;
-	if (ufi->map->timestamp != ufi->mapv) {		/* I-FLT-4 */
+	if (ufi->map->timestamp != ufi->mapv) {		/* T-2 */
 		vm_map_unlock_read(ufi->map);
 		return false;
 	}
@@ -116,6 +227,7 @@ uvmfault_relock(struct uvm_faultinfo *ufi, bool try)
 int
 uvmfault_amapcopy(struct uvm_faultinfo *ufi)
 {
+	UVMCNT(fltamcopy);
 	for (;;) {
 		bool done;
 
@@ -123,52 +235,19 @@ uvmfault_amapcopy(struct uvm_faultinfo *ufi)
 			return EFAULT;
 		if (UVM_ET_ISNEEDSCOPY(ufi->entry))
 			amap_copy(ufi->map, ufi->entry, AMAP_COPY_NOWAIT, ufi->orig_rvaddr,
-			    ufi->orig_rvaddr + 1);
+			    ufi->orig_rvaddr + ufi->size);
+		/* amap_copy() may have clipped it, but it is still the one around the address */
 		done = !UVM_ET_ISNEEDSCOPY(ufi->entry);
 		uvmfault_unlockmaps(ufi, true);
 		if (done)
 			return 0;
-		if (!uvm_reclaimable())
+		if (uvmfault_shortage() == ENOMEM)
 			return ENOMEM;
-		uvm_wait("fltamapcopy");
 	}
 }
 
-struct vm_anon *
-uvm_fault_newanon(struct uvm_faultctx *flt)
-{
-	struct vm_anon *anon = flt->spare;
-
-	if (anon == NULL)
-		return uvm_analloc();		/* R27: comes locked */
-	flt->spare = NULL;
-	mutex_enter(&anon->an_lock);
-	return anon;
-}
-
-void
-uvm_fault_keepanon(struct uvm_faultctx *flt, struct vm_anon *anon)
-{
-	KASSERT(flt->spare == NULL);
-	KASSERT(anon->an_ref == 1);
-	KASSERT(anon->an_page == NULL);
-	mutex_exit(&anon->an_lock);
-	flt->spare = anon;
-}
-
-static void
-drop_spare(struct uvm_faultctx *flt)
-{
-	if (flt->spare == NULL)
-		return;
-	mutex_enter(&flt->spare->an_lock);
-	flt->spare->an_ref--;
-	mutex_exit(&flt->spare->an_lock);
-	uvm_anfree(flt->spare);
-}
-
 int
-uvm_fault_shortage(void)
+uvmfault_shortage(void)
 {
 	UVMCNT(flt_shortage);
 	if (!uvm_reclaimable())
@@ -179,7 +258,10 @@ uvm_fault_shortage(void)
 
 /* --- stage 1: what does the entry allow, and what does it need --- */
 
-/* => 0: map(R) */
+/*
+ * => nothing locked.
+ * => 0: maps(R), the context's second group is set; else: nothing locked
+ */
 static int
 check(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 {
@@ -190,22 +272,25 @@ check(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	if (!uvmfault_lookup(ufi, false))
 		return EFAULT;
 	entry = ufi->entry;
-	KASSERTMSG((ufi->map->flags & VM_MAP_PAGEABLE) != 0, "fault at %#lx in a map that is not pageable",
-	    (unsigned long)ufi->orig_rvaddr);
+	KASSERTMSG((ufi->map->flags & VM_MAP_PAGEABLE) != 0,
+	    "fault at %#lx in a map that is not pageable", (unsigned long)ufi->orig_rvaddr);
 	check_prot = flt->wiremax ? entry->max_protection : entry->protection;
-	if ((check_prot & flt->access_type) != flt->access_type) {
+	if ((check_prot & flt->access_type) != flt->access_type ||
+	    entry->protection == VM_PROT_NONE) {
 		uvmfault_unlockmaps(ufi, false);
 		return EACCES;
 	}
 	flt->enter_prot = entry->protection;
-	flt->access = flt->wiring ? entry->protection : flt->access_type;
-	/* R13, C-15: wiring copies at once whatever could ever be stored to. */
-	flt->cow_now = ((flt->wiring ? entry->max_protection : flt->access_type) &
-	    VM_PROT_WRITE) != 0;
+	flt->access = flt->access_type;
+	flt->cow_now = (flt->access_type & VM_PROT_WRITE) != 0;
+	if (flt->wiring || VM_MAPENT_ISWIRED(entry)) {
+		/* R13, C-15: what could ever be stored to is copied when it is wired */
+		flt->access = entry->protection;
+		flt->cow_now = (entry->max_protection & VM_PROT_WRITE) != 0;
+	}
 	if (UVM_ET_ISNEEDSCOPY(entry)) {
 		if (flt->cow_now || entry->object.uvm_obj == NULL) {
 			uvmfault_unlockmaps(ufi, false);
-			UVMCNT(fltamcopy);
 			error = uvmfault_amapcopy(ufi);
 			return error != 0 ? error : ERESTART;
 		}
@@ -221,44 +306,62 @@ check(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 
 /* --- stage 2: the neighbourhood --- */
 
-/* => map(R), amap locked: pages behind a sequential reader are the first to go */
+/*
+ * A page behind a sequential reader is the first to go.
+ * => owner locked
+ */
+static void
+deactivate(struct vm_page *pg)
+{
+	uvm_lock_pageq();
+	if ((pg->flags & PG_BUSY) == 0 && pg->loan_count == 0 && pg->wire_count == 0) {
+		pmap_clear_reference(pg);		/* R20: ours to clear */
+		uvm_pagedeactivate(pg);
+	}
+	uvm_unlock_pageq();
+}
+
+/* => maps(R), amap locked: the first n pages of the range */
 static void
 deactivate_behind(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, int n)
 {
-	for (int i = 0; flt->amap != NULL && i < n; i++) {
+	struct uvm_object *uobj = ufi->entry->object.uvm_obj;
+	voff_t off = ufi->entry->offset + (voff_t)(flt->startva - ufi->entry->start);
+	struct vm_page *pg;
+
+	for (int i = 0; i < n; i++) {
 		struct vm_anon *anon = flt->anons[i];
-		struct vm_page *pg;
 
 		if (anon == NULL)
 			continue;
 		mutex_enter(&anon->an_lock);
-		pg = anon->an_page;
-		uvm_lock_pageq();
-		if (pg != NULL && pg->loan_count == 0 && pg->wire_count == 0 &&
-		    (pg->flags & PG_BUSY) == 0) {
-			pmap_clear_reference(pg);	/* R20: ours to clear */
-			uvm_pagedeactivate(pg);
-		}
-		uvm_unlock_pageq();
+		/* a borrowed page has another owner, whom we have not locked */
+		if (anon->an_page != NULL && anon->an_page->uobject == NULL)
+			deactivate(anon->an_page);
 		mutex_exit(&anon->an_lock);
 	}
+	if (uobj == NULL)
+		return;
+	mutex_enter(&uobj->vmobjlock);
+	for (int i = 0; i < n; i++)
+		if (flt->anons[i] == NULL &&
+		    (pg = uvm_pagelookup(uobj, off + (voff_t)ptoa(i))) != NULL)
+			deactivate(pg);
+	mutex_exit(&uobj->vmobjlock);
 }
 
-/*
- * => map(R) in; out: amap locked too, anons of the range looked up.  Only the first
- *    attempt looks around, and wiring never.
- */
+/* => maps(R): the range by advice, within the entry; or the centre alone */
 static void
-neighbours(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
+choose_range(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 {
 	struct vm_map_entry *entry = ufi->entry;
-	vaddr_t center = ufi->orig_rvaddr;
-	bool wide = uvm_fault_ahead && flt->restarts == 0 && !flt->wiring &&
-	    !VM_MAPENT_ISWIRED(entry);
-	vaddr_t back = wide ? (vaddr_t)window[entry->advice].back << PAGE_SHIFT : 0;
-	vaddr_t forward = wide ? (vaddr_t)window[entry->advice].forward << PAGE_SHIFT : 0;
-	int drop;
+	vaddr_t center = ufi->orig_rvaddr, back = 0, forward = 0;
 
+	/* Only the first attempt looks around; wired entries have no holes to fill (B-19). */
+	if (uvm_fault_ahead && flt->restarts == 0 && !flt->wiring && !VM_MAPENT_ISWIRED(entry)) {
+		back = ptoa(window[entry->advice].back);
+		forward = ptoa(window[entry->advice].forward);
+	}
 	if (back > center - entry->start)
 		back = center - entry->start;
 	if (forward > entry->end - PAGE_SIZE - center)
@@ -267,12 +370,24 @@ neighbours(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	flt->npages = (int)atop(back + forward) + 1;
 	flt->centeridx = (int)atop(back);
 	KASSERT(flt->npages <= UVM_MAXRANGE);
+}
+
+/*
+ * => maps(R).
+ * => maps(R), amap locked; anons of the range.
+ */
+static void
+range(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
+{
+	struct vm_map_entry *entry = ufi->entry;
+	int drop;
+
+	choose_range(ufi, flt);
+	for (int i = 0; i < flt->npages; i++)
+		flt->anons[i] = NULL;
 	if (flt->amap != NULL) {
 		amap_lock(flt->amap);
 		amap_lookups(&entry->aref, flt->startva - entry->start, flt->anons, flt->npages);
-	} else {
-		for (int i = 0; i < flt->npages; i++)
-			flt->anons[i] = NULL;
 	}
 	if (entry->advice != UVM_ADV_SEQUENTIAL || flt->centeridx == 0)
 		return;
@@ -280,16 +395,17 @@ neighbours(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	deactivate_behind(ufi, flt, drop);
 	for (int i = 0; i < flt->npages - drop; i++)
 		flt->anons[i] = flt->anons[i + drop];
-	flt->startva = center;
+	flt->startva += ptoa(drop);
 	flt->npages -= drop;
 	flt->centeridx = 0;
 }
 
 void
-uvm_fault_neighbour(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, vaddr_t va,
+uvmfault_enter_neighbour(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, vaddr_t va,
     struct vm_page *pg, vm_prot_t prot)
 {
-	KASSERT((pg->flags & PG_FAKE) == 0);
+	KASSERT((pg->flags & (PG_FAKE | PG_RELEASED)) == 0);
+	KASSERT(mutex_owned(uvm_page_owner_lock(pg)));
 	uvm_lock_pageq();
 	uvm_pageactivate(pg);
 	uvm_unlock_pageq();
@@ -297,9 +413,28 @@ uvm_fault_neighbour(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, vaddr_t
 	(void)pmap_enter(ufi->orig_map->pmap, va, VM_PAGE_TO_PHYS(pg), prot, PMAP_CANFAIL);
 }
 
+/* => maps(R), amap locked: map the neighbour that this anon has in memory */
+static void
+upper_neighbour(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, vaddr_t va,
+    struct vm_anon *anon)
+{
+	vm_prot_t prot = flt->enter_prot;
+	struct vm_page *pg;
+
+	mutex_enter(&anon->an_lock);
+	pg = anon->an_page;
+	if (pg != NULL && pg->loan_count == 0 && (pg->flags & PG_BUSY) == 0) {
+		if (anon->an_ref > 1)
+			prot &= ~VM_PROT_WRITE;		/* I-AMAP-10 */
+		UVMCNT(fltnamap);
+		uvmfault_enter_neighbour(ufi, flt, va, pg, prot);
+	}
+	mutex_exit(&anon->an_lock);
+}
+
 /*
- * => map(R), amap locked: map the neighbours that have an anon in memory; mark in
- *    pages[] which ones the object shall be asked for.  true: the centre has an anon
+ * => maps(R), amap locked, stays so; pages[]: NULL where the object is to be asked.
+ * => true: the centre has an anon
  */
 static bool
 upper_neighbours(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
@@ -307,66 +442,105 @@ upper_neighbours(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	vaddr_t va = flt->startva;
 
 	for (int i = 0; i < flt->npages; i++, va += PAGE_SIZE) {
-		struct vm_anon *anon = flt->anons[i];
-		struct vm_page *pg;
-
 		flt->pages[i] = NULL;
 		if (i == flt->centeridx)
 			continue;
-		if (anon == NULL && ufi->entry->object.uvm_obj == NULL)
-			continue;
-		if (pmap_extract(ufi->orig_map->pmap, va, NULL)) {
+		if (pmap_extract(ufi->orig_map->pmap, va, NULL))
 			flt->pages[i] = PGO_DONTCARE;
-			continue;
+		else if (flt->anons[i] != NULL) {
+			flt->pages[i] = PGO_DONTCARE;
+			upper_neighbour(ufi, flt, va, flt->anons[i]);
 		}
-		if (anon == NULL)
-			continue;
-		flt->pages[i] = PGO_DONTCARE;
-		mutex_enter(&anon->an_lock);
-		pg = anon->an_page;
-		if (pg != NULL && pg->loan_count == 0 && (pg->flags & PG_BUSY) == 0) {
-			UVMCNT(fltnamap);
-			uvm_fault_neighbour(ufi, flt, va, pg, anon->an_ref > 1 ?
-			    flt->enter_prot & ~VM_PROT_WRITE : flt->enter_prot);
-		}
-		mutex_exit(&anon->an_lock);
 	}
 	return flt->anons[flt->centeridx] != NULL;
 }
 
-/* --- entering --- */
+/* --- promoting and entering, for both cases --- */
 
-/* => I-FLT-2, I-FLT-3: may this page be mapped like that? */
-static void
-assert_enter(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_page *pg)
+struct vm_anon *
+uvmfault_promote(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_page *src,
+    bool replace)
 {
-	kmutex_t *owner = uvm_page_owner_lock(pg);
+	struct vm_anon *anon = uvm_analloc();		/* R27: comes locked */
+	struct vm_page *pg;
 
-	KASSERT((pg->flags & (PG_FAKE | PG_RELEASED)) == 0 || (pg->flags & PG_BUSY) != 0);
-	KASSERT(owner != NULL && mutex_owned(owner));
-	KASSERT(ufi->map->timestamp == ufi->mapv);
+	KASSERT(amap_locked(flt->amap));
+	if (anon == NULL) {
+		UVMCNT(fltnoanon);
+		return NULL;
+	}
+	pg = uvm_pagealloc(NULL, 0, anon, src == NULL ? UVM_PGA_ZERO : 0);
+	if (pg == NULL) {
+		UVMCNT(fltnoram);
+		anon->an_ref--;
+		mutex_exit(&anon->an_lock);
+		uvm_anfree(anon);
+		return NULL;
+	}
+	if (src != NULL)
+		uvm_pagecopy(src, pg);
+	(void)amap_add(&ufi->entry->aref, ufi->orig_rvaddr - ufi->entry->start, anon, replace);
+	KASSERT((pg->flags & PG_CLEAN) == 0);		/* I-ANON-4: no backing store has it */
+	pg->flags &= ~PG_FAKE;
+	uvm_lock_pageq();
+	uvm_pageactivate(pg);
+	uvm_unlock_pageq();
+	uvm_page_unbusy(&pg, 1);
+	flt->promoted = true;
+	KASSERT(mutex_owned(&anon->an_lock));
+	return anon;
+}
+
+/* I-FLT-2, I-FLT-3, I-FLT-4: may this page be mapped like that? */
+static void
+assert_enter(const struct uvm_faultinfo *ufi, const struct uvm_faultctx *flt, struct vm_page *pg)
+{
+	const struct vm_map_entry *entry = ufi->entry;
+
+	KASSERT(vm_map_locked(ufi->map));
+	KASSERTMSG(ufi->map->timestamp == ufi->mapv, "I-FLT-4: map %u has changed", ufi->map->id);
+	KASSERTMSG((pg->flags & (PG_FAKE | PG_RELEASED)) == 0, "I-FLT-3: page flags %#x", pg->flags);
+	KASSERT(mutex_owned(uvm_page_owner_lock(pg)));
+	KASSERTMSG((flt->access & ~flt->enter_prot) == 0, "access %d, rights %d", flt->access,
+	    flt->enter_prot);
 	if ((flt->enter_prot & VM_PROT_WRITE) == 0)
 		return;
-	KASSERT(!UVM_ET_ISNEEDSCOPY(ufi->entry));
-	if (pg->uobject != NULL)
-		KASSERT(!UVM_ET_ISCOPYONWRITE(ufi->entry) && (pg->flags & PG_RDONLY) == 0);
-	else
-		KASSERT(pg->uanon->an_ref == 1);
+	KASSERT((entry->protection & VM_PROT_WRITE) != 0);
+	KASSERT(!UVM_ET_ISNEEDSCOPY(entry));
 	KASSERT(pg->loan_count == 0);
+	if (pg->uobject != NULL) {
+		KASSERT(!UVM_ET_ISCOPYONWRITE(entry));
+		KASSERT((pg->flags & PG_RDONLY) == 0);
+	} else
+		KASSERTMSG(pg->uanon->an_ref == 1, "I-FLT-2: %d references to the anon",
+		    pg->uanon->an_ref);
+}
+
+/* => owner locked, just mapped by a wiring fault */
+static void
+wire_page(struct vm_page *pg)
+{
+	KASSERT(pg->loan_count == 0);		/* I-LOAN-5 */
+	uvm_pagewire(pg);
+	/* R34: dirty before its swap goes; a wired page needs none */
+	if ((pg->pqflags & PQ_SWAPBACKED) != 0)
+		pg->flags &= ~PG_CLEAN;
+	/* I-FLT-8 */
+	KASSERT(pg->wire_count >= 1 && (pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0);
+	KASSERT(pg->uanon == NULL || pg->uanon->an_swslot == 0);
 }
 
 int
-uvm_fault_enter(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_page *pg)
+uvmfault_enter(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_page *pg)
 {
-	unsigned flags = (unsigned)(flt->access & flt->enter_prot) | PMAP_CANFAIL;	/* R30 */
+	unsigned flags = (unsigned)flt->access | PMAP_CANFAIL;	/* R30 */
 	bool wired = flt->wiring;
 	int error;
 
 	assert_enter(ufi, flt, pg);
 	if (!wired && VM_MAPENT_ISWIRED(ufi->entry)) {
-		/* B-19: a wired mapping only of a wired page */
 		uvm_lock_pageq();
-		wired = pg->wire_count != 0;
+		wired = pg->wire_count != 0;		/* B-19 */
 		uvm_unlock_pageq();
 	}
 	if (wired)
@@ -375,72 +549,13 @@ uvm_fault_enter(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_p
 	    flt->enter_prot, flags);
 	if (error != 0)
 		return error;
+	if (flt->promoted && !flt->wiring)
+		return 0;				/* new, and active already */
 	uvm_lock_pageq();
-	if (flt->wiring) {
-		UVMCNT(flt_wire);
-		uvm_pagewire(pg);
-		/* R34: dirty before its swap would go; a wired page needs none */
-		if ((pg->pqflags & PQ_SWAPBACKED) != 0)
-			pg->flags &= ~PG_CLEAN;
-	} else {
+	if (flt->wiring)
+		wire_page(pg);
+	else
 		uvm_pageactivate(pg);
-	}
 	uvm_unlock_pageq();
 	return 0;
-}
-
-/* --- the spine --- */
-
-static int
-attempt(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
-{
-	struct uvm_object *uobj;
-	int error;
-
-	error = check(ufi, flt);
-	if (error != 0)
-		return error;
-	neighbours(ufi, flt);			/* locked: map(R), amap */
-	if (upper_neighbours(ufi, flt))
-		return uvm_fault_upper(ufi, flt);
-	uobj = ufi->entry->object.uvm_obj;
-	if (uobj != NULL && uobj->pgops->pgo_fault != NULL) {
-		mutex_enter(&uobj->vmobjlock);
-		return uobj->pgops->pgo_fault(ufi, flt->startva, flt->pages, flt->npages,
-		    flt->centeridx, flt->access, PGO_LOCKED);
-	}
-	return uvm_fault_lower(ufi, flt);
-}
-
-int
-uvm_fault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring, bool wiremax)
-{
-	struct uvm_faultinfo ufi = {
-		.orig_map = map, .orig_rvaddr = trunc_page(va), .orig_size = PAGE_SIZE,
-	};
-	struct uvm_faultctx flt = {
-		.access_type = access, .wiring = wiring, .wiremax = wiremax,
-	};
-	int error;
-
-	KASSERTMSG(!cpu_intr_p() || (map->flags & VM_MAP_INTRSAFE) != 0, "fault in interrupt context");
-	UVMCNT(faults);
-	while ((error = attempt(&ufi, &flt)) == ERESTART || error == EAGAIN) {
-		UVMCNT(flt_restart);
-		if (error == EAGAIN)
-			kpause("fltagain", 10000000);
-		if (++flt.restarts == RESTARTS_MAX)
-			violation(VIOL_HANG, "I-FLT-7", "fault at %#lx of map %u started over %d times",
-			    (unsigned long)va, map->id, RESTARTS_MAX);
-	}
-	drop_spare(&flt);
-	/* I-FLT-1 */
-	KASSERT(!vm_map_locked(map) || (map->flags & VM_MAP_INTRSAFE) != 0);
-	return error;
-}
-
-int
-uvm_fault(struct vm_map *map, vaddr_t va, vm_prot_t access)
-{
-	return uvm_fault_internal(map, va, access, false, false);
 }

@@ -1,8 +1,15 @@
 /*
- * Case 1: the upper layer has an anon.
+ * Fault case 1: the upper layer has an anon.
+ *
+ * The anon is locked from here to the end, and in 1B the new one as well, which the
+ * old one's lock is waited for first (R27).  A busy page is waited for with nothing
+ * held; afterwards the anon may be anybody's, so the fault starts over with the look
+ * at the map and the amap's slot (H-2, T-37).
  */
 #include <uvm/uvm.h>
 #include <uvm/uvm_fault_i.h>
+
+#define	PAUSE_NS	100000
 
 int
 uvmfault_anonget(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon *anon)
@@ -10,85 +17,157 @@ uvmfault_anonget(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon
 	struct vm_page *pg;
 
 	KASSERTMSG(mutex_owned(&anon->an_lock), "R25: uvmfault_anonget without the anon's lock");
-	KASSERT(amap == NULL || amap_locked(amap));
+	KASSERT(amap_locked(amap));
 	UVMCNT(fltanget);
-	if (anon->an_page != NULL && anon->an_page->loan_count != 0)
-		(void)uvm_anon_lockloanpg(anon);
+	if (!uvm_anon_trylockloanpg(anon)) {
+		UVMCNT(fltanretry);
+		uvmfault_unlockall(ufi, amap, NULL, anon);
+		kpause("fltloan", PAUSE_NS);		/* H-4 */
+		return ERESTART;
+	}
 	pg = anon->an_page;
+	/* I-ANON-6: without swap an anon in a slot has its page */
 	KASSERTMSG(pg != NULL, "an anon with neither a page nor a swap slot");
 	if ((pg->flags & PG_BUSY) == 0)
 		return 0;
-	/*
-	 * Somebody is at it.  All goes but the anon's lock, which falls as we fall asleep;
-	 * afterwards the anon may be anybody's: look it up anew (H-2).
-	 */
 	UVMCNT(fltpgwait);
-	uvmfault_unlockall(ufi, amap, NULL, NULL);
-	uvm_pagewait(pg, &anon->an_lock, "anonget");
+	UVMCNT(fltanretry);
+	/* The owner's lock goes last, as we fall asleep. */
+	if (pg->uobject != NULL) {
+		kmutex_t *slock = &pg->uobject->vmobjlock;
+
+		uvmfault_unlockall(ufi, amap, NULL, anon);
+		uvm_pagewait(pg, slock, "anonget");
+	} else {
+		uvmfault_unlockall(ufi, amap, NULL, NULL);
+		uvm_pagewait(pg, &anon->an_lock, "anonget");
+	}
 	return ERESTART;
 }
 
 /*
- * 1B: a new anon with a copy of the page takes the slot.
- * => all locked; 0: newp locked too, its page filled and not busy; else: all unlocked
+ * The page is on loan, and the anon's only owner wants it for itself: a copy takes its
+ * place, the old page stays with the object it was borrowed from, or with its borrowers.
+ * => anon locked, owner of the page too, page not busy; 0: anon locked, the object is
+ *    not; ENOMEM: nothing has changed
  */
 static int
-promote(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_anon *old,
-    struct vm_anon **newp)
+break_loan(struct vm_anon *anon)
 {
-	struct vm_anon *new = uvm_fault_newanon(flt);		/* R27: comes locked */
-	struct vm_page *pg = new != NULL ? uvm_pagealloc(NULL, 0, new, 0) : NULL;
+	struct vm_page *old = anon->an_page, *pg;
+	struct uvm_object *lender = old->uobject;
 
-	if (pg == NULL) {
-		UVMCNT_ADD(fltnoanon, new == NULL);
-		UVMCNT_ADD(fltnoram, new != NULL);
-		if (new != NULL)
-			uvm_fault_keepanon(flt, new);
-		uvmfault_unlockall(ufi, flt->amap, NULL, old);
-		return uvm_fault_shortage();
+	KASSERT(mutex_owned(&anon->an_lock));
+	KASSERT(anon->an_ref == 1 && old->loan_count > 0);
+	pg = uvm_pagealloc(NULL, 0, NULL, 0);
+	if (pg == NULL)
+		return ENOMEM;
+	uvm_pagecopy(old, pg);
+	pmap_revoke(old);
+	uvm_lock_pageq();
+	old->uanon = NULL;
+	if (lender != NULL) {
+		old->loan_count--;		/* we were the borrower */
+		__atomic_fetch_add(&uvm.anonpages, 1, __ATOMIC_RELAXED);
+	} else {
+		old->pqflags &= ~PQ_ANON;
+		uvm_pagedequeue(old);		/* I-PG-11: an orphan */
+		uvm.orphans++;
 	}
-	UVMCNT(flt_acow);
-	uvm_pagecopy(old->an_page, pg);
-	(void)amap_add(&ufi->entry->aref, ufi->orig_rvaddr - ufi->entry->start, new, true);
-	pg->flags &= ~(PG_BUSY | PG_FAKE | PG_CLEAN);
-	old->an_ref--;
-	KASSERT(old->an_ref > 0);			/* it was shared, and we had it locked */
-	*newp = new;
+	pg->uanon = anon;
+	pg->pqflags |= PQ_ANON;
+	anon->an_page = pg;
+	uvm_pageactivate(pg);
+	uvm_unlock_pageq();
+	pg->flags &= ~PG_FAKE;
+	uvm_page_unbusy(&pg, 1);
+	if (lender != NULL)
+		mutex_exit(&lender->vmobjlock);
 	return 0;
 }
 
+/*
+ * A store by one sharer of an amap to a page that another one has wired, and whose anon
+ * has references elsewhere.  Wiring made it private (R13), so a fork has shared it just
+ * now and is about to copy it for the child (B-23): wait for that, and do not take a
+ * wired page out of its mappings (R10, C-7).
+ * => maps(R), amap, anon locked
+ */
+static bool
+wired_by_sharer(struct uvm_faultctx *flt, struct vm_anon *anon)
+{
+	bool wired;
+
+	if (!amap_shared(flt->amap))
+		return false;
+	uvm_lock_pageq();
+	wired = anon->an_page->wire_count != 0;
+	uvm_unlock_pageq();
+	return wired;
+}
+
+/*
+ * => maps(R), amap, anon locked, page resident and not busy, its owner locked.
+ * => 0: *newp is the promoted anon, locked, or NULL; enter_prot is what the page allows.
+ * => else: memory is short or a fork is in progress; locks as before
+ */
+static int
+make_ours(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_anon *anon,
+    struct vm_anon **newp)
+{
+	bool loaned = anon->an_page->loan_count != 0;
+	bool private = flt->cow_now || (flt->wiring && loaned);	/* 10.5: wired and on loan: never */
+
+	if (private && anon->an_ref > 1) {		/* 1B */
+		if (wired_by_sharer(flt, anon))
+			return ERESTART;
+		*newp = uvmfault_promote(ufi, flt, anon->an_page, true);
+		if (*newp == NULL)
+			return ENOMEM;
+		anon->an_ref--;
+		KASSERT(anon->an_ref > 0);		/* it was shared, and we have it locked */
+		UVMCNT(flt_acow);
+		return 0;
+	}
+	if (private && loaned) {
+		if (break_loan(anon) != 0)
+			return ENOMEM;
+		loaned = false;
+	}
+	if (anon->an_ref > 1 || loaned)
+		flt->enter_prot &= ~VM_PROT_WRITE;
+	UVMCNT(flt_anon);				/* 1A */
+	return 0;
+}
+
+/*
+ * => maps(R), amap locked, an anon at the centre.
+ * => all unlocked; 0, ERESTART, ENOMEM.
+ */
 int
 uvm_fault_upper(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 {
 	struct vm_anon *anon = flt->anons[flt->centeridx], *new = NULL;
-	struct vm_page *pg;
+	struct uvm_object *lender;
 	int error;
 
 	mutex_enter(&anon->an_lock);
 	error = uvmfault_anonget(ufi, flt->amap, anon);
 	if (error != 0)
 		return error;
-	/* locked: maps(R), amap, anon */
-	pg = anon->an_page;
-	KASSERT(pg->uobject == NULL);
-	if (flt->cow_now && anon->an_ref > 1) {
-		error = promote(ufi, flt, anon, &new);
-		if (error != 0)
-			return error;
-		pg = new->an_page;		/* locked: new as well (R27) */
-	} else {
-		UVMCNT(flt_anon);
-		if (!flt->had_io)
-			UVMCNT(flt_soft);
-		if (anon->an_ref > 1)
-			flt->enter_prot &= ~VM_PROT_WRITE;
+	/* locked: maps(R), amap, anon, and the lender of its page */
+	error = make_ours(ufi, flt, anon, &new);
+	lender = anon->an_page->uobject;
+	/* locked: new as well (R27); no lender if the loan was broken */
+	if (error == 0) {
+		error = uvmfault_enter(ufi, flt, new != NULL ? new->an_page : anon->an_page);
+		/* a promoted anon stays, whatever became of the mapping */
+		pmap_update(ufi->orig_map->pmap);
 	}
-	error = uvm_fault_enter(ufi, flt, pg);
 	if (new != NULL)
 		mutex_exit(&new->an_lock);
-	uvmfault_unlockall(ufi, flt->amap, NULL, anon);
-	if (error != 0)				/* a promoted anon stays */
-		return uvm_fault_shortage();
-	pmap_update(ufi->orig_map->pmap);
-	return 0;
+	uvmfault_unlockall(ufi, flt->amap, lender, anon);
+	if (error == ERESTART)
+		kpause("fltfork", PAUSE_NS);
+	return error == ENOMEM ? uvmfault_shortage() : error;
 }

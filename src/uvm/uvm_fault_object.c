@@ -1,5 +1,14 @@
 /*
- * Case 2: the lower layer, or nothing at all.
+ * Fault case 2: the lower layer, or nothing at all.
+ *
+ *	resident()	what the object has in memory: neighbours are mapped, the centre
+ *			is BUSY by us
+ *	read_page()	it is not there: let everything go, read, come back
+ *	2A or 2B	map it, or promote it
+ *
+ * While the page is read nothing is locked, so the entry may be unmapped, and with it
+ * the object's last reference go.  So the fault takes a reference of its own before
+ * it unlocks the map, and drops it when nothing is held (T-2, T-66).
  */
 #include <uvm/uvm.h>
 #include <uvm/uvm_fault_i.h>
@@ -15,14 +24,16 @@ static vm_prot_t
 object_prot(const struct uvm_faultinfo *ufi, const struct uvm_faultctx *flt,
     const struct vm_page *pg)
 {
-	if (UVM_ET_ISCOPYONWRITE(ufi->entry) || (pg->flags & PG_RDONLY) != 0)
+	if (UVM_ET_ISCOPYONWRITE(ufi->entry) || (pg->flags & PG_RDONLY) != 0 ||
+	    pg->loan_count != 0)
 		return flt->enter_prot & ~VM_PROT_WRITE;
 	return flt->enter_prot;
 }
 
 /*
  * Ask the object what it has in memory, map the neighbours.
- * => maps(R), amap; object locked by us, and left so; the centre BUSY, or NULL
+ * => maps(R), amap locked.
+ * => object locked too; the centre BUSY, or NULL
  */
 static struct vm_page *
 resident(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object *uobj)
@@ -32,121 +43,177 @@ resident(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object 
 
 	UVMCNT(fltlget);
 	mutex_enter(&uobj->vmobjlock);
+	/* EBUSY: not all there; what is, is in pages[] (R18) */
 	(void)uobj->pgops->pgo_get(uobj, object_offset(ufi, flt->startva), flt->pages, &n,
-	    flt->centeridx, flt->access & ufi->entry->protection, ufi->entry->advice, PGO_LOCKED);
+	    flt->centeridx, flt->access, ufi->entry->advice, PGO_LOCKED);
+	KASSERT(mutex_owned(&uobj->vmobjlock));
 	for (int i = 0; i < flt->npages; i++, va += PAGE_SIZE) {
 		struct vm_page *pg = flt->pages[i];
 
 		if (pg == NULL || pg == PGO_DONTCARE || i == flt->centeridx)
 			continue;
 		UVMCNT(fltnomap);
-		uvm_fault_neighbour(ufi, flt, va, pg, object_prot(ufi, flt, pg));
+		uvmfault_enter_neighbour(ufi, flt, va, pg, object_prot(ufi, flt, pg));
 		uvm_page_unbusy(&pg, 1);
 	}
 	return flt->pages[flt->centeridx];
 }
 
 /*
- * The page must be read.  Locks go, the page comes back busy, locks come back if
- * nobody has changed anything (T-1, T-2).
- * => maps(R), amap, object locked; 0: still so, *pgp BUSY; else: all unlocked
+ * Somebody was quicker, or the map has changed: let go of the page.
+ * => object locked, page BUSY, perhaps RELEASED: then it is freed (B-24)
+ */
+static void
+drop_page(struct vm_page *pg)
+{
+	uvm_lock_pageq();
+	if ((pg->flags & PG_RELEASED) != 0)
+		UVMCNT(fltpgrele);
+	else
+		uvm_pageactivate(pg);
+	uvm_page_unbusy(&pg, 1);
+	uvm_unlock_pageq();
+}
+
+/*
+ * The page must be read (T-1, T-2).
+ * => maps(R), amap, object locked.
+ * => 0: so again, the map unchanged, still no anon, *pgp BUSY; else: all unlocked
  */
 static int
 read_page(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object *uobj,
     struct vm_page **pgp)
 {
 	voff_t off = object_offset(ufi, ufi->orig_rvaddr);
-	vm_prot_t access = flt->access & ufi->entry->protection;
 	int advice = ufi->entry->advice, n = 1, error;
 	struct vm_page *pg = NULL;
 	bool locked;
 
 	UVMCNT(fltget);
+	mutex_exit(&uobj->vmobjlock);
+	uobj->pgops->pgo_reference(uobj);	/* the map is still locked: the entry has one */
+	KASSERT(flt->pinned == NULL);
+	flt->pinned = uobj;
 	uvmfault_unlockall(ufi, flt->amap, NULL, NULL);
-	error = uobj->pgops->pgo_get(uobj, off, &pg, &n, 0, access, advice, PGO_SYNCIO);
+	mutex_enter(&uobj->vmobjlock);
+	error = uobj->pgops->pgo_get(uobj, off, &pg, &n, 0, flt->access, advice, PGO_SYNCIO);
 	if (error != 0)				/* nothing is locked */
 		return error;
-	KASSERT(pg != NULL && (pg->flags & PG_BUSY) != 0);
 	flt->had_io = true;
-	locked = uvmfault_relock(ufi, true);
+	/* The page is BUSY, so it stays the object's; only its lock must come back. */
+	KASSERT(pg != NULL && pg != PGO_DONTCARE);
+	locked = uvmfault_relock(ufi);
 	if (locked && flt->amap != NULL)
 		amap_lock(flt->amap);
 	mutex_enter(&uobj->vmobjlock);
+	KASSERT((pg->flags & PG_BUSY) != 0 && pg->uobject == uobj);
 	if (locked && (pg->flags & PG_RELEASED) == 0 && (flt->amap == NULL ||
 	    amap_lookup(&ufi->entry->aref, ufi->orig_rvaddr - ufi->entry->start) == NULL)) {
 		*pgp = pg;
 		return 0;
 	}
-	/* Somebody was quicker: let go of the page (RELEASED: free it), start over (B-24). */
-	UVMCNT_ADD(fltpgrele, (pg->flags & PG_RELEASED) != 0);
-	uvm_lock_pageq();
-	if ((pg->flags & PG_RELEASED) == 0)
-		uvm_pageactivate(pg);
-	uvm_page_unbusy(&pg, 1);
-	uvm_unlock_pageq();
-	uvmfault_unlockall(locked ? ufi : NULL, locked ? flt->amap : NULL, uobj, NULL);
+	drop_page(pg);
+	if (locked)
+		uvmfault_unlockall(ufi, flt->amap, uobj, NULL);
+	else
+		mutex_exit(&uobj->vmobjlock);
 	return ERESTART;
 }
 
 /*
- * 2B: a new anon gets a copy of the object's page, or zeroes.
- * => maps(R), amap and the object (if any) locked, src BUSY or NULL.
- *    0: anon locked, in its slot, its page BUSY; the object is unlocked, src no longer busy.
- *    else: all unlocked
+ * A page on loan is to be stored to, or wired: a copy takes its place in the object, the
+ * old page stays with its borrowers.
+ * => object locked, page BUSY.
+ * => the new page, BUSY, the old one is not; NULL: memory is short, nothing has changed
+ */
+static struct vm_page *
+break_loan(struct uvm_object *uobj, struct vm_page *old)
+{
+	struct vm_page *pg = uvm_pagealloc(NULL, 0, NULL, 0);
+	voff_t off = old->offset;
+	bool clean;
+
+	KASSERT(old->loan_count > 0);
+	if (pg == NULL)
+		return NULL;
+	uvm_pagecopy(old, pg);
+	pmap_revoke(old);
+	clean = (old->flags & PG_CLEAN) != 0 && !pmap_is_modified(old);
+	uvm_page_unbusy(&old, 1);
+	uvm_lock_pageq();
+	uvm_pageremove(old);
+	uvm_pageinsert(pg, uobj, off);
+	if (old->uanon == NULL) {
+		uvm_pagedequeue(old);		/* I-PG-11: an orphan */
+		uvm.orphans++;
+	}
+	uvm_pageactivate(pg);
+	uvm_unlock_pageq();
+	pg->flags &= ~PG_FAKE;
+	if (clean)
+		pg->flags |= PG_CLEAN;
+	return pg;
+}
+
+/*
+ * 2A: the object's page itself.
+ * => maps(R), amap, object locked, page BUSY; so on return, the page perhaps another
+ * => 0 and enter_prot is what the page allows; or ENOMEM
  */
 static int
-promote(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object *uobj,
-    struct vm_page *src, struct vm_anon **anonp)
+direct(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object *uobj,
+    struct vm_page **pgp)
 {
-	struct vm_anon *anon = uvm_fault_newanon(flt);		/* R27: comes locked */
-	struct vm_page *pg = anon != NULL ?
-	    uvm_pagealloc(NULL, 0, anon, src == NULL ? UVM_PGA_ZERO : 0) : NULL;
+	if ((*pgp)->loan_count != 0 && ((flt->access & VM_PROT_WRITE) != 0 || flt->wiring)) {
+		struct vm_page *pg = break_loan(uobj, *pgp);
 
-	if (pg == NULL) {
-		UVMCNT_ADD(fltnoanon, anon == NULL);
-		UVMCNT_ADD(fltnoram, anon != NULL);
-		if (anon != NULL)
-			uvm_fault_keepanon(flt, anon);
-		if (src != NULL)
-			uvm_page_unbusy(&src, 1);
-		uvmfault_unlockall(ufi, flt->amap, uobj, NULL);
-		return uvm_fault_shortage();
+		if (pg == NULL)
+			return ENOMEM;
+		*pgp = pg;
 	}
-	if (src != NULL) {
-		UVMCNT(flt_prcopy);
-		uvm_pagecopy(src, pg);
-		/* Sharers of the amap must come to see the anon. */
-		if (amap_shared(flt->amap))
-			pmap_page_protect(src, VM_PROT_NONE);
-		uvm_lock_pageq();
-		uvm_pageactivate(src);
-		uvm_unlock_pageq();
-		uvm_page_unbusy(&src, 1);
-		mutex_exit(&uobj->vmobjlock);
-	} else {
-		UVMCNT(flt_przero);
-	}
-	pg->flags &= ~(PG_FAKE | PG_CLEAN);
-	(void)amap_add(&ufi->entry->aref, ufi->orig_rvaddr - ufi->entry->start, anon, false);
-	*anonp = anon;
+	flt->enter_prot = object_prot(ufi, flt, *pgp);
+	UVMCNT(flt_obj);
 	return 0;
 }
 
-/* => maps(R), amap, object locked, page BUSY: count what kind of fault it is */
-static void
-count_object(const struct uvm_faultctx *flt, struct uvm_object *uobj, bool promoted)
+/*
+ * 2B: a new anon gets a copy of the object's page, or zeroes.
+ * => maps(R), amap, object (if any) locked, src BUSY or NULL; so on return
+ * => 0: *anonp locked, in its slot; or ENOMEM
+ */
+static int
+promote(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_page *src,
+    struct vm_anon **anonp)
 {
-	if (UVM_OBJ_IS_VNODE(uobj))
-		UVMCNT(flt_file);
-	if (flt->had_io)
-		UVMCNT(flt_pagein);
-	if (promoted)
-		return;
-	UVMCNT(flt_obj);
-	if (!flt->had_io)
-		UVMCNT(flt_soft);
+	bool wired;
+
+	*anonp = uvmfault_promote(ufi, flt, src, false);
+	if (*anonp == NULL)
+		return ENOMEM;
+	if (src == NULL) {
+		UVMCNT(flt_przero);
+		return 0;
+	}
+	UVMCNT(flt_prcopy);
+	if (!amap_shared(flt->amap))
+		return 0;
+	/*
+	 * Sharers of the amap must come to see the anon (I-AMAP-9).  If another mapping has
+	 * the file's page wired it cannot be revoked (R10); sharers that have read through
+	 * the old page then see the new one at their next fault.
+	 */
+	uvm_lock_pageq();
+	wired = src->wire_count != 0;
+	uvm_unlock_pageq();
+	if (!wired)
+		pmap_revoke(src);
+	return 0;
 }
 
+/*
+ * => maps(R), amap locked if there is one, no anon at the centre.
+ * => all unlocked; 0, ERESTART, EAGAIN, ENOMEM, or the pager's errno.
+ */
 int
 uvm_fault_lower(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 {
@@ -156,36 +223,25 @@ uvm_fault_lower(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	struct vm_page *pg = NULL;
 	int error;
 
-	if (uobj != NULL) {
+	KASSERT(flt->amap != NULL || !private);	/* NEEDSCOPY is clear */
+	if (uobj != NULL)
 		pg = resident(ufi, flt, uobj);
-		if (pg == NULL) {
-			error = read_page(ufi, flt, uobj, &pg);
-			if (error != 0)
-				return error;
-		}
-		count_object(flt, uobj, private);
-	}
-	/* locked: maps(R), amap, object; the page BUSY */
-	if (private) {
-		KASSERT(flt->amap != NULL);
-		error = promote(ufi, flt, uobj, pg, &anon);
+	if (uobj != NULL && pg == NULL) {
+		error = read_page(ufi, flt, uobj, &pg);
 		if (error != 0)
 			return error;
-		uobj = NULL;
-		pg = anon->an_page;
-	} else {
-		flt->enter_prot = object_prot(ufi, flt, pg);
 	}
-	error = uvm_fault_enter(ufi, flt, pg);
-	if (error != 0) {
-		uvm_lock_pageq();
-		uvm_pageactivate(pg);		/* on a queue, so that it can be reclaimed */
-		uvm_unlock_pageq();
+	/* locked: maps(R), amap, object; its page BUSY */
+	error = private ? promote(ufi, flt, pg, &anon) : direct(ufi, flt, uobj, &pg);
+	/* locked: anon as well (R27) */
+	if (error == 0) {
+		if (uobj != NULL && UVM_OBJ_IS_VNODE(uobj))
+			UVMCNT(flt_file);
+		error = uvmfault_enter(ufi, flt, anon != NULL ? anon->an_page : pg);
+		pmap_update(ufi->orig_map->pmap);
 	}
-	uvm_page_unbusy(&pg, 1);
+	if (pg != NULL)
+		uvm_page_unbusy(&pg, 1);
 	uvmfault_unlockall(ufi, flt->amap, uobj, anon);
-	if (error != 0)
-		return uvm_fault_shortage();
-	pmap_update(ufi->orig_map->pmap);
-	return 0;
+	return error != 0 ? uvmfault_shortage() : 0;
 }
