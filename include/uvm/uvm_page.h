@@ -36,6 +36,7 @@ struct vm_page {
 	voff_t		 offset;		/* o+p: in uobject */
 	uint32_t	 flags;			/* o: PG_ */
 	uint32_t	 pqflags;		/* p: PQ_; PQ_FREE by f */
+	bool		 on_free;		/* f: PQ_FREE, for those who look at pages of others */
 	uint32_t	 wire_count;		/* p */
 	uint32_t	 loan_count;		/* o+p */
 	const char	*owner_tag;		/* o: who made it busy, for reports */
@@ -87,6 +88,16 @@ struct vm_page *uvm_pagenext(struct uvm_object *, voff_t);
 void	uvm_pageinsert(struct vm_page *, struct uvm_object *, voff_t);
 void	uvm_pageremove(struct vm_page *);
 
+/*
+ * => pageq held, or the owner's lock: wiring takes both, so "no" is true for as long as
+ *    the owner is locked; a "yes" may be over at once.
+ */
+static inline bool
+uvm_page_wired(const struct vm_page *pg)
+{
+	/* relaxed: pairs with uvm_pagewire() and uvm_pageunwire() */
+	return __atomic_load_n(&pg->wire_count, __ATOMIC_RELAXED) != 0;
+}
 /* => pageq held; owner stable (busy, or owner locked) */
 void	uvm_pagewire(struct vm_page *);		/* 0 -> 1: off its queue (R7) */
 void	uvm_pageunwire(struct vm_page *);	/* 1 -> 0: activated */

@@ -113,7 +113,7 @@ uao_free_pages(struct uvm_object *uobj)
 			mutex_enter(&uobj->vmobjlock);
 			continue;
 		}
-		KASSERT(pg->wire_count == 0);
+		KASSERT(!uvm_page_wired(pg));
 		pmap_revoke(pg);
 		uvm_lock_pageq();
 		uvm_pagefree(pg);
@@ -293,7 +293,7 @@ uao_put(struct uvm_object *uobj, voff_t start, voff_t stop, int flags)
 		}
 		off += (voff_t)PAGE_SIZE;
 		/* not busy and the owner locked: the wiring is stable */
-		if (pg->wire_count > 0) {
+		if (uvm_page_wired(pg)) {
 			if (freeing)
 				error = EBUSY;
 			continue;

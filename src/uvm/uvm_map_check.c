@@ -65,7 +65,9 @@ check_tree(struct vm_map *map)
 unsigned
 uvm_map_check(struct vm_map *map)
 {
-	bool hint = map->hint == &map->header, first_free = map->first_free == &map->header;
+	/* relaxed: readers move it while we look, to another live entry */
+	struct vm_map_entry *h = __atomic_load_n(&map->hint, __ATOMIC_RELAXED);
+	bool hint = h == &map->header, first_free = map->first_free == &map->header;
 	unsigned n = 0;
 	vsize_t size = 0;
 	int entries = 0;
@@ -75,7 +77,7 @@ uvm_map_check(struct vm_map *map)
 		n += check_entry(map, e);
 		size += e->end - e->start;
 		entries++;
-		hint |= e == __atomic_load_n(&map->hint, __ATOMIC_RELAXED);
+		hint |= e == h;
 		first_free |= e == map->first_free;
 	}
 	n += check_tree(map);

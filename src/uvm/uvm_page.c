@@ -58,6 +58,7 @@ uvm_page_init(uint64_t npages)
 	ram_attach_pages(uvm.pages, sizeof(*uvm.pages));
 	for (uint64_t i = 0; i < npages; i++) {
 		uvm.pages[i].pqflags = PQ_FREE;
+		uvm.pages[i].on_free = true;
 		TAILQ_INSERT_TAIL(&uvm.page_free, &uvm.pages[i], pageq);
 	}
 	uvm.free = npages;
@@ -211,7 +212,8 @@ uvm_page_take(int flags)
 		UVMCNT(pga_reserve);
 	pg = TAILQ_FIRST(&uvm.page_free);
 	KASSERT(pg != NULL);
-	KASSERT(pg->pqflags == PQ_FREE);
+	KASSERT(pg->pqflags == PQ_FREE && pg->on_free);
+	pg->on_free = false;
 	TAILQ_REMOVE(&uvm.page_free, pg, pageq);
 	__atomic_store_n(&uvm.free, uvm.free - 1, __ATOMIC_RELAXED);
 	pg->pqflags = 0;
@@ -311,6 +313,7 @@ uvm_pagefree(struct vm_page *pg)
 
 	mutex_spin_enter(&uvm_fpageqlock);
 	pg->pqflags = PQ_FREE;
+	pg->on_free = true;
 	TAILQ_INSERT_HEAD(&uvm.page_free, pg, pageq);
 	__atomic_store_n(&uvm.free, uvm.free + 1, __ATOMIC_RELAXED);
 	uvm.nfreed++;
@@ -393,7 +396,9 @@ uvm_pagewire(struct vm_page *pg)
 	KASSERT(mutex_owned(&uvm_pageqlock));
 	KASSERT((pg->pqflags & PQ_FREE) == 0);
 	KASSERT(!uvm_page_leaving(pg));
-	if (pg->wire_count++ > 0)
+	/* relaxed: pairs with uvm_page_wired() */
+	__atomic_store_n(&pg->wire_count, pg->wire_count + 1, __ATOMIC_RELAXED);
+	if (pg->wire_count > 1)
 		return;
 	uvm_pagedequeue(pg);			/* R7 */
 	__atomic_store_n(&uvm.wired, uvm.wired + 1, __ATOMIC_RELAXED);
@@ -408,7 +413,9 @@ uvm_pageunwire(struct vm_page *pg)
 	KASSERT(mutex_owned(&uvm_pageqlock));
 	KASSERT(pg->wire_count > 0);
 	KASSERT((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0);	/* I-PG-2 */
-	if (--pg->wire_count > 0)
+	/* relaxed: pairs with uvm_page_wired() */
+	__atomic_store_n(&pg->wire_count, pg->wire_count - 1, __ATOMIC_RELAXED);
+	if (pg->wire_count > 0)
 		return;
 	__atomic_store_n(&uvm.wired, uvm.wired - 1, __ATOMIC_RELAXED);
 	uvm_pageactivate(pg);

@@ -2,7 +2,7 @@
  * Runs of contiguous un-owned pages, for kernel allocations larger than a page.
  *
  * The page array is in address order, so a run is a stretch of it that is all
- * PQ_FREE.  It is looked for from the top: single pages are taken where they
+ * free.  It is looked for from the top: single pages are taken where they
  * were freed last, mostly low, so the top is the least broken up.
  */
 #include <sys/kernel.h>
@@ -17,7 +17,7 @@ uvm_pglist_find(uint64_t npages)
 	uint64_t run = 0;
 
 	for (uint64_t i = uvm.npages; i-- > 0;) {
-		run = uvm.pages[i].pqflags == PQ_FREE ? run + 1 : 0;
+		run = uvm.pages[i].on_free ? run + 1 : 0;
 		if (run == npages)
 			return &uvm.pages[i];
 	}
@@ -45,6 +45,7 @@ uvm_pglist_take(uint64_t npages, struct vm_page **first, int flags)
 	for (uint64_t i = 0; i < npages; i++) {
 		TAILQ_REMOVE(&uvm.page_free, &pg[i], pageq);
 		pg[i].pqflags = PQ_PRIVATE;
+		pg[i].on_free = false;
 	}
 	__atomic_store_n(&uvm.free, uvm.free - npages, __ATOMIC_RELAXED);
 	uvm.kernpages += npages;

@@ -83,7 +83,7 @@ uvn_put_neighbour(struct vnode *vp, struct vm_page *pg, int flags)
 {
 	if (pg == NULL || (pg->flags & PG_BUSY) != 0 || pg->offset >= vp->v_size)
 		return false;
-	if ((flags & PGO_FREE) != 0 && pg->wire_count > 0)
+	if ((flags & PGO_FREE) != 0 && uvm_page_wired(pg))
 		return false;
 	if ((pg->flags & PG_CLEAN) != 0 && !pmap_is_modified(pg))	/* R21 */
 		return false;
@@ -105,7 +105,7 @@ uvn_put_take(struct uvm_aio *aio, struct vm_page *pg, int flags)
 			UVMCNT(pdpageouts);
 		} else
 			pg->flags |= PG_RELEASED;
-	} else if (flags & PGO_DEACTIVATE && pg->wire_count == 0) {
+	} else if (flags & PGO_DEACTIVATE && !uvm_page_wired(pg)) {
 		pmap_clear_reference(pg);		/* R20 */
 		uvm_lock_pageq();
 		uvm_pagedeactivate(pg);
@@ -187,7 +187,7 @@ uvn_put_clean(struct vm_page *pg, int flags)
 {
 	if ((flags & (PGO_FREE | PGO_DEACTIVATE)) == 0)
 		return;
-	if ((flags & PGO_DEACTIVATE) != 0 && pg->wire_count > 0)
+	if ((flags & PGO_DEACTIVATE) != 0 && uvm_page_wired(pg))
 		return;
 	if (flags & PGO_DEACTIVATE)
 		pmap_clear_reference(pg);		/* R20 */
@@ -254,7 +254,7 @@ uvn_put_page(struct vnode *vp, struct vm_page *pg, voff_t *offp, voff_t stop, in
 {
 	*offp = pg->offset + (voff_t)PAGE_SIZE;
 	/* not busy and the owner locked: the wiring is stable */
-	if ((flags & PGO_FREE) != 0 && pg->wire_count > 0) {
+	if ((flags & PGO_FREE) != 0 && uvm_page_wired(pg)) {
 		uvn_put_wired(vp, pg);
 		return EBUSY;
 	}
