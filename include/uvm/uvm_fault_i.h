@@ -20,6 +20,7 @@ struct uvm_faultctx {
 
 	/* what happened so far */
 	unsigned	 restarts;
+	bool		 narrow;	/* neighbours have been looked at */
 	bool		 had_io;	/* a page was read on the way */
 	struct uvm_object *pinned;	/* our reference to the object that was asked to read */
 

@@ -357,8 +357,8 @@ choose_range(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	struct vm_map_entry *entry = ufi->entry;
 	vaddr_t center = ufi->orig_rvaddr, back = 0, forward = 0;
 
-	/* Only the first attempt looks around; wired entries have no holes to fill (B-19). */
-	if (uvm_fault_ahead && flt->restarts == 0 && !flt->wiring && !VM_MAPENT_ISWIRED(entry)) {
+	/* Only the first attempt that gets here looks around; wired entries have no holes to fill (B-19). */
+	if (uvm_fault_ahead && !flt->narrow && !flt->wiring && !VM_MAPENT_ISWIRED(entry)) {
 		back = ptoa(window[entry->advice].back);
 		forward = ptoa(window[entry->advice].forward);
 	}
@@ -370,6 +370,7 @@ choose_range(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	flt->npages = (int)atop(back + forward) + 1;
 	flt->centeridx = (int)atop(back);
 	KASSERT(flt->npages <= UVM_MAXRANGE);
+	flt->narrow = true;
 }
 
 /*

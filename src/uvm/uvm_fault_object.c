@@ -185,29 +185,27 @@ static int
 promote(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_page *src,
     struct vm_anon **anonp)
 {
-	bool wired;
-
 	*anonp = uvmfault_promote(ufi, flt, src, false);
 	if (*anonp == NULL)
 		return ENOMEM;
-	if (src == NULL) {
+	if (src != NULL)
+		UVMCNT(flt_prcopy);
+	else
 		UVMCNT(flt_przero);
-		return 0;
-	}
-	UVMCNT(flt_prcopy);
-	if (!amap_shared(flt->amap))
-		return 0;
-	/*
-	 * Sharers of the amap must come to see the anon (I-AMAP-9).  If another mapping has
-	 * the file's page wired it cannot be revoked (R10); sharers that have read through
-	 * the old page then see the new one at their next fault.
-	 */
-	uvm_lock_pageq();
-	wired = src->wire_count != 0;
-	uvm_unlock_pageq();
-	if (!wired)
-		pmap_revoke(src);
 	return 0;
+}
+
+/*
+ * Sharers of an amap must come to see a promoted anon at once (I-AMAP-9).  Taking the
+ * object's page out of all mappings then would hit those who have it wired (R10, C-7).
+ * So under copy-on-write in a SHARED amap it is not mapped in the first place: the first
+ * touch promotes, be it a load, and fork drops what was mapped before the amap was shared.
+ * => maps(R), amap locked
+ */
+static bool
+promotes_loads(const struct uvm_faultinfo *ufi, const struct uvm_faultctx *flt)
+{
+	return UVM_ET_ISCOPYONWRITE(ufi->entry) && flt->amap != NULL && amap_shared(flt->amap);
 }
 
 /*
@@ -218,12 +216,17 @@ int
 uvm_fault_lower(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 {
 	struct uvm_object *uobj = ufi->entry->object.uvm_obj;
-	bool private = uobj == NULL || (flt->cow_now && UVM_ET_ISCOPYONWRITE(ufi->entry));
+	bool eager = promotes_loads(ufi, flt);
+	bool private = uobj == NULL || eager ||
+	    (flt->cow_now && UVM_ET_ISCOPYONWRITE(ufi->entry));
 	struct vm_anon *anon = NULL;		/* R27: NULL when nothing is promoted */
 	struct vm_page *pg = NULL;
 	int error;
 
 	KASSERT(flt->amap != NULL || !private);	/* NEEDSCOPY is clear */
+	for (int i = 0; eager && i < flt->npages; i++)
+		if (i != flt->centeridx)
+			flt->pages[i] = PGO_DONTCARE;
 	if (uobj != NULL)
 		pg = resident(ufi, flt, uobj);
 	if (uobj != NULL && pg == NULL) {

@@ -98,9 +98,16 @@ fork_share(struct vm_map *parent, struct vm_map *child, struct vm_map_entry *old
 	/* Both shall see one amap, so there must be one. */
 	int error = uvm_mapent_copynow(parent, old);
 
-	if (error == 0)
-		(void)twin(child, old);
-	return error;
+	if (error != 0)
+		return error;
+	/*
+	 * Pages of the object that were mapped while the amap was private would stay so when
+	 * another sharer puts an anon above them (I-AMAP-9).  Wired, they are anons already.
+	 */
+	if (UVM_ET_ISOBJ(old) && UVM_ET_ISCOPYONWRITE(old) && !VM_MAPENT_ISWIRED(old))
+		pmap_remove(parent->pmap, old->start, old->end);
+	(void)twin(child, old);
+	return 0;
 }
 
 /* => map(W): does the range have a page that is wired, by mlock or for I/O? (B-23) */
@@ -151,8 +158,10 @@ fork_copy_now(struct vm_map *child, struct vm_map_entry *old, struct vm_map_entr
 	/* The anons are shared now: no process may store to their pages as they are. */
 	amap_lock(old->aref.ar_amap);
 	amap_share_protect(old, VM_PROT_READ);
+	/* which a sharer may have wired since we looked: its map is not ours to lock */
+	wired = amap_has_wired(&old->aref, uvm_entry_npages(old));
 	amap_unlock(old->aref.ar_amap);
-	return 0;
+	return wired ? amap_cow_now(child, new) : 0;
 }
 
 static int
