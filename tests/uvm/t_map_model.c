@@ -13,7 +13,7 @@
 
 #define	NPAGES	8192
 #define	N	TM_PAGES
-#define	STEPS	2500
+#define	STEPS	10000
 
 struct model {
 	bool		mapped;

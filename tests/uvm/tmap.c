@@ -218,7 +218,10 @@ tm_start(struct proc *p, struct tm_thread *tt, int n, void (*fn)(struct tm_threa
 
 		snprintf(name, sizeof(name), "t%d", i);
 		tt[i] = (struct tm_thread){ .tt_fn = fn, .tt_arg = arg, .tt_number = i };
-		CHECK_EQ(proc_lwp_create(p, &tt[i].tt_lwp, name, tm_main, &tt[i]), 0);
+		if (p != NULL)
+			CHECK_EQ(proc_lwp_create(p, &tt[i].tt_lwp, name, tm_main, &tt[i]), 0);
+		else
+			CHECK_EQ(lwp_create(&tt[i].tt_lwp, NULL, name, tm_main, &tt[i]), 0);
 		lwp_start(tt[i].tt_lwp);
 	}
 }

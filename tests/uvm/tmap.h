@@ -61,7 +61,7 @@ uint32_t tm_wire_count(struct proc *, int page);
 void	tm_collect(void);
 extern char tm_seen[256];
 
-/* Threads of a process that run until told to stop, or to their end. */
+/* Threads of a process, or of none, that run until told to stop, or to their end. */
 struct tm_thread {
 	struct lwp	*tt_lwp;
 	void		(*tt_fn)(struct tm_thread *);

@@ -1,0 +1,229 @@
+/*
+ * Processes: the table, references, threads that come and go.
+ */
+#include "tmap.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define	NPAGES	4096
+
+static void
+begin(int ncpus)
+{
+	tm_boot(ncpus, NPAGES);
+}
+
+KTEST(process_is_found_until_it_exits, "a pid finds its process, with a reference, until it exits")
+{
+	struct proc *p, *q;
+	uint32_t pid;
+
+	begin(1);
+	CHECK_EQ(proc_create("one", &p), 0);
+	pid = p->p_pid;
+	CHECK(pid != 0 && pid != tm_proc->p_pid);
+	CHECK(strcmp(p->p_name, "one") == 0);
+	q = proc_find(pid);
+	CHECK(q == p);
+	CHECK(proc_find(pid + 1000) == NULL);
+	CHECK_EQ(proc_count(), 2);
+	proc_exit(p);
+	CHECK(proc_find(pid) == NULL);
+	rcu_barrier();
+	CHECK_EQ(proc_count(), 2);		/* the finder still has it */
+	CHECK_EQ(q->p_pid, pid);
+	proc_rele(q);
+	rcu_barrier();
+	CHECK_EQ(proc_count(), 1);
+	tm_shutdown();
+}
+
+KTEST(long_name_is_cut, "a name of any length is a string")
+{
+	struct proc *p;
+
+	begin(1);
+	CHECK_EQ(proc_create("a name that is quite a bit longer than thirty-two", &p), 0);
+	CHECK_EQ(strlen(p->p_name), sizeof(p->p_name) - 1);
+	proc_exit(p);
+	tm_shutdown();
+}
+
+static void
+count_one(struct proc *p, void *arg)
+{
+	++*(int *)arg;
+}
+
+KTEST(pids_are_not_reused, "many processes have many pids; foreach sees each once")
+{
+	struct proc *p[20];
+	uint32_t last = 0;
+	int n = 0;
+
+	begin(1);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 20; i++) {
+			CHECK_EQ(proc_create("p", &p[i]), 0);
+			CHECK(p[i]->p_pid > last);
+			last = p[i]->p_pid;
+		}
+		n = 0;
+		proc_foreach(count_one, &n);
+		CHECK_EQ(n, 21);
+		for (int i = 0; i < 20; i++)
+			proc_exit(p[(i * 7 + round) % 20]);
+	}
+	n = 0;
+	proc_foreach(count_one, &n);
+	CHECK_EQ(n, 1);
+	CHECK_EQ(vmspace_count(), 1);
+	tm_shutdown();
+}
+
+KTEST(exit_frees_everything, "a process that exits gives back pages, wirings, entries, file references")
+{
+	struct proc *p;
+	struct vnode *vp;
+	vaddr_t va = TM_VA(8);
+	uint64_t wired, anons, entries;
+
+	begin(1);
+	vp = tu_file(ptoa(4));
+	wired = uvm.wired;
+	anons = uvm_anon_count();
+	entries = uvm_mapent_count();
+	CHECK_EQ(proc_create("p", &p), 0);
+	proc_attach(p);
+	tm_put(p, "aaaassoo");
+	CHECK_EQ(sys_mmap(p, &va, ptoa(4), VM_PROT_READ | VM_PROT_WRITE, UMAP_PRIVATE | UMAP_FIXED,
+	    vp, UF_READ, 0), 0);
+	for (int i = 0; i < 12; i++)
+		tm_store(i, 1);
+	CHECK_EQ(sys_mlockall(p, UMCL_CURRENT), 0);
+	proc_attach(tm_proc);
+	proc_exit(p);
+	CHECK_EQ(uvm.wired, wired);
+	CHECK_EQ(uvm_anon_count(), anons);
+	CHECK_EQ(uvm_mapent_count(), entries);
+	CHECK_EQ(amap_count(), 0);
+	CHECK_EQ(vp->v_uobj.uo_refs, 1);
+	CHECK_EQ(vmspace_count(), 1);
+	vrele(vp);
+	tm_shutdown();
+}
+
+KTEST(exec_drops_all_mappings, "exec leaves an empty space with a fresh heap and no mlockall(FUTURE)")
+{
+	vaddr_t va = TM_BASE;
+
+	begin(1);
+	tm_put(tm_proc, "aaso");
+	tm_store(0, 1);
+	CHECK_EQ(sys_obreak(tm_proc, VM_HEAP_ADDRESS + 100), 0);
+	CHECK_EQ(sys_mlockall(tm_proc, UMCL_CURRENT | UMCL_FUTURE), 0);
+	uvmspace_exec(tm_proc);
+	CHECK_EQ(tm_map(tm_proc)->nentries, 0);
+	CHECK_EQ(uvm.wired, 0);
+	CHECK_EQ(tm_proc->p_vmspace->vm_dend, VM_HEAP_ADDRESS);
+	CHECK_EQ(tm_load_error(0), EFAULT);
+	CHECK_EQ(sys_mmap(tm_proc, &va, PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE,
+	    UMAP_ANON | UMAP_FIXED, NULL, 0, 0), 0);
+	CHECK_EQ(uvm.wired, 0);
+	CHECK_EQ(tm_load(0), 0);
+	tm_shutdown();
+}
+
+KTEST(attach_switches_the_address_space, "an LWP sees the memory of the process that it is attached to, at once")
+{
+	struct proc *p;
+
+	begin(1);
+	CHECK_EQ(proc_create("p", &p), 0);
+	tm_put(tm_proc, "a");
+	tm_put(p, "a");
+	for (int i = 0; i < 10; i++) {
+		proc_attach(tm_proc);
+		tm_store(0, 1);
+		proc_attach(p);
+		tm_store(0, 2);
+		proc_attach(tm_proc);
+		CHECK_EQ(tm_load(0), 1);
+		proc_attach(p);
+		CHECK_EQ(tm_load(0), 2);
+	}
+	proc_attach(tm_proc);
+	proc_exit(p);
+	tm_shutdown();
+}
+
+/* --- threads --- */
+
+static void
+attached(struct tm_thread *tt)
+{
+	CHECK(curlwp->l_proc == tt->tt_arg);
+	CHECK(curlwp->l_pmap == curlwp->l_proc->p_vmspace->vm_map.pmap);
+	tm_store(tt->tt_number, (uint64_t)tt->tt_number + 7);
+}
+
+KTEST(thread_is_attached_before_it_runs, "threads of a process run in it, and share its memory")
+{
+	struct tm_thread tt[4];
+
+	begin(4);
+	tm_put(tm_proc, "aaaa");
+	tm_start(tm_proc, tt, 4, attached, tm_proc);
+	tm_wait(tt, 4);
+	for (int i = 0; i < 4; i++)
+		CHECK_EQ(tm_load(i), i + 7);
+	tm_shutdown();
+}
+
+/* Processes come and go while others look them up. */
+static void
+finder(struct tm_thread *tt)
+{
+	uint32_t pid = 1;
+
+	do {
+		for (int i = 0; i < 32; i++) {
+			struct proc *p = proc_find(pid + (uint32_t)i);
+
+			if (p == NULL)
+				continue;
+			CHECK_EQ(p->p_pid, pid + i);
+			CHECK(p->p_name[0] == 't' || p->p_name[0] == 'c');
+			proc_rele(p);
+		}
+		pid = pid % 500 + 16;
+	} while (tm_go_on(tt));
+}
+
+KTEST(look_ups_against_exits, "proc_find sees a whole process or none, however many come and go")
+{
+	struct tm_thread tt[3];
+	struct proc *p[4] = { 0 };
+
+	begin(4);
+	tm_put(tm_proc, "aa");
+	tm_store(0, 3);
+	tm_start(NULL, tt, 3, finder, NULL);
+	for (int i = 0; i < 400; i++) {
+		if (p[i % 4] != NULL)
+			proc_exit(p[i % 4]);
+		CHECK_EQ(proc_fork(tm_proc, "c", &p[i % 4]), 0);
+		lwp_userret(16);
+	}
+	for (int i = 0; i < 4; i++)
+		proc_exit(p[i]);
+	tm_stop();
+	tm_wait(tt, 3);
+	rcu_barrier();
+	CHECK_EQ(proc_count(), 1);
+	CHECK_EQ(vmspace_count(), 1);
+	tm_shutdown();
+}
+
+KTEST_MAIN()
