@@ -12,6 +12,8 @@
  */
 #include "../src/kern/kern_int.h"
 
+#include <sys/lockstat.h>
+
 #define	WAITERS		1UL
 #define	SPINS_MAX	1000		/* turns of watching a running owner before sleeping */
 #define	MUTEX_ALIVE	0xa1
@@ -25,6 +27,7 @@ lock_init(void)
 {
 	births_before = __atomic_load_n(&births, __ATOMIC_RELAXED);
 	lockdebug_init();
+	lockstat_init();
 }
 
 uint32_t
@@ -116,6 +119,7 @@ adaptive_sleep(kmutex_t *m)
 static void
 adaptive_enter(kmutex_t *m)
 {
+	uint64_t since = host_now_ns();
 	unsigned spins = 0, turns = 0;
 
 	/* Without lock debugging nobody has looked yet, and waiting would take for ever. */
@@ -131,6 +135,7 @@ adaptive_enter(kmutex_t *m)
 		adaptive_sleep(m);
 		turns = 0;
 	}
+	lockstat_waited(m->mtx_class, host_now_ns() - since);
 }
 
 static void
@@ -185,19 +190,29 @@ spin_lower(void)
 		splx(ci->ci_mtx_oldspl);
 }
 
+/* => IPL raised: somebody has it */
 static void
-spin_enter(kmutex_t *m)
+spin_wait(kmutex_t *m)
 {
+	uint64_t since = host_now_ns();
 	unsigned spins = 0;
 
-	spin_raise(m);
-	while (!spin_try(m)) {
+	do {
 		if (mutex_owned(m))
 			panic("%s: locking against myself (lock %u)",
 			    lock_classes[m->mtx_class].lc_name, m->mtx_id);
 		intr_poll();
 		host_relax(&spins);
-	}
+	} while (!spin_try(m));
+	lockstat_waited(m->mtx_class, host_now_ns() - since);
+}
+
+static void
+spin_enter(kmutex_t *m)
+{
+	spin_raise(m);
+	if (!spin_try(m))
+		spin_wait(m);
 }
 
 static enum lock_how

@@ -11,6 +11,7 @@
  */
 #include "../src/kern/kern_int.h"
 
+#include <sys/lockstat.h>
 #include <sys/rwlock.h>
 
 #define	RW_WAITERS	1UL
@@ -127,13 +128,18 @@ rw_enter(krwlock_t *rw, const krw_t op)
 	if (rw_write_held(rw))
 		panic("%s: locking against myself (lock %u)", lock_classes[rw->rw_class].lc_name,
 		    rw->rw_id);
-	while (!try_once(rw, op)) {
-		if (writer_runs(rw) && turns++ < SPINS_MAX) {
-			intr_poll();
-			host_relax(&spins);
-		} else if (wait_turn(rw, op)) {
-			break;
-		}
+	if (!try_once(rw, op)) {
+		uint64_t since = host_now_ns();
+
+		do {
+			if (writer_runs(rw) && turns++ < SPINS_MAX) {
+				intr_poll();
+				host_relax(&spins);
+			} else if (wait_turn(rw, op)) {
+				break;
+			}
+		} while (!try_once(rw, op));
+		lockstat_waited(rw->rw_class, host_now_ns() - since);
 	}
 	lockdebug_locked(rw, rw->rw_id, rw->rw_class, how, where);
 }

@@ -11,6 +11,8 @@
 
 #include "../src/kern/kern_int.h"
 
+#include <sys/lockstat.h>
+
 const struct lock_class_info lock_classes[LC_COUNT] = {
 #define	NEST	true
 #define	NONEST	false
@@ -96,6 +98,7 @@ lockdebug_locked(const void *lock, uint32_t id, enum lock_class class, enum lock
 	l->l_held[l->l_nheld++] = (struct held_lock){
 		.hl_lock = lock, .hl_where = where, .hl_id = id, .hl_class = (uint8_t)class,
 		.hl_how = (uint8_t)how, .hl_rank = (int16_t)lock_classes[class].lc_rank,
+		.hl_since = lockstat_acquired(class) ? host_now_ns() : 0,
 	};
 }
 
@@ -107,6 +110,8 @@ lockdebug_unlocked(const void *lock, enum lock_how how, void *where)
 
 	KASSERTMSG(hl != NULL, "release of a lock that this LWP does not hold");
 	KASSERT(hl->hl_how == how);
+	if (hl->hl_since != 0)
+		lockstat_held(hl->hl_class, host_now_ns() - hl->hl_since);
 	for (l->l_nheld--; hl < &l->l_held[l->l_nheld]; hl++)
 		*hl = hl[1];
 }

@@ -20,6 +20,7 @@
 #include <harness/inspect.h>
 #include <harness/xalloc.h>
 #include <machine/disk.h>
+#include <sys/lockstat.h>
 #include <uvm/uvm_extern.h>
 
 #include "engine_int.h"
@@ -391,6 +392,36 @@ result_pmap(struct run_result *rr)
 	result_count(&rr->rr_uvmexp, "disk_writes", disk_requests(true));
 }
 
+static void
+result_latency_and_locks(struct run_result *rr)
+{
+	struct uvm_latency ul;
+	struct result_latency *rl;
+
+	uvm_latency_get(&ul);
+	if (ul.ul_n != 0) {
+		rl = result_add_latency(rr, "fault");
+		rl->rl_p50 = ul.ul_p50;
+		rl->rl_p90 = ul.ul_p90;
+		rl->rl_p99 = ul.ul_p99;
+		rl->rl_p999 = ul.ul_p999;
+		rl->rl_max = ul.ul_max;
+	}
+	for (int class = 0; class < LC_COUNT; class++) {
+		struct result_lock *rk;
+		struct lockstat ls;
+
+		lockstat_get(class, &ls);
+		if (ls.ls_acquisitions == 0 && ls.ls_contended == 0)
+			continue;
+		rk = result_add_lock(rr, lock_classes[class].lc_name);
+		rk->rk_acquisitions = ls.ls_acquisitions;
+		rk->rk_contended = ls.ls_contended;
+		rk->rk_wait_ns = ls.ls_wait_ns;
+		rk->rk_hold_ns_max = ls.ls_hold_ns_max;
+	}
+}
+
 /* => workers are gone, processes are not: what the load did */
 static void
 fill_result(void)
@@ -403,6 +434,7 @@ fill_result(void)
 	result_faults(rr, &exp);
 	result_gauges(rr, &exp);
 	result_pmap(rr);
+	result_latency_and_locks(rr);
 	result_count(&rr->rr_interrupts, "delivered", result_interrupts(&ipis));
 	result_count(&rr->rr_interrupts, "ipis", ipis);
 	for (unsigned i = 0; i < engine.en_njobs; i++) {

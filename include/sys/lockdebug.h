@@ -42,6 +42,7 @@ struct held_lock {
 	uint8_t		 hl_class;
 	uint8_t		 hl_how;
 	int16_t		 hl_rank;	/* of the class */
+	uint64_t	 hl_since;	/* when, if this hold is timed; else 0 */
 };
 
 /*

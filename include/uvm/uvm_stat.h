@@ -5,6 +5,7 @@
 #ifndef UVM_UVM_STAT_H
 #define UVM_UVM_STAT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/cpu.h>
 
@@ -17,9 +18,15 @@ enum uvm_counter {
 extern const char *const uvm_counter_name[UVMC_COUNT];
 extern const char *const uvm_counter_text[UVMC_COUNT];
 
+#define	UVM_LATENCY_SAMPLE	16	/* faults for one that is timed */
+#define	UVM_LATENCY_BUCKETS	512
+
 /* Per-CPU part of UVM, ci_uvm.  !: only the LWP that holds the CPU; read by reports. */
 struct uvm_cpu {
 	uint64_t uc_count[UVMC_COUNT];		/* ! relaxed atomic stores, so reports may read */
+	uint32_t uc_latency[UVM_LATENCY_BUCKETS];	/* ! read at rest */
+	uint64_t uc_latency_max;		/* ! */
+	unsigned uc_traps;			/* ! counts to the next one sampled */
 };
 
 /* => count one event on the current CPU. */
@@ -29,6 +36,19 @@ struct uvm_cpu {
 	    __ATOMIC_RELAXED);							\
 } while (0)
 #define	UVMCNT(name)	UVMCNT_ADD(name, 1)
+
+/*
+ * How long faults take, from trap to return: one in UVM_LATENCY_SAMPLE of each CPU.
+ * Buckets are eighths of powers of two, so a percentile is right to an eighth.
+ */
+struct uvm_latency {
+	uint64_t ul_n;				/* faults sampled */
+	uint64_t ul_p50, ul_p90, ul_p99, ul_p999, ul_max;	/* ns */
+};
+void	uvm_latency_note(uint64_t ns);
+void	uvm_latency_get(struct uvm_latency *);
+/* => is the fault that now begins one of the sample? */
+bool	uvm_latency_sampled(void);
 
 /* A snapshot. */
 struct uvmexp {

@@ -34,14 +34,23 @@ uvm_memory_min(int n)
 static int
 uvm_trap(struct pmap *pmap, vaddr_t va, vm_prot_t access)
 {
-	struct proc *p;
+	struct vm_map *map = kernel_map;
+	uint64_t start = 0;
+	int error;
 
-	if (pmap == pmap_kernel())
-		return uvm_fault(kernel_map, trunc_page(va), access);
-	p = curlwp->l_proc;
-	KASSERT(p != NULL);
-	KASSERT(p->p_vmspace->vm_map.pmap == pmap);
-	return uvm_fault(&p->p_vmspace->vm_map, trunc_page(va), access);
+	if (pmap != pmap_kernel()) {
+		struct proc *p = curlwp->l_proc;
+
+		KASSERT(p != NULL);
+		map = &p->p_vmspace->vm_map;
+		KASSERT(map->pmap == pmap);
+	}
+	if (uvm_latency_sampled())
+		start = host_now_ns();
+	error = uvm_fault(map, trunc_page(va), access);
+	if (start != 0)
+		uvm_latency_note(host_now_ns() - start);
+	return error;
 }
 
 /* RAM and its page structures; 0 or ENOMEM, then there is nothing. */

@@ -119,3 +119,82 @@ uvm_stat_glance(struct uvm_glance *ug)
 	ug->ug_free = __atomic_load_n(&uvm.free, __ATOMIC_RELAXED);
 	ug->ug_npages = uvm.npages;
 }
+
+/* --- how long faults take --- */
+
+static struct uvm_cpu *
+mycpu(void)
+{
+	return curcpu()->ci_uvm;
+}
+
+bool
+uvm_latency_sampled(void)
+{
+	return ++mycpu()->uc_traps % UVM_LATENCY_SAMPLE == 0;
+}
+
+/* Eight buckets to a power of two; below 8 ns each its own. */
+static unsigned
+bucket_of(uint64_t ns)
+{
+	unsigned log = ns < 8 ? 0 : 61 - (unsigned)__builtin_clzll(ns);
+
+	return log == 0 ? (unsigned)ns : log * 8 + (unsigned)(ns >> (log - 1)) % 8;
+}
+
+/* => the largest value of a bucket */
+static uint64_t
+bucket_top(unsigned bucket)
+{
+	unsigned log = bucket / 8;
+
+	return log == 0 ? bucket : ((uint64_t)(bucket % 8 + 8 + 1) << (log - 1)) - 1;
+}
+
+void
+uvm_latency_note(uint64_t ns)
+{
+	struct uvm_cpu *uc = mycpu();
+
+	uc->uc_latency[bucket_of(ns)]++;
+	if (ns > uc->uc_latency_max)
+		uc->uc_latency_max = ns;
+}
+
+/* => smallest bucket top below which the share of all lies */
+static uint64_t
+percentile(const uint64_t *bucket, uint64_t n, double share)
+{
+	uint64_t want = (uint64_t)((double)n * share), seen = 0;
+
+	for (unsigned b = 0; b < UVM_LATENCY_BUCKETS; b++) {
+		seen += bucket[b];
+		if (seen > want)
+			return bucket_top(b);
+	}
+	return 0;
+}
+
+/* => nothing faults any more */
+void
+uvm_latency_get(struct uvm_latency *ul)
+{
+	uint64_t bucket[UVM_LATENCY_BUCKETS] = { 0 };
+
+	memset(ul, 0, sizeof(*ul));
+	for (int i = 0; i < ncpu; i++) {
+		const struct uvm_cpu *uc = cpus[i].ci_uvm;
+
+		for (unsigned b = 0; b < UVM_LATENCY_BUCKETS; b++) {
+			bucket[b] += uc->uc_latency[b];
+			ul->ul_n += uc->uc_latency[b];
+		}
+		if (uc->uc_latency_max > ul->ul_max)
+			ul->ul_max = uc->uc_latency_max;
+	}
+	ul->ul_p50 = percentile(bucket, ul->ul_n, 0.5);
+	ul->ul_p90 = percentile(bucket, ul->ul_n, 0.9);
+	ul->ul_p99 = percentile(bucket, ul->ul_n, 0.99);
+	ul->ul_p999 = percentile(bucket, ul->ul_n, 0.999);
+}

@@ -1,0 +1,75 @@
+/*
+ * Lock statistics.  Every CPU counts for itself; nobody else writes its numbers,
+ * and readers take them as they come.
+ */
+#include <string.h>
+
+#include "../src/kern/kern_int.h"
+
+#include <sys/lockstat.h>
+
+/* relaxed atomics throughout: one writer, and readers that want a number, no order */
+static struct {
+	struct lockstat ls[LC_COUNT];
+} __attribute__((aligned(64))) stat_cpu[MAXCPUS];
+
+static struct lockstat *
+mine(enum lock_class class)
+{
+	return &stat_cpu[curcpu()->ci_index].ls[class];
+}
+
+static void
+add(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+
+void
+lockstat_init(void)
+{
+	memset(stat_cpu, 0, sizeof(stat_cpu));
+}
+
+bool
+lockstat_acquired(enum lock_class class)
+{
+	struct lockstat *ls = mine(class);
+
+	add(&ls->ls_acquisitions, 1);
+	return ls->ls_acquisitions % LOCKSTAT_SAMPLE == 0;
+}
+
+void
+lockstat_held(enum lock_class class, uint64_t ns)
+{
+	struct lockstat *ls = mine(class);
+
+	if (ns > ls->ls_hold_ns_max)
+		__atomic_store_n(&ls->ls_hold_ns_max, ns, __ATOMIC_RELAXED);
+}
+
+void
+lockstat_waited(enum lock_class class, uint64_t ns)
+{
+	struct lockstat *ls = mine(class);
+
+	add(&ls->ls_contended, 1);
+	add(&ls->ls_wait_ns, ns);
+}
+
+void
+lockstat_get(enum lock_class class, struct lockstat *sum)
+{
+	memset(sum, 0, sizeof(*sum));
+	for (int i = 0; i < ncpu; i++) {
+		const struct lockstat *ls = &stat_cpu[i].ls[class];
+		uint64_t hold = __atomic_load_n(&ls->ls_hold_ns_max, __ATOMIC_RELAXED);
+
+		sum->ls_acquisitions += __atomic_load_n(&ls->ls_acquisitions, __ATOMIC_RELAXED);
+		sum->ls_contended += __atomic_load_n(&ls->ls_contended, __ATOMIC_RELAXED);
+		sum->ls_wait_ns += __atomic_load_n(&ls->ls_wait_ns, __ATOMIC_RELAXED);
+		if (hold > sum->ls_hold_ns_max)
+			sum->ls_hold_ns_max = hold;
+	}
+}
