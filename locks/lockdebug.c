@@ -21,6 +21,8 @@ const struct lock_class_info lock_classes[LC_COUNT] = {
 #undef LOCK_CLASS
 };
 
+bool lockdebug_order = true;
+
 static uint8_t reported[LC_COUNT][LC_COUNT];	/* atomic: this pair has been told */
 
 void
@@ -84,7 +86,7 @@ lockdebug_want(const void *lock, uint32_t id, enum lock_class class, enum lock_h
 		if (top == NULL || hl->hl_rank >= top->hl_rank)
 			top = hl;
 	}
-	if (!try && top != NULL && top->hl_rank >= lock_classes[class].lc_rank)
+	if (!try && lockdebug_order && top != NULL && top->hl_rank >= lock_classes[class].lc_rank)
 		rank_broken(top, class);
 }
 

@@ -12,6 +12,8 @@ const struct lock_class_info lock_classes[LC_COUNT] = {
 #undef LOCK_CLASS
 };
 
+bool lockdebug_order;
+
 void
 lockdebug_init(void)
 {

@@ -481,6 +481,12 @@ machine_up(const struct profile *p)
 	};
 	int error;
 
+	if (!UVMSTRESS_LOCKDEBUG && ms->ms_audit != AUDIT_OFF && profile_is_set(p, "audit")) {
+		engine.en_result->rr_error = xasprintf("audit: this build has no lock debugging: "
+		    "configure it with -Dlockdebug=true, or say audit = off");
+		return EINVAL;
+	}
+	lockdebug_order = ms->ms_audit != AUDIT_OFF;
 	if (ms->ms_memory < uvm_memory_min(uc.uc_ncpu)) {
 		engine.en_result->rr_error = xasprintf(
 		    "memory = %luK is too small for %d CPUs: give at least %luK",

@@ -58,7 +58,7 @@ const struct option_row machine_options[] = {
 	    "executions, with seeds seed, seed+1, ..." },
 	{ "fault-ahead", OPT_BOOL, MS(ms_fault_ahead), 0, 0, "on", NULL, NULL,
 	    "map resident neighbours of a faulting page too" },
-	{ "check-interval", OPT_DURATION, MS(ms_check_interval), 0, DAYS(1), "1s", NULL, NULL,
+	{ "check-interval", OPT_DURATION, MS(ms_check_interval), 0, DAYS(1), "0", NULL, "0",
 	    "time between whole-system checks; 0 = only at the end" },
 	{ "inject", OPT_TEXT, MS(ms_inject), 0, 0, "none", NULL, "none",
 	    "fault injection" },

@@ -45,6 +45,9 @@ struct held_lock {
 	uint64_t	 hl_since;	/* when, if this hold is timed; else 0 */
 };
 
+/* : report acquisitions against the declared order; set before boot. */
+extern bool lockdebug_order;
+
 /*
  * The checks, called by mutex(9) and rwlock(9) only.
  * => want: before blocking or spinning; panics on recursion, rank, IPL and
