@@ -20,7 +20,9 @@
  *
  * No CPU idles while an LWP waits in another's queue.  Who queues one looks for
  * idle CPUs afterwards, who goes idle looks at the queues afterwards; both halves
- * are sequentially consistent, so one of the two sees the other.
+ * are sequentially consistent, so one of the two sees the other.  And at the end of
+ * each quantum a CPU takes an LWP from a queue that is longer than its own, so that
+ * LWPs that never sleep get like shares, on ever other CPUs.
  *
  * No decision looks at the host's clock or an address: one CPU deals itself out in
  * the same way twice.
@@ -224,13 +226,12 @@ runq_pop(struct cpu_info *ci)
 	return l;
 }
 
-/* => an LWP of the longest other queue, or NULL */
+/* => an LWP of the longest other queue, if that has more than so many; or NULL */
 static struct lwp *
-steal(struct cpu_info *ci)
+steal(struct cpu_info *ci, int most)
 {
 	struct cpu_info *victim = NULL;
 	struct lwp *l = NULL;
-	int most = 0;
 
 	for (int i = 1; i < ncpu; i++) {
 		struct cpu_info *other = &cpus[(ci->ci_index + i) % ncpu];
@@ -271,7 +272,7 @@ hand_over(struct cpu_info *ci, struct lwp *from)
 	next = runq_pop(ci);
 	if (next == NULL) {
 		host_unlock(&ci->ci_runq_lock);
-		next = steal(ci);
+		next = steal(ci, 0);
 		host_lock(&ci->ci_runq_lock);
 	}
 	if (next == NULL)
@@ -359,6 +360,23 @@ yield(void)
 	switched_in(l);
 }
 
+/*
+ * => at the end of a quantum: a CPU whose queue is shorter than another's takes one
+ *    from there.  Stealing by idle CPUs alone would leave three LWPs that never sleep
+ *    on two CPUs with shares of 2, 1 and 1.
+ */
+static void
+balance(struct cpu_info *ci)
+{
+	struct lwp *l = steal(ci, __atomic_load_n(&ci->ci_runq_len, __ATOMIC_RELAXED));
+
+	if (l == NULL)
+		return;
+	host_lock(&ci->ci_runq_lock);
+	runq_push(ci, l);
+	host_unlock(&ci->ci_runq_lock);
+}
+
 void
 lwp_userret(unsigned cost)
 {
@@ -370,10 +388,12 @@ lwp_userret(unsigned cost)
 	host_rcu_quiescent();
 	intr_poll();
 	host_give_way();
-	if (l->l_quantum <= cost)
+	if (l->l_quantum <= cost) {
+		balance(l->l_cpu);
 		yield();
-	else
+	} else {
 		l->l_quantum -= cost;
+	}
 }
 
 void
@@ -510,7 +530,7 @@ idle_dispatch(struct cpu_info *ci, struct lwp *idle)
 	next = runq_pop(ci);
 	host_unlock(&ci->ci_runq_lock);
 	if (next == NULL)
-		next = steal(ci);
+		next = steal(ci, 0);
 	if (next == NULL)
 		return false;
 	host_lock(&ci->ci_runq_lock);

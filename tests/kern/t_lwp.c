@@ -295,6 +295,41 @@ leave_cpu(void *arg)
 	lwp_acquire_cpu();
 }
 
+#define	SHARERS		12
+#define	QUANTA		1200
+
+static unsigned quanta[SHARERS];	/* atomic: used up by each */
+static unsigned quanta_all;		/* atomic */
+static unsigned sharers;		/* atomic: have started */
+
+static void
+compute_quanta(void *arg)
+{
+	__atomic_fetch_add(&sharers, 1, __ATOMIC_RELAXED);
+	while (__atomic_load_n(&sharers, __ATOMIC_RELAXED) < SHARERS)
+		yield();
+	while (__atomic_fetch_add(&quanta_all, 1, __ATOMIC_RELAXED) < QUANTA) {
+		__atomic_fetch_add(&quanta[(intptr_t)arg], 1, __ATOMIC_RELAXED);
+		for (int i = 0; i < LWP_QUANTUM; i++)
+			lwp_userret(1);
+	}
+}
+
+KTEST(shares_are_fair, "12 LWPs that never sleep get like shares of 2 CPUs, although one CPU began with one of them")
+{
+	unsigned least = QUANTA, most = 0;
+
+	ktest_kern(2, ktest_seed());
+	ktest_lwps(SHARERS, compute_quanta);
+	for (int i = 0; i < SHARERS; i++) {
+		least = quanta[i] < least ? quanta[i] : least;
+		most = quanta[i] > most ? quanta[i] : most;
+	}
+	if (most > 3 * least)
+		ktest_fail(__FILE__, __LINE__, "shares between %u and %u of %d", least, most, QUANTA);
+	kern_shutdown();
+}
+
 KTEST(released_cpu_is_used, "while an LWP waits in the host another has its CPU")
 {
 	ktest_kern(1, ktest_seed());
