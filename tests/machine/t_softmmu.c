@@ -188,6 +188,7 @@ KTEST(a_waiting_interrupt_is_taken_at_a_hit,
 	end();
 }
 
+#if UVMSTRESS_LOCKDEBUG
 KTEST_DEATH(a_fault_with_a_lock_held_panics,
     "a fault with a lock held panics", "access user memory")
 {
@@ -199,6 +200,7 @@ KTEST_DEATH(a_fault_with_a_lock_held_panics,
 	mutex_enter(&m);
 	(void)user_load(VA, &val);
 }
+#endif
 
 /* 2 MB apart and more: pages that share a TLB slot throw each other out, no more. */
 KTEST(pages_that_share_a_slot_do_not_mix,
