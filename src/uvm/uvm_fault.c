@@ -29,9 +29,9 @@
  * see what others store to the old page next (S5, T-6).  So pmap_update() comes before
  * the unlocking, always.
  *
- * Wired entries: a NORMAL fault may find a page that the wirer has not come to yet;
- * it is mapped wired only if it is wired (B-19).  Wiring anything that could ever be
- * stored to copies it now (R13).
+ * Wired entries: a NORMAL fault may find a page that the wirer has not come to yet,
+ * and that somebody else may have wired; a mapping is wired only by a wiring of its
+ * own entry (B-19).  Wiring anything that could ever be stored to copies it now (R13).
  */
 #include <uvm/uvm.h>
 #include <uvm/uvm_fault_i.h>
@@ -531,6 +531,19 @@ wire_page(struct vm_page *pg)
 	KASSERT(pg->uanon == NULL || pg->uanon->an_swslot == 0);
 }
 
+/*
+ * Has the entry been wired, and not only counted by an mlock under way?  That one may
+ * fail yet, and undoes only what it did itself.
+ * => maps(R): busy is set and cleared with map(W)
+ */
+static bool
+wiring_done(const struct uvm_faultinfo *ufi)
+{
+	/* relaxed: see vm_map_busy() */
+	return ufi->entry->wired_count > 1 || (VM_MAPENT_ISWIRED(ufi->entry) &&
+	    __atomic_load_n(&ufi->map->busy, __ATOMIC_RELAXED) == NULL);
+}
+
 int
 uvmfault_enter(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_page *pg)
 {
@@ -539,7 +552,7 @@ uvmfault_enter(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_pa
 	int error;
 
 	assert_enter(ufi, flt, pg);
-	if (!wired && VM_MAPENT_ISWIRED(ufi->entry)) {
+	if (!wired && wiring_done(ufi)) {
 		uvm_lock_pageq();
 		wired = pg->wire_count != 0;		/* B-19 */
 		uvm_unlock_pageq();

@@ -580,6 +580,47 @@ KTEST(R13_fork_COPY_of_memory_that_sharers_wire, "copying shared memory for a ch
 }
 
 static void
+failing_wirer(struct tm_thread *tt)
+{
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(16)), EINVAL);
+}
+
+/* The object's pages are wired by a stranger, so a fault finds them wired, but not for us. */
+KTEST(B19_mapping_is_wired_only_for_its_own_wiring, "a fault while an mlock is under way, which then fails, leaves no wired mapping")
+{
+	struct proc *stranger;
+	struct tm_thread tt;
+	vaddr_t va;
+	uint64_t w;
+
+	begin(2);
+	CHECK_EQ(proc_create("stranger", &stranger), 0);
+	CHECK_EQ(tm_put_at(stranger, 8, 8, 'o'), 0);
+	CHECK_EQ(sys_mlock(stranger, TM_VA(8), ptoa(8)), 0);
+	for (unsigned i = 0; i < ktest_scale(100); i++) {
+		va = TM_VA(0);			/* eight pages from 60 on: four are behind the end */
+		CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(8), R, UMAP_SHARED | UMAP_FIXED, vp, UF_READ,
+		    ptoa(60)), 0);
+		CHECK_EQ(tm_put_at(tm_proc, 8, 8, 'o'), 0);
+		tm_start(tm_proc, &tt, 1, failing_wirer, NULL);
+		/* relaxed: we only want to be late enough, most times */
+		for (int k = 0; k < 1000; k++)
+			if (__atomic_load_n(&tm_map(tm_proc)->busy, __ATOMIC_RELAXED) != NULL)
+				break;
+			else
+				yield();
+		for (int k = 8; k < 16; k++)
+			CHECK_EQ(user_load(TM_VA(k), &w), 0);
+		tm_wait(&tt, 1);
+		CHECK_EQ(pmap_wired_count(tm_map(tm_proc)->pmap), 0);
+		uvm_unmap(tm_map(tm_proc), TM_VA(0), TM_VA(16));
+		(void)tu_put(&vp->v_uobj, 0, 0, PGO_FREE | PGO_CLEANIT | PGO_ALLPAGES | PGO_SYNCIO);
+	}
+	proc_exit(stranger);
+	end();
+}
+
+static void
 incrementer(struct tm_thread *tt)
 {
 	uint64_t seen = 0;
