@@ -1,0 +1,347 @@
+/*
+ * Anons whose page is on loan: lent to the kernel, or borrowed from an object.  Loans
+ * themselves are made here by hand, as loaning code would under the same locks.
+ */
+#include "tmap.h"
+
+#include <string.h>
+
+#define	NPAGES	4096
+#define	R	VM_PROT_READ
+#define	RW	(VM_PROT_READ | VM_PROT_WRITE)
+
+static struct vnode *vp;
+
+static void
+begin(int ncpus)
+{
+	tm_boot(ncpus, NPAGES);
+	vp = tu_file(ptoa(8));
+}
+
+static void
+end(void)
+{
+	vrele(vp);
+	tm_shutdown();
+}
+
+static struct vm_map_entry *
+entry_at(int page)
+{
+	struct vm_map_entry *e;
+
+	vm_map_lock_read(tm_map(tm_proc));
+	CHECK(uvm_map_lookup_entry(tm_map(tm_proc), TM_VA(page), &e));
+	vm_map_unlock_read(tm_map(tm_proc));
+	return e;
+}
+
+static struct vm_anon *
+anon_at(int page)
+{
+	struct vm_map_entry *e = entry_at(page);
+	struct vm_anon *anon;
+
+	amap_lock(e->aref.ar_amap);
+	anon = amap_lookup(&e->aref, TM_VA(page) - e->start);
+	amap_unlock(e->aref.ar_amap);
+	CHECK(anon != NULL);
+	return anon;
+}
+
+/* Lend a page to the kernel: it becomes read-only for everybody (R15). */
+static void
+lend(struct vm_page *pg)
+{
+	kmutex_t *slock = uvm_page_owner_lock(pg);
+
+	mutex_enter(slock);
+	pmap_copy_on_write(pg);
+	uvm_lock_pageq();
+	pg->loan_count++;
+	uvm_unlock_pageq();
+	mutex_exit(slock);
+}
+
+/* The kernel gives it back: an owned page is as before, an orphan is freed. */
+static void
+unlend(struct vm_page *pg)
+{
+	uvm_lock_pageq();
+	pg->loan_count--;
+	if (pg->uobject == NULL && pg->uanon == NULL) {
+		CHECK_EQ(pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE), 0);	/* I-PG-11 */
+		CHECK_EQ(pg->loan_count, 0);
+		uvm.orphans--;
+		uvm_pagefree(pg);
+	}
+	uvm_unlock_pageq();
+}
+
+/* Page 0 of tm_proc, a fresh private page, borrows the file's page 0 from now on. */
+static struct vm_page *
+borrow(void)
+{
+	struct vm_page *pg = tu_resident(&vp->v_uobj, 0), *own;
+	struct vm_anon *anon;
+
+	tm_put(tm_proc, "a");
+	tm_store(0, 1);
+	anon = anon_at(0);
+	mutex_enter(&vp->v_uobj.vmobjlock);
+	mutex_enter(&anon->an_lock);
+	own = anon->an_page;
+	pmap_revoke(own);
+	uvm_lock_pageq();
+	uvm_pagefree(own);
+	pg->loan_count++;
+	pg->uanon = anon;
+	uvm_unlock_pageq();
+	anon->an_page = pg;
+	mutex_exit(&anon->an_lock);
+	mutex_exit(&vp->v_uobj.vmobjlock);
+	return pg;
+}
+
+/* --- lent to the kernel --- */
+
+KTEST(store_to_a_lent_anon_page_breaks_the_loan, "the loan keeps what it was lent, the lender goes on with a copy, and the old page is an orphan")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	tm_put(tm_proc, "aa");
+	tm_store(0, 5);
+	pg = tm_page(tm_proc, 0);
+	lend(pg);
+	CHECK_EQ(tm_load(0), 5);
+	CHECK(tm_page(tm_proc, 0) == pg);
+	tm_store(0, 6);
+	CHECK(tm_page(tm_proc, 0) != pg);
+	CHECK_EQ(tm_load(0), 6);
+	CHECK_EQ(*tu_words(pg), 5);
+	CHECK(pg->uanon == NULL && (pg->pqflags & PQ_ANON) == 0);
+	CHECK_EQ(uvm.orphans, 1);
+	unlend(pg);
+	CHECK_EQ(uvm.orphans, 0);
+	end();
+}
+
+KTEST(load_of_a_lent_page_maps_read_only, "a load while the page is on loan maps it without the right to store (I-LOAN-1)")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	tm_put(tm_proc, "aa");
+	tm_store(0, 5);
+	pg = tm_page(tm_proc, 0);
+	lend(pg);
+	mutex_enter(&pg->uanon->an_lock);
+	pmap_revoke(pg);
+	mutex_exit(&pg->uanon->an_lock);
+	CHECK_EQ(tm_load(0), 5);
+	CHECK(tm_page(tm_proc, 0) == pg);
+	tm_store(0, 6);				/* trapped, or the loan would see it */
+	CHECK_EQ(*tu_words(pg), 5);
+	unlend(pg);
+	end();
+}
+
+KTEST(store_to_a_lent_shared_page_is_a_plain_1B, "with two references to the anon the copy goes to a new anon, and the loan stays with the old")
+{
+	struct proc *child;
+	struct vm_page *pg;
+
+	begin(1);
+	tm_put(tm_proc, "aa");
+	tm_store(0, 5);
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
+	pg = tm_page(tm_proc, 0);
+	lend(pg);
+	tm_store(0, 6);
+	CHECK(pg->uanon != NULL && pg->loan_count == 1);
+	CHECK_EQ(tm_load_in(child, 0), 5);
+	tm_store_in(child, 0, 7);
+	CHECK(pg->uanon == NULL);
+	CHECK_EQ(*tu_words(pg), 5);
+	unlend(pg);
+	proc_exit(child);
+	end();
+}
+
+KTEST(wiring_a_lent_page_breaks_the_loan, "wired and on loan never meet, though the memory is read only (I-LOAN-5, T-61)")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	tm_put(tm_proc, "aa");
+	tm_store(0, 5);
+	pg = tm_page(tm_proc, 0);
+	lend(pg);
+	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), ptoa(2), R), 0);
+	CHECK_EQ(uvm_vslock(tm_proc->p_vmspace, TM_VA(0), ptoa(1), R), 0);
+	CHECK(tm_page(tm_proc, 0) != pg);
+	CHECK_EQ(tm_wire_count(tm_proc, 0), 1);
+	CHECK_EQ(tm_load(0), 5);
+	uvm_vsunlock(tm_proc->p_vmspace, TM_VA(0), ptoa(1));
+	unlend(pg);
+	end();
+}
+
+KTEST(lender_that_dies_leaves_an_orphan, "an anon whose page is lent is freed; the page stays until it is given back")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	tm_put(tm_proc, "aa");
+	tm_store(0, 5);
+	pg = tm_page(tm_proc, 0);
+	lend(pg);
+	uvm_unmap(tm_map(tm_proc), TM_VA(0), TM_VA(2));
+	CHECK(pg->uanon == NULL);
+	CHECK_EQ(uvm.orphans, 1);
+	CHECK_EQ(*tu_words(pg), 5);
+	unlend(pg);
+	end();
+}
+
+KTEST(no_page_to_break_a_loan_is_a_shortage, "a store to a lent page without memory is ENOMEM, and the loan and the page are as before")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	tm_put(tm_proc, "aa");
+	tm_store(0, 5);
+	pg = tm_page(tm_proc, 0);
+	lend(pg);
+	tu_exhaust();
+	CHECK_EQ(tm_store_error(0), ENOMEM);
+	CHECK_EQ(tm_load(0), 5);
+	CHECK(tm_page(tm_proc, 0) == pg && pg->loan_count == 1);
+	tu_release();
+	tm_store(0, 6);
+	CHECK_EQ(*tu_words(pg), 5);
+	unlend(pg);
+	end();
+}
+
+/* --- object pages on loan --- */
+
+KTEST(store_to_a_lent_file_page_replaces_it_in_the_object, "the file goes on with a copy, which is dirty; the loan keeps the old content")
+{
+	vaddr_t va = TM_VA(0);
+	struct vm_page *pg;
+
+	begin(1);
+	vref(vp);
+	CHECK_EQ(uvm_map(tm_map(tm_proc), &va, ptoa(2), &vp->v_uobj, 0, 0, UVM_MAPFLAG(RW, RW,
+	    MAP_INHERIT_SHARE, UVM_ADV_RANDOM, UVM_FLAG_FIXED)), 0);
+	CHECK_EQ(tm_load(0), tu_word(0));
+	pg = tm_page(tm_proc, 0);
+	lend(pg);
+	CHECK_EQ(tm_load(0), tu_word(0));
+	CHECK(tm_page(tm_proc, 0) == pg);
+	tm_store(0, 6);
+	CHECK(tu_lookup(&vp->v_uobj, 0) != pg);
+	CHECK(tu_lookup(&vp->v_uobj, 0) == tm_page(tm_proc, 0));
+	CHECK_EQ(*tu_words(pg), tu_word(0));
+	CHECK_EQ(uvm.orphans, 1);
+	unlend(pg);
+	CHECK_EQ(vnode_fsync(vp), 0);
+	CHECK_EQ(tu_host_word(vp, 0), 6);
+	end();
+}
+
+/* --- borrowed from an object --- */
+
+KTEST(store_to_a_borrowed_page_gives_it_back, "the borrower goes on with a copy, the object with its page, which is on loan no more")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	pg = borrow();
+	CHECK_EQ(tm_load(0), tu_word(0));
+	CHECK(tm_page(tm_proc, 0) == pg);
+	tm_store(0, 6);
+	CHECK(tm_page(tm_proc, 0) != pg);
+	CHECK(pg->uobject == &vp->v_uobj && pg->uanon == NULL && pg->loan_count == 0);
+	CHECK_EQ(*tu_words(pg), tu_word(0));
+	CHECK_EQ(tm_load(0), 6);
+	end();
+}
+
+KTEST(B5_borrower_that_dies_gives_the_page_back, "freeing the borrower leaves the page with its object")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	pg = borrow();
+	uvm_unmap(tm_map(tm_proc), TM_VA(0), TM_VA(1));
+	CHECK(pg->uobject == &vp->v_uobj && pg->uanon == NULL && pg->loan_count == 0);
+	CHECK_EQ(*tu_words(pg), tu_word(0));
+	end();
+}
+
+KTEST(page_whose_object_is_gone_is_adopted, "when the lender's file is truncated the borrower keeps the data as its own")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	pg = borrow();
+	CHECK_EQ(vnode_truncate(vp, 0), 0);
+	CHECK(pg->uobject == NULL && (pg->pqflags & PQ_ANON) == 0);
+	CHECK_EQ(tm_load(0), tu_word(0));
+	CHECK_EQ(pg->loan_count, 0);
+	CHECK((pg->pqflags & PQ_ANON) != 0);
+	tm_store(0, 6);
+	CHECK(tm_page(tm_proc, 0) == pg);
+	end();
+}
+
+static int holds;			/* atomic */
+
+static void
+hold_object(void *arg)
+{
+	mutex_enter(&vp->v_uobj.vmobjlock);
+	__atomic_store_n(&holds, 1, __ATOMIC_RELEASE);	/* pairs with the acquire in the test */
+	for (uint64_t t = host_now_ns() + 20000000; host_now_ns() < t;)
+		intr_poll();
+	mutex_exit(&vp->v_uobj.vmobjlock);
+}
+
+KTEST(fault_on_a_borrowed_page_backs_off, "a fault that cannot lock the lender lets everything go and comes again (H-4)")
+{
+	struct lwp *l;
+
+	begin(2);
+	(void)borrow();
+	CHECK_EQ(lwp_create(&l, NULL, "holder", hold_object, NULL), 0);
+	lwp_start(l);
+	while (!__atomic_load_n(&holds, __ATOMIC_ACQUIRE))
+		kpause("holds", 100000);
+	CHECK_EQ(tm_load(0), tu_word(0));
+	CHECK(tu_count(UVMC_fltanretry) >= 1);
+	lwp_wait(l);
+	end();
+}
+
+/* --- rules of allocation --- */
+
+KTEST_DEATH(H5_analloc_with_kernel_map_locked, "an anon is not allocated with kernel_map locked", "vm_map_locked")
+{
+	begin(1);
+	vm_map_lock(kernel_map);
+	(void)uvm_analloc();
+}
+
+KTEST_DEATH(R25_trylockloanpg_wants_the_anon_locked, "uvm_anon_trylockloanpg wants the anon's lock", "R25")
+{
+	begin(1);
+	tm_put(tm_proc, "a");
+	tm_store(0, 1);
+	(void)uvm_anon_trylockloanpg(anon_at(0));
+}
+
+KTEST_MAIN()

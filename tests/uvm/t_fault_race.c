@@ -1,0 +1,359 @@
+/*
+ * Faults whose pmap calls are made to fail or to take long, and what must hold then
+ * on every CPU.  pmap_enter(), pmap_update() and uvm_reclaimable() are the linker's
+ * wrappers: nothing in the code under test knows.
+ */
+#include "tmap.h"
+
+#include <string.h>
+
+#define	NPAGES	8192
+#define	R	VM_PROT_READ
+#define	RW	(VM_PROT_READ | VM_PROT_WRITE)
+
+/* --- the wrappers --- */
+
+static int enter_percent;		/* : while threads run; enters that fail */
+static int enter_fail;			/* atomic: so many fail, first come */
+static int enter_skip;			/* atomic: after so many that do not */
+static bool hopeless;			/* : while threads run */
+static struct lwp *slow_lwp;		/* atomic: whose pmap_update() takes long */
+static int in_update;			/* atomic: it is in there */
+
+int	__real_pmap_enter(struct pmap *, vaddr_t, paddr_t, vm_prot_t, unsigned);
+int	__wrap_pmap_enter(struct pmap *, vaddr_t, paddr_t, vm_prot_t, unsigned);
+void	__real_pmap_update(struct pmap *);
+void	__wrap_pmap_update(struct pmap *);
+bool	__real_uvm_reclaimable(void);
+bool	__wrap_uvm_reclaimable(void);
+
+/* => does this one fail? Faults only: what cannot fail never does */
+static bool
+enter_fails(unsigned flags)
+{
+	static __thread uint64_t x;
+
+	if ((flags & PMAP_CANFAIL) == 0)
+		return false;
+	if (__atomic_load_n(&enter_fail, __ATOMIC_RELAXED) > 0) {
+		if (__atomic_sub_fetch(&enter_skip, 1, __ATOMIC_RELAXED) >= 0)
+			return false;
+		return __atomic_sub_fetch(&enter_fail, 1, __ATOMIC_RELAXED) >= 0;
+	}
+	if (x == 0)
+		x = ktest_seed() + curlwp->l_id;
+	x = x * UINT64_C(6364136223846793005) + 1442695040888963407;
+	return (int)((x >> 33) % 100) < enter_percent;
+}
+
+/* R1, R2: a failed enter leaves no mapping; R3: wired over wired does not fail. */
+int
+__wrap_pmap_enter(struct pmap *pm, vaddr_t va, paddr_t pa, vm_prot_t prot, unsigned flags)
+{
+	bool mapped = pmap_extract(pm, va, NULL);
+
+	if (!(mapped && (flags & PMAP_WIRED) != 0) && enter_fails(flags)) {
+		if (mapped)
+			pmap_remove(pm, va, va + PAGE_SIZE);
+		return ENOMEM;
+	}
+	return __real_pmap_enter(pm, va, pa, prot, flags);
+}
+
+void
+__wrap_pmap_update(struct pmap *pm)
+{
+	if (curlwp == __atomic_load_n(&slow_lwp, __ATOMIC_RELAXED)) {
+		__atomic_store_n(&in_update, 1, __ATOMIC_RELEASE);	/* pairs with store_late() */
+		for (uint64_t t = host_now_ns() + 3000000; host_now_ns() < t;)
+			intr_poll();
+	}
+	__real_pmap_update(pm);
+}
+
+bool
+__wrap_uvm_reclaimable(void)
+{
+	return !hopeless && __real_uvm_reclaimable();
+}
+
+/* --- help --- */
+
+static struct vnode *vp;
+
+static void
+begin(int ncpus)
+{
+	tm_boot(ncpus, NPAGES);
+	vp = tu_file(ptoa(64));
+}
+
+static void
+end(void)
+{
+	vrele(vp);
+	tm_shutdown();
+}
+
+static void
+map_file(int page, int n, int flags)
+{
+	vaddr_t va = TM_VA(page);
+
+	CHECK_EQ(sys_mmap(tm_proc, &va, ptoa((vsize_t)n), RW, flags | UMAP_FIXED, vp,
+	    UF_READ | UF_WRITE, 0), 0);
+}
+
+/* --- R29 --- */
+
+#define	LANE	16
+
+/* Pages 0-15 private, 16-31 private file, 32-47 shared file; each thread has a word in each. */
+static void
+touch_all(struct tm_thread *tt)
+{
+	unsigned rounds = ktest_scale(20);
+	uint64_t w;
+
+	for (unsigned round = 1; round <= rounds; round++) {
+		for (int page = 0; page < 3 * LANE; page++) {
+			vaddr_t va = TM_VA(page) + 8 * (vaddr_t)tt->tt_number;
+
+			CHECK_EQ(user_load(va, &w), 0);
+			CHECK_EQ(w, round == 1 ? (page < LANE ? 0 : tu_word((voff_t)(va - TM_VA(page)) +
+			    (voff_t)ptoa(page % LANE + (page / LANE == 2 ? LANE : 0)))) : round - 1);
+			CHECK_EQ(user_store(va, round), 0);
+		}
+		if (tt->tt_number == 0 && round % 4 == 0) {
+			pmap_remove(tm_map(tm_proc)->pmap, TM_VA(0), TM_VA(3 * LANE));
+			pmap_update(tm_map(tm_proc)->pmap);
+		}
+		lwp_userret(1);
+	}
+}
+
+KTEST(R29_T78_enter_fails_nine_times_of_ten, "with pmap_enter failing at random every fault ends, and no store is lost")
+{
+	struct tm_thread tt[4];
+	vaddr_t va = TM_VA(2 * LANE);
+
+	begin(4);
+	tm_put(tm_proc, "aaaaaaaaaaaaaaaa");
+	map_file(LANE, LANE, UMAP_PRIVATE);
+	CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(LANE), RW, UMAP_SHARED | UMAP_FIXED, vp,
+	    UF_READ | UF_WRITE, ptoa(LANE)), 0);
+	enter_percent = 90;
+	tm_start(tm_proc, tt, 4, touch_all, NULL);
+	tm_wait(tt, 4);
+	enter_percent = 0;
+	CHECK(tu_count(UVMC_flt_shortage) > 0);
+	CHECK_EQ(uvm.wired, 0);
+	end();
+}
+
+KTEST(R29_failed_enter_keeps_the_promoted_anon, "when the copy cannot be mapped it stays in its slot, the next fault maps it, and it was copied once")
+{
+	struct proc *child;
+
+	begin(1);
+	tm_put(tm_proc, "aa");
+	tm_store(0, 5);
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
+	enter_fail = 1;
+	tm_store(0, 6);
+	CHECK_EQ(tu_count(UVMC_flt_acow), 1);
+	CHECK_EQ(tu_count(UVMC_flt_shortage), 1);
+	CHECK_EQ(tm_load(0), 6);
+	CHECK_EQ(tm_load_in(child, 0), 5);
+	proc_exit(child);
+	end();
+}
+
+KTEST(I_FLT_7_endless_restarts_are_reported, "a fault that starts over a thousand times is a violation, once, and ends when it can")
+{
+	begin(1);
+	tm_put(tm_proc, "a");
+	tm_collect();
+	enter_fail = 1500;
+	tm_store(0, 5);
+	CHECK_STR(tm_seen, "I-FLT-7");
+	CHECK_EQ(tu_count(UVMC_flt_restart), 1500 + 1);	/* and one for the amap */
+	CHECK_EQ(tm_load(0), 5);
+	end();
+}
+
+/* --- S5 --- */
+
+static int strange;			/* atomic: values that the parent may not see */
+
+/* The sibling: has the page in its TLB, and looks at it all the time. */
+static void
+watch(struct tm_thread *tt)
+{
+	do {
+		uint64_t w = tm_load(0);
+
+		if (w != 1 && w != 2)
+			__atomic_fetch_add(&strange, 1, __ATOMIC_RELAXED);
+	} while (tm_go_on(tt));
+}
+
+static void
+store_early(struct tm_thread *tt)
+{
+	__atomic_store_n(&slow_lwp, curlwp, __ATOMIC_RELAXED);
+	tm_store(0, 2);
+	__atomic_store_n(&slow_lwp, NULL, __ATOMIC_RELAXED);
+}
+
+/* The child stores while the parent's copy is being mapped. */
+static void
+store_late(struct tm_thread *tt)
+{
+	while (!__atomic_load_n(&in_update, __ATOMIC_ACQUIRE))
+		lwp_userret(64);
+	tm_store(0, 99);
+}
+
+KTEST(S5_T6_no_sibling_sees_the_old_page_again, "once others can store to a page that was copied for us, no thread of ours has it in its TLB")
+{
+	begin(4);
+	for (unsigned round = 0; round < ktest_scale(30); round++) {
+		struct tm_thread watcher, early, late;
+		struct proc *child;
+
+		tm_put(tm_proc, "a");
+		tm_store(0, 1);
+		CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
+		__atomic_store_n(&in_update, 0, __ATOMIC_RELAXED);
+		tm_start(tm_proc, &watcher, 1, watch, NULL);
+		kpause("watch", 500000);
+		tm_start(child, &late, 1, store_late, NULL);
+		tm_start(tm_proc, &early, 1, store_early, NULL);
+		tm_wait(&early, 1);
+		tm_wait(&late, 1);
+		tm_stop();
+		tm_wait(&watcher, 1);
+		CHECK_EQ(__atomic_load_n(&strange, __ATOMIC_RELAXED), 0);
+		CHECK_EQ(tm_load(0), 2);
+		CHECK_EQ(tm_load_in(child, 0), 99);
+		proc_exit(child);
+	}
+	end();
+}
+
+/* --- wiring --- */
+
+KTEST(failed_mlock_leaves_no_wired_mapping, "mlock that fails at any page leaves neither wired pages nor wired mappings")
+{
+	begin(1);
+	map_file(8, 8, UMAP_SHARED);
+	tm_put(tm_proc, "aaaaaaaa");
+	hopeless = true;
+	for (int k = 0; k < 16; k++) {
+		pmap_remove(tm_map(tm_proc)->pmap, TM_VA(0), TM_VA(16));
+		pmap_update(tm_map(tm_proc)->pmap);
+		enter_skip = k;
+		enter_fail = 1;
+		CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(16)), ENOMEM);
+		CHECK_EQ(enter_fail, 0);
+		CHECK_EQ(uvm.wired, 0);
+		CHECK_EQ(pmap_wired_count(tm_map(tm_proc)->pmap), 0);
+	}
+	hopeless = false;
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(16)), 0);
+	CHECK_EQ(pmap_wired_count(tm_map(tm_proc)->pmap), 16);
+	CHECK_EQ(sys_munlock(tm_proc, TM_VA(0), ptoa(16)), 0);
+	CHECK_EQ(pmap_wired_count(tm_map(tm_proc)->pmap), 0);
+	end();
+}
+
+KTEST(B16_second_vslock_keeps_its_mapping_wired, "of two transfers on a page the first to end leaves the mapping wired for the other")
+{
+	struct vmspace *vm;
+
+	begin(1);
+	tm_put(tm_proc, "aa");
+	vm = tm_proc->p_vmspace;
+	CHECK_EQ(uvm_vslock(vm, TM_VA(0), ptoa(2), RW), 0);
+	CHECK_EQ(uvm_vslock(vm, TM_VA(1), ptoa(1), RW), 0);
+	uvm_vsunlock(vm, TM_VA(0), ptoa(2));
+	CHECK_EQ(tm_wire_count(tm_proc, 0), 0);
+	CHECK_EQ(tm_wire_count(tm_proc, 1), 1);
+	CHECK_EQ(pmap_wired_count(vm->vm_map.pmap), 1);
+	uvm_vsunlock(vm, TM_VA(1), ptoa(1));
+	CHECK_EQ(pmap_wired_count(vm->vm_map.pmap), 0);
+	end();
+}
+
+KTEST(B16_wired_mapping_of_a_shared_page_ends_with_ours, "a page that another process has wired does not keep our mapping wired")
+{
+	struct proc *other;
+
+	begin(1);
+	tm_put(tm_proc, "oo");
+	CHECK_EQ(proc_create("other", &other), 0);
+	tm_put(other, "oo");
+	CHECK_EQ(sys_mlock(other, TM_VA(0), ptoa(2)), 0);
+	CHECK_EQ(uvm_vslock(tm_proc->p_vmspace, TM_VA(0), ptoa(2), RW), 0);
+	CHECK_EQ(tm_wire_count(tm_proc, 0), 2);
+	uvm_vsunlock(tm_proc->p_vmspace, TM_VA(0), ptoa(2));
+	CHECK_EQ(tm_wire_count(tm_proc, 0), 1);
+	CHECK_EQ(pmap_wired_count(tm_map(tm_proc)->pmap), 0);
+	proc_exit(other);
+	end();
+}
+
+KTEST_DEATH(B8_unwiring_what_is_not_wired, "unwiring a page that is not wired panics", "not wired")
+{
+	begin(1);
+	tm_put(tm_proc, "a");
+	tm_store(0, 1);
+	uvm_fault_unwire(tm_map(tm_proc), TM_VA(0), TM_VA(1));
+}
+
+/* --- fault-ahead, counted --- */
+
+/* => faults that a sequential reader of n resident pages of the file takes */
+static uint64_t
+faults_of_reader(int n)
+{
+	uint64_t before;
+
+	map_file(0, n, UMAP_SHARED);
+	for (int i = 0; i < n; i++)
+		(void)tu_resident(&vp->v_uobj, (voff_t)ptoa(i));
+	before = tu_count(UVMC_faults);
+	for (int i = 0; i < n; i++)
+		CHECK_EQ(tm_load(i), tu_word((voff_t)ptoa(i)));
+	CHECK_EQ(tu_count(UVMC_flt_pagein), 0);
+	return tu_count(UVMC_faults) - before;
+}
+
+KTEST(fault_ahead_saves_four_faults_of_five, "a sequential reader of resident pages faults once for each five; without fault-ahead for each")
+{
+	begin(1);
+	CHECK_EQ(faults_of_reader(40), 8);
+	CHECK_EQ(tu_count(UVMC_flt_soft), 8);
+	uvm_fault_ahead = false;
+	CHECK_EQ(faults_of_reader(40), 40);
+	CHECK_EQ(tu_count(UVMC_flt_soft), 48);
+	end();
+}
+
+KTEST(R20_sequential_reader_ages_file_pages_behind, "file pages behind a sequential reader become inactive, but those in use by I/O or wired")
+{
+	begin(1);
+	map_file(0, 20, UMAP_SHARED);
+	for (int i = 0; i < 20; i++)
+		(void)tu_resident(&vp->v_uobj, (voff_t)ptoa(i));
+	CHECK_EQ(uvm_vslock(tm_proc->p_vmspace, TM_VA(5), ptoa(1), R), 0);
+	CHECK_EQ(sys_madvise(tm_proc, TM_VA(0), ptoa(20), UMADV_SEQUENTIAL), 0);
+	CHECK_EQ(uvm.inactive, 0);
+	(void)tm_load(10);
+	CHECK_EQ(uvm.inactive, 7);		/* 2..9 but the wired one */
+	uvm_vsunlock(tm_proc->p_vmspace, TM_VA(5), ptoa(1));
+	end();
+}
+
+KTEST_MAIN()
