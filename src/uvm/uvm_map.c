@@ -2,7 +2,8 @@
  * Maps: establishing mappings.
  *
  * uvm_map() tries to grow a neighbour before it makes an entry (uvm-spec 1.9):
- * backward, the entry below takes the new range; forward, the entry above does.
+ * backward, the entry below takes the new range; forward, the entry above does; both,
+ * the two become one.
  * A neighbour's amap may be grown only while nobody else refers to it.
  *
  * Whatever can fail or sleep for long happens before the map is locked, or fails
@@ -121,6 +122,29 @@ merge_forward(struct vm_map *map, struct vm_map_entry *next, const struct vm_map
 	return true;
 }
 
+/*
+ * => map(W): low, which has just been grown, now touches its successor: they become one
+ *    if at most one of them has an amap, and that can be grown over the other.  The
+ *    one that goes is chained to dead.
+ */
+static void
+merge_both(struct vm_map *map, struct vm_map_entry *low, struct vm_map_entry **dead)
+{
+	struct vm_map_entry *high = low->next;
+
+	if (high == &map->header || !alike(low, high, low->etype))
+		return;
+	if (low->aref.ar_amap == NULL && high->aref.ar_amap == NULL) {
+		(void)uvm_mapent_trymerge(map, low, dead);
+	} else if (high->aref.ar_amap == NULL) {
+		if (grow_amap(low, high->end - high->start, AMAP_EXTEND_FORWARDS))
+			uvm_mapent_absorb(map, low, high, dead);
+	} else if (low->aref.ar_amap == NULL) {
+		if (grow_amap(high, low->end - low->start, AMAP_EXTEND_BACKWARDS))
+			uvm_mapent_absorb(map, high, low, dead);
+	}
+}
+
 /* => map(W): the range is free.  Merged or linked; what is not used stays in um. */
 static void
 enter_range(struct vm_map *map, struct uvm_mapping *um)
@@ -134,7 +158,7 @@ enter_range(struct vm_map *map, struct uvm_mapping *um)
 		bool merged = merge_backward(map, prev, want);
 
 		if (merged)
-			uvm_mapent_trymerge(map, prev, &um->um_dead);
+			merge_both(map, prev, &um->um_dead);
 		else
 			merged = merge_forward(map, prev->next, want);
 		if (merged) {

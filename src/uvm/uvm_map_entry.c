@@ -389,22 +389,36 @@ uvm_mapent_alike(const struct vm_map_entry *a, const struct vm_map_entry *b)
 	    (a->flags & UVM_MAP_NOMERGE) == 0;
 }
 
+void
+uvm_mapent_absorb(struct vm_map *map, struct vm_map_entry *e, struct vm_map_entry *gone,
+    struct vm_map_entry **dead)
+{
+	KASSERT(vm_map_locked_write(map));
+	KASSERT(gone->aref.ar_amap == NULL);
+	KASSERT(gone == e->next || gone == e->prev);
+	uvm_map_entry_unlink(map, gone);
+	if (gone->start == e->end) {
+		e->end = gone->end;
+	} else {
+		e->start = gone->start;
+		e->offset = gone->offset;
+	}
+	map->size += gone->end - gone->start;
+	uvm_map_entry_moved(map, e);
+	gone->next = *dead;
+	*dead = gone;
+	UVMCNT(mapmerges);
+}
+
 bool
 uvm_mapent_trymerge(struct vm_map *map, struct vm_map_entry *low, struct vm_map_entry **dead)
 {
 	struct vm_map_entry *high = low->next;
 
-	KASSERT(vm_map_locked_write(map));
 	if (low == &map->header || high == &map->header || low->aref.ar_amap != NULL ||
 	    high->aref.ar_amap != NULL || !uvm_mapent_alike(low, high))
 		return false;
-	uvm_map_entry_unlink(map, high);
-	low->end = high->end;
-	map->size += high->end - high->start;
-	uvm_map_entry_moved(map, low);
-	high->next = *dead;
-	*dead = high;
-	UVMCNT(mapmerges);
+	uvm_mapent_absorb(map, low, high, dead);
 	return true;
 }
 

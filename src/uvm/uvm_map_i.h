@@ -17,6 +17,9 @@ void	uvm_map_entry_unlink(struct vm_map *, struct vm_map_entry *);
 void	uvm_map_entry_moved(struct vm_map *, struct vm_map_entry *);
 /* => map(W): may a and its successor b be one entry, but for their amaps? */
 bool	uvm_mapent_alike(const struct vm_map_entry *a, const struct vm_map_entry *b);
+/* => map(W): e takes its neighbour's range, which has no amap and is chained to dead */
+void	uvm_mapent_absorb(struct vm_map *, struct vm_map_entry *e, struct vm_map_entry *gone,
+	    struct vm_map_entry **dead);
 /*
  * => map(W): low and its successor become one if they are alike and have no amaps (for
  *    slots would have to move).  The one that goes is chained to dead, with its object

@@ -211,71 +211,83 @@ KTEST(generations_see_their_own_memory, "nine generations, each with its own sto
 /* --- the parent's other threads run on --- */
 
 /*
- * Two words of one page, always stored in order: at any moment w0 is w1 or w1 + 1.
- * The counting thread sees its own stores, always.
+ * Two words at the two ends of a page, always stored in order: at any moment the first
+ * is the second, or one more.  Each counting thread has its own pair in each page, and
+ * sees its own stores, always.
  */
 #define	T6_PAGES	4
+#define	T6_THREADS	2
+
+static vaddr_t
+T6_word(int page, int thread, int word)
+{
+	return TM_VA(page) + 8 * (vaddr_t)thread + (word != 0 ? PAGE_SIZE - 8 * T6_THREADS : 0);
+}
 
 static void
 T6_count(struct tm_thread *tt)
 {
-	uint64_t n = 0;
+	uint64_t n = 0, w;
 
 	do {
 		for (int k = 0; k < 50; k++) {
 			n++;
+			for (int i = 0; i < T6_PAGES; i++)
+				for (int word = 0; word < 2; word++)
+					CHECK_EQ(user_store(T6_word(i, tt->tt_number, word), n), 0);
 			for (int i = 0; i < T6_PAGES; i++) {
-				CHECK_EQ(user_store(TM_VA(i) + 256 * (vaddr_t)tt->tt_number, n), 0);
-				CHECK_EQ(user_store(TM_VA(i) + 2048 + 256 * (vaddr_t)tt->tt_number, n), 0);
-			}
-			for (int i = 0; i < T6_PAGES; i++) {
-				uint64_t w;
-
-				CHECK_EQ(user_load(TM_VA(i) + 2048 + 256 * (vaddr_t)tt->tt_number, &w), 0);
+				CHECK_EQ(user_load(T6_word(i, tt->tt_number, 1), &w), 0);
 				CHECK_EQ(w, n);
 			}
 		}
 	} while (tm_go_on(tt));
 }
 
+struct T6_look {
+	uint64_t	seen[T6_THREADS][T6_PAGES][2];
+};
+
 static void
-T6_look(struct proc *p, uint64_t seen[2][T6_PAGES][2])
+T6_look(struct proc *p, struct T6_look *look)
 {
 	struct proc *own = curlwp->l_proc;
 
 	proc_attach(p);
-	for (vaddr_t t = 0; t < 2; t++)
+	for (int t = 0; t < T6_THREADS; t++)
 		for (int i = 0; i < T6_PAGES; i++)
-			for (vaddr_t w = 0; w < 2; w++)
-				CHECK_EQ(user_load(TM_VA(i) + 256 * t + 2048 * w, &seen[t][i][w]), 0);
+			for (int word = 0; word < 2; word++)
+				CHECK_EQ(user_load(T6_word(i, t, word), &look->seen[t][i][word]), 0);
 	proc_attach(own);
 }
 
 static void
 T6_check_child(struct proc *child)
 {
-	uint64_t first[2][T6_PAGES][2], again[2][T6_PAGES][2];
+	struct T6_look first, again;
 
-	T6_look(child, first);
+	T6_look(child, &first);
 	for (int n = 0; n < 20; n++)
 		yield();
-	T6_look(child, again);
-	if (memcmp(first, again, sizeof(first)) != 0)
+	T6_look(child, &again);
+	if (memcmp(&first, &again, sizeof(first)) != 0)
 		ktest_fail(__FILE__, __LINE__, "the child's memory changed after the fork");
-	for (int t = 0; t < 2; t++)
-		for (int i = 0; i < T6_PAGES; i++)
-			if (first[t][i][0] != first[t][i][1] && first[t][i][0] != first[t][i][1] + 1)
+	for (int t = 0; t < T6_THREADS; t++)
+		for (int i = 0; i < T6_PAGES; i++) {
+			uint64_t *w = first.seen[t][i];
+
+			if (w[0] != w[1] && w[0] != w[1] + 1)
 				ktest_fail(__FILE__, __LINE__, "page %d: %lu, %lu: not one moment", i,
-				    (unsigned long)first[t][i][0], (unsigned long)first[t][i][1]);
+				    (unsigned long)w[0], (unsigned long)w[1]);
+		}
 }
 
 static void
 T6_run(int rounds)
 {
-	struct tm_thread tt[2];
+	struct tm_thread tt[T6_THREADS];
 	struct proc *child[2];
 
-	tm_start(tm_proc, tt, 2, T6_count, NULL);
+	tm_start(tm_proc, tt, T6_THREADS, T6_count, NULL);
 	for (int i = 0; i < rounds; i++) {
 		child[0] = spawn(tm_proc);
 		child[1] = spawn(child[0]);
@@ -285,7 +297,7 @@ T6_run(int rounds)
 		proc_exit(child[1 - i % 2]);
 	}
 	tm_stop();
-	tm_wait(tt, 2);
+	tm_wait(tt, T6_THREADS);
 	CHECK(tt[0].tt_rounds > 0 && tt[1].tt_rounds > 0);
 }
 
@@ -302,7 +314,7 @@ KTEST(T6_fork_of_wired_memory_while_a_sibling_stores, "the same for memory that 
 	begin(4);
 	tm_put(tm_proc, "aaaa");
 	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(T6_PAGES)), 0);
-	T6_run(60);
+	T6_run(500);
 	CHECK_EQ(uvm.wired, T6_PAGES);
 	tm_shutdown();
 }
@@ -317,9 +329,9 @@ KTEST(T6_fork_of_file_copies_while_a_sibling_stores, "the same for private copie
 	CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(T6_PAGES), RW, UMAP_PRIVATE | UMAP_FIXED, vp, UF_READ,
 	    0), 0);
 	for (int i = 0; i < T6_PAGES; i++)
-		for (vaddr_t w = 0; w < 2; w++)
-			for (vaddr_t t = 0; t < 2; t++)
-				CHECK_EQ(user_store(TM_VA(i) + 256 * t + 2048 * w, 0), 0);
+		for (int t = 0; t < T6_THREADS; t++)
+			for (int word = 0; word < 2; word++)
+				CHECK_EQ(user_store(T6_word(i, t, word), 0), 0);
 	T6_run(80);
 	vrele(vp);
 	tm_shutdown();

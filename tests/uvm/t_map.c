@@ -5,6 +5,7 @@
 #include "tmap.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define	NPAGES	4096
@@ -78,6 +79,79 @@ KTEST(merging_grows_the_amap, "entries with an amap of their own merge, and keep
 	CHECK_EQ(tm_load(3), 33);
 	CHECK_EQ(tm_load(4), 44);
 	CHECK_EQ(tm_load(5), 55);
+	tm_shutdown();
+}
+
+/* One of the two has an amap, the other has not been stored to: the amap grows over it. */
+KTEST(amap_grows_over_a_fresh_neighbour, "filling the hole between a used and a fresh entry makes one, from either side")
+{
+	begin();
+	tm_put(tm_proc, "aa.aa...aa.aa");
+	tm_store(0, 1);
+	tm_store(1, 2);
+	tm_put(tm_proc, "..a");
+	TM_SHAPE(tm_proc, "aaaaa...bb.cc");
+	tm_store(11, 12);
+	tm_store(12, 13);
+	tm_put(tm_proc, "..........a");
+	TM_SHAPE(tm_proc, "aaaaa...bbbbb");
+	tm_store(4, 5);
+	tm_store(8, 9);
+	CHECK_EQ(tm_load(0), 1);
+	CHECK_EQ(tm_load(1), 2);
+	CHECK_EQ(tm_load(4), 5);
+	CHECK_EQ(tm_load(8), 9);
+	CHECK_EQ(tm_load(10), 0);
+	CHECK_EQ(tm_load(11), 12);
+	CHECK_EQ(tm_load(12), 13);
+	tm_shutdown();
+}
+
+KTEST(private_object_mapping_merges_over_a_hole, "the same over an object: each page keeps its offset and its own content")
+{
+	begin();
+	tm_put(tm_proc, "oooooo");
+	for (int i = 0; i < 6; i++)
+		tm_store(i, 100 + (uint64_t)i);
+	tm_put(tm_proc, "qq.qqq");
+	tm_store(3, 3);
+	tm_put(tm_proc, "..q");
+	TM_SHAPE(tm_proc, "aaaaaa");
+	for (int i = 0; i < 6; i++)
+		CHECK_EQ(tm_load(i), i == 3 ? 3 : 100 + i);
+	tm_store(0, 1);
+	CHECK_EQ(tm_load(1), 101);
+	CHECK_EQ(obj_refs(), 2);
+	tm_shutdown();
+}
+
+KTEST(two_amaps_stay_two_entries, "two used entries do not merge over a hole that is filled")
+{
+	begin();
+	tm_put(tm_proc, "aa.aa");
+	tm_store(0, 1);
+	tm_store(4, 5);
+	tm_put(tm_proc, "..a");
+	TM_SHAPE(tm_proc, "aaabb");
+	CHECK_EQ(tm_load(4), 5);
+	tm_shutdown();
+}
+
+KTEST(attributes_that_come_back_rejoin, "an untouched entry that was split by mprotect is one again when the protection is")
+{
+	begin();
+	tm_put(tm_proc, "oooooo");
+	CHECK_EQ(uvm_map_protect(tm_map(tm_proc), TM_VA(2), TM_VA(4), VM_PROT_READ, false), 0);
+	TM_SHAPE(tm_proc, "aabbcc");
+	CHECK_EQ(uvm_map_inherit(tm_map(tm_proc), TM_VA(1), TM_VA(3), MAP_INHERIT_NONE), 0);
+	TM_SHAPE(tm_proc, "abcdee");
+	CHECK_EQ(obj_refs(), 6);
+	CHECK_EQ(uvm_map_inherit(tm_map(tm_proc), TM_VA(0), TM_VA(6), MAP_INHERIT_NONE), 0);
+	TM_SHAPE(tm_proc, "aabbcc");
+	CHECK_EQ(uvm_map_protect(tm_map(tm_proc), TM_VA(2), TM_VA(4),
+	    VM_PROT_READ | VM_PROT_WRITE, false), 0);
+	TM_SHAPE(tm_proc, "aaaaaa");
+	CHECK_EQ(obj_refs(), 2);
 	tm_shutdown();
 }
 
@@ -491,6 +565,28 @@ KTEST(attributes_clip_and_refuse_bad_values, "inherit and advice change just the
 	CHECK(!uvm_map_checkprot(map, TM_VA(0), TM_VA(7), VM_PROT_READ));
 	CHECK(!uvm_map_checkprot(map, TM_VA(7), TM_VA(8), VM_PROT_READ));
 	vm_map_unlock_read(map);
+	tm_shutdown();
+}
+
+KTEST(print_shows_every_entry, "uvm_map_print has a line for the map and one for each entry")
+{
+	char *text = NULL;
+	size_t size = 0, lines = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	begin();
+	tm_put(tm_proc, "aaos");
+	tm_store(0, 1);
+	vm_map_lock_read(tm_map(tm_proc));
+	uvm_map_print(tm_map(tm_proc), out);
+	vm_map_unlock_read(tm_map(tm_proc));
+	fclose(out);
+	for (size_t i = 0; i < size; i++)
+		lines += text[i] == '\n';
+	CHECK_EQ(lines, 4);
+	CHECK(strstr(text, "0x40000000-0x40002000") != NULL);
+	CHECK(strstr(text, "cow") != NULL && strstr(text, "share") != NULL);
+	free(text);
 	tm_shutdown();
 }
 

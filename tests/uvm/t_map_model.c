@@ -3,8 +3,8 @@
  * pages that says what each must be.
  *
  * After every step the map's own invariants are checked and each page is compared:
- * mapped or not, protection, inheritance, advice, object and offset, and (sampled)
- * the word that was stored last.  findspace is compared with a linear search.
+ * mapped or not, protection, inheritance, advice, object and offset; loads compare the
+ * word that was stored last, by whom it may come from.  findspace is compared with a linear search.
  */
 #include "tmap.h"
 
@@ -22,6 +22,8 @@ struct model {
 	vm_prot_t	prot;
 	vm_inherit_t	inherit;
 	int		advice;
+	bool		private;	/* a store is seen by nobody else */
+	bool		own;		/* private, and word is its content; else the object's, or 0 */
 	uint64_t	word;
 };
 
@@ -78,9 +80,9 @@ compare(void)
 static void
 step_map(int at, int n)
 {
-	static const char kinds[] = "aarsop";
-	char kind = kinds[below(6)];
-	bool object = kind == 'o' || kind == 'p';
+	static const char kinds[] = "aarsopqq";
+	char kind = kinds[below(8)];
+	bool object = kind == 'o' || kind == 'p' || kind == 'q';
 
 	CHECK_EQ(tm_put_at(tm_proc, at, n, kind), 0);
 	for (int i = at; i < at + n; i++)
@@ -89,8 +91,10 @@ step_map(int at, int n)
 			.uobj = object ? tm_obj : NULL,
 			.off = object ? (voff_t)ptoa((uint64_t)i + (kind == 'p' ? 1000 : 0)) : 0,
 			.prot = kind == 'r' ? VM_PROT_READ : VM_PROT_READ | VM_PROT_WRITE,
-			.inherit = object || kind == 's' ? MAP_INHERIT_SHARE : MAP_INHERIT_COPY,
+			.inherit = strchr("ops", kind) != NULL ? MAP_INHERIT_SHARE : MAP_INHERIT_COPY,
 			.advice = UVM_ADV_NORMAL,
+			.private = kind == 'q' || !object,
+			.own = !object,
 		};
 }
 
@@ -144,11 +148,19 @@ step_store(int at, int n)
 
 		CHECK_EQ(error, !model[i].mapped ? EFAULT :
 		    (model[i].prot & VM_PROT_WRITE) == 0 ? EACCES : 0);
-		if (error == 0 && model[i].uobj != NULL)
+		if (error == 0 && !model[i].private)
 			object_word[atop(model[i].off)] = w;
-		else if (error == 0)
+		else if (error == 0) {
+			model[i].own = true;
 			model[i].word = w;
+		}
 	}
+}
+
+static uint64_t
+content(const struct model *m)
+{
+	return m->own ? m->word : object_word[atop(m->off)];
 }
 
 static void
@@ -160,8 +172,7 @@ step_load(int at, int n)
 
 		CHECK_EQ(error, !model[i].mapped ? EFAULT : model[i].prot == VM_PROT_NONE ? EACCES : 0);
 		if (error == 0)
-			CHECK_EQ(w, model[i].uobj != NULL ? object_word[atop(model[i].off)] :
-			    model[i].word);
+			CHECK_EQ(w, content(&model[i]));
 	}
 }
 
@@ -175,8 +186,8 @@ step_fork(int at, int n)
 	tm_check(child);
 	for (int i = at; i < at + n; i++)
 		if (model[i].mapped && model[i].inherit == MAP_INHERIT_COPY &&
-		    model[i].prot != VM_PROT_NONE && model[i].uobj == NULL)
-			CHECK_EQ(tm_load_in(child, i), model[i].word);
+		    model[i].prot != VM_PROT_NONE)
+			CHECK_EQ(tm_load_in(child, i), content(&model[i]));
 	if (below(2) == 0)
 		step_store(at, n);
 	for (int i = at; i < at + n; i++)
@@ -195,8 +206,11 @@ step_wire(int at, int n)
 		legal &= model[i].mapped && model[i].prot != VM_PROT_NONE;
 	if (legal) {
 		CHECK_EQ(sys_mlock(tm_proc, TM_VA(at), ptoa((uint64_t)n)), 0);
-		for (int i = at; i < at + n; i++)
+		for (int i = at; i < at + n; i++) {
 			CHECK(tm_wire_count(tm_proc, i) >= 1);
+			model[i].word = content(&model[i]);
+			model[i].own = model[i].private;	/* R13: copied now */
+		}
 		if (below(2) == 0)
 			CHECK_EQ(sys_munlock(tm_proc, TM_VA(at), ptoa((uint64_t)n)), 0);
 	} else {

@@ -166,7 +166,7 @@ KTEST_DEATH(stranger_cannot_unbusy, "a map is unbusied only by whom made it busy
 static void
 T3_mapper(struct tm_thread *tt)
 {
-	for (int i = 0; i < 700; i++) {
+	for (int i = 0; i < 1500; i++) {
 		CHECK_EQ(tm_put_at(tm_proc, tt->tt_number * 2, 6, i % 2 != tt->tt_number ? 'o' : 'a'), 0);
 		(void)tm_go_on(tt);
 	}
@@ -374,7 +374,7 @@ KTEST(T12_mremap_against_faults, "a mapping that moves, grows and shrinks under 
 static void
 brk_main(struct tm_thread *tt)
 {
-	for (int i = 0; i < 400; i++) {
+	for (int i = 0; i < 1500; i++) {
 		vaddr_t to = VM_HEAP_ADDRESS + ptoa((vaddr_t)((i * 7 + tt->tt_number * 11) % 40)) + 8;
 
 		CHECK_EQ(sys_obreak(tm_proc, to), 0);

@@ -508,6 +508,9 @@ KTEST(B14_grown_shared_memory_is_accessible, "the new part of shared anonymous m
 	CHECK_EQ(tm_load_in(child, 2), 2);
 	tm_store_in(child, 3, 4);
 	CHECK_EQ(tm_load(3), 4);
+	CHECK_EQ(remap(0, 4, 0, 6, false), TM_BASE);	/* the amap is the child's too by now */
+	tm_store(5, 6);
+	CHECK_EQ(tm_load(5), 6);
 	CHECK_EQ(tm_load(0), 1);
 	proc_exit(child);
 	end();

@@ -49,10 +49,10 @@ int
 tm_put_at(struct proc *p, int page, int n, char kind)
 {
 	vaddr_t va = TM_VA(page);
-	struct uvm_object *uobj = kind == 'o' || kind == 'p' ? tm_obj : NULL;
+	struct uvm_object *uobj = strchr("opq", kind) != NULL ? tm_obj : NULL;
 	voff_t off = uobj == NULL ? 0 : (voff_t)ptoa((uint64_t)page + (kind == 'p' ? 1000 : 0));
 	vm_prot_t prot = kind == 'r' ? VM_PROT_READ : VM_PROT_READ | VM_PROT_WRITE;
-	bool shared = uobj != NULL || kind == 's';
+	bool shared = strchr("ops", kind) != NULL;
 	unsigned flags = UVM_FLAG_FIXED | UVM_FLAG_UNMAP;
 	int error;
 

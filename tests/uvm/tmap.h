@@ -30,6 +30,7 @@ void	tm_check(struct proc *);
  * Kinds:	a  private memory, rw		s  shared memory, rw
  *		r  private memory, read only	n  private memory, rw, never merged
  *		o  tm_obj at the page's offset	p  tm_obj, 1000 pages further on
+ *		q  as o, but private
  * => mapped with FIXED | UNMAP, one uvm_map() per run of letters; 0 or its errno
  */
 int	tm_put_at(struct proc *, int page, int n, char kind);
