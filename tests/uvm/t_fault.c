@@ -377,54 +377,7 @@ KTEST(R29_no_page_table_page_ends_too, "a failed pmap_enter ends in ENOMEM or su
 	end();
 }
 
-/* I-PG-1: what a fault has made and could not map must not be forgotten by the queues. */
-KTEST(R29_promoted_page_that_cannot_be_mapped_is_queued, "an anon whose mapping failed stays, on a queue")
-{
-	struct vm_map_entry *e;
-	struct vm_anon *anon;
-	struct proc *child;
-	uint64_t queued;
-	int error;
-
-	begin(1);
-	tm_put(tm_proc, "aa");
-	random_access(0, 2);
-	tm_store(0, 5);
-	child = fork_child();
-	/* The child has no page table yet.  Its amap and anon can be had; then nothing. */
-	tu_exhaust();
-	tu_take(NPAGES, UVM_PGA_USERESERVE);
-	for (int i = 0; i < 40; i++) {
-		tu_release_one();
-		if (uvm.free > uvm.reserve_kernel)
-			break;
-	}
-	proc_attach(child);
-	error = tm_store_error(0);
-	proc_attach(tm_proc);
-	vm_map_lock_read(tm_map(child));
-	CHECK(uvm_map_lookup_entry(tm_map(child), TM_VA(0), &e));
-	vm_map_unlock_read(tm_map(child));
-	if (error != 0 && uvm_anon_count() == 2) {
-		amap_lock(e->aref.ar_amap);
-		anon = amap_lookup(&e->aref, 0);
-		queued = anon->an_page->pqflags & (PQ_ACTIVE | PQ_INACTIVE);
-		amap_unlock(e->aref.ar_amap);
-		CHECK(queued != 0);
-	}
-	tu_release();
-	tm_store_in(child, 0, 6);
-	CHECK_EQ(tm_load(0), 5);
-	proc_exit(child);
-	end();
-}
-
 /* --- races --- */
-
-struct race {
-	struct uvm_object *r_uobj;
-	int		  r_pages;
-};
 
 /* Faults until told to stop; an unmapped page is no error. */
 static void
@@ -585,37 +538,34 @@ failing_wirer(struct tm_thread *tt)
 	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(16)), EINVAL);
 }
 
-/* The object's pages are wired by a stranger, so a fault finds them wired, but not for us. */
+/*
+ * The object's pages are wired by a stranger, so a fault finds them wired, but not for
+ * us.  The mlock waits for a busy page of the file, and fails at the file's end.
+ */
 KTEST(B19_mapping_is_wired_only_for_its_own_wiring, "a fault while an mlock is under way, which then fails, leaves no wired mapping")
 {
 	struct proc *stranger;
 	struct tm_thread tt;
-	vaddr_t va;
+	struct vm_page *busy;
+	vaddr_t va = TM_VA(0);
 	uint64_t w;
 
 	begin(2);
 	CHECK_EQ(proc_create("stranger", &stranger), 0);
 	CHECK_EQ(tm_put_at(stranger, 8, 8, 'o'), 0);
 	CHECK_EQ(sys_mlock(stranger, TM_VA(8), ptoa(8)), 0);
-	for (unsigned i = 0; i < ktest_scale(100); i++) {
-		va = TM_VA(0);			/* eight pages from 60 on: four are behind the end */
-		CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(8), R, UMAP_SHARED | UMAP_FIXED, vp, UF_READ,
-		    ptoa(60)), 0);
-		CHECK_EQ(tm_put_at(tm_proc, 8, 8, 'o'), 0);
-		tm_start(tm_proc, &tt, 1, failing_wirer, NULL);
-		/* relaxed: we only want to be late enough, most times */
-		for (int k = 0; k < 1000; k++)
-			if (__atomic_load_n(&tm_map(tm_proc)->busy, __ATOMIC_RELAXED) != NULL)
-				break;
-			else
-				yield();
-		for (int k = 8; k < 16; k++)
-			CHECK_EQ(user_load(TM_VA(k), &w), 0);
-		tm_wait(&tt, 1);
-		CHECK_EQ(pmap_wired_count(tm_map(tm_proc)->pmap), 0);
-		uvm_unmap(tm_map(tm_proc), TM_VA(0), TM_VA(16));
-		(void)tu_put(&vp->v_uobj, 0, 0, PGO_FREE | PGO_CLEANIT | PGO_ALLPAGES | PGO_SYNCIO);
-	}
+	CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(8), R, UMAP_SHARED | UMAP_FIXED, vp, UF_READ, ptoa(60)),
+	    0);
+	CHECK_EQ(tm_put_at(tm_proc, 8, 8, 'o'), 0);
+	busy = tu_get(&vp->v_uobj, (voff_t)ptoa(60));
+	tm_start(tm_proc, &tt, 1, failing_wirer, NULL);
+	/* relaxed: pairs with vm_map_busy() */
+	TU_WAIT(__atomic_load_n(&tm_map(tm_proc)->busy, __ATOMIC_RELAXED) != NULL);
+	for (int k = 8; k < 16; k++)
+		CHECK_EQ(user_load(TM_VA(k), &w), 0);
+	tu_unbusy(busy);
+	tm_wait(&tt, 1);
+	CHECK_EQ(pmap_wired_count(tm_map(tm_proc)->pmap), 0);
 	proc_exit(stranger);
 	end();
 }
@@ -797,6 +747,25 @@ KTEST(T39_sharers_follow_a_promoted_anon, "case 1B in a shared amap by two CPUs 
 		proc_exit(sharer);
 		uvm_unmap(tm_map(tm_proc), TM_VA(0), TM_VA(n));
 	}
+	end();
+}
+
+KTEST(T39_sharer_that_only_loads_follows, "a sharer that had the old page mapped sees what another stores to the new one (I-AMAP-9)")
+{
+	struct proc *snapshot, *sharer;
+
+	begin(2);
+	tm_put(tm_proc, "aa");
+	tm_store(0, 1);
+	snapshot = fork_child();
+	CHECK_EQ(sys_minherit(tm_proc, TM_VA(0), ptoa(2), MAP_INHERIT_SHARE), 0);
+	sharer = fork_child();
+	CHECK_EQ(tm_load(0) + tm_load_in(sharer, 0), 2);
+	tm_store_in(sharer, 0, 9);
+	CHECK_EQ(tm_load(0), 9);
+	CHECK_EQ(tm_load_in(snapshot, 0), 1);
+	proc_exit(snapshot);
+	proc_exit(sharer);
 	end();
 }
 
