@@ -5,6 +5,7 @@
 #include "tmap.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 
 #include <uvm/uvm_amap_i.h>
@@ -187,6 +188,61 @@ KTEST(anon_with_a_busy_page_is_left_to_its_holder, "a dying anon leaves a busy p
 }
 
 /* --- copying --- */
+
+/*
+ * Where armed, the next amap is allocated while the other process exits: between the
+ * question whether it is there, and the amap's lock.
+ */
+static int leaving;			/* atomic: 1 may leave, 2 has left */
+static bool armed;			/* only the LWP that copies */
+
+struct vm_amap *__real_amap_alloc(vsize_t, vsize_t, bool);
+struct vm_amap *__wrap_amap_alloc(vsize_t, vsize_t, bool);
+
+struct vm_amap *
+__wrap_amap_alloc(vsize_t sz, vsize_t padsz, bool waitok)
+{
+	struct vm_amap *amap = __real_amap_alloc(sz, padsz, waitok);
+
+	if (armed) {
+		armed = false;
+		__atomic_store_n(&leaving, 1, __ATOMIC_RELEASE);
+		while (__atomic_load_n(&leaving, __ATOMIC_ACQUIRE) != 2)
+			sched_yield();
+	}
+	return amap;
+}
+
+static void
+leaver(struct tm_thread *tt)
+{
+	while (__atomic_load_n(&leaving, __ATOMIC_ACQUIRE) != 1)
+		yield();
+	proc_exit(tt->tt_arg);
+	__atomic_store_n(&leaving, 2, __ATOMIC_RELEASE);
+}
+
+KTEST(T33_other_user_leaves_during_the_copy, "the second look, with the amap locked, finds it ours: it is taken over")
+{
+	struct tm_thread tt;
+	struct vm_amap *amap;
+	struct proc *child;
+
+	tm_boot(2, NPAGES);
+	tm_put(tm_proc, "aaaa");
+	fill(0, 4);
+	amap = amap_at(tm_proc, 0);
+	child = fork_child();
+	tm_start(NULL, &tt, 1, leaver, child);
+	armed = true;
+	fill(0, 4);
+	CHECK(!armed);
+	tm_wait(&tt, 1);
+	CHECK(amap_at(tm_proc, 0) == amap);
+	CHECK_EQ(amap_count(), 1);
+	CHECK_EQ(uvm_anon_count(), 4);
+	tm_shutdown();
+}
 
 KTEST(T33_last_user_takes_the_amap_over, "when the others have gone nothing is copied: the amap and its pages are taken over")
 {

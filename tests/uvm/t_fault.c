@@ -532,6 +532,27 @@ KTEST(R13_fork_COPY_of_memory_that_sharers_wire, "copying shared memory for a ch
 	end();
 }
 
+KTEST(R31_mlock_and_physio_on_a_shared_page, "the mapping of a page that others map too stays wired after the transfer, until munlock")
+{
+	struct proc *other;
+
+	begin(1);
+	tm_put(tm_proc, "o");
+	CHECK_EQ(proc_create("other", &other), 0);
+	CHECK_EQ(tm_put_at(other, 0, 1, 'o'), 0);
+	tm_store_in(other, 0, 1);
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), PAGE_SIZE), 0);
+	CHECK_EQ(uvm_vslock(tm_proc->p_vmspace, TM_VA(0), PAGE_SIZE, RW), 0);
+	CHECK_EQ(tm_wire_count(tm_proc, 0), 2);
+	uvm_vsunlock(tm_proc->p_vmspace, TM_VA(0), PAGE_SIZE);
+	CHECK_EQ(tm_wire_count(tm_proc, 0), 1);
+	CHECK_EQ(pmap_wired_count(tm_map(tm_proc)->pmap), 1);
+	CHECK_EQ(sys_munlock(tm_proc, TM_VA(0), PAGE_SIZE), 0);
+	CHECK_EQ(pmap_wired_count(tm_map(tm_proc)->pmap), 0);
+	proc_exit(other);
+	end();
+}
+
 static void
 failing_wirer(struct tm_thread *tt)
 {
