@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #define	NPAGES	4096
 #define	R	VM_PROT_READ
@@ -588,6 +589,62 @@ KTEST(B19_mapping_is_wired_only_for_its_own_wiring, "a fault while an mlock is u
 	tm_wait(&tt, 1);
 	CHECK_EQ(pmap_wired_count(tm_map(tm_proc)->pmap), 0);
 	proc_exit(stranger);
+	end();
+}
+
+/* Where armed, a fork stops between sharing the anons of a child and copying what is wired. */
+static int forking;			/* atomic: 1 stopped there */
+static bool armed;			/* only the LWP that forks */
+
+int	__real_amap_cow_now(struct vm_map *, struct vm_map_entry *);
+int	__wrap_amap_cow_now(struct vm_map *, struct vm_map_entry *);
+
+int
+__wrap_amap_cow_now(struct vm_map *map, struct vm_map_entry *entry)
+{
+	if (armed) {
+		armed = false;
+		__atomic_store_n(&forking, 1, __ATOMIC_RELEASE);
+		usleep(3000);		/* with maps locked: only the host can pause us */
+	}
+	return __real_amap_cow_now(map, entry);
+}
+
+static void
+store_during_fork(struct tm_thread *tt)
+{
+	while (__atomic_load_n(&forking, __ATOMIC_ACQUIRE) != 1)
+		yield();
+	tm_store(0, 9);
+}
+
+KTEST(R10_store_by_a_sharer_waits_for_the_fork, "a page that one sharer has wired is not replaced by another's store while a fork copies it")
+{
+	struct proc *wired, *storing, *child;
+	struct vm_page *pg;
+	struct tm_thread tt;
+
+	begin(2);
+	tm_put(tm_proc, "s");
+	tm_store(0, 5);
+	wired = fork_child();
+	storing = fork_child();
+	CHECK_EQ(sys_mlock(wired, TM_VA(0), PAGE_SIZE), 0);
+	pg = tm_page(wired, 0);
+	CHECK_EQ(sys_minherit(tm_proc, TM_VA(0), PAGE_SIZE, MAP_INHERIT_COPY), 0);
+	tm_start(storing, &tt, 1, store_during_fork, NULL);
+	armed = true;
+	child = fork_child();
+	CHECK(!armed);
+	tm_wait(&tt, 1);
+	CHECK_EQ(tm_load_in(child, 0), 5);
+	CHECK_EQ(tm_load(0), 9);
+	CHECK_EQ(tm_load_in(wired, 0), 9);
+	CHECK(tm_page(wired, 0) == pg && tm_page(storing, 0) == pg);
+	CHECK_EQ(tm_wire_count(wired, 0), 1);
+	proc_exit(child);
+	proc_exit(storing);
+	proc_exit(wired);
 	end();
 }
 
