@@ -68,6 +68,17 @@ private_check(struct job_worker *jw, const struct shadow *sh, vaddr_t va)
 }
 
 int
+private_check_all(struct job_worker *jw, const struct shadow *sh)
+{
+	int error = 0;
+
+	for (vaddr_t va = sh->sh_base; va < sh->sh_base + sh->sh_size && error == 0; va += 8)
+		if (*shadow_word(sh, va) != 0)
+			error = private_check(jw, sh, va);
+	return error;
+}
+
+int
 private_store(struct job_worker *jw, const struct shadow *sh, vaddr_t va)
 {
 	uint64_t value = private_value(jw->jw_run->jr_seed + jw->jw_index, va, ++jw->jw_seq);
@@ -185,6 +196,19 @@ run_in_child(struct job_worker *jw, int (*fn)(struct job_worker *, void *), void
 		return call_failed(jw, "fork", 0, error);
 	error = run_in_proc(jw, child, fn, arg);
 	proc_exit(child);
+	return error;
+}
+
+int
+visit_procs(struct job_run *jr, int (*fn)(struct job_worker *, struct job_proc *))
+{
+	int error = 0;
+
+	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++) {
+		proc_attach(jr->jr_procs[i].jp_proc);
+		error = fn(&jr->jr_self, &jr->jr_procs[i]);
+		proc_attach(NULL);
+	}
 	return error;
 }
 

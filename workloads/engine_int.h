@@ -101,6 +101,11 @@ int	run_in_proc(struct job_worker *, struct proc *,
 /* => fork the worker's process, run fn in the child, let the child exit. */
 int	run_in_child(struct job_worker *, int (*fn)(struct job_worker *, void *), void *arg);
 
+/* => fn in each of the job's processes in turn, by the caller's own LWP; stops at an error */
+int	visit_procs(struct job_run *, int (*fn)(struct job_worker *, struct job_proc *));
+/* => every word of private memory that was ever stored to, against its model */
+int	private_check_all(struct job_worker *, const struct shadow *);
+
 /* => a word of the page that belongs to this thread of its process, as private memory is dealt */
 vaddr_t	own_word(struct job_worker *, vaddr_t base, uint64_t page);
 

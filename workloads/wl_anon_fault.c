@@ -107,22 +107,18 @@ run(struct job_run *jr, struct job_worker *jw)
 	return touch(jw, ap);
 }
 
-/* Every word of every page that was ever stored to. */
+static int
+verify_proc(struct job_worker *jw, struct job_proc *jp)
+{
+	const struct anon_proc *ap = jp->jp_private;
+
+	return private_check_all(jw, &ap->ap_shadow);
+}
+
 static int
 verify(struct job_run *jr)
 {
-	int error = 0;
-
-	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++) {
-		struct anon_proc *ap = jr->jr_procs[i].jp_private;
-
-		proc_attach(jr->jr_procs[i].jp_proc);
-		for (vaddr_t va = BASE; va < BASE + ap->ap_pages * PAGE_SIZE && error == 0; va += 8)
-			if (*shadow_word(&ap->ap_shadow, va) != 0)
-				error = private_check(&jr->jr_self, &ap->ap_shadow, va);
-		proc_attach(NULL);
-	}
-	return error;
+	return visit_procs(jr, verify_proc);
 }
 
 static void

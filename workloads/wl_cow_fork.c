@@ -221,31 +221,20 @@ run(struct job_run *jr, struct job_worker *jw)
 }
 
 static int
-verify_proc(struct job_worker *jw, const struct job_proc *jp)
+verify_proc(struct job_worker *jw, struct job_proc *jp)
 {
 	struct cow_proc *cp = jp->jp_private;
 	int error = 0;
 
 	for (unsigned t = 0; t < jp->jp_nthreads && error == 0; t++)
 		error = expect_word(jw, counter_va(t), cp->cp_done[t], "private");
-	for (vaddr_t va = BASE + PAGE_SIZE; va < BASE + cp->cp_pages * PAGE_SIZE && error == 0;
-	    va += 8)
-		if (*shadow_word(&cp->cp_shadow, va) != 0)
-			error = private_check(jw, &cp->cp_shadow, va);
-	return error;
+	return error != 0 ? error : private_check_all(jw, &cp->cp_shadow);
 }
 
 static int
 verify(struct job_run *jr)
 {
-	int error = 0;
-
-	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++) {
-		proc_attach(jr->jr_procs[i].jp_proc);
-		error = verify_proc(&jr->jr_self, &jr->jr_procs[i]);
-		proc_attach(NULL);
-	}
-	return error;
+	return visit_procs(jr, verify_proc);
 }
 
 static void

@@ -203,14 +203,11 @@ run(struct job_run *jr, struct job_worker *jw)
 }
 
 static int
-verify_private(struct job_worker *jw, struct file_run *fr, const struct file_proc *fp)
+verify_private(struct job_worker *jw, struct job_proc *jp)
 {
-	int error = 0;
+	const struct file_proc *fp = jp->jp_private;
 
-	for (vaddr_t va = PRIVATE_BASE; va < PRIVATE_BASE + fr->fr_size && error == 0; va += 8)
-		if (*shadow_word(&fp->fp_shadow, va) != 0)
-			error = private_check(jw, &fp->fp_shadow, va);
-	return error;
+	return private_check_all(jw, &fp->fp_shadow);
 }
 
 /* The private file word by word; the shared one exactly as the last stores were. */
@@ -250,12 +247,7 @@ verify(struct job_run *jr)
 	if (error != 0)
 		return call_failed(&jr->jr_self, "fsync", 0, error);
 	error = verify_files(&jr->jr_self, fr);
-	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++) {
-		proc_attach(jr->jr_procs[i].jp_proc);
-		error = verify_private(&jr->jr_self, fr, jr->jr_procs[i].jp_private);
-		proc_attach(NULL);
-	}
-	return error;
+	return error != 0 ? error : visit_procs(jr, verify_private);
 }
 
 static void

@@ -148,8 +148,9 @@ run(struct job_run *jr, struct job_worker *jw)
 
 /* Every word of every page from every process: all must hold the last store exactly. */
 static int
-verify_proc(struct job_worker *jw, struct shared_run *sr)
+verify_proc(struct job_worker *jw, struct job_proc *jp)
 {
+	struct shared_run *sr = jw->jw_run->jr_private;
 	struct coherent *co = &sr->sr_region;
 	int error = 0;
 
@@ -162,14 +163,7 @@ verify_proc(struct job_worker *jw, struct shared_run *sr)
 static int
 verify(struct job_run *jr)
 {
-	int error = 0;
-
-	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++) {
-		proc_attach(jr->jr_procs[i].jp_proc);
-		error = verify_proc(&jr->jr_self, jr->jr_private);
-		proc_attach(NULL);
-	}
-	return error;
+	return visit_procs(jr, verify_proc);
 }
 
 static void
