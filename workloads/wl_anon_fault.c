@@ -2,11 +2,11 @@
  * anon-fault: private anonymous memory of one process, faulted from all its
  * threads.
  *
- * Each process maps job_size bytes.  Words are dealt to its threads, so several
- * threads fault on the same pages at once while each knows exactly what its own
- * words hold.  Now and then a thread gives a range back (munmap and a new mmap in
- * its place) in a part of the memory that is its own, so that fresh pages must read
- * as zero again.
+ * Each process maps job_size bytes.  In the lower half every page has words of every
+ * thread, so several threads fault on the same page at once while each knows exactly
+ * what its own words hold.  The upper half is dealt to the threads in runs of pages;
+ * there a thread gives ranges back now and then (munmap and a new mmap in their place),
+ * so that fresh pages must read as zero again while the others go on faulting.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -30,11 +30,19 @@ static const struct workload_op ops[] = {
 	[OP_RENEW] = { "renew", "unmap a few of this thread's pages, map them anew", 1 },
 };
 
-/* Pages are dealt to threads in runs: the ones that a thread may renew. */
+/* First page of a thread's own run, in the upper half. */
 static uint64_t
 own_first(const struct anon_proc *ap, const struct job_worker *jw, unsigned thread)
 {
-	return ap->ap_pages * thread / jw->jw_proc->jp_nthreads;
+	uint64_t lower = (ap->ap_pages + 1) / 2;
+
+	return lower + (ap->ap_pages - lower) * thread / jw->jw_proc->jp_nthreads;
+}
+
+static uint64_t
+own_pages(const struct anon_proc *ap, const struct job_worker *jw)
+{
+	return own_first(ap, jw, jw->jw_thread + 1) - own_first(ap, jw, jw->jw_thread);
 }
 
 static int
@@ -58,27 +66,33 @@ setup(struct job_run *jr)
 	return 0;
 }
 
+/* A page that this thread may touch: half of the time one that all share. */
+static uint64_t
+pick_page(struct job_worker *jw, const struct anon_proc *ap)
+{
+	uint64_t lower = (ap->ap_pages + 1) / 2, own = own_pages(ap, jw);
+
+	if (own == 0 || host_rng_below(&jw->jw_rng, 2) == 0)
+		return host_rng_below(&jw->jw_rng, lower);
+	return own_first(ap, jw, jw->jw_thread) + host_rng_below(&jw->jw_rng, own);
+}
+
 static int
 touch(struct job_worker *jw, struct anon_proc *ap)
 {
-	vaddr_t va = own_word(jw, BASE, host_rng_below(&jw->jw_rng, ap->ap_pages));
+	vaddr_t va = own_word(jw, BASE, pick_page(jw, ap));
 
 	if (host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction))
 		return private_store(jw, &ap->ap_shadow, va);
 	return private_check(jw, &ap->ap_shadow, va);
 }
 
-/*
- * With more than one thread others may be touching these pages, so only a
- * process of one thread renews.
- */
 static int
 renew(struct job_worker *jw, struct anon_proc *ap)
 {
-	uint64_t first = own_first(ap, jw, jw->jw_thread);
-	uint64_t have = own_first(ap, jw, jw->jw_thread + 1) - first;
+	uint64_t have = own_pages(ap, jw);
 	uint64_t n = 1 + host_rng_below(&jw->jw_rng, have < RENEW_PAGES ? have : RENEW_PAGES);
-	uint64_t page = first + host_rng_below(&jw->jw_rng, have - n + 1);
+	uint64_t page = own_first(ap, jw, jw->jw_thread) + host_rng_below(&jw->jw_rng, have - n + 1);
 	vaddr_t va = BASE + page * PAGE_SIZE;
 	int error;
 
@@ -101,7 +115,7 @@ run(struct job_run *jr, struct job_worker *jw)
 {
 	struct anon_proc *ap = jw->jw_proc->jp_private;
 
-	if (jw->jw_proc->jp_nthreads == 1 && host_rng_below(&jw->jw_rng,
+	if (own_pages(ap, jw) != 0 && host_rng_below(&jw->jw_rng,
 	    ops[OP_TOUCH].wo_weight + ops[OP_RENEW].wo_weight) < ops[OP_RENEW].wo_weight)
 		return renew(jw, ap);
 	return touch(jw, ap);
