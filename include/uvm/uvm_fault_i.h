@@ -65,6 +65,8 @@ struct vm_anon *uvmfault_promote(struct uvm_faultinfo *, struct uvm_faultctx *,
 	    struct vm_page *src, bool replace);
 /* => everything unlocked, memory is short: ERESTART after a wait, or ENOMEM (R29) */
 int	uvmfault_shortage(void);
+/* => everything of the fault unlocked: lets others get on (H-4) */
+void	uvmfault_pause(const char *wmesg, uint64_t ns);
 /*
  * Map the page, wire or activate it.
  * => maps(R), owner of pg locked, pg valid; 0, or ENOMEM and no mapping (R2); locks as before

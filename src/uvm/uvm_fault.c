@@ -91,7 +91,7 @@ uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring,
 			break;
 		UVMCNT(flt_restart);
 		if (error == EAGAIN)
-			kpause("fltagain", EAGAIN_PAUSE_NS);
+			uvmfault_pause("fltagain", EAGAIN_PAUSE_NS);
 		if (++flt.restarts == RESTARTS_MAX)
 			violation(VIOL_HANG, "I-FLT-7", "fault at %#lx of map %u started over %d times",
 			    (unsigned long)va, map->id, RESTARTS_MAX);
@@ -254,6 +254,14 @@ uvmfault_shortage(void)
 		return ENOMEM;
 	uvm_wait("fltram");
 	return ERESTART;
+}
+
+/* kpause() wants no lock held at all; a fault may come from a copy with a vnode locked. */
+void
+uvmfault_pause(const char *wmesg, uint64_t ns)
+{
+	mutex_spin_enter(&uvm_fpageqlock);
+	(void)mtsleep(&ns, true, wmesg, ns, &uvm_fpageqlock);
 }
 
 /* --- stage 1: what does the entry allow, and what does it need --- */

@@ -22,7 +22,7 @@ uvmfault_anonget(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon
 	if (!uvm_anon_trylockloanpg(anon)) {
 		UVMCNT(fltanretry);
 		uvmfault_unlockall(ufi, amap, NULL, anon);
-		kpause("fltloan", PAUSE_NS);		/* H-4 */
+		uvmfault_pause("fltloan", PAUSE_NS);		/* H-4 */
 		return ERESTART;
 	}
 	pg = anon->an_page;
@@ -168,6 +168,6 @@ uvm_fault_upper(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 		mutex_exit(&new->an_lock);
 	uvmfault_unlockall(ufi, flt->amap, lender, anon);
 	if (error == ERESTART)
-		kpause("fltfork", PAUSE_NS);
+		uvmfault_pause("fltfork", PAUSE_NS);
 	return error == ENOMEM ? uvmfault_shortage() : error;
 }

@@ -189,6 +189,24 @@ KTEST(wiring_a_lent_page_breaks_the_loan, "wired and on loan never meet, though 
 	end();
 }
 
+KTEST(wiring_what_can_never_be_stored_to_breaks_the_loan, "the same where max_protection has no W: R13 does not ask for a copy, the loan does")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	tm_put(tm_proc, "aa");
+	tm_store(0, 5);
+	pg = tm_page(tm_proc, 0);
+	lend(pg);
+	CHECK_EQ(uvm_map_protect(tm_map(tm_proc), TM_VA(0), TM_VA(2), R, true), 0);
+	CHECK_EQ(uvm_vslock(tm_proc->p_vmspace, TM_VA(0), ptoa(1), R), 0);
+	CHECK(tm_page(tm_proc, 0) != pg);
+	CHECK_EQ(pg->wire_count, 0);
+	uvm_vsunlock(tm_proc->p_vmspace, TM_VA(0), ptoa(1));
+	unlend(pg);
+	end();
+}
+
 KTEST(lender_that_dies_leaves_an_orphan, "an anon whose page is lent is freed; the page stays until it is given back")
 {
 	struct vm_page *pg;
@@ -240,7 +258,10 @@ KTEST(store_to_a_lent_file_page_replaces_it_in_the_object, "the file goes on wit
 	CHECK_EQ(tm_load(0), tu_word(0));
 	pg = tm_page(tm_proc, 0);
 	lend(pg);
-	CHECK_EQ(tm_load(0), tu_word(0));
+	mutex_enter(&vp->v_uobj.vmobjlock);
+	pmap_revoke(pg);
+	mutex_exit(&vp->v_uobj.vmobjlock);
+	CHECK_EQ(tm_load(0), tu_word(0));	/* mapped again, without the right to store */
 	CHECK(tm_page(tm_proc, 0) == pg);
 	tm_store(0, 6);
 	CHECK(tu_lookup(&vp->v_uobj, 0) != pg);
@@ -248,6 +269,29 @@ KTEST(store_to_a_lent_file_page_replaces_it_in_the_object, "the file goes on wit
 	CHECK_EQ(*tu_words(pg), tu_word(0));
 	CHECK_EQ(uvm.orphans, 1);
 	unlend(pg);
+	CHECK_EQ(vnode_fsync(vp), 0);
+	CHECK_EQ(tu_host_word(vp, 0), 6);
+	end();
+}
+
+KTEST(page_that_replaces_a_lent_one_is_as_dirty, "a store from before the loan is in the copy, and reaches the file")
+{
+	vaddr_t va = TM_VA(0);
+	struct vm_page *pg;
+
+	begin(1);
+	vref(vp);
+	CHECK_EQ(uvm_map(tm_map(tm_proc), &va, ptoa(2), &vp->v_uobj, 0, 0, UVM_MAPFLAG(RW, RW,
+	    MAP_INHERIT_SHARE, UVM_ADV_RANDOM, UVM_FLAG_FIXED)), 0);
+	CHECK_EQ(tm_load(0), tu_word(0));	/* clean, but for the modified attribute */
+	tm_store(0, 6);
+	pg = tm_page(tm_proc, 0);
+	lend(pg);
+	CHECK_EQ(uvm_vslock(tm_proc->p_vmspace, TM_VA(0), ptoa(1), R), 0);
+	CHECK(tu_lookup(&vp->v_uobj, 0) != pg);
+	uvm_vsunlock(tm_proc->p_vmspace, TM_VA(0), ptoa(1));
+	unlend(pg);
+	uvm_unmap(tm_map(tm_proc), TM_VA(0), TM_VA(2));
 	CHECK_EQ(vnode_fsync(vp), 0);
 	CHECK_EQ(tu_host_word(vp, 0), 6);
 	end();

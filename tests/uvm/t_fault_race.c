@@ -19,11 +19,18 @@ static int enter_skip;			/* atomic: after so many that do not */
 static bool hopeless;			/* : while threads run */
 static struct lwp *slow_lwp;		/* atomic: whose pmap_update() takes long */
 static int in_update;			/* atomic: it is in there */
+static struct lwp *slow_reader;		/* atomic: whose reads end only when they may */
+static int reading, may_end;		/* atomic */
+static struct vm_page *release;		/* !: the page that relocking finds RELEASED */
 
 int	__real_pmap_enter(struct pmap *, vaddr_t, paddr_t, vm_prot_t, unsigned);
 int	__wrap_pmap_enter(struct pmap *, vaddr_t, paddr_t, vm_prot_t, unsigned);
 void	__real_pmap_update(struct pmap *);
 void	__wrap_pmap_update(struct pmap *);
+int	__real_uvm_aio_wait(struct uvm_aio *);
+int	__wrap_uvm_aio_wait(struct uvm_aio *);
+bool	__real_vm_map_lock_read_try(struct vm_map *);
+bool	__wrap_vm_map_lock_read_try(struct vm_map *);
 bool	__real_uvm_reclaimable(void);
 bool	__wrap_uvm_reclaimable(void);
 
@@ -69,6 +76,33 @@ __wrap_pmap_update(struct pmap *pm)
 			intr_poll();
 	}
 	__real_pmap_update(pm);
+}
+
+int
+__wrap_uvm_aio_wait(struct uvm_aio *aio)
+{
+	int error = __real_uvm_aio_wait(aio);
+
+	if (curlwp == __atomic_load_n(&slow_reader, __ATOMIC_RELAXED)) {
+		__atomic_store_n(&reading, 1, __ATOMIC_RELEASE);	/* pairs with TU_WAIT(reading) */
+		while (!__atomic_load_n(&may_end, __ATOMIC_ACQUIRE)) {
+			mutex_spin_enter(&uvm_fpageqlock);	/* kpause() minds the glock */
+			(void)mtsleep(&may_end, true, "slowread", 200000, &uvm_fpageqlock);
+		}
+	}
+	return error;
+}
+
+bool
+__wrap_vm_map_lock_read_try(struct vm_map *map)
+{
+	if (release != NULL) {
+		mutex_enter(&release->uobject->vmobjlock);
+		release->flags |= PG_RELEASED;
+		mutex_exit(&release->uobject->vmobjlock);
+		release = NULL;
+	}
+	return __real_vm_map_lock_read_try(map);
 }
 
 bool
@@ -242,6 +276,206 @@ KTEST(S5_T6_no_sibling_sees_the_old_page_again, "once others can store to a page
 	end();
 }
 
+/* --- while a page is read --- */
+
+static void
+start_reading(struct tm_thread *tt)
+{
+	__atomic_store_n(&reading, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&may_end, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&slow_reader, curlwp, __ATOMIC_RELAXED);
+	if (tt->tt_arg == NULL)
+		(void)tm_load(3);
+	else
+		tm_store(3, 77);
+	__atomic_store_n(&slow_reader, NULL, __ATOMIC_RELAXED);
+}
+
+static void
+end_reading(void)
+{
+	__atomic_store_n(&may_end, 1, __ATOMIC_RELEASE);	/* pairs with the acquire in the wrapper */
+}
+
+static bool
+is_reading(void)
+{
+	return __atomic_load_n(&reading, __ATOMIC_ACQUIRE) != 0;
+}
+
+static bool
+page_busy(voff_t off)
+{
+	struct vm_page *pg;
+	bool busy;
+
+	mutex_enter(&vp->v_uobj.vmobjlock);
+	pg = uvm_pagelookup(&vp->v_uobj, off);
+	busy = pg != NULL && (pg->flags & PG_BUSY) != 0;
+	mutex_exit(&vp->v_uobj.vmobjlock);
+	return busy;
+}
+
+KTEST(H1_fault_lets_its_page_go_when_the_map_is_taken, "a fault that has read its page does not wait for the map with the page busy")
+{
+	struct tm_thread reader;
+	unsigned spins = 0;
+	uint64_t deadline;
+
+	begin(2);
+	map_file(0, 8, UMAP_SHARED);
+	tm_start(tm_proc, &reader, 1, start_reading, NULL);
+	TU_WAIT(is_reading());
+	CHECK(page_busy((voff_t)ptoa(3)));
+	vm_map_lock(tm_map(tm_proc));
+	end_reading();
+	for (deadline = host_now_ns() + 5000000000; page_busy((voff_t)ptoa(3));) {
+		CHECK(host_now_ns() < deadline);	/* for all that the map is ours */
+		intr_poll();
+		host_relax(&spins);
+	}
+	vm_map_unlock(tm_map(tm_proc));
+	tm_wait(&reader, 1);
+	CHECK_EQ(tm_load(3), tu_word((voff_t)ptoa(3)));
+	end();
+}
+
+static void
+load_once(struct tm_thread *tt)
+{
+	(void)tm_load(3);
+}
+
+KTEST(T58_page_that_was_promoted_meanwhile_is_not_mapped, "a load that waited for the file's page while a sibling promoted it maps the anon")
+{
+	struct tm_thread storer, loader;
+
+	begin(3);
+	map_file(0, 8, UMAP_PRIVATE);
+	tm_store(0, 1);					/* so that there is an amap */
+	CHECK_EQ(tu_put(&vp->v_uobj, 0, 0, PGO_CLEANIT | PGO_FREE | PGO_SYNCIO), 0);
+	tm_start(tm_proc, &storer, 1, start_reading, &storer);
+	TU_WAIT(is_reading());
+	tm_start(tm_proc, &loader, 1, load_once, NULL);
+	kpause("loader", 5000000);			/* asleep on the busy page */
+	end_reading();
+	tm_wait(&storer, 1);
+	tm_wait(&loader, 1);
+	CHECK_EQ(tm_load(3), 77);
+	end();
+}
+
+KTEST(released_page_is_freed_and_read_again, "a page that comes RELEASED from the pager is not mapped (B-24)")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	map_file(0, 8, UMAP_SHARED);
+	CHECK_EQ(sys_madvise(tm_proc, TM_VA(0), ptoa(8), UMADV_RANDOM), 0);
+	(void)tu_resident(&vp->v_uobj, (voff_t)ptoa(3));
+	pg = tu_get(&vp->v_uobj, (voff_t)ptoa(3));
+	release = pg;
+	{
+		struct tm_thread loader;
+
+		tm_start(tm_proc, &loader, 1, load_once, NULL);
+		kpause("loader", 5000000);		/* asleep on the busy page */
+		tu_unbusy(pg);
+		tm_wait(&loader, 1);
+	}
+	CHECK(release == NULL);
+	CHECK_EQ(tu_count(UVMC_fltpgrele), 1);
+	CHECK_EQ(tm_load(3), tu_word((voff_t)ptoa(3)));
+	end();
+}
+
+/* --- amaps that are shared on purpose --- */
+
+KTEST(I_AMAP_9_neighbours_in_a_shared_amap, "a load does not map the file's pages around it where a sharer may put anons above them")
+{
+	struct proc *sharer;
+
+	begin(1);
+	map_file(0, 8, UMAP_PRIVATE);
+	(void)tm_load(5);				/* mapped before the amap is shared */
+	CHECK_EQ(sys_minherit(tm_proc, TM_VA(0), ptoa(8), MAP_INHERIT_SHARE), 0);
+	CHECK_EQ(proc_fork(tm_proc, "sharer", &sharer), 0);
+	CHECK_EQ(tm_load(1), tu_word((voff_t)ptoa(1)));
+	tm_store_in(sharer, 2, 22);
+	tm_store_in(sharer, 5, 55);
+	CHECK_EQ(tm_load(2), 22);
+	CHECK_EQ(tm_load(5), 55);
+	proc_exit(sharer);
+	end();
+}
+
+KTEST(SHARED_ends_with_the_last_sharer, "an amap that one process is left with is not shared any more")
+{
+	struct vm_map_entry *e;
+	struct proc *sharer;
+
+	begin(1);
+	tm_put(tm_proc, "ss");
+	tm_store(0, 1);
+	CHECK_EQ(proc_fork(tm_proc, "sharer", &sharer), 0);
+	e = tm_map(tm_proc)->header.next;
+	amap_lock(e->aref.ar_amap);
+	CHECK(amap_shared(e->aref.ar_amap));
+	amap_unlock(e->aref.ar_amap);
+	proc_exit(sharer);
+	amap_lock(e->aref.ar_amap);
+	CHECK(!amap_shared(e->aref.ar_amap));
+	CHECK_EQ(amap_refs(e->aref.ar_amap), 1);
+	amap_unlock(e->aref.ar_amap);
+	end();
+}
+
+KTEST(T34_partial_reference_counts_its_slots, "a reference to a part is counted by slot from the state before it")
+{
+	struct vm_aref aref = { 0, NULL }, part;
+	struct vm_anon *anon;
+
+	begin(1);
+	aref.ar_amap = amap_alloc(ptoa(8), 0, true);
+	amap_lock(aref.ar_amap);
+	for (vaddr_t off = 0; off < ptoa(8); off += PAGE_SIZE) {
+		anon = uvm_analloc();
+		(void)amap_add(&aref, off, anon, false);
+		mutex_exit(&anon->an_lock);
+	}
+	amap_unlock(aref.ar_amap);
+	part = (struct vm_aref){ 2, aref.ar_amap };
+	amap_ref(&part, 3, 0);			/* slots 2, 3, 4 */
+	CHECK_EQ(amap_refs(aref.ar_amap), 2);
+	amap_unref(&aref, 8, false);		/* the others go */
+	CHECK_EQ(uvm_anon_count(), 3);
+	amap_lock(part.ar_amap);
+	CHECK_EQ(amap_check(part.ar_amap), 0);
+	CHECK(amap_lookup(&part, 0) != NULL && amap_lookup(&part, ptoa(2)) != NULL);
+	amap_unlock(part.ar_amap);
+	amap_unref(&part, 3, false);
+	CHECK_EQ(uvm_anon_count(), 0);
+	end();
+}
+
+KTEST(I_PG_1_promoted_page_is_on_a_queue, "a page that was promoted, whether zeroes or a copy, is active")
+{
+	struct proc *child;
+
+	begin(1);
+	tm_put(tm_proc, "a");
+	map_file(1, 1, UMAP_PRIVATE);
+	tm_store(0, 1);
+	tm_store(1, 1);
+	CHECK((tm_page(tm_proc, 0)->pqflags & PQ_ACTIVE) != 0);
+	CHECK((tm_page(tm_proc, 1)->pqflags & PQ_ACTIVE) != 0);
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
+	tm_store(0, 2);
+	CHECK((tm_page(tm_proc, 0)->pqflags & PQ_ACTIVE) != 0);
+	proc_exit(child);
+	end();
+}
+
 /* --- wiring --- */
 
 KTEST(failed_mlock_leaves_no_wired_mapping, "mlock that fails at any page leaves neither wired pages nor wired mappings")
@@ -301,6 +535,41 @@ KTEST(B16_wired_mapping_of_a_shared_page_ends_with_ours, "a page that another pr
 	CHECK_EQ(tm_wire_count(tm_proc, 0), 1);
 	CHECK_EQ(pmap_wired_count(tm_map(tm_proc)->pmap), 0);
 	proc_exit(other);
+	end();
+}
+
+KTEST(R31_io_on_a_wired_shared_page, "a transfer on shared memory that is mlocked leaves its mapping wired")
+{
+	begin(1);
+	tm_put(tm_proc, "oo");
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(2)), 0);
+	CHECK_EQ(uvm_vslock(tm_proc->p_vmspace, TM_VA(0), ptoa(2), RW), 0);
+	uvm_vsunlock(tm_proc->p_vmspace, TM_VA(0), ptoa(2));
+	CHECK_EQ(pmap_wired_count(tm_map(tm_proc)->pmap), 2);
+	CHECK_EQ(tm_wire_count(tm_proc, 0), 1);
+	CHECK_EQ(sys_munlock(tm_proc, TM_VA(0), ptoa(2)), 0);
+	CHECK_EQ(pmap_wired_count(tm_map(tm_proc)->pmap), 0);
+	end();
+}
+
+KTEST(B19_page_that_the_wirer_has_not_reached, "a fault on a wired entry maps a page that is not wired yet as what it is")
+{
+	struct vm_map_entry *e;
+
+	begin(1);
+	tm_put(tm_proc, "a");
+	tm_store(0, 1);
+	pmap_remove(tm_map(tm_proc)->pmap, TM_VA(0), TM_VA(1));
+	pmap_update(tm_map(tm_proc)->pmap);
+	e = tm_map(tm_proc)->header.next;
+	vm_map_lock(tm_map(tm_proc));
+	e->wired_count = 1;			/* as between mlock's two passes */
+	vm_map_unlock(tm_map(tm_proc));
+	CHECK_EQ(tm_load(0), 1);
+	CHECK_EQ(pmap_wired_count(tm_map(tm_proc)->pmap), 0);
+	vm_map_lock(tm_map(tm_proc));
+	e->wired_count = 0;
+	vm_map_unlock(tm_map(tm_proc));
 	end();
 }
 
