@@ -287,6 +287,8 @@ KTEST(page_that_replaces_a_lent_one_is_as_dirty, "a store from before the loan i
 	tm_store(0, 6);
 	pg = tm_page(tm_proc, 0);
 	lend(pg);
+	/* a wiring that may not store, so that it does not make the page dirty itself (R30) */
+	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), ptoa(2), R), 0);
 	CHECK_EQ(uvm_vslock(tm_proc->p_vmspace, TM_VA(0), ptoa(1), R), 0);
 	CHECK(tu_lookup(&vp->v_uobj, 0) != pg);
 	uvm_vsunlock(tm_proc->p_vmspace, TM_VA(0), ptoa(1));
@@ -371,7 +373,29 @@ KTEST(fault_on_a_borrowed_page_backs_off, "a fault that cannot lock the lender l
 	end();
 }
 
-/* --- rules of allocation --- */
+/* --- freeing and allocating --- */
+
+KTEST(freed_anon_leaves_no_mapping, "an anon that is taken out of its slot and freed takes its mappings along")
+{
+	struct vm_map_entry *e;
+	struct vm_anon *anon;
+
+	begin(1);
+	tm_put(tm_proc, "a");
+	tm_store(0, 1);
+	anon = anon_at(0);
+	e = entry_at(0);
+	amap_lock(e->aref.ar_amap);
+	amap_unadd(&e->aref, 0);
+	mutex_enter(&anon->an_lock);
+	anon->an_ref--;
+	mutex_exit(&anon->an_lock);
+	uvm_anfree(anon);
+	amap_unlock(e->aref.ar_amap);
+	CHECK(tm_page(tm_proc, 0) == NULL);
+	CHECK_EQ(tm_load(0), 0);
+	end();
+}
 
 KTEST_DEATH(H5_analloc_with_kernel_map_locked, "an anon is not allocated with kernel_map locked", "vm_map_locked")
 {
