@@ -14,7 +14,7 @@
 
 #include <sys/lockstat.h>
 
-#define	WAITERS		1UL
+#define	WAITERS		MUTEX_WAITERS
 #define	SPINS_MAX	1000		/* turns of watching a running owner before sleeping */
 #define	MUTEX_ALIVE	0xa1
 #define	MUTEX_DEAD	0xde
@@ -282,14 +282,4 @@ mutex_spin_exit(kmutex_t *m)
 {
 	KASSERT(m->mtx_spin);
 	mutex_exit(m);
-}
-
-bool
-mutex_owned(const kmutex_t *m)
-{
-	uintptr_t owner = __atomic_load_n(&m->mtx_owner, __ATOMIC_RELAXED);
-
-	if (m->mtx_spin)
-		return owner == (uintptr_t)curcpu()->ci_index + 1;
-	return (owner & ~WAITERS) == (uintptr_t)curlwp;
 }

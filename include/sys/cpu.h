@@ -51,4 +51,25 @@ extern int ncpu;
 
 #include <sys/lwp.h>
 
+/* => in a hard or soft interrupt handler? */
+static inline bool
+cpu_intr_p(void)
+{
+	return curcpu()->ci_idepth != 0;
+}
+
+/* => deliver what may be delivered now. */
+void	intr_deliver(struct cpu_info *);
+
+/* => the same; costs a load when nothing is pending. */
+static inline void
+intr_poll(void)
+{
+	struct cpu_info *ci = curcpu();
+
+	/* acquire: pairs with the release in intr_post(); the handler sees what the poster did */
+	if (__builtin_expect(__atomic_load_n(&ci->ci_ipending, __ATOMIC_ACQUIRE) != 0, 0))
+		intr_deliver(ci);
+}
+
 #endif /* SYS_CPU_H */

@@ -40,10 +40,7 @@ void	splx(int);			/* => back to a saved level; delivers what was pending */
 void	intr_establish(enum irq, ipl_t, void (*handler)(void *), void *arg);
 /* => any thread, any context: mark pending, wake the CPU if it idles. */
 void	intr_post(struct cpu_info *, enum irq);
-/* => deliver what may be delivered now; cheap when nothing is pending. */
-void	intr_poll(void);
-/* => in a hard or soft interrupt handler? */
-bool	cpu_intr_p(void);
+/* intr_poll() and cpu_intr_p() are in <sys/cpu.h>, included below. */
 
 struct softint *softint_establish(ipl_t, void (*)(void *), void *arg);
 void	softint_disestablish(struct softint *);
@@ -52,5 +49,7 @@ void	softint_schedule(struct softint *);	/* on the current CPU */
 /* => runs fn(arg) at IPL_VM on every CPU, this one too; returns when all are done.
  *    No spin lock held, not from interrupt. */
 void	xc_broadcast(void (*fn)(void *), void *arg);
+
+#include <sys/cpu.h>
 
 #endif /* SYS_INTR_H */

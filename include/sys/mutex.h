@@ -12,7 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/intr.h>
+#include <sys/cpu.h>
 #include <sys/lockdebug.h>
 
 typedef struct kmutex {
@@ -34,7 +34,18 @@ bool	mutex_tryenter(kmutex_t *);
 void	mutex_exit(kmutex_t *);
 void	mutex_spin_enter(kmutex_t *);
 void	mutex_spin_exit(kmutex_t *);
+#define	MUTEX_WAITERS	1UL		/* bit of mtx_owner: somebody sleeps */
+
 /* => by the current LWP (adaptive) or CPU (spin). */
-bool	mutex_owned(const kmutex_t *);
+static inline bool
+mutex_owned(const kmutex_t *m)
+{
+	/* relaxed: whoever owns it has written the word himself */
+	uintptr_t owner = __atomic_load_n(&m->mtx_owner, __ATOMIC_RELAXED);
+
+	if (m->mtx_spin)
+		return owner == (uintptr_t)curcpu()->ci_index + 1;
+	return (owner & ~MUTEX_WAITERS) == (uintptr_t)curlwp;
+}
 
 #endif /* SYS_MUTEX_H */

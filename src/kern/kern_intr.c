@@ -129,13 +129,12 @@ deliver(struct cpu_info *ci, int irq)
 }
 
 void
-intr_poll(void)
+intr_deliver(struct cpu_info *ci)
 {
-	struct cpu_info *ci = curcpu();
 	uint32_t pending;
 	int irq;
 
-	/* acquire: pairs with the release in intr_post(); the handler sees what the poster did */
+	/* acquire: as in intr_poll() */
 	while ((pending = __atomic_load_n(&ci->ci_ipending, __ATOMIC_ACQUIRE)) != 0 &&
 	    (irq = next_irq(ci, pending)) >= 0) {
 		__atomic_fetch_and(&ci->ci_ipending, ~(1u << irq), __ATOMIC_ACQ_REL);
@@ -173,12 +172,6 @@ splx(int old)
 	KASSERTMSG(old <= ci->ci_ilevel, "splx(%d) at IPL %d", old, ci->ci_ilevel);
 	ci->ci_ilevel = old;
 	intr_poll();
-}
-
-bool
-cpu_intr_p(void)
-{
-	return curcpu()->ci_idepth != 0;
 }
 
 /* --- soft interrupts --- */
