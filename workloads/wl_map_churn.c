@@ -41,13 +41,14 @@ struct range {
 };
 
 static const struct workload_op ops[] = {
-	{ "touch", "store to or check a page; refused where the model says so", 60 },
+	{ "touch", "store to or check a page; refused where the model says so", 57 },
 	{ "mmap", "map a range, replacing what is there", 12 },
 	{ "munmap", "unmap a range", 10 },
 	{ "mprotect", "change the protection of a mapped range", 10 },
 	{ "minherit", "change the inheritance of a mapped range", 4 },
 	{ "madvise", "random, sequential, normal or do-not-need advice", 2 },
 	{ "mincore", "pages that are mapped say so, holes give ENOMEM", 1 },
+	{ "mlock", "wire a range, look at it, unwire it or leave it wired", 3 },
 	{ "fork", "a child finds each page as its inheritance says", 1 },
 };
 
@@ -230,6 +231,34 @@ op_mincore(struct job_worker *jw, struct churn *ch)
 	return 0;
 }
 
+/*
+ * Wiring works where everything is mapped and accessible, and nowhere else.  Half of
+ * the ranges stay wired, so that all other operations meet wired pages.
+ */
+static int
+op_mlock(struct job_worker *jw, struct churn *ch)
+{
+	struct range ra = draw(jw, ch);
+	bool possible = true;
+	int error;
+
+	for (uint64_t i = ra.ra_first; i < ra.ra_first + ra.ra_n; i++)
+		if (!ch->ch_pages[i].cp_mapped || ch->ch_pages[i].cp_prot == VM_PROT_NONE)
+			possible = false;
+	error = sys_mlock(curlwp->l_proc, ra.ra_va, ra.ra_len);
+	if (error == EAGAIN)		/* the others have wired what may be wired */
+		return 0;
+	if ((error == 0) != possible)
+		return call_failed(jw, possible ? "mlock" : "mlock of what cannot be wired", ra.ra_va,
+		    error);
+	for (uint64_t i = ra.ra_first; i < ra.ra_first + ra.ra_n && error == 0; i++)
+		error = touch_page(jw, ch, i, false);
+	if (!possible || error != 0 || host_rng_below(&jw->jw_rng, 2) == 0)
+		return possible ? error : 0;
+	error = sys_munlock(curlwp->l_proc, ra.ra_va, ra.ra_len);
+	return error != 0 ? call_failed(jw, "munlock", ra.ra_va, error) : 0;
+}
+
 /* In the child; stores only to pages that it has for itself. */
 static int
 check_child(struct job_worker *jw, void *arg)
@@ -262,7 +291,8 @@ static int
 run(struct job_run *jr, struct job_worker *jw)
 {
 	static int (*const op[])(struct job_worker *, struct churn *) = {
-		op_touch, op_mmap, op_munmap, op_mprotect, op_minherit, op_madvise, op_mincore
+		op_touch, op_mmap, op_munmap, op_mprotect, op_minherit, op_madvise, op_mincore,
+		op_mlock
 	};
 	uint64_t dice = host_rng_below(&jw->jw_rng, 100);
 	size_t i = 0;
@@ -303,7 +333,8 @@ teardown(struct job_run *jr)
 }
 
 static const char *const required[] = {
-	"uvmexp.mapclips", "uvmexp.mapmerges", "uvmexp.forks", "faults.zero_fill", NULL
+	"uvmexp.mapclips", "uvmexp.mapmerges", "uvmexp.forks", "uvmexp.flt_wire",
+	"faults.zero_fill", NULL
 };
 
 const struct workload wl_map_churn = {
@@ -312,7 +343,7 @@ const struct workload wl_map_churn = {
 	.wl_common = WL_COMMON_ALL,
 	.wl_ops = ops,
 	.wl_nops = sizeof(ops) / sizeof(ops[0]),
-	.wl_exercises = "map entries: clip, merge, findspace, lock upgrade; amap split and ppref; inheritance",
+	.wl_exercises = "map entries: clip, merge, findspace; amap split and ppref; inheritance; wiring",
 	.wl_verifies = "each page's presence, rights and content against a model; refusals by errno",
 	.wl_required = required,
 	.wl_setup = setup,
