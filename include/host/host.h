@@ -98,6 +98,14 @@ void	 host_mem_unmap(void *, size_t bytes);
 /* => resident set of this process, in bytes. */
 size_t	 host_mem_resident(void);
 
+/*
+ * Crashes of the process (bad address, illegal instruction, division): fn is called on
+ * the thread that crashed, which cannot go on; NULL: as the host does it.  A second
+ * crash, in fn, ends the process.  Under a sanitizer this does nothing: it reports
+ * crashes itself, and better.
+ */
+void	host_catch_crashes(void (*fn)(int sig, void *addr));
+
 /* Backtraces by libunwind.  host_backtrace_init() warms the caches before threads start. */
 #define	HOST_BACKTRACE_MAX	48
 void	host_backtrace_init(void);

@@ -102,6 +102,7 @@ kern_boot(const struct kern_config *kc)
 	KASSERT(kc->kc_ncpu >= 1 && kc->kc_ncpu <= MAXCPUS);
 	KASSERTMSG(cpus == NULL, "kern_boot: booted already");
 	host_backtrace_init();
+	host_catch_crashes(kern_crash);
 	cpus = aligned_alloc(64, (size_t)kc->kc_ncpu * sizeof(*cpus));
 	if (cpus == NULL)
 		return ENOMEM;
@@ -133,4 +134,5 @@ kern_shutdown(void)
 	kern_rcu_fini();
 	kern_pool_fini();
 	teardown();
+	host_catch_crashes(NULL);
 }

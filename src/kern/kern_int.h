@@ -79,6 +79,11 @@ void	intr_fini(void);
 /* => a CPU that idles, or any if none does; a hint */
 struct cpu_info *cpu_idlest(void);
 
+/* --- failures (subr_prf.c) --- */
+
+/* => for host_catch_crashes() */
+void	kern_crash(int sig, void *addr) __attribute__((noreturn));
+
 /* --- locks --- */
 
 uint32_t lock_birth(void);		/* next birth number */

@@ -23,6 +23,8 @@
 #include <sys/kernel.h>
 #include <sys/lockdebug.h>
 
+#include "kern_int.h"
+
 const char *const violation_kind_name[VIOL_COUNT] = {
 	[VIOL_LOCK_ASSERTION] = "lock-assertion",
 	[VIOL_LOCK_ORDER] = "lock-order",
@@ -167,6 +169,18 @@ panic(const char *fmt, ...)
 	vsnprintf(v.v_message, sizeof(v.v_message), fmt, ap);
 	va_end(ap);
 	fill(&v, VIOL_PANIC, "panic");
+	die(&v);
+}
+
+/* => on the thread that crashed: as panic(), with what the host said of it */
+void
+kern_crash(int sig, void *addr)
+{
+	struct violation v;
+
+	begin();
+	snprintf(v.v_message, sizeof(v.v_message), "%s at address %p", strsignal(sig), addr);
+	fill(&v, VIOL_CRASH, "crash");
 	die(&v);
 }
 

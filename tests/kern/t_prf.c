@@ -132,4 +132,14 @@ KTEST_DEATH(long_messages_are_cut, "a message longer than the buffer is cut, not
 	panic("%s", text);
 }
 
+/* A sanitizer reports crashes itself: there the word is its own. */
+KTEST_DEATH(crash_is_reported, "a bad address in the kernel is reported like a panic, with the stack",
+    "violation: crash: .*at address 0x8|AddressSanitizer|ThreadSanitizer")
+{
+	int *volatile bad = (int *)8;
+
+	ktest_kern(1, 1);
+	*bad = 1;
+}
+
 KTEST_MAIN()
