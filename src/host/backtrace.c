@@ -37,20 +37,41 @@ host_backtrace(void **pcs, int max, int skip)
 	return n;
 }
 
+/*
+ * libunwind reads the symbol table of the file on disk, so static functions have
+ * names too.  A cursor is made anywhere and put on the address.
+ */
+static bool
+function_name(const void *pc, char *buf, size_t len, unsigned long *offset)
+{
+	unw_context_t context;
+	unw_cursor_t cursor;
+	unw_word_t off;
+
+	if (unw_getcontext(&context) != 0 || unw_init_local(&cursor, &context) != 0 ||
+	    unw_set_reg(&cursor, UNW_REG_IP, (unw_word_t)(uintptr_t)pc) != 0 ||
+	    unw_get_proc_name(&cursor, buf, len, &off) != 0)
+		return false;
+	*offset = off;
+	return true;
+}
+
 void
 host_symbolise(void *pc, char *buf, size_t len)
 {
 	/* A return address: the call before it may have been its function's last instruction. */
-	const char *call = (const char *)pc - 1;
+	const char *call = (const char *)pc - 1, *file;
+	unsigned long offset;
+	char name[128];
 	Dl_info info;
 
-	if (dladdr(call, &info) != 0 && info.dli_sname != NULL)
-		snprintf(buf, len, "%s+%#lx", info.dli_sname,
-		    (unsigned long)((char *)pc - (char *)info.dli_saddr));
-	else if (dladdr(call, &info) != 0 && info.dli_fname != NULL)
-		snprintf(buf, len, "%s+%#lx", strrchr(info.dli_fname, '/') != NULL ?
-		    strrchr(info.dli_fname, '/') + 1 : info.dli_fname,
-		    (unsigned long)((char *)pc - (char *)info.dli_fbase));
-	else
+	if (function_name(call, name, sizeof(name), &offset)) {
+		snprintf(buf, len, "%s+%#lx", name, offset + 1);
+	} else if (dladdr(call, &info) != 0 && info.dli_fname != NULL) {
+		file = strrchr(info.dli_fname, '/');
+		snprintf(buf, len, "%s+%#lx", file != NULL ? file + 1 : info.dli_fname,
+		    (unsigned long)((const char *)pc - (const char *)info.dli_fbase));
+	} else {
 		snprintf(buf, len, "%p", pc);
+	}
 }

@@ -404,7 +404,7 @@ KTEST(holds, "the held list follows enter, exit in any order, upgrade and downgr
 }
 
 KTEST_DEATH(report_names_locks_and_functions, "a panic tells the locks held and who called",
-    "holds uobj [0-9]+ \\(exclusive\\) at .*t_lockdebug")
+    "holds uobj [0-9]+ \\(exclusive\\) at report_names_locks_and_functions")
 {
 	boot();
 	mutex_enter(&m);
