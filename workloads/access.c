@@ -28,12 +28,17 @@ content_bad(struct job_worker *jw, const char *id, vaddr_t va, const char *fmt, 
 int
 call_failed(struct job_worker *jw, const char *call, vaddr_t va, int error)
 {
+	if (error == ENOMEM && jw->jw_run->jr_job->job_workload->wl_killed != NULL)
+		return ENOMEM;
 	return content_bad(jw, "call-refused", va, "%s: %s", call, strerror(error));
 }
 
+/* No memory is no fault of the VM's: the process is killed for it, see engine_kill.c. */
 static int
 access_refused(struct job_worker *jw, const char *what, vaddr_t va, int error)
 {
+	if (error == ENOMEM)
+		return ENOMEM;
 	return content_bad(jw, "access-refused", va, "%s: %s", what, strerror(error));
 }
 

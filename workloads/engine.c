@@ -21,6 +21,7 @@
 #include <harness/xalloc.h>
 #include <machine/disk.h>
 #include <sys/lockstat.h>
+#include <sys/sleepq.h>
 #include <uvm/uvm_extern.h>
 
 #include "engine_int.h"
@@ -192,7 +193,13 @@ worker_main(void *arg)
 	while (!engine_stopping() && (limit == 0 || jw->jw_ops < limit)) {
 		uint64_t before = jw->jw_ops;
 
-		if (wl->wl_run(jw->jw_run, jw) != 0) {
+		int error = wl->wl_run(jw->jw_run, jw);
+
+		if (error == ENOMEM)
+			error = worker_nomem(jw);
+		if (error == 0)
+			error = worker_meet(jw);
+		if (error != 0) {
 			engine_stop();
 			break;
 		}
@@ -201,6 +208,8 @@ worker_main(void *arg)
 			__atomic_store_n(&jw->jw_ops, before + 1, __ATOMIC_RELAXED);
 		worker_userret(jw);
 	}
+	if (worker_leave(jw) != 0)
+		engine_stop();
 }
 
 /* --- jobs --- */
@@ -229,6 +238,7 @@ job_init(struct job_run *jr, const struct job *job, unsigned index, uint64_t see
 		jw->jw_index = i;
 		jw->jw_proc = &jr->jr_procs[i % jr->jr_nprocs];
 		jw->jw_thread = jw->jw_proc->jp_nthreads++;
+		jw->jw_proc->jp_running++;
 		host_rng_init(&jw->jw_rng, jr->jr_seed, i);
 	}
 	jr->jr_self.jw_run = jr;
@@ -444,6 +454,8 @@ fill_result(void)
 
 		rj->rj_threads = jr->jr_nworkers;
 		rj->rj_bytes_verified = jr->jr_self.jw_verified;
+		for (unsigned k = 0; k < jr->jr_nprocs; k++)
+			rj->rj_killed += jr->jr_procs[k].jp_kills;
 		for (unsigned w = 0; w < jr->jr_nworkers; w++) {
 			rj->rj_operations += jr->jr_workers[w].jw_ops;
 			rj->rj_bytes_verified += jr->jr_workers[w].jw_verified;
@@ -453,10 +465,64 @@ fill_result(void)
 	    atomic_load_explicit(engine.en_options->ro_stop, memory_order_relaxed) != 0;
 }
 
+static bool
+counter_exists(const char *group, const char *name)
+{
+	for (const struct counter_info *ci = counter_table; ci->ci_name != NULL; ci++)
+		if (strcmp(ci->ci_group, group) == 0 && strcmp(ci->ci_name, name) == 0)
+			return true;
+	for (int i = 0; i < UVMC_COUNT && strcmp(group, "uvmexp") == 0; i++)
+		if (strcmp(uvm_counter_name[i], name) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Calls fn for each counter that the profile's `require` names.
+ * => 0, or what fn returned first
+ */
+static int
+each_required(const struct profile *p, int (*fn)(const char *path))
+{
+	char *list = xstrdup(p->p_machine.ms_require), *save = NULL;
+	int error = 0;
+
+	if (strcmp(list, "none") != 0)
+		for (char *path = strtok_r(list, " \t", &save); path != NULL && error == 0;
+		    path = strtok_r(NULL, " \t", &save))
+			error = fn(path);
+	free(list);
+	return error;
+}
+
+/* => 0, or EINVAL with a line in rr_error */
+static int
+check_required(const char *path)
+{
+	const char *dot = strchr(path, '.');
+	char group[32] = "";
+
+	if (dot != NULL && (size_t)(dot - path) < sizeof(group))
+		memcpy(group, path, (size_t)(dot - path));
+	if (dot != NULL && counter_exists(group, dot + 1))
+		return 0;
+	engine.en_result->rr_error = xasprintf("require: no counter is called %.64s: see "
+	    "uvmstress list counters, and write group.name, such as faults.cow", path);
+	return EINVAL;
+}
+
+static int
+require_one(const char *path)
+{
+	result_require(engine.en_result, path, "global");
+	return 0;
+}
+
 /* => everything that jobs ask to have moved; only of a run that was not cut short */
 static void
 require_counters(void)
 {
+	(void)each_required(engine.en_profile, require_one);
 	for (unsigned i = 0; i < engine.en_njobs; i++) {
 		const struct job *job = engine.en_jobs[i].jr_job;
 		const char *const *path = job->job_workload->wl_required;
@@ -486,6 +552,9 @@ machine_up(const struct profile *p)
 		    "configure it with -Dlockdebug=true, or say audit = off");
 		return EINVAL;
 	}
+	error = each_required(p, check_required);
+	if (error != 0)
+		return error;
 	lockdebug_order = ms->ms_audit != AUDIT_OFF;
 	if (ms->ms_memory < uvm_memory_min(uc.uc_ncpu)) {
 		engine.en_result->rr_error = xasprintf(
@@ -530,6 +599,30 @@ set_up_jobs(const struct profile *p)
 	return error;
 }
 
+#define	VERIFY_TRIES	100
+#define	VERIFY_PAUSE_NS	10000000
+
+/*
+ * Read back what a job has stored.  The page daemon may be behind just then; but when
+ * nobody else stores any more, memory that stays short is a violation.
+ */
+static void
+verify_job(struct job_run *jr)
+{
+	const struct workload *wl = jr->jr_job->job_workload;
+	int error = 0;
+
+	for (int i = 0; i < VERIFY_TRIES; i++) {
+		error = wl->wl_verify(jr);
+		if (error != ENOMEM)
+			return;
+		proc_attach(NULL);
+		kpause("verify", VERIFY_PAUSE_NS);
+	}
+	violation(VIOL_INVARIANT, "I-PD-6", "job %s cannot be read back: %s",
+	    jr->jr_job->job_name, strerror(error));
+}
+
 static int
 run_jobs(void)
 {
@@ -541,7 +634,7 @@ run_jobs(void)
 	for (unsigned i = 0; i < engine.en_njobs && error == 0; i++)
 		if (engine.en_jobs[i].jr_job->job_workload->wl_verify != NULL &&
 		    engine.en_nviolations == 0)
-			engine.en_jobs[i].jr_job->job_workload->wl_verify(&engine.en_jobs[i]);
+			verify_job(&engine.en_jobs[i]);
 	fill_result();
 	if (engine.en_nviolations == 0)
 		inspect_at_rest(engine.en_result);
@@ -564,11 +657,13 @@ engine_run(const struct profile *p, const struct run_options *ro, struct run_res
 	failure_sink = engine_sink;
 	error = machine_up(p);
 	if (error == 0) {
+		engine_kill_init();
 		error = set_up_jobs(p);
 		if (error == 0)
 			error = run_jobs();
 		for (unsigned i = 0; i < engine.en_njobs; i++)
 			job_teardown(&engine.en_jobs[i]);
+		engine_kill_fini();
 		machine_down();
 		for (unsigned i = 0; i < engine.en_njobs; i++)
 			job_fini(&engine.en_jobs[i]);

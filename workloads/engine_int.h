@@ -15,12 +15,20 @@
 #include <machine/softmmu.h>
 #include <uvm/uvm_extern.h>
 
-/* One simulated address space of a job.  All fields: stable after set-up. */
+/*
+ * One simulated address space of a job.
+ *	:  stable after set-up		k  engine_kill_lock
+ *	:k  changed only while all of the process's workers are parked
+ */
 struct job_proc {
-	struct proc	*jp_proc;
-	unsigned	 jp_index;
-	unsigned	 jp_nthreads;
-	void		*jp_private;		/* the workload's */
+	struct proc	*jp_proc;		/* :k */
+	unsigned	 jp_index;		/* : */
+	unsigned	 jp_nthreads;		/* : */
+	void		*jp_private;		/* : the workload's */
+	bool		 jp_killed;		/* k, read @: its workers are to park */
+	unsigned	 jp_running;		/* k: workers that have not left for good */
+	unsigned	 jp_parked;		/* k: of which stand still */
+	unsigned	 jp_kills;		/* k: times that it was replaced */
 };
 
 /*
@@ -67,6 +75,16 @@ void	worker_userret(struct job_worker *);
 /* => so many bytes were read and found right */
 void	worker_verified(struct job_worker *, uint64_t bytes);
 
+/* engine_kill.c, for the engine */
+void	engine_kill_init(void);
+void	engine_kill_fini(void);
+/* => this worker's process found no memory (0: go on, with a fresh process perhaps; or errno) */
+int	worker_nomem(struct job_worker *);
+/* => between operations: another worker of the process may have met its end; 0 or errno */
+int	worker_meet(struct job_worker *);
+/* => this worker runs no more operations; 0 or errno */
+int	worker_leave(struct job_worker *);
+
 /*
  * Something is not as it must be: a violation of kind content, with the place.
  * => ends the run; returns EIO for the caller to pass on
@@ -89,7 +107,8 @@ int	coherent_check(struct job_worker *, struct coherent *, vaddr_t base, uint64_
 	    unsigned writer);
 /* => any access; must be refused with that errno */
 int	expect_refusal(struct job_worker *, vaddr_t, bool write, int want);
-/* => a call of the kernel that must succeed did not */
+/* => a call of the kernel that must succeed did not; ENOMEM of a process that may be killed
+ *    for it is passed on */
 int	call_failed(struct job_worker *, const char *call, vaddr_t, int error);
 
 /*

@@ -60,6 +60,10 @@ const struct option_row machine_options[] = {
 	    "map resident neighbours of a faulting page too" },
 	{ "check-interval", OPT_DURATION, MS(ms_check_interval), 0, DAYS(1), "0", NULL, "0",
 	    "time between whole-system checks; 0 = only at the end" },
+	{ "overcommit", OPT_BOOL, MS(ms_overcommit), 0, 0, "off", NULL, NULL,
+	    "jobs may need more than memory and swap hold: processes are killed for it" },
+	{ "require", OPT_TEXT, MS(ms_require), 0, 0, "none", NULL, NULL,
+	    "counters that must be above 0 for the run to prove anything: faults.cow ..." },
 	{ "inject", OPT_TEXT, MS(ms_inject), 0, 0, "none", NULL, "none",
 	    "fault injection" },
 	{ "bug", OPT_TEXT, MS(ms_bug), 0, 0, "none", NULL, "none",
@@ -394,7 +398,7 @@ check_memory(const struct profile *p, struct profile_error *err)
 			sum = UINT64_MAX / 2;
 	}
 	sum += sum / 8 + MB(1);
-	if (sum <= have)
+	if (sum <= have || p->p_machine.ms_overcommit)
 		return 0;
 	format_size((sum + MB(1) - 1) / MB(1) * MB(1), need, sizeof(need));
 	format_size(most, jobneed, sizeof(jobneed));

@@ -46,24 +46,39 @@ own_pages(const struct anon_proc *ap, const struct job_worker *jw)
 }
 
 static int
+map_all(struct job_run *jr, struct job_proc *jp)
+{
+	vaddr_t va = BASE;
+
+	return sys_mmap(jp->jp_proc, &va, jr->jr_job->job_size, VM_PROT_READ | VM_PROT_WRITE,
+	    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
+}
+
+static int
 setup(struct job_run *jr)
 {
 	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
 		struct anon_proc *ap = xcalloc(1, sizeof(*ap));
-		vaddr_t va = BASE;
 		int error;
 
 		jr->jr_procs[i].jp_private = ap;
 		ap->ap_pages = jr->jr_job->job_size / PAGE_SIZE;
 		error = shadow_init(&ap->ap_shadow, BASE, jr->jr_job->job_size);
 		if (error == 0)
-			error = sys_mmap(jr->jr_procs[i].jp_proc, &va, jr->jr_job->job_size,
-			    VM_PROT_READ | VM_PROT_WRITE, UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED,
-			    NULL, 0, 0);
+			error = map_all(jr, &jr->jr_procs[i]);
 		if (error != 0)
 			return error;
 	}
 	return 0;
+}
+
+static int
+killed(struct job_run *jr, struct job_proc *jp)
+{
+	struct anon_proc *ap = jp->jp_private;
+
+	shadow_zero(&ap->ap_shadow, BASE, jr->jr_job->job_size);
+	return map_all(jr, jp);
 }
 
 /* A page that this thread may touch: half of the time one that all share. */
@@ -162,4 +177,5 @@ const struct workload wl_anon_fault = {
 	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
+	.wl_killed = killed,
 };

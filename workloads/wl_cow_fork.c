@@ -52,11 +52,20 @@ static const struct workload_op ops[] = {
 };
 
 static int
+map_all(struct job_proc *jp)
+{
+	const struct cow_proc *cp = jp->jp_private;
+	vaddr_t va = BASE;
+
+	return sys_mmap(jp->jp_proc, &va, cp->cp_pages * PAGE_SIZE,
+	    VM_PROT_READ | VM_PROT_WRITE, UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
+}
+
+static int
 setup(struct job_run *jr)
 {
 	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
 		struct cow_proc *cp = xcalloc(1, sizeof(*cp));
-		vaddr_t va = BASE;
 		int error;
 
 		jr->jr_procs[i].jp_private = cp;
@@ -65,13 +74,22 @@ setup(struct job_run *jr)
 		cp->cp_done = xcalloc(jr->jr_procs[i].jp_nthreads, sizeof(uint64_t));
 		error = shadow_init(&cp->cp_shadow, BASE, cp->cp_pages * PAGE_SIZE);
 		if (error == 0)
-			error = sys_mmap(jr->jr_procs[i].jp_proc, &va, cp->cp_pages * PAGE_SIZE,
-			    VM_PROT_READ | VM_PROT_WRITE, UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED,
-			    NULL, 0, 0);
+			error = map_all(&jr->jr_procs[i]);
 		if (error != 0)
 			return error;
 	}
 	return 0;
+}
+
+static int
+killed(struct job_run *jr, struct job_proc *jp)
+{
+	struct cow_proc *cp = jp->jp_private;
+
+	shadow_zero(&cp->cp_shadow, BASE, cp->cp_pages * PAGE_SIZE);
+	for (unsigned t = 0; t < jp->jp_nthreads; t++)
+		cp->cp_begun[t] = cp->cp_done[t] = 0;
+	return map_all(jp);
 }
 
 static vaddr_t
@@ -276,4 +294,5 @@ const struct workload wl_cow_fork = {
 	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
+	.wl_killed = killed,
 };

@@ -69,6 +69,8 @@ struct machine_settings {
 	uint64_t ms_iterations;
 	bool ms_fault_ahead;
 	uint64_t ms_check_interval;	/* ns between whole-system checks; 0: only at the end */
+	bool ms_overcommit;		/* jobs may need more than memory and swap hold */
+	char *ms_require;		/* "faults.cow uvmexp.pdfreed ...": must be > 0 */
 	char *ms_inject;
 	char *ms_bug;
 };

@@ -49,6 +49,7 @@ struct result_job {
 	uint64_t rj_threads;
 	uint64_t rj_operations;
 	uint64_t rj_bytes_verified;
+	uint64_t rj_killed;	/* processes killed for want of memory, and replaced */
 };
 
 struct result_latency {

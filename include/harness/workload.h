@@ -20,6 +20,7 @@
 struct job;		/* harness/profile.h: the settings of one section */
 struct job_run;		/* the engine's: one job of a running machine */
 struct job_worker;	/* the engine's: one worker thread of a job */
+struct job_proc;	/* the engine's: one simulated process of a job */
 
 /* Which of the common options a workload honours; it refuses the others. */
 #define WL_THREADS	  0x01u
@@ -60,7 +61,7 @@ struct workload {
 	uint64_t (*wl_footprint)(const struct job *);
 
 	/*
-	 * => 0 or an errno; a failing step ends the run
+	 * => 0 or an errno; a failing step ends the run, but for ENOMEM of wl_run: see wl_killed
 	 * wl_setup: once per job, before its workers start
 	 * wl_run: one operation of one worker
 	 * wl_verify: once per job when its workers have stopped: read everything back
@@ -70,6 +71,13 @@ struct workload {
 	int (*wl_run)(struct job_run *, struct job_worker *);
 	int (*wl_verify)(struct job_run *);
 	void (*wl_teardown)(struct job_run *);
+	/*
+	 * wl_killed: a process was killed for want of memory, its LWPs stand still.
+	 * jp_proc is a fresh, empty one: map what wl_setup mapped, forget what was stored.
+	 * => 0 or an errno, which ends the run
+	 * => NULL: an operation that finds no memory is given up and another one is tried
+	 */
+	int (*wl_killed)(struct job_run *, struct job_proc *);
 };
 
 /* Every workload of this build, NULL-terminated, in the order of `list`. */

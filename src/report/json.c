@@ -96,6 +96,7 @@ jobs(const struct run_result *rr)
 		put(obj, "operations_per_s",
 		    real(per_second((double)rj->rj_operations, rr->rr_elapsed_s)));
 		put(obj, "bytes_verified", number(rj->rj_bytes_verified));
+		put(obj, "killed", number(rj->rj_killed));
 		push(array, obj);
 	}
 	return array;

@@ -76,8 +76,12 @@ text_jobs(const struct run_result *rr, FILE *out)
 		human_count(per_second((double)rj->rj_operations, rr->rr_elapsed_s), rate,
 		    sizeof(rate));
 		human_bytes((double)rj->rj_bytes_verified, bytes, sizeof(bytes));
-		fprintf(out, "%-20s %-14s %7ju %11ju %9s %11s\n", rj->rj_name, rj->rj_workload,
+		fprintf(out, "%-20s %-14s %7ju %11ju %9s %11s", rj->rj_name, rj->rj_workload,
 		    (uintmax_t)rj->rj_threads, (uintmax_t)rj->rj_operations, rate, bytes);
+		if (rj->rj_killed != 0)
+			fprintf(out, "  %ju killed for want of memory",
+			    (uintmax_t)rj->rj_killed);
+		fputc('\n', out);
 	}
 }
 

@@ -122,7 +122,7 @@ def json_has_every_key():
     assert 'event_hash' not in j
     equal([(x['name'], x['workload']) for x in j['jobs']], [('a', 'anon-fault'), ('b', 'file-map')])
     for x in j['jobs']:
-        equal(set(x), {'name', 'workload', 'threads', 'operations', 'operations_per_s', 'bytes_verified'})
+        equal(set(x), {'name', 'workload', 'threads', 'operations', 'operations_per_s', 'bytes_verified', 'killed'})
     for group, keys in {
         'faults': 'total per_s zero_fill cow promote soft pagein shortage_retries',
         'loans': 'to_kernel to_anon broken returned',

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""Short runs of the real engine: what becomes of processes that find no memory, and of
+runs that prove nothing."""
+
+import json
+
+from harness import case, equal, has, main, run, write
+
+ANON = '[a]\nworkload = anon-fault\nprocesses = 3\nthreads = 6\nsize = 4M\n'
+
+
+def job(settings):
+    write('x.ini', '[global]\ncpus = 2\nseed = 1\n' + settings + '\n' + ANON)
+
+
+@case
+def processes_that_find_no_memory_are_killed_and_replaced():
+    job('memory = 6M\novercommit = on\ntime = 500ms')
+    r = run('run', 'x.ini', '--json', '-', '--quiet')
+    equal(r.returncode, 0, r.stderr)
+    result = json.loads(r.stdout)
+    assert result['jobs'][0]['killed'] > 0, result['jobs']
+    assert result['jobs'][0]['bytes_verified'] > 0, result['jobs']
+    equal(result['violations'], [])
+
+
+@case
+def jobs_larger_than_memory_need_overcommit():
+    job('memory = 6M\ntime = 500ms')
+    r = run('run', 'x.ini')
+    equal(r.returncode, 2)
+    has(r.stderr, 'memory = 6M')
+
+
+@case
+def a_required_counter_that_stays_0_makes_the_run_vacuous():
+    job('memory = 32M\nops = 50\nrequire = faults.total uvmexp.fileread_pages')
+    r = run('run', 'x.ini')
+    equal(r.returncode, 4)
+    has(r.stdout + r.stderr, 'uvmexp.fileread_pages')
+
+
+@case
+def an_unknown_required_counter_is_refused():
+    for name in 'faults.cows', 'cow', 'uvmexp.', '.cow':
+        job(f'memory = 32M\nops = 50\nrequire = {name}')
+        r = run('run', 'x.ini')
+        equal(r.returncode, 2, name)
+        has(r.stderr, 'no counter is called')
+
+
+main()
