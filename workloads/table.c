@@ -4,6 +4,13 @@
 #include "workloads.h"
 
 const struct workload *const workload_table[] = {
-	&wl_anon_fault, &wl_cow_fork, &wl_shared_anon, &wl_file_map, &wl_aobj_shm, &wl_map_churn,
-	&wl_trace, 0
+	&wl_anon_fault,
+	&wl_cow_fork,
+	&wl_shared_anon,
+	&wl_file_map,
+	&wl_aobj_shm,
+	&wl_map_churn,
+	&wl_trace,
+	&wl_chaos,
+	NULL
 };

@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <harness/xalloc.h>
 
@@ -69,6 +70,18 @@ setup(struct job_run *jr)
 {
 	for (unsigned i = 0; i < jr->jr_nworkers; i++)
 		jr->jr_workers[i].jw_private = churn_create(&jr->jr_workers[i]);
+	return 0;
+}
+
+static int
+killed(struct job_run *jr, struct job_proc *jp)
+{
+	for (unsigned i = 0; i < jr->jr_nworkers; i++) {
+		struct churn *ch = jr->jr_workers[i].jw_private;
+
+		if (jr->jr_workers[i].jw_proc == jp)
+			memset(ch->ch_pages, 0, ch->ch_npages * sizeof(*ch->ch_pages));
+	}
 	return 0;
 }
 
@@ -350,4 +363,5 @@ const struct workload wl_map_churn = {
 	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
+	.wl_killed = killed,
 };

@@ -4,7 +4,13 @@
 
 #include <harness/workload.h>
 
-extern const struct workload wl_anon_fault, wl_aobj_shm, wl_cow_fork, wl_file_map, wl_map_churn,
-    wl_shared_anon, wl_trace;
+extern const struct workload wl_anon_fault;
+extern const struct workload wl_aobj_shm;
+extern const struct workload wl_chaos;
+extern const struct workload wl_cow_fork;
+extern const struct workload wl_file_map;
+extern const struct workload wl_map_churn;
+extern const struct workload wl_shared_anon;
+extern const struct workload wl_trace;
 
 #endif /* WORKLOADS_WORKLOADS_H */

@@ -91,6 +91,8 @@ const char *coherent_judge(const struct coherent *, uint64_t page, unsigned writ
 
 /* => an unlinked host file full of STAMP_NOBODY stamps of that object; fd, or -errno */
 int	content_file_create(uint64_t object, uint64_t size);
+/* => the same, of zeroes */
+int	content_zero_file(uint64_t size);
 /* => the value of a word of such a file; the last partial word is as in the file, zero beyond */
 uint64_t content_file_word(uint64_t object, uint64_t word, uint64_t size);
 

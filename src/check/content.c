@@ -181,12 +181,12 @@ content_file_word(uint64_t object, uint64_t word, uint64_t size)
 	return value & ((1ULL << (size - word * 8) * 8) - 1);	/* little endian: low bytes first */
 }
 
-int
-content_file_create(uint64_t object, uint64_t size)
+/* => an unlinked host file, empty; fd or -errno */
+static int
+unlinked_file(void)
 {
 	static const char suffix[] = "/uvmstress-XXXXXX";
 	const char *dir = getenv("TMPDIR");
-	uint64_t words[8 * PAGE_WORDS];
 	char path[1024];
 	int fd;
 
@@ -198,6 +198,31 @@ content_file_create(uint64_t object, uint64_t size)
 	if (fd < 0)
 		return -errno;
 	unlink(path);
+	return fd;
+}
+
+int
+content_zero_file(uint64_t size)
+{
+	int fd = unlinked_file();
+
+	if (fd >= 0 && ftruncate(fd, (off_t)size) != 0) {
+		int error = errno;
+
+		close(fd);
+		return -error;
+	}
+	return fd;
+}
+
+int
+content_file_create(uint64_t object, uint64_t size)
+{
+	uint64_t words[8 * PAGE_WORDS];
+	int fd = unlinked_file();
+
+	if (fd < 0)
+		return fd;
 	for (uint64_t done = 0; done < size;) {
 		uint64_t want = size - done < sizeof(words) ? size - done : sizeof(words);
 		ssize_t n;

@@ -1,0 +1,328 @@
+/*
+ * chaos: every system call on every range, with no regard for what is there.
+ *
+ * All threads of all processes throw calls at one stretch of address space: private,
+ * shared and file memory, mapped over each other, unmapped, protected, wired, synced,
+ * advised and inherited while others touch it.  No model could say what a page must
+ * hold, but each word says itself where it belongs: a stored value carries the place of
+ * its word, the same in every process, and the file is mapped at one fixed place.  So a
+ * load gives zero or a value of that very word, whoever stored it; anything else is a
+ * page that was mapped, copied, read or written where it did not belong.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include <harness/xalloc.h>
+
+#include "engine_int.h"
+#include "workloads.h"
+
+#define	BASE		0x600000000000UL
+#define	RANGE_MAX	24		/* most pages that one call takes */
+
+/* All fields: stable after set-up. */
+struct chaos {
+	uint64_t	 ch_npages;
+	struct vnode	*ch_vnode;	/* byte n at BASE + n */
+};
+
+struct range {
+	vaddr_t	ra_va;
+	vsize_t	ra_len;
+};
+
+static struct range
+draw(struct job_worker *jw)
+{
+	const struct chaos *ch = jw->jw_run->jr_private;
+	uint64_t most = ch->ch_npages < RANGE_MAX ? ch->ch_npages : RANGE_MAX;
+	uint64_t n = 1 + host_rng_below(&jw->jw_rng, most);
+	uint64_t first = host_rng_below(&jw->jw_rng, ch->ch_npages - n + 1);
+
+	return (struct range){ BASE + first * PAGE_SIZE, n * PAGE_SIZE };
+}
+
+/* The upper half of every value that the word at va may hold; never 0. */
+static uint64_t
+place(const struct job_worker *jw, vaddr_t va)
+{
+	return private_value(jw->jw_run->jr_seed, va, 0) | 1UL << 63;
+}
+
+/* => the call may succeed, or be refused with one of the errnos; 0 or EIO after a report */
+static int
+judge(struct job_worker *jw, const char *call, vaddr_t va, int error, const int *refusals)
+{
+	if (error == 0)
+		return 0;
+	for (; *refusals != 0; refusals++)
+		if (error == *refusals)
+			return 0;
+	if (error == ENOMEM)		/* where it does not speak of a hole: memory is short */
+		return ENOMEM;
+	return content_bad(jw, "call-refused", va, "%s: errno %d, which it never gives", call, error);
+}
+
+static const int no_access[] = { EFAULT, EACCES, 0 };
+
+static int
+op_load(struct job_worker *jw)
+{
+	vaddr_t va = own_word(jw, draw(jw).ra_va, 0);
+	uint64_t value;
+	int error = user_load(va, &value);
+
+	if (error != 0)
+		return judge(jw, "load", va, error, no_access);
+	if (value != 0 && value >> 32 != place(jw, va) >> 32)
+		return content_bad(jw, "misplaced", va, "holds %#lx: no value of this word",
+		    (unsigned long)value);
+	worker_verified(jw, sizeof(value));
+	return 0;
+}
+
+static int
+op_store(struct job_worker *jw)
+{
+	vaddr_t va = own_word(jw, draw(jw).ra_va, 0);
+	uint64_t value = (place(jw, va) & ~UINT64_C(0xffffffff)) | (++jw->jw_seq & UINT32_MAX);
+
+	return judge(jw, "store", va, user_store(va, value), no_access);
+}
+
+static vm_prot_t
+draw_prot(struct job_worker *jw)
+{
+	static const vm_prot_t prots[] = {
+		VM_PROT_NONE, VM_PROT_READ, VM_PROT_READ | VM_PROT_WRITE,
+		VM_PROT_READ | VM_PROT_WRITE
+	};
+
+	return prots[host_rng_below(&jw->jw_rng, 4)];
+}
+
+static int
+op_mmap(struct job_worker *jw)
+{
+	static const int refusals[] = { 0 };
+	const struct chaos *ch = jw->jw_run->jr_private;
+	struct range ra = draw(jw);
+	unsigned kind = (unsigned)host_rng_below(&jw->jw_rng, 4);
+	int flags = (kind & 1 ? UMAP_SHARED : UMAP_PRIVATE) | UMAP_FIXED;
+	int error;
+
+	if (kind & 2)
+		error = sys_mmap(curlwp->l_proc, &ra.ra_va, ra.ra_len, draw_prot(jw), flags,
+		    ch->ch_vnode, UF_READ | UF_WRITE, (voff_t)(ra.ra_va - BASE));
+	else
+		error = sys_mmap(curlwp->l_proc, &ra.ra_va, ra.ra_len, draw_prot(jw),
+		    flags | UMAP_ANON, NULL, 0, 0);
+	return judge(jw, "mmap", ra.ra_va, error, refusals);
+}
+
+static int
+op_munmap(struct job_worker *jw)
+{
+	static const int refusals[] = { 0 };
+	struct range ra = draw(jw);
+
+	return judge(jw, "munmap", ra.ra_va, sys_munmap(curlwp->l_proc, ra.ra_va, ra.ra_len),
+	    refusals);
+}
+
+static int
+op_mprotect(struct job_worker *jw)
+{
+	static const int refusals[] = { EACCES, 0 };
+	struct range ra = draw(jw);
+
+	return judge(jw, "mprotect", ra.ra_va,
+	    sys_mprotect(curlwp->l_proc, ra.ra_va, ra.ra_len, draw_prot(jw)), refusals);
+}
+
+static int
+op_minherit(struct job_worker *jw)
+{
+	static const int refusals[] = { 0 };
+	struct range ra = draw(jw);
+
+	return judge(jw, "minherit", ra.ra_va, sys_minherit(curlwp->l_proc, ra.ra_va, ra.ra_len,
+	    (int)host_rng_below(&jw->jw_rng, 3)), refusals);
+}
+
+static int
+op_madvise(struct job_worker *jw)
+{
+	static const int advice[] = {
+		UMADV_NORMAL, UMADV_RANDOM, UMADV_SEQUENTIAL, UMADV_WILLNEED, UMADV_DONTNEED,
+		UMADV_FREE
+	};
+	static const int refusals[] = { EFAULT, EBUSY, EINVAL, ENOMEM, 0 };
+	struct range ra = draw(jw);
+
+	return judge(jw, "madvise", ra.ra_va, sys_madvise(curlwp->l_proc, ra.ra_va, ra.ra_len,
+	    advice[host_rng_below(&jw->jw_rng, 6)]), refusals);
+}
+
+static int
+op_msync(struct job_worker *jw)
+{
+	static const int how[] = { UMS_ASYNC, UMS_SYNC, UMS_INVALIDATE | UMS_SYNC };
+	static const int refusals[] = { EBUSY, ENOMEM, 0 };
+	struct range ra = draw(jw);
+
+	return judge(jw, "msync", ra.ra_va, sys_msync(curlwp->l_proc, ra.ra_va, ra.ra_len,
+	    how[host_rng_below(&jw->jw_rng, 3)]), refusals);
+}
+
+static int
+op_wire(struct job_worker *jw)
+{
+	static const int refusals[] = { EAGAIN, EINVAL, ENOMEM, 0 };
+	struct range ra = draw(jw);
+
+	if (host_rng_below(&jw->jw_rng, 2) == 0)
+		return judge(jw, "mlock", ra.ra_va,
+		    sys_mlock(curlwp->l_proc, ra.ra_va, ra.ra_len), refusals);
+	return judge(jw, "munlock", ra.ra_va, sys_munlock(curlwp->l_proc, ra.ra_va, ra.ra_len),
+	    refusals);
+}
+
+static int
+op_mincore(struct job_worker *jw)
+{
+	static const int refusals[] = { ENOMEM, 0 };
+	unsigned char vec[RANGE_MAX];
+	struct range ra = draw(jw);
+
+	return judge(jw, "mincore", ra.ra_va, sys_mincore(curlwp->l_proc, ra.ra_va, ra.ra_len, vec),
+	    refusals);
+}
+
+static int one_call(struct job_worker *);
+
+static int
+child(struct job_worker *jw, void *arg)
+{
+	int error = 0;
+
+	for (int i = 0; i < 30 && error == 0 && !engine_stopping(); i++)
+		error = one_call(jw);
+	return error;
+}
+
+static int
+op_fork(struct job_worker *jw)
+{
+	return run_in_child(jw, child, NULL);
+}
+
+static const struct workload_op ops[] = {
+	{ "load", "check a word: it belongs there, or is zero", 400 },
+	{ "store", "store to a word", 300 },
+	{ "mmap", "map private, shared or file memory over what is there", 30 },
+	{ "munmap", "unmap a range", 10 },
+	{ "mprotect", "change rights", 15 },
+	{ "minherit", "change inheritance", 5 },
+	{ "madvise", "any advice, MADV_FREE too", 10 },
+	{ "msync", "write back, now or later, or invalidate", 4 },
+	{ "wire", "mlock or munlock", 8 },
+	{ "mincore", "ask what is resident", 2 },
+	{ "fork", "a child does some of this too, and exits", 2 },
+};
+#define	NOPS	(sizeof(ops) / sizeof(ops[0]))
+
+static int (*const op_fn[NOPS])(struct job_worker *) = {
+	op_load, op_store, op_mmap, op_munmap, op_mprotect, op_minherit, op_madvise, op_msync,
+	op_wire, op_mincore, op_fork
+};
+
+/* One call, drawn by weight; generations of children die out. */
+static int
+one_call(struct job_worker *jw)
+{
+	unsigned sum = 0;
+	uint64_t dice;
+	size_t i = 0;
+
+	for (size_t k = 0; k < NOPS; k++)
+		sum += ops[k].wo_weight;
+	dice = host_rng_below(&jw->jw_rng, sum);
+	while (dice >= ops[i].wo_weight)
+		dice -= ops[i++].wo_weight;
+	return op_fn[i](jw);
+}
+
+static int
+run(struct job_run *jr, struct job_worker *jw)
+{
+	return one_call(jw);
+}
+
+static int
+setup(struct job_run *jr)
+{
+	struct chaos *ch = xcalloc(1, sizeof(*ch));
+	uint64_t size = jr->jr_job->job_size;
+	int fd;
+
+	jr->jr_private = ch;
+	ch->ch_npages = size / PAGE_SIZE;
+	fd = content_zero_file(size);
+	if (fd < 0)
+		return -fd;
+	ch->ch_vnode = vnode_create("chaos", fd, (voff_t)size);
+	return 0;
+}
+
+/* A fresh process is as good as the old one: nothing is remembered. */
+static int
+killed(struct job_run *jr, struct job_proc *jp)
+{
+	return 0;
+}
+
+static int
+verify_proc(struct job_worker *jw, struct job_proc *jp)
+{
+	int error = 0;
+
+	for (int i = 0; i < 1000 && error == 0; i++)
+		error = op_load(jw);
+	return error;
+}
+
+static int
+verify(struct job_run *jr)
+{
+	jr->jr_self.jw_proc = &jr->jr_procs[0];
+	return visit_procs(jr, verify_proc);
+}
+
+static void
+teardown(struct job_run *jr)
+{
+	struct chaos *ch = jr->jr_private;
+
+	if (ch != NULL && ch->ch_vnode != NULL)
+		vrele(ch->ch_vnode);
+	free(ch);
+}
+
+static const char *const required[] = { "faults.total", "faults.zero_fill", "faults.file", NULL };
+
+const struct workload wl_chaos = {
+	.wl_name = "chaos",
+	.wl_help = "every system call on every range, with no regard for what is there",
+	.wl_common = WL_THREADS | WL_PROCESSES | WL_WEIGHT | WL_SIZE,
+	.wl_ops = ops,
+	.wl_nops = NOPS,
+	.wl_exercises = "map operations against faults, wiring, write-back and fork on the same pages",
+	.wl_verifies = "each word that is read is zero or a value stored to that very word",
+	.wl_required = required,
+	.wl_setup = setup,
+	.wl_run = run,
+	.wl_verify = verify,
+	.wl_teardown = teardown,
+	.wl_killed = killed,
+};
