@@ -190,6 +190,16 @@ op_remap(struct job_worker *jw, struct file_run *fr)
 }
 
 static int
+killed(struct job_run *jr, struct job_proc *jp)
+{
+	struct file_proc *fp = jp->jp_private;
+	struct file_run *fr = jr->jr_private;
+
+	shadow_zero(&fp->fp_shadow, PRIVATE_BASE, fr->fr_size);
+	return map_files(jp->jp_proc, fr);
+}
+
+static int
 run(struct job_run *jr, struct job_worker *jw)
 {
 	struct file_run *fr = jr->jr_private;
@@ -302,4 +312,5 @@ const struct workload wl_file_map = {
 	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
+	.wl_killed = killed,
 };

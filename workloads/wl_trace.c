@@ -58,6 +58,7 @@ struct replay {
 	kmutex_t	   re_lock;
 	kcondvar_t	   re_cv;	/* re_lock: something above has changed */
 	bool		   re_abort;	/* @ set under re_lock */
+	bool		   re_nomem;	/* re_lock: memory was short, so the program dies */
 };
 
 struct replay_thread {
@@ -90,9 +91,11 @@ aborted(const struct replay *re)
 }
 
 static void
-replay_abort(struct replay *re)
+replay_abort(struct replay *re, int error)
 {
 	mutex_enter(&re->re_lock);
+	if (error == ENOMEM)
+		re->re_nomem = true;
 	__atomic_store_n(&re->re_abort, true, __ATOMIC_RELAXED);
 	cv_broadcast(&re->re_cv);
 	mutex_exit(&re->re_lock);
@@ -298,7 +301,7 @@ thread_run(struct replay_thread *rt)
 	settle(rt);
 	mutex_exit(&rt->rt_replay->re_lock);
 	if (error != 0)
-		replay_abort(rt->rt_replay);
+		replay_abort(rt->rt_replay, error);
 }
 
 static void
@@ -388,10 +391,19 @@ static int
 run(struct job_run *jr, struct job_worker *jw)
 {
 	struct replay *re = replay_create(jr, jw);
+	bool nomem;
 
 	thread_run(&re->re_threads[0]);
 	replay_reap(re);
+	nomem = re->re_nomem;		/* all others have ended */
 	replay_destroy(re);
+	return nomem ? ENOMEM : 0;
+}
+
+/* Every replay maps everything itself. */
+static int
+killed(struct job_run *jr, struct job_proc *jp)
+{
 	return 0;
 }
 
@@ -482,4 +494,5 @@ const struct workload wl_trace = {
 	.wl_setup = setup,
 	.wl_run = run,
 	.wl_teardown = teardown,
+	.wl_killed = killed,
 };
