@@ -599,12 +599,13 @@ set_up_jobs(const struct profile *p)
 	return error;
 }
 
-#define	VERIFY_TRIES	100
+#define	VERIFY_TRIES	50
 #define	VERIFY_PAUSE_NS	10000000
 
 /*
  * Read back what a job has stored.  The page daemon may be behind just then; but when
- * nobody else stores any more, memory that stays short is a violation.
+ * nobody else stores any more, memory that stays short is a violation; unless it was
+ * given away more than once on purpose, then the job stays unread from there on.
  */
 static void
 verify_job(struct job_run *jr)
@@ -619,8 +620,9 @@ verify_job(struct job_run *jr)
 		proc_attach(NULL);
 		kpause("verify", VERIFY_PAUSE_NS);
 	}
-	violation(VIOL_INVARIANT, "I-PD-6", "job %s cannot be read back: %s",
-	    jr->jr_job->job_name, strerror(error));
+	if (!engine.en_profile->p_machine.ms_overcommit)
+		violation(VIOL_INVARIANT, "I-PD-6", "job %s cannot be read back: %s",
+		    jr->jr_job->job_name, strerror(error));
 }
 
 static int

@@ -90,17 +90,31 @@ uvm_mapent_count(void)
 	return pool_cache_nout(mapent_cache);
 }
 
-struct vm_map_entry *
-uvm_mapent_alloc(struct vm_map *map)
+static struct vm_map_entry *
+mapent_get(struct vm_map *map, int flags)
 {
-	struct vm_map_entry *e = pool_cache_get(mapent_cache, PR_WAITOK);
+	struct vm_map_entry *e = pool_cache_get(mapent_cache, flags);
 
+	if (e == NULL)
+		return NULL;
 	UVMCNT(mapentries);
 	*e = (struct vm_map_entry){
 		.id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED),
 		.flags = map->pmap == pmap_kernel() ? UVM_MAP_KERNEL : 0,
 	};
 	return e;
+}
+
+struct vm_map_entry *
+uvm_mapent_alloc(struct vm_map *map)
+{
+	return mapent_get(map, PR_WAITOK);
+}
+
+struct vm_map_entry *
+uvm_mapent_tryalloc(struct vm_map *map)
+{
+	return mapent_get(map, PR_NOWAIT);
 }
 
 void

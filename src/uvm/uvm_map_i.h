@@ -8,6 +8,8 @@
 
 /* => may sleep; never NULL */
 struct vm_map_entry *uvm_mapent_alloc(struct vm_map *);
+/* => never sleeps; NULL when memory is short */
+struct vm_map_entry *uvm_mapent_tryalloc(struct vm_map *);
 void	uvm_mapent_free(struct vm_map_entry *);
 /* => map(W): new goes in behind prev, its range is free */
 void	uvm_map_entry_link(struct vm_map *, struct vm_map_entry *prev, struct vm_map_entry *new);

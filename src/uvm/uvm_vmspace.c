@@ -73,13 +73,19 @@ uvmspace_exec(struct proc *p)
 
 /* --- fork --- */
 
-/* => both maps(W): the child gets the entry's twin, with references of its own */
+/*
+ * => both maps(W): the child gets the entry's twin, with references of its own; NULL: memory
+ *    is short, and to wait for it here would keep the maps from those who could free some
+ */
 static struct vm_map_entry *
 twin(struct vm_map *child, const struct vm_map_entry *old)
 {
-	struct vm_map_entry *new = uvm_mapent_alloc(child);
-	uint32_t id = new->id;
+	struct vm_map_entry *new = uvm_mapent_tryalloc(child);
+	uint32_t id;
 
+	if (new == NULL)
+		return NULL;
+	id = new->id;
 	*new = *old;
 	new->id = id;
 	new->wired_count = 0;
@@ -106,8 +112,7 @@ fork_share(struct vm_map *parent, struct vm_map *child, struct vm_map_entry *old
 	 */
 	if (UVM_ET_ISOBJ(old) && UVM_ET_ISCOPYONWRITE(old) && !VM_MAPENT_ISWIRED(old))
 		pmap_remove(parent->pmap, old->start, old->end);
-	(void)twin(child, old);
-	return 0;
+	return twin(child, old) != NULL ? 0 : ENOMEM;
 }
 
 /* => map(W): does the range have a page that is wired, by mlock or for I/O? (B-23) */
@@ -170,6 +175,8 @@ fork_copy(struct vm_map *parent, struct vm_map *child, struct vm_map_entry *old)
 	bool wired = has_wired_page(old), shared = has_shared_amap(old);
 	struct vm_map_entry *new = twin(child, old);
 
+	if (new == NULL)
+		return ENOMEM;
 	new->etype |= UVM_ET_COPYONWRITE | UVM_ET_NEEDSCOPY;
 	if (old->aref.ar_amap == NULL)
 		return 0;
@@ -184,14 +191,13 @@ fork_copy(struct vm_map *parent, struct vm_map *child, struct vm_map_entry *old)
 	return 0;
 }
 
-struct vmspace *
-uvmspace_fork(struct vmspace *vm1)
+/* => neither map locked; the child's is empty.  ENOMEM: it has a part of the entries. */
+static int
+fork_entries(struct vmspace *vm1, struct vmspace *vm2)
 {
-	struct vm_map *parent = &vm1->vm_map, *child;
-	struct vmspace *vm2 = uvmspace_alloc(vm_map_min(parent), vm_map_max(parent));
+	struct vm_map *parent = &vm1->vm_map, *child = &vm2->vm_map;
 	int error = 0;
 
-	child = &vm2->vm_map;
 	vm_map_lock(parent);
 	vm_map_lock(child);
 	vm2->vm_daddr = vm1->vm_daddr;
@@ -207,12 +213,27 @@ uvmspace_fork(struct vmspace *vm1)
 	pmap_update(parent->pmap);	/* before anybody can come in: T-6 */
 	vm_map_unlock(child);
 	vm_map_unlock(parent);
-	if (error != 0) {
+	return error;
+}
+
+struct vmspace *
+uvmspace_fork(struct vmspace *vm1)
+{
+	for (;;) {
+		struct vmspace *vm2 = uvmspace_alloc(vm_map_min(&vm1->vm_map),
+		    vm_map_max(&vm1->vm_map));
+		int error = fork_entries(vm1, vm2);
+
+		if (error == 0) {
+			UVMCNT(forks);
+			return vm2;
+		}
+		/* What the parent has given up for it, it gets back by faults. */
 		uvmspace_free(vm2);
-		return NULL;
+		if (error != ENOMEM || !uvm_reclaimable())
+			return NULL;
+		uvm_wait("fork");
 	}
-	UVMCNT(forks);
-	return vm2;
 }
 
 /* --- wiring for I/O --- */
