@@ -223,14 +223,17 @@ uvmspace_fork(struct vmspace *vm1)
 		struct vmspace *vm2 = uvmspace_alloc(vm_map_min(&vm1->vm_map),
 		    vm_map_max(&vm1->vm_map));
 		int error = fork_entries(vm1, vm2);
+		bool hope;
 
 		if (error == 0) {
 			UVMCNT(forks);
 			return vm2;
 		}
+		/* Asked now: what the child gives back is no sign of more. */
+		hope = error == ENOMEM && uvm_reclaimable();
 		/* What the parent has given up for it, it gets back by faults. */
 		uvmspace_free(vm2);
-		if (error != ENOMEM || !uvm_reclaimable())
+		if (!hope)
 			return NULL;
 		uvm_wait("fork");
 	}
