@@ -15,6 +15,8 @@
 #include <uvm/uvm.h>
 #include <uvm/uvm_proc.h>
 
+#include "inspect_int.h"
+
 /* What one walk over all pages counts. */
 struct census {
 	uint64_t free, active, inactive, wired, anon, file, aobj, private, busy, orphan;
@@ -252,4 +254,5 @@ inspect_at_rest(struct run_result *rr)
 	result_add_check(rr, "pages", 1, walk_pages(&ce));
 	result_add_check(rr, "counters", 1, check_counters(&ce));
 	result_add_check(rr, "maps", 1, check_amaps());
+	result_add_check(rr, "mappings", 1, inspect_ptes());
 }

@@ -1,0 +1,10 @@
+/*
+ * The inspector's rooms: each walks one part of the machine at rest (see inspect.c),
+ * reports what it finds wrong and returns how much that was.
+ */
+#ifndef CHECK_INSPECT_INT_H
+#define CHECK_INSPECT_INT_H
+
+unsigned inspect_ptes(void);		/* inspect_pte.c: mappings against maps and pages */
+
+#endif /* CHECK_INSPECT_INT_H */

@@ -1,0 +1,121 @@
+/*
+ * The inspector of mappings: every valid PTE of every process against what a fault at
+ * that address would find now.
+ *
+ * A pmap is a cache of what the maps say.  An entry that is missing costs a fault; one
+ * that is wrong shows somebody's data to somebody else.  So each PTE must lie in an
+ * entry, grant no more than the entry and the page permit, and map the very page that
+ * is there: the anon's, if the amap has one, else the object's.
+ */
+#include <uvm/uvm.h>
+#include <uvm/uvm_anon.h>
+#include <uvm/uvm_proc.h>
+
+#include "inspect_int.h"
+
+struct pte_walk {
+	struct vm_map	*pw_map;	/* map(R) */
+	unsigned	 pw_bad;
+};
+
+static void
+wrong(struct pte_walk *pw, const char *id, vaddr_t va, uint64_t pte, const char *what)
+{
+	violation(VIOL_INVARIANT, id, "map %u, address %#lx, PTE %#lx: %s", pw->pw_map->id,
+	    (unsigned long)va, (unsigned long)pte, what);
+	pw->pw_bad++;
+}
+
+/* => the page of an anon; its amap locked, nothing runs */
+static void
+check_upper(struct pte_walk *pw, vaddr_t va, uint64_t pte, const struct vm_anon *anon,
+    const struct vm_page *pg)
+{
+	if (anon->an_page != pg)
+		wrong(pw, "I-AMAP-9", va, pte, "maps another page than its anon has");
+	else if ((pte & PTE_W) != 0 && anon->an_ref > 1)
+		wrong(pw, "I-AMAP-10", va, pte, "writable, and the anon is shared copy-on-write");
+}
+
+static void
+check_lower(struct pte_walk *pw, vaddr_t va, uint64_t pte, const struct vm_map_entry *e,
+    const struct vm_page *pg)
+{
+	voff_t off = e->offset + (voff_t)(va - e->start);
+
+	if (!UVM_ET_ISOBJ(e))
+		wrong(pw, "I-MAP-14", va, pte, "there is neither an anon nor an object");
+	else if (pg->uobject != e->object.uvm_obj || pg->offset != off)
+		wrong(pw, "I-OBJ-1", va, pte, "maps another page than its object has there");
+	else if ((pte & PTE_W) != 0 && UVM_ET_ISCOPYONWRITE(e))
+		wrong(pw, "I-FLT-2", va, pte, "writable, and the object's page is copy-on-write");
+	else if ((pte & PTE_W) != 0 && (pg->flags & PG_RDONLY) != 0)
+		wrong(pw, "I-OBJ-8", va, pte, "writable, and the page has no backing yet");
+}
+
+static void
+check_page(struct pte_walk *pw, vaddr_t va, uint64_t pte, struct vm_map_entry *e,
+    const struct vm_page *pg)
+{
+	struct vm_anon *anon = NULL;
+
+	if ((pg->pqflags & PQ_FREE) != 0)
+		wrong(pw, "I-PMAP-11", va, pte, "the frame is free");
+	if ((pg->flags & PG_FAKE) != 0)
+		wrong(pw, "I-PG-9", va, pte, "the page has no content yet");
+	if ((pte & PTE_W) != 0 && pg->loan_count != 0)
+		wrong(pw, "I-LOAN-1", va, pte, "writable, and the page is on loan (R15)");
+	if ((pte & PTE_WIRED) != 0 && pg->wire_count == 0)
+		wrong(pw, "I-PG-15", va, pte, "wired, and the page is not");
+	if (e->aref.ar_amap != NULL) {
+		amap_lock(e->aref.ar_amap);
+		anon = amap_lookup(&e->aref, va - e->start);
+	}
+	if (anon != NULL)
+		check_upper(pw, va, pte, anon, pg);
+	else
+		check_lower(pw, va, pte, e, pg);
+	if (e->aref.ar_amap != NULL)
+		amap_unlock(e->aref.ar_amap);
+}
+
+static void
+check_pte(vaddr_t va, uint64_t pte, void *arg)
+{
+	struct pte_walk *pw = arg;
+	vm_prot_t prot = (pte & PTE_R ? VM_PROT_READ : 0) | (pte & PTE_W ? VM_PROT_WRITE : 0) |
+	    (pte & PTE_X ? VM_PROT_EXECUTE : 0);
+	struct vm_map_entry *e;
+
+	if (!uvm_map_lookup_entry(pw->pw_map, va, &e)) {
+		wrong(pw, "I-MAP-14", va, pte, "no entry maps this address");
+		return;
+	}
+	if ((prot & ~e->protection) != 0)
+		wrong(pw, "I-PMAP-7", va, pte, "grants more than the entry's protection");
+	if ((pte & PTE_W) != 0 && UVM_ET_ISNEEDSCOPY(e))
+		wrong(pw, "I-MAP-5", va, pte, "writable, and the amap is to be copied first");
+	if ((pte & PTE_MANAGED) != 0)
+		check_page(pw, va, pte, e, PHYS_TO_VM_PAGE(pte & PTE_FRAME));
+}
+
+static void
+walk_proc(struct proc *p, void *arg)
+{
+	struct pte_walk pw = { .pw_map = &p->p_vmspace->vm_map };
+	unsigned *bad = arg;
+
+	vm_map_lock_read(pw.pw_map);
+	pmap_foreach(pw.pw_map->pmap, check_pte, &pw);
+	vm_map_unlock_read(pw.pw_map);
+	*bad += pw.pw_bad;
+}
+
+unsigned
+inspect_ptes(void)
+{
+	unsigned bad = 0;
+
+	proc_foreach(walk_proc, &bad);
+	return bad;
+}
