@@ -96,6 +96,7 @@ void	pmap_activate(struct lwp *);
 /*
  * => map(R or W) of the entry and owner lock of the page held; does not sleep.
  * => prot: of the new mapping, READ at least; flags: access | PMAP_WIRED | PMAP_CANFAIL.
+ * => pa: RAM, managed; or a device's frame, which has no pv entry, and no X in prot.
  * => 0, or ENOMEM with PMAP_CANFAIL only.
  */
 int	pmap_enter(struct pmap *, vaddr_t, paddr_t, vm_prot_t, unsigned flags);

@@ -23,6 +23,7 @@ enum irq {
 	IRQ_CLOCK,			/* IPL_SCHED */
 	IRQ_DISK,			/* IPL_VM */
 	IRQ_NET,			/* IPL_VM */
+	IRQ_DEVICE,			/* IPL_VM */
 	IRQ_XCALL,			/* IPL_VM */
 	IRQ_SOFT,			/* soft interrupts waiting; level by handler */
 	IRQ_COUNT

@@ -8,9 +8,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <uvm/uvm_aobj.h>
+#include <uvm/uvm_device.h>
 #include <uvm/uvm_proc.h>
 #include <uvm/uvm_stat.h>
 #include <uvm/uvm_vnode.h>
+#include <uvm/uvm_vslock.h>
 
 struct uvm_config {
 	int		uc_ncpu;

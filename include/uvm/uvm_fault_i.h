@@ -86,7 +86,14 @@ int	uvmfault_anonget(struct uvm_faultinfo *, struct vm_amap *, struct vm_anon *)
 /* uvm_fault_object.c; => maps(R), amap locked if there is one, no anon at the centre */
 int	uvm_fault_lower(struct uvm_faultinfo *, struct uvm_faultctx *);
 
-/* => the whole handler, for uvm_fault() and uvm_fault_wire() */
-int	uvmfault_internal(struct vm_map *, vaddr_t, vm_prot_t, bool wiring, bool wiremax);
+/* => the whole handler, for uvm_fault(), mlock and vslock; *framep: what was mapped, or NULL */
+int	uvmfault_internal(struct vm_map *, vaddr_t, vm_prot_t, bool wiring, bool wiremax,
+	    paddr_t *framep);
+
+/* --- uvm_fault_wire.c --- */
+
+struct uvm_vslock;
+/* => map read-locked, the I/O off the map's list; its pages up to end are wired */
+void	uvm_fault_unwire_vslock(const struct uvm_vslock *, vaddr_t end);
 
 #endif /* UVM_UVM_FAULT_I_H */

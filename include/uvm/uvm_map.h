@@ -6,6 +6,7 @@
 #ifndef UVM_UVM_MAP_H
 #define UVM_UVM_MAP_H
 
+#include <bsd/sys/queue.h>
 #include <bsd/sys/tree.h>
 #include <sys/condvar.h>
 #include <sys/rwlock.h>
@@ -52,6 +53,7 @@ struct vm_map_entry {
 #define	UVM_MAP_NOMERGE		0x10
 
 RB_HEAD(uvm_map_tree, vm_map_entry);
+LIST_HEAD(uvm_vslocks, uvm_vslock);
 
 /*
  *	m  lock (W to change, R to read)	i  misc_lock	:  stable after creation
@@ -71,6 +73,8 @@ struct vm_map {
 	int		 nentries;		/* m */
 	vsize_t		 size;			/* m: sum of entry sizes */
 	int		 ref_count;		/* i */
+	struct uvm_vslocks vslocks;		/* i: I/O under way to it */
+	unsigned	 nvslocks;		/* i, read @: how many */
 	struct vm_map_entry *hint;		/* @ map(R) and atomic */
 	struct vm_map_entry *first_free;	/* m */
 	unsigned	 timestamp;		/* m: bumped at each write lock */

@@ -21,6 +21,7 @@
 #define	PGO_PDFREECLUST	0x100	/* put: caller is the page daemon: skip busy pages */
 #define	PGO_OVERWRITE	0x200	/* get: whole pages will be overwritten */
 #define	PGO_PASTEOF	0x400
+#define	PGO_WIRE	0x800	/* fault: the mapping is to be wired */
 #define	PGO_DONTCARE	((struct vm_page *)-1)
 
 #define	UVM_MAXGETPAGES	16

@@ -52,10 +52,6 @@ struct vmspace *uvmspace_fork(struct vmspace *);	/* uvm-spec 1.15; parent's map(
 void	uvmspace_exec(struct proc *);			/* drop all mappings */
 uint64_t vmspace_count(void);
 
-/* mlock-like wiring for I/O (uvm-spec 6.8); access: what the device does to memory */
-int	uvm_vslock(struct vmspace *, vaddr_t, vsize_t, vm_prot_t access);
-void	uvm_vsunlock(struct vmspace *, vaddr_t, vsize_t);
-
 void	uvm_proc_init(void);
 void	uvm_proc_fini(void);
 

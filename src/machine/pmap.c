@@ -148,8 +148,8 @@ pmap_count_change(struct pmap *pm, uint64_t old, uint64_t new)
 }
 
 /*
- * => access presets R and M of a managed mapping (R30), so that neither walker nor
- *    emulation need touch it.  Unmanaged mappings have both: nobody asks for them,
+ * => access presets R and M (R30), so that neither walker nor emulation need touch it.
+ *    Unmanaged mappings that are made for no access have both: nobody asks for them,
  *    and a window used in an interrupt must not trap to R/M emulation.
  */
 static uint64_t
@@ -160,9 +160,10 @@ pte_make(paddr_t pa, bool managed, vm_prot_t prot, unsigned flags)
 
 	if (flags & PMAP_WIRED)
 		pte |= PTE_WIRED;
-	if (!managed)
+	if (managed)
+		pte |= PTE_MANAGED;
+	else if (access == 0)
 		return pte | PTE_RM;
-	pte |= PTE_MANAGED;
 	if (access != 0)
 		pte |= PTE_REF;
 	if (access & VM_PROT_WRITE)
@@ -284,7 +285,9 @@ pmap_enter(struct pmap *pm, vaddr_t va, paddr_t pa, vm_prot_t prot, unsigned fla
 
 	KASSERT(((va | pa) & PAGE_MASK) == 0);
 	KASSERT(pmap_va_ok(pm, va, va + PAGE_SIZE));
-	KASSERT(atop(pa) < ram_npages);
+	KASSERT(atop(pa) < ram_npages || device_frame(pa));
+	KASSERTMSG(atop(pa) < ram_npages || (prot & VM_PROT_EXECUTE) == 0,
+	    "pmap_enter: va 0x%llx: nobody executes device memory", (unsigned long long)va);
 	KASSERT(prot & VM_PROT_READ);
 	KASSERT((flags & VM_PROT_ALL & ~(unsigned)prot) == 0);	/* R30: access is within prot */
 

@@ -166,7 +166,7 @@ check_tlb_entry(struct check *c, int cpu, const struct tlb_entry *te)
 	uint64_t pte = ptep != NULL ? pte_load(ptep) : 0;
 	uint64_t rights = te->te_rights & PTE_RIGHTS;
 
-	if ((pte & PTE_V) && te->te_host == ram_host(pte & PTE_FRAME) && (rights & ~pte) == 0 &&
+	if ((pte & PTE_V) && !device_register(pte & PTE_FRAME) && te->te_host == frame_host(pte & PTE_FRAME) && (rights & ~pte) == 0 &&
 	    (pte & PTE_REF) && (!(rights & PTE_W) || (pte & PTE_MOD)))
 		return;
 	CHECK_FAIL(c, "I-PMAP-5", "CPU %d: TLB entry of va 0x%llx (frame 0x%llx, rights 0x%llx), "

@@ -16,6 +16,7 @@
 #ifndef MACHINE_PMAP_PRIVATE_H
 #define MACHINE_PMAP_PRIVATE_H
 
+#include <machine/device.h>
 #include <machine/pmap.h>
 #include <machine/ram.h>
 #include <sys/cpu.h>
@@ -100,6 +101,7 @@ struct tlb {
 	bool		 t_kernel;	/* !, read @: we are in the kernel pmap's set */
 	uint64_t	 t_hits;	/* !, read @: pmap_stat.tlb_hits_checked */
 	struct pmap_stat t_stat;	/* !, read @ */
+	paddr_t		 t_register;	/* ! device register page that the last walk found */
 	uint64_t	 t_from[CPUSET_WORDS]; /* @ CPUs whose request waits for us */
 	struct tlb_request t_rq;	/* ours, to others */
 	struct tlb_entry t_entry[TLB_ENTRIES]; /* ! */
@@ -114,6 +116,13 @@ struct tlb_flush {
 	int		 tf_nva;
 	vaddr_t		 tf_va[LWP_TLB_VAS];
 };
+
+/* => host address of a frame that has memory: RAM, or a device's */
+static inline uint8_t *
+frame_host(paddr_t pa)
+{
+	return __builtin_expect(atop(pa) < ram_npages, 1) ? (uint8_t *)ram_host(pa) : device_host(pa);
+}
 
 extern struct pmap kernel_pmap;
 extern struct tlb *tlbs;		/* : array of ncpu; NULL before machine_boot() */

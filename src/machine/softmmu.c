@@ -20,6 +20,9 @@
  * is invalidated, and a trap on one that is merely out of date ends with
  * another walk (T-28).
  *
+ * A page of device registers is never in a TLB.  Its accesses come out of mmu_miss() as
+ * MMU_REGISTER, with the frame in t_register, and are calls of the device; words only.
+ *
  * Interrupts are taken between accesses only: from the look at ci_ipending to
  * the load or store there is no poll, so a CPU that acknowledges a shootdown
  * is never in the middle of a walk or of an access.
@@ -32,6 +35,8 @@
 
 /* What generation a frame without page structure has, always. */
 static const uint32_t no_generation;
+
+#define	MMU_REGISTER	(-1)	/* the address is a device's register: not an errno */
 
 /*
  * The TLB.
@@ -61,7 +66,7 @@ tlb_fill(struct tlb *t, vaddr_t va, uint64_t pte, uint32_t space)
 	struct vm_page_md *md = ram_md(pte & PTE_FRAME);
 
 	te->te_tag = TLB_TAG(trunc_page(va), t->t_epoch);
-	te->te_host = ram_host(pte & PTE_FRAME);
+	te->te_host = frame_host(pte & PTE_FRAME);
 	te->te_genp = md != NULL ? &md->md_generation : &no_generation;
 	te->te_gen = RELAXED_GET(*te->te_genp);
 	te->te_rights = (pte & (PTE_R | PTE_X)) | space;
@@ -86,9 +91,9 @@ tlb_stale(struct tlb *t, struct tlb_entry *te, vaddr_t va)
  * The walker.
  */
 
-enum walk { WALK_OK, WALK_RM, WALK_FAULT };
+enum walk { WALK_OK, WALK_RM, WALK_FAULT, WALK_REGISTER };
 
-/* => WALK_OK: a TLB entry with the rights of need was loaded. */
+/* => WALK_OK: a TLB entry with the rights of need was loaded; WALK_REGISTER: none, t_register. */
 static enum walk
 mmu_walk(struct tlb *t, struct pmap *pm, vaddr_t va, uint32_t need)
 {
@@ -113,13 +118,18 @@ mmu_walk(struct tlb *t, struct pmap *pm, vaddr_t va, uint32_t need)
 			break;
 		}
 	}
+	if (__builtin_expect(device_register(pte & PTE_FRAME), 0)) {
+		t->t_register = pte & PTE_FRAME;
+		return WALK_REGISTER;
+	}
 	tlb_fill(t, va, pte, need & TE_USER);
 	return WALK_OK;
 }
 
 /*
  * => need: rights, and TE_USER for the current LWP's pmap; 0 without for the kernel's
- * => 0: *tep permits the access, until interrupts are polled again; else errno
+ * => 0: *tep permits the access, until interrupts are polled again; MMU_REGISTER: t_register
+ *    is what is to be accessed, likewise; else errno
  */
 static __attribute__((noinline)) int
 mmu_miss(vaddr_t va, uint32_t need, struct tlb_entry **tep)
@@ -158,6 +168,8 @@ mmu_miss(vaddr_t va, uint32_t need, struct tlb_entry **tep)
 		case WALK_OK:
 			*tep = te;
 			return 0;
+		case WALK_REGISTER:
+			return MMU_REGISTER;
 		case WALK_RM:
 			pmap_rm_fault(pm, va, need & PTE_RIGHTS);
 			break;
@@ -171,7 +183,7 @@ mmu_miss(vaddr_t va, uint32_t need, struct tlb_entry **tep)
 }
 
 /*
- * => host address of va, good for one access of this page; NULL: *errorp.
+ * => host address of va, good for one access of this page; NULL: *errorp, or MMU_REGISTER.
  */
 static inline __attribute__((always_inline)) void *
 mmu_access(vaddr_t va, uint32_t need, int *errorp)
@@ -194,6 +206,32 @@ mmu_access(vaddr_t va, uint32_t need, int *errorp)
  * Words.  relaxed: simulated user data; its order is the simulated program's affair.
  */
 
+/* => MMU_REGISTER: the load is the device's; an errno: that */
+static __attribute__((noinline)) int
+register_load(vaddr_t va, int error, uint64_t *valp)
+{
+	if (error != MMU_REGISTER)
+		return error;
+	*valp = device_load(curtlb()->t_register | (va & PAGE_MASK));
+	return 0;
+}
+
+static __attribute__((noinline)) int
+register_store(vaddr_t va, int error, uint64_t val)
+{
+	if (error != MMU_REGISTER)
+		return error;
+	device_store(curtlb()->t_register | (va & PAGE_MASK), val);
+	return 0;
+}
+
+/* What is not a word's load or store has no meaning to a device. */
+static int
+no_register(int error)
+{
+	return error == MMU_REGISTER ? EIO : error;
+}
+
 static inline __attribute__((always_inline)) int
 word_load(vaddr_t va, uint32_t space, uint64_t *valp)
 {
@@ -204,7 +242,7 @@ word_load(vaddr_t va, uint32_t space, uint64_t *valp)
 		return EINVAL;
 	word = mmu_access(va, PTE_R | space, &error);
 	if (__builtin_expect(word == NULL, 0))
-		return error;
+		return register_load(va, error, valp);
 	*valp = __atomic_load_n(word, __ATOMIC_RELAXED);
 	return 0;
 }
@@ -219,7 +257,7 @@ word_store(vaddr_t va, uint32_t space, uint64_t val)
 		return EINVAL;
 	word = mmu_access(va, PTE_W | space, &error);
 	if (__builtin_expect(word == NULL, 0))
-		return error;
+		return register_store(va, error, val);
 	__atomic_store_n(word, val, __ATOMIC_RELAXED);
 	return 0;
 }
@@ -259,7 +297,7 @@ user_cas(vaddr_t va, uint64_t expect, uint64_t desired, uint64_t *seen)
 		return EINVAL;
 	word = mmu_access(va, PTE_R | PTE_W | TE_USER, &error);
 	if (word == NULL)
-		return error;
+		return no_register(error);
 	__atomic_compare_exchange_n(word, &expect, desired, false, __ATOMIC_SEQ_CST,
 	    __ATOMIC_SEQ_CST);
 	*seen = expect;
@@ -271,7 +309,7 @@ user_fetch(vaddr_t va)
 {
 	int error;
 
-	return mmu_access(trunc_page(va), PTE_X | TE_USER, &error) != NULL ? 0 : error;
+	return mmu_access(trunc_page(va), PTE_X | TE_USER, &error) != NULL ? 0 : no_register(error);
 }
 
 /*
@@ -333,7 +371,7 @@ copyin(vaddr_t uaddr, void *kaddr, size_t len)
 		const uint8_t *page = mmu_access(trunc_page(uaddr), PTE_R | TE_USER, &error);
 
 		if (page == NULL)
-			return error;
+			return no_register(error);
 		bytes_from_user(to, page + (uaddr & PAGE_MASK), n);
 		to += n, uaddr += n, len -= n;
 	}
@@ -351,7 +389,7 @@ copyout(const void *kaddr, vaddr_t uaddr, size_t len)
 		uint8_t *page = mmu_access(trunc_page(uaddr), PTE_W | TE_USER, &error);
 
 		if (page == NULL)
-			return error;
+			return no_register(error);
 		bytes_to_user(page + (uaddr & PAGE_MASK), from, n);
 		from += n, uaddr += n, len -= n;
 	}

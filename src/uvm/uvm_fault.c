@@ -35,6 +35,7 @@
  */
 #include <uvm/uvm.h>
 #include <uvm/uvm_fault_i.h>
+#include <uvm/uvm_vslock.h>
 
 bool uvm_fault_ahead = true;
 
@@ -55,18 +56,20 @@ static int	check(struct uvm_faultinfo *, struct uvm_faultctx *);
 static void	range(struct uvm_faultinfo *, struct uvm_faultctx *);
 static bool	upper_neighbours(struct uvm_faultinfo *, struct uvm_faultctx *);
 static bool	intrsafe_address(struct vm_map *, vaddr_t);
+static bool	wiring_done(const struct uvm_faultinfo *);
 static void	count(const struct uvm_faultctx *);
 
 int
 uvm_fault(struct vm_map *map, vaddr_t va, vm_prot_t access)
 {
-	return uvmfault_internal(map, va, access, false, false);
+	return uvmfault_internal(map, va, access, false, false, NULL);
 }
 
 /* --- the spine --- */
 
 int
-uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring, bool wiremax)
+uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring, bool wiremax,
+    paddr_t *framep)
 {
 	struct uvm_faultinfo ufi = {
 		.orig_map = map, .orig_rvaddr = trunc_page(va), .orig_size = PAGE_SIZE,
@@ -98,6 +101,8 @@ uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring,
 	}
 	if (error == 0)
 		count(&flt);
+	if (error == 0 && framep != NULL)
+		*framep = ufi.framepa;
 	return error;
 }
 
@@ -122,7 +127,8 @@ attempt(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	if (uobj != NULL && uobj->pgops->pgo_fault != NULL) {
 		mutex_enter(&uobj->vmobjlock);
 		return uobj->pgops->pgo_fault(ufi, flt->startva, flt->pages, flt->npages,
-		    flt->centeridx, flt->access, PGO_LOCKED);
+		    flt->centeridx, flt->access,
+		    PGO_LOCKED | (flt->wiring || wiring_done(ufi) ? PGO_WIRE : 0));
 	}
 	return uvm_fault_lower(ufi, flt);
 }
@@ -560,17 +566,16 @@ uvmfault_enter(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_pa
 	int error;
 
 	assert_enter(ufi, flt, pg);
-	if (!wired && wiring_done(ufi)) {
-		uvm_lock_pageq();
-		wired = pg->wire_count != 0;		/* B-19 */
-		uvm_unlock_pageq();
-	}
+	/* B-19: no wired mapping of a page that is not wired; B-16: while there is I/O it stays so */
+	if (!wired && uvm_page_wired(pg))
+		wired = wiring_done(ufi) || uvm_vslocked(ufi->orig_map, ufi->orig_rvaddr);
 	if (wired)
 		flags |= PMAP_WIRED;
 	error = pmap_enter(ufi->orig_map->pmap, ufi->orig_rvaddr, VM_PAGE_TO_PHYS(pg),
 	    flt->enter_prot, flags);
 	if (error != 0)
 		return error;
+	ufi->framepa = VM_PAGE_TO_PHYS(pg);
 	if (flt->promoted && !flt->wiring)
 		return 0;				/* new, and active already */
 	uvm_lock_pageq();

@@ -6,24 +6,25 @@
  *
  * Unwiring finds the page by layer, amap before object, as the wiring fault did, and
  * not by what is mapped now (B-8): after mprotect(PROT_NONE) nothing is.  Where
- * there is a mapping it must be of that page.
+ * there is a mapping it must be of that page, and for I/O it must be the frame that
+ * the device was given.
  *
  * Three things are wired, and each by its own count.  An entry, by mlock; it holds
- * one wiring of each of its pages, and its mappings stay wired until it no longer is
- * (R31).  A page, by entries and by I/O in flight (vslock), which pins the frame.  A
- * mapping: a second I/O on a page of ours keeps it wired when the first is done
- * (B-16); on a page that others map too we cannot tell whose wirings are left, and
- * the frame is pinned in any case, so the mapping becomes pageable.
+ * one wiring of each of its pages.  A page, by entries and by I/O in flight, which
+ * pins the frame.  A mapping, while its entry is wired (R31) or any I/O to the address
+ * is under way (B-16); settle() decides.  Device memory has mappings to wire, but no
+ * pages.
  */
 #include <uvm/uvm.h>
+#include <uvm/uvm_device.h>
 #include <uvm/uvm_fault_i.h>
-
-static void	unwire_range(struct vm_map *, vaddr_t, vaddr_t, bool);
+#include <uvm/uvm_vslock.h>
 
 /*
  * => map not locked by us; its entries wired and the map busy by us (wiremax), or the
- *    caller keeps the range mapped (vslock).
- * => 0; EFAULT for a reversed range, or the errno of a fault: then nothing is wired by us.
+ *    caller keeps the range mapped.
+ * => 0; EFAULT for a reversed range, or the errno of a fault: then no page is wired by us,
+ *    and mlock, whose entries are wired in name still, settles its mappings.
  */
 int
 uvm_fault_wire(struct vm_map *map, vaddr_t start, vaddr_t end, vm_prot_t access, bool wiremax)
@@ -34,12 +35,9 @@ uvm_fault_wire(struct vm_map *map, vaddr_t start, vaddr_t end, vm_prot_t access,
 	if (start > end)
 		return EFAULT;
 	for (vaddr_t va = start; va < end; va += PAGE_SIZE) {
-		error = uvmfault_internal(map, va, access, true, wiremax);
+		error = uvmfault_internal(map, va, access, true, wiremax, NULL);
 		if (error != 0) {
-			vm_map_lock_read(map);
-			/* mlock counted its entries before: they are wired in name only */
-			unwire_range(map, start, va, wiremax);
-			vm_map_unlock_read(map);
+			uvm_fault_unwire(map, start, va);
 			return error;
 		}
 	}
@@ -58,36 +56,41 @@ uvm_fault_unwire(struct vm_map *map, vaddr_t start, vaddr_t end)
 }
 
 /*
- * => map at least read-locked (R32), every page of the range wired by the caller.
+ * => map locked, va in the entry, owner of its page locked, so that the mapping cannot go
  */
-void
-uvm_fault_unwire_locked(struct vm_map *map, vaddr_t start, vaddr_t end)
+static void
+settle(struct vm_map *map, struct vm_map_entry *entry, vaddr_t va)
 {
-	KASSERTMSG(vm_map_locked(map), "R32: unwiring without the map's lock");
-	unwire_range(map, start, end, false);
+	if (VM_MAPENT_ISWIRED(entry))			/* R31 */
+		return;
+	/* A vslock that comes to the page now says so first, and wires the mapping after us. */
+	mutex_enter(&map->misc_lock);
+	if (!uvm_vslocked_locked(map, va) && pmap_extract(map->pmap, va, NULL))	/* B-16 */
+		pmap_unwire(map->pmap, va);
+	mutex_exit(&map->misc_lock);
 }
 
 /*
- * => map locked, owner of the page locked; sole: no other space maps the page
+ * => map locked, owner of the page locked; vl: the I/O whose wiring it is, or NULL
  */
 static void
-unwire_page(struct vm_map *map, vaddr_t va, struct vm_page *pg, bool pageable, bool sole)
+unwire_page(struct vm_map *map, vaddr_t va, struct vm_page *pg, const struct uvm_vslock *vl)
 {
-	bool still;
 	paddr_t pa;
 
 	KASSERT(mutex_owned(uvm_page_owner_lock(pg)));
+	if (vl != NULL) {
+		KASSERTMSG(VM_PAGE_TO_PHYS(pg) == vl->vl_frames[atop(va - vl->vl_start)],
+		    "B-8, R13: I/O to %#lx had another frame than is there now", (unsigned long)va);
+		if (vl->vl_input)
+			pg->flags &= ~PG_CLEAN;		/* 7.4: the device left no trace in any PTE */
+	}
 	uvm_lock_pageq();
 	KASSERTMSG(pg->wire_count > 0, "unwiring %#lx, which is not wired", (unsigned long)va);
 	uvm_pageunwire(pg);
-	still = pg->wire_count > 0;
 	uvm_unlock_pageq();
-	if (!pmap_extract(map->pmap, va, &pa))
-		return;
-	KASSERTMSG(pa == VM_PAGE_TO_PHYS(pg), "unwiring %#lx, whose mapping is of another page (B-8)",
-	    (unsigned long)va);
-	if (pageable && !(still && sole))	/* R31, B-16 */
-		pmap_unwire(map->pmap, va);
+	KASSERTMSG(!pmap_extract(map->pmap, va, &pa) || pa == VM_PAGE_TO_PHYS(pg),
+	    "B-8: unwiring %#lx, whose mapping is of another page", (unsigned long)va);
 }
 
 /* => map locked, va in the entry: the anon in its slot, locked, the amap too; or NULL, unlocked */
@@ -108,47 +111,85 @@ upper_layer(struct vm_map_entry *entry, vaddr_t va)
 	return anon;
 }
 
-/* => map locked, va in the entry and wired; pageable: its mapping need not stay wired */
+enum unwire { UNWIRE_PAGE, SETTLE_ONLY };
+
+/*
+ * => map locked, va in the entry; SETTLE_ONLY: the page is not wired by the caller, and may
+ *    not even be there
+ */
 static void
-unwire_va(struct vm_map *map, struct vm_map_entry *entry, vaddr_t va, bool pageable)
+unwire_va(struct vm_map *map, struct vm_map_entry *entry, vaddr_t va, enum unwire what,
+    const struct uvm_vslock *vl)
 {
 	struct uvm_object *uobj = entry->object.uvm_obj;
 	struct vm_anon *anon = upper_layer(entry, va);
 	struct vm_page *pg;
 
 	if (anon != NULL) {
-		struct vm_amap *amap = entry->aref.ar_amap;
-
-		KASSERT(anon->an_page != NULL && anon->an_page->uobject == NULL);
-		unwire_page(map, va, anon->an_page, pageable,
-		    anon->an_ref == 1 && !amap_shared(amap));
+		pg = anon->an_page;
+		if (what == UNWIRE_PAGE) {
+			KASSERT(pg != NULL && pg->uobject == NULL);
+			unwire_page(map, va, pg, vl);
+		}
+		settle(map, entry, va);
 		mutex_exit(&anon->an_lock);
-		amap_unlock(amap);
+		amap_unlock(entry->aref.ar_amap);
 		return;
 	}
-	KASSERTMSG(uobj != NULL, "unwiring %#lx, which has no page", (unsigned long)va);
+	if (uobj == NULL) {
+		KASSERTMSG(what == SETTLE_ONLY, "unwiring %#lx, which has no page", (unsigned long)va);
+		return;
+	}
 	mutex_enter(&uobj->vmobjlock);
-	pg = uvm_pagelookup(uobj, entry->offset + (voff_t)(va - entry->start));
-	KASSERTMSG(pg != NULL, "unwiring %#lx, which has no page", (unsigned long)va);
-	unwire_page(map, va, pg, pageable, false);
+	if (what == UNWIRE_PAGE && !UVM_OBJ_IS_DEVICE(uobj)) {
+		pg = uvm_pagelookup(uobj, entry->offset + (voff_t)(va - entry->start));
+		KASSERTMSG(pg != NULL, "unwiring %#lx, which has no page", (unsigned long)va);
+		unwire_page(map, va, pg, vl);
+	}
+	settle(map, entry, va);
 	mutex_exit(&uobj->vmobjlock);
 }
 
-/* => map locked, the range mapped without holes and wired; undo: by a wiring that failed */
+/* => map locked; UNWIRE_PAGE: the range is mapped without holes, and wired by the caller */
 static void
-unwire_range(struct vm_map *map, vaddr_t start, vaddr_t end, bool undo)
+unwire_range(struct vm_map *map, vaddr_t start, vaddr_t end, enum unwire what,
+    const struct uvm_vslock *vl)
 {
 	struct vm_map_entry *entry;
 
-	KASSERT(vm_map_locked(map));
-	if (start == end)
-		return;
-	if (!uvm_map_lookup_entry(map, start, &entry))
-		panic("unwiring %#lx, which is not mapped", (unsigned long)start);
+	KASSERTMSG(vm_map_locked(map), "R32: unwiring without the map's lock");
 	for (vaddr_t va = start; va < end; va += PAGE_SIZE) {
-		if (va >= entry->end)
-			entry = entry->next;
-		KASSERT(va >= entry->start && va < entry->end);
-		unwire_va(map, entry, va, undo || !VM_MAPENT_ISWIRED(entry));
+		if (uvm_map_lookup_entry(map, va, &entry))
+			unwire_va(map, entry, va, what, vl);
+		else if (what == UNWIRE_PAGE)
+			panic("unwiring %#lx, which is not mapped", (unsigned long)va);
 	}
+}
+
+/*
+ * => map at least read-locked (R32), every page of the range wired by the caller.
+ */
+void
+uvm_fault_unwire_locked(struct vm_map *map, vaddr_t start, vaddr_t end)
+{
+	unwire_range(map, start, end, UNWIRE_PAGE, NULL);
+}
+
+/*
+ * => map at least read-locked; no entry of the range is wired by the caller any more.
+ */
+void
+uvm_fault_settle(struct vm_map *map, vaddr_t start, vaddr_t end)
+{
+	unwire_range(map, start, end, SETTLE_ONLY, NULL);
+}
+
+/*
+ * => map read-locked, the I/O off the map's list; end: how far its pages are wired
+ */
+void
+uvm_fault_unwire_vslock(const struct uvm_vslock *vl, vaddr_t end)
+{
+	unwire_range(vl->vl_map, vl->vl_start, end, UNWIRE_PAGE, vl);
+	unwire_range(vl->vl_map, end, vl->vl_done, SETTLE_ONLY, vl);
 }

@@ -83,12 +83,14 @@ uvm_boot_modules(void)
 	kmem_init(&uvm_kmem_backend);
 	pmap_init(&pool_allocator_kmem);
 	disk_init();
+	device_init();
 	uvm_map_init();
 	uvm_km_init();
 	uvm_anon_init();
 	uvm_amap_init();
 	uvm_pager_init();
 	uao_init();
+	udv_init();
 	vnode_init();
 	uvm_proc_init();
 	uvm_pdaemon_init();
@@ -150,10 +152,11 @@ uvm_shutdown(void)
 
 	uvm_pdaemon_fini();
 	rcu_barrier();				/* processes and vnodes that were dropped */
-	leaks = (unsigned)(proc_count() + vnode_count() + uao_count());
+	leaks = (unsigned)(proc_count() + vnode_count() + uao_count() + udv_count());
 	uvm_proc_fini();
 	vnode_fini();
 	uao_fini();
+	udv_fini();
 	uvm_pager_fini();
 	leaks += (unsigned)(amap_count() + uvm_anon_count());
 	uvm_amap_fini();
@@ -161,6 +164,7 @@ uvm_shutdown(void)
 	uvm_km_fini();
 	leaks += (unsigned)uvm_mapent_count();
 	uvm_map_fini();
+	device_fini();
 	disk_fini();
 	pool_drain_all();
 	machine_shutdown();

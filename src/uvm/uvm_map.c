@@ -11,6 +11,8 @@
  * (I-SYS-1).  A fixed mapping that replaces others takes them away in the same
  * lock section (B-20).
  */
+#include <uvm/uvm_vslock.h>
+
 #include "uvm_map_i.h"
 
 static uint32_t last_map_id;		/* atomic */
@@ -38,6 +40,7 @@ uvm_map_teardown(struct vm_map *map)
 {
 	KASSERTMSG(map->nentries == 0, "map %u dies with %d entries", map->id, map->nentries);
 	KASSERT(map->busy == NULL);
+	KASSERT(map->nvslocks == 0);
 	cv_destroy(&map->cv);
 	mutex_destroy(&map->misc_lock);
 	mutex_destroy(&map->mutex);
@@ -249,7 +252,9 @@ uvm_map(struct vm_map *map, vaddr_t *startp, vsize_t size, struct uvm_object *uo
 
 	error = uvm_map_prepare(map, &um, size, uobj, off, flags);
 	if (error == 0) {
-		if ((flags & UVM_FLAG_TRYLOCK) == 0)
+		if ((flags & (UVM_FLAG_TRYLOCK | UVM_FLAG_UNMAP)) == UVM_FLAG_UNMAP)
+			uvm_vslock_drain(map, *startp, *startp + size);
+		else if ((flags & UVM_FLAG_TRYLOCK) == 0)
 			vm_map_lock(map);
 		else if (!vm_map_lock_try(map))
 			error = EAGAIN;
@@ -271,6 +276,9 @@ uvm_unmap_remove(struct vm_map *map, vaddr_t start, vaddr_t end, struct vm_map_e
 
 	KASSERT(vm_map_locked_write(map));
 	KASSERT(start < end);
+	KASSERTMSG(!uvm_vslock_overlaps(map, start, end),
+	    "I-PG-16: unmapping %#lx-%#lx while I/O is under way to it", (unsigned long)start,
+	    (unsigned long)end);
 	for (e = uvm_map_clip_range(map, start, end); e != &map->header && e->start < end; e = next) {
 		next = e->next;
 		if (VM_MAPENT_ISWIRED(e))
@@ -305,7 +313,7 @@ uvm_unmap(struct vm_map *map, vaddr_t start, vaddr_t end)
 {
 	struct vm_map_entry *dead = NULL;
 
-	vm_map_lock(map);
+	uvm_vslock_drain(map, start, end);
 	if (start < vm_map_min(map))
 		start = vm_map_min(map);
 	if (end > vm_map_max(map))

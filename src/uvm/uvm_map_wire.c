@@ -85,8 +85,12 @@ undo(struct vm_map *map, struct vm_map_entry *first, vaddr_t end, struct vm_map_
 		if (!wirable(e))
 			continue;
 		/* B-1: pages are unwired exactly when the count drops to 0 */
-		if (--e->wired_count == 0 && faulted)
+		if (--e->wired_count > 0)
+			continue;
+		if (faulted)
 			uvm_fault_unwire_locked(map, e->start, e->end);
+		else
+			uvm_fault_settle(map, e->start, e->end);
 	}
 }
 

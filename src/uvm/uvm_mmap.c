@@ -7,8 +7,10 @@
  * looked at first.
  */
 #include <uvm/uvm_aobj.h>
+#include <uvm/uvm_device.h>
 #include <uvm/uvm_proc.h>
 #include <uvm/uvm_vnode.h>
+#include <uvm/uvm_vslock.h>
 
 #include "uvm_map_i.h"
 
@@ -253,7 +255,10 @@ brk_from(struct vmspace *vm, vaddr_t seen, vaddr_t newbreak)
 		    UVM_MAPFLAG(VM_PROT_READ | VM_PROT_WRITE, VM_PROT_ALL, MAP_INHERIT_COPY,
 		    UVM_ADV_NORMAL, BRK_FLAGS));
 	if (error == 0) {
-		vm_map_lock(&vm->vm_map);
+		if (new < old)
+			uvm_vslock_drain(&vm->vm_map, new, old);
+		else
+			vm_map_lock(&vm->vm_map);
 		error = new > old ? brk_grow(vm, &um, seen, newbreak) :
 		    brk_shrink(vm, &um, seen, newbreak);
 		vm_map_unlock(&vm->vm_map);
@@ -386,6 +391,8 @@ resident(struct vm_map_entry *e, vaddr_t va)
 		}
 		amap_unlock(e->aref.ar_amap);
 	}
+	if (UVM_ET_ISOBJ(e) && UVM_OBJ_IS_DEVICE(uobj))
+		return true;
 	if (anon == NULL && UVM_ET_ISOBJ(e)) {
 		mutex_enter(&uobj->vmobjlock);
 		in = uvm_pagelookup(uobj, e->offset + (voff_t)(va - e->start)) != NULL;

@@ -10,6 +10,8 @@
  * A failure leaves everything as it was (B-9): room is found before anything is
  * taken apart, and nothing after that can fail.
  */
+#include <uvm/uvm_vslock.h>
+
 #include "uvm_map_i.h"
 
 /* => map(W): [start,end) is mapped without a hole or submap; its last entry */
@@ -129,6 +131,20 @@ change(struct vm_map *map, vaddr_t old, vsize_t oldsize, vaddr_t newva, vsize_t 
 	}
 }
 
+/* => map(W), and no I/O is under way to what is moved or replaced */
+static void
+drain(struct vm_map *map, vaddr_t old, vsize_t oldsize, vaddr_t new, vsize_t newsize)
+{
+	vaddr_t start = old, end = old + oldsize;
+
+	/* One stretch that contains both: two could not be had at the same moment. */
+	if (newsize != 0) {
+		start = new < start ? new : start;
+		end = new + newsize > end ? new + newsize : end;
+	}
+	uvm_vslock_drain(map, start, end);
+}
+
 int
 uvm_mremap(struct vm_map *map, vaddr_t old, vsize_t oldsize, vaddr_t *newva, vsize_t newsize,
     bool fixed)
@@ -139,7 +155,7 @@ uvm_mremap(struct vm_map *map, vaddr_t old, vsize_t oldsize, vaddr_t *newva, vsi
 	vaddr_t va = *newva;
 	int error;
 
-	vm_map_lock(map);
+	drain(map, old, oldsize, va, fixed ? newsize : 0);
 	error = movable(map, old, old + oldsize, &last);
 	if (error == 0 && newsize > oldsize) {
 		uobj = last->object.uvm_obj;

@@ -12,6 +12,7 @@
 #include <uvm/uvm_proc.h>
 
 #include <sys/pool.h>
+#include <uvm/uvm_vslock.h>
 
 #include "uvm_map_i.h"
 
@@ -62,7 +63,7 @@ uvmspace_exec(struct proc *p)
 	struct vm_map *map = &p->p_vmspace->vm_map;
 	struct vm_map_entry *dead = NULL;
 
-	vm_map_lock(map);
+	uvm_vslock_drain(map, vm_map_min(map), vm_map_max(map));
 	/* relaxed: pairs with sys_mmap() */
 	__atomic_store_n(&map->wirefuture, false, __ATOMIC_RELAXED);
 	p->p_vmspace->vm_daddr = p->p_vmspace->vm_dend = VM_HEAP_ADDRESS;
@@ -237,19 +238,4 @@ uvmspace_fork(struct vmspace *vm1)
 			return NULL;
 		uvm_wait("fork");
 	}
-}
-
-/* --- wiring for I/O --- */
-
-int
-uvm_vslock(struct vmspace *vm, vaddr_t va, vsize_t len, vm_prot_t access)
-{
-	/* Not of max_protection: a device may do to memory what its owner may. */
-	return uvm_fault_wire(&vm->vm_map, trunc_page(va), round_page(va + len), access, false);
-}
-
-void
-uvm_vsunlock(struct vmspace *vm, vaddr_t va, vsize_t len)
-{
-	uvm_fault_unwire(&vm->vm_map, trunc_page(va), round_page(va + len));
 }

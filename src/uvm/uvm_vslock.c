@@ -1,0 +1,215 @@
+/*
+ * Wiring for I/O (uvm-spec 6.8): see uvm_vslock.h.
+ *
+ * The list of a map says what I/O is under way to it.  Three ask it: who makes a mapping
+ * pageable (uvm_fault_wire.c), who enters one (uvmfault_enter), and who unmaps.
+ *
+ * A vslock wires page by page, and moves vl_done over a page before it faults it in.  So
+ * while a mapping is wired on its behalf it is on the list, with that page below vl_done;
+ * another vslock that ends meanwhile leaves the mapping alone.  It goes from the list
+ * before it settles its mappings, with the map locked for reading, so that a writer sees
+ * either it or what it leaves behind.
+ *
+ * Who unmaps holds the map for writing.  A vslock that comes to the list after he has
+ * looked has no page yet, and its faults wait for him; then they find nothing.
+ */
+#include <sys/kmem.h>
+#include <uvm/uvm.h>
+#include <uvm/uvm_fault_i.h>
+#include <uvm/uvm_proc.h>
+#include <uvm/uvm_vslock.h>
+
+static size_t
+vslock_size(const struct uvm_vslock *vl)
+{
+	return sizeof(*vl) + atop(vl->vl_end - vl->vl_start) * sizeof(vl->vl_frames[0]);
+}
+
+static struct uvm_vslock *
+vslock_enter(struct vm_map *map, vaddr_t start, vaddr_t end, bool input)
+{
+	size_t size = sizeof(struct uvm_vslock) + atop(end - start) * sizeof(paddr_t);
+	struct uvm_vslock *vl = kmem_zalloc(size, KM_SLEEP);
+
+	vl->vl_map = map;
+	vl->vl_start = vl->vl_done = start;
+	vl->vl_end = end;
+	vl->vl_input = input;
+	mutex_enter(&map->misc_lock);
+	LIST_INSERT_HEAD(&map->vslocks, vl, vl_link);
+	/* relaxed: pairs with none_under_way() */
+	__atomic_store_n(&map->nvslocks, map->nvslocks + 1, __ATOMIC_RELAXED);
+	mutex_exit(&map->misc_lock);
+	return vl;
+}
+
+/* => what has been wired up to end no longer is */
+static void
+vslock_leave(struct uvm_vslock *vl, vaddr_t end)
+{
+	struct vm_map *map = vl->vl_map;
+
+	vm_map_lock_read(map);
+	mutex_enter(&map->misc_lock);
+	LIST_REMOVE(vl, vl_link);
+	__atomic_store_n(&map->nvslocks, map->nvslocks - 1, __ATOMIC_RELAXED);
+	wakeup(&map->vslocks);
+	mutex_exit(&map->misc_lock);
+	uvm_fault_unwire_vslock(vl, end);
+	vm_map_unlock_read(map);
+	kmem_free(vl, vslock_size(vl));
+}
+
+int
+uvm_vslock_frames(struct vmspace *vm, vaddr_t va, vsize_t len, vm_prot_t access,
+    struct uvm_vslock **vlp)
+{
+	struct vm_map *map = &vm->vm_map;
+	struct uvm_vslock *vl;
+	vaddr_t end;
+	int error;
+
+	KASSERT(!vm_map_locked(map));
+	if (__builtin_add_overflow(va, len, &end) || end > vm_map_max(map))
+		return EFAULT;
+	vl = vslock_enter(map, trunc_page(va), round_page(end), (access & VM_PROT_WRITE) != 0);
+	for (va = vl->vl_start; va < vl->vl_end; va += PAGE_SIZE) {
+		mutex_enter(&map->misc_lock);
+		vl->vl_done = va + PAGE_SIZE;
+		mutex_exit(&map->misc_lock);
+		error = uvmfault_internal(map, va, access, true, false,
+		    &vl->vl_frames[atop(va - vl->vl_start)]);
+		if (error != 0) {
+			vslock_leave(vl, va);
+			return error;
+		}
+	}
+	mutex_enter(&map->misc_lock);
+	vl->vl_complete = true;
+	mutex_exit(&map->misc_lock);
+	UVMCNT(vslocks);
+	*vlp = vl;
+	return 0;
+}
+
+void
+uvm_vsunlock_frames(struct uvm_vslock *vl)
+{
+	KASSERT(vl->vl_complete);
+	vslock_leave(vl, vl->vl_end);
+}
+
+int
+uvm_vslock(struct vmspace *vm, vaddr_t va, vsize_t len, vm_prot_t access)
+{
+	struct uvm_vslock *vl;
+
+	return uvm_vslock_frames(vm, va, len, access, &vl);
+}
+
+void
+uvm_vsunlock(struct vmspace *vm, vaddr_t va, vsize_t len)
+{
+	struct vm_map *map = &vm->vm_map;
+	vaddr_t start = trunc_page(va), end = round_page(va + len);
+	struct uvm_vslock *vl;
+
+	mutex_enter(&map->misc_lock);
+	LIST_FOREACH(vl, &map->vslocks, vl_link)
+		if (vl->vl_start == start && vl->vl_end == end && vl->vl_complete)
+			break;
+	if (vl != NULL)
+		vl->vl_complete = false;		/* ours: nobody else ends it */
+	mutex_exit(&map->misc_lock);
+	KASSERTMSG(vl != NULL, "I-PG-16: vsunlock of %#lx-%#lx, to which no I/O is under way",
+	    (unsigned long)start, (unsigned long)end);
+	vslock_leave(vl, end);
+}
+
+/* --- who asks --- */
+
+/* relaxed: an I/O that is not on the list yet has wired nothing; who asks has a lock that it needs */
+static bool
+none_under_way(struct vm_map *map)
+{
+	return __atomic_load_n(&map->nvslocks, __ATOMIC_RELAXED) == 0;
+}
+
+bool
+uvm_vslocked_locked(struct vm_map *map, vaddr_t va)
+{
+	struct uvm_vslock *vl;
+
+	KASSERT(mutex_owned(&map->misc_lock));
+	LIST_FOREACH(vl, &map->vslocks, vl_link)
+		if (va >= vl->vl_start && va < vl->vl_done)
+			return true;
+	return false;
+}
+
+bool
+uvm_vslocked(struct vm_map *map, vaddr_t va)
+{
+	bool locked;
+
+	if (none_under_way(map))
+		return false;
+	mutex_enter(&map->misc_lock);
+	locked = uvm_vslocked_locked(map, va);
+	mutex_exit(&map->misc_lock);
+	return locked;
+}
+
+/* => misc_lock held: is any I/O under way to a part of the range? */
+static bool
+overlapped(struct vm_map *map, vaddr_t start, vaddr_t end, bool complete)
+{
+	struct uvm_vslock *vl;
+
+	LIST_FOREACH(vl, &map->vslocks, vl_link)
+		if (vl->vl_start < end && vl->vl_end > start && (!complete || vl->vl_complete))
+			return true;
+	return false;
+}
+
+void
+uvm_vslock_drain(struct vm_map *map, vaddr_t start, vaddr_t end)
+{
+	for (;;) {
+		vm_map_lock(map);
+		if (none_under_way(map))
+			return;
+		mutex_enter(&map->misc_lock);
+		if (!overlapped(map, start, end, false)) {
+			mutex_exit(&map->misc_lock);
+			return;
+		}
+		vm_map_unlock(map);
+		UVMCNT(vslock_waits);
+		(void)UVM_UNLOCK_AND_WAIT(&map->vslocks, &map->misc_lock, "vsdrain");
+	}
+}
+
+bool
+uvm_vslock_overlaps(struct vm_map *map, vaddr_t start, vaddr_t end)
+{
+	bool any;
+
+	if (none_under_way(map))
+		return false;
+	mutex_enter(&map->misc_lock);
+	any = overlapped(map, start, end, true);
+	mutex_exit(&map->misc_lock);
+	return any;
+}
+
+void
+uvm_vslock_foreach(struct vm_map *map, void (*fn)(const struct uvm_vslock *, void *), void *arg)
+{
+	struct uvm_vslock *vl;
+
+	mutex_enter(&map->misc_lock);
+	LIST_FOREACH(vl, &map->vslocks, vl_link)
+		fn(vl, arg);
+	mutex_exit(&map->misc_lock);
+}
