@@ -135,7 +135,15 @@ bool	pmap_clear_reference(struct vm_page *);
 /* => does any managed mapping exist? */
 bool	pmap_page_mapped(struct vm_page *);
 
-/* Unmanaged kernel mappings; nothing may be mapped there yet; never fail; any context to IPL_VM. */
+/*
+ * Page tables for all kernel addresses below end, which stay for ever (R39).
+ * => any context to IPL_VM; the end that is reached: lower when the reserve is used up
+ */
+vaddr_t	pmap_growkernel(vaddr_t end);
+/*
+ * Unmanaged kernel mappings; nothing may be mapped there yet, and pmap_growkernel() has been
+ * there; so they never fail.  Any context to IPL_VM.
+ */
 void	pmap_kenter_pa(vaddr_t, paddr_t, vm_prot_t);
 void	pmap_kremove(vaddr_t, vsize_t);
 

@@ -1,6 +1,6 @@
 /*
- * Kernel memory: whole pages for pools and kmem(9), from simulated RAM through
- * the direct map.
+ * Kernel memory: addresses of the kernel and what is mapped there (uvm_km.c); whole
+ * pages for pools, kmem(9) and page tables, through the direct map (uvm_km_pool.c).
  */
 #ifndef UVM_UVM_KM_H
 #define UVM_UVM_KM_H
@@ -11,8 +11,36 @@
 
 extern const struct pool_allocator pool_allocator_kmem;	/* usable up to IPL_VM */
 extern const struct kmem_backend uvm_kmem_backend;
-extern struct vm_map *kernel_map;
-extern struct vm_map *kmem_map;		/* interrupt-safe submap: faults in it fail at once (R33) */
+extern struct vm_map *kernel_map;	/* the others are submaps of it */
+extern struct vm_map *kmem_map;		/* interrupt-safe: faults in it fail at once (R33) */
+extern struct vm_map *mb_map;		/* windows onto pages on loan */
+extern struct vm_map *phys_map;		/* windows onto pages under physio */
+extern struct vm_map *exec_map;		/* pageable memory */
+
+/* flags of uvm_km_alloc(): one type, and */
+#define	UVM_KMF_WIRED		0x01	/* with frames */
+#define	UVM_KMF_PAGEABLE	0x02	/* anonymous memory, by faults; not in kernel_map itself */
+#define	UVM_KMF_VAONLY		0x04	/* addresses only: the caller enters mappings, and removes them */
+#define	UVM_KMF_NOWAIT		0x10	/* does not sleep; frames from the reserve (R35) */
+#define	UVM_KMF_WAITVA		0x20	/* sleeps for addresses */
+#define	UVM_KMF_CANFAIL		0x40	/* 0 rather than wait when nothing can be reclaimed */
+#define	UVM_KMF_ZERO		0x80
+#define	UVM_KMF_TRYLOCK		0x100	/* 0 rather than wait for the map's lock */
+
+/*
+ * => size bytes, rounded up to pages, at a multiple of align (0: none); 0 if there is
+ *    none.  Sleeps unless NOWAIT.  Sleepable maps: thread context, IPL_NONE, no VM lock
+ *    held (I-KM-5); interrupt-safe ones: any context to IPL_VM, with NOWAIT (I-KM-3).
+ */
+vaddr_t	uvm_km_alloc(struct vm_map *, vsize_t size, vsize_t align, int flags);
+/* => what uvm_km_alloc() gave, or a part of it, with its type; contexts as there.
+ *    VAONLY: the caller's mappings are gone, and pmap_update() was called. */
+void	uvm_km_free(struct vm_map *, vaddr_t, vsize_t, int type);
+/* => boot: a submap of kernel_map, for good */
+void	uvm_km_suballoc(struct vm_map *parent, vaddr_t *min, vaddr_t *max, vsize_t size, int mapflags,
+	    struct vm_map *sub);
+/* => WIRED range of the map: mappings and frames go, addresses stay; does not sleep */
+void	uvm_km_pgremove(struct vm_map *, vaddr_t start, vaddr_t end);
 
 /* => a zeroed page table page from the reserve (R35), or NULL; any context to IPL_VM */
 struct vm_page *uvm_km_ptpalloc(void);

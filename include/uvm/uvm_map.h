@@ -68,6 +68,7 @@ struct vm_map {
 	int		 flags;			/* : VM_MAP_ */
 	bool		 wirefuture;		/* m, read @: mlockall(MCL_FUTURE) */
 	bool		 dying;			/* m */
+	bool		 wantva;		/* i, peeked @: somebody sleeps on cv for addresses */
 	struct uvm_map_tree rb_tree;		/* m */
 	struct vm_map_entry header;		/* m: sentinel; end = min, start = max */
 	int		 nentries;		/* m */
@@ -103,6 +104,8 @@ struct vm_map {
 #define	UVM_FLAG_TRYLOCK	0x200000
 #define	UVM_FLAG_NOWAIT		0x400000
 #define	UVM_FLAG_UNMAP		0x800000	/* FIXED: replace what is there, in the same lock section (B-20) */
+
+#define	UVM_UNKNOWN_OFFSET	((voff_t)-1)	/* kernel object: the address says it */
 
 #define	UVM_LK_ENTER	0x1		/* uvm_map_pageable: map(W) on entry */
 #define	UVM_LK_EXIT	0x2		/* and on exit */

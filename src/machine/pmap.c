@@ -25,10 +25,8 @@ struct pmap kernel_pmap;
 bool pmap_software_rm;
 struct machine_upcall machine_upcall;
 
-/* Kernel addresses whose tables exist from the start: pager windows and the like. */
-#define	KERNEL_PREMAP	(16UL << 20)
+static vaddr_t	pmap_kernel_end;	/* pm_lock of the kernel's pmap, read @: tables exist below */
 
-static void	pmap_premap_kernel(void);
 static void	pmap_remove_pte(struct pmap *, vaddr_t, uint64_t *, struct vm_page_md **);
 
 static bool
@@ -62,7 +60,7 @@ void
 pmap_init(const struct pool_allocator *pa)
 {
 	pmap_pv_init(pa);
-	pmap_premap_kernel();
+	pmap_kernel_end = VM_MIN_KERNEL_ADDRESS;
 }
 
 void
@@ -472,26 +470,25 @@ pmap_rm_fault(struct pmap *pm, vaddr_t va, uint64_t need)
  * Kernel mappings without owner.
  */
 
-static void
-pmap_premap_kernel(void)
+vaddr_t
+pmap_growkernel(vaddr_t end)
 {
-	vsize_t size = KERNEL_PREMAP;
+	vaddr_t have;
 
-	/* Of a small machine not more than a hundredth. */
-	if (size > ptoa(ram_npages) / 100 * PTP_ENTRIES)
-		size = PTP_ENTRIES * PAGE_SIZE;
+	KASSERT(pmap_va_ok(&kernel_pmap, VM_MIN_KERNEL_ADDRESS, end));
+	/* relaxed: it only grows; pairs with the store below */
+	have = __atomic_load_n(&pmap_kernel_end, __ATOMIC_RELAXED);
+	if (have >= end)
+		return have;
 	mutex_enter(&kernel_pmap.pm_lock);
-	for (vsize_t off = 0; off < size; off += PTP_ENTRIES * PAGE_SIZE) {
-		if (pmap_ptp_grow(&kernel_pmap, VM_MIN_KERNEL_ADDRESS + off) == NULL)
-			panic("no pages for the kernel's page tables");
-	}
+	for (have = pmap_kernel_end; have < end; have += PTP_ENTRIES * PAGE_SIZE)
+		if (pmap_ptp_grow(&kernel_pmap, have) == NULL)
+			break;
+	__atomic_store_n(&pmap_kernel_end, have, __ATOMIC_RELAXED);
 	mutex_exit(&kernel_pmap.pm_lock);
+	return have;
 }
 
-/*
- * => tables for the first KERNEL_PREMAP bytes exist since boot and none ever
- *    goes; beyond, they come from the reserve, or the machine stops (7.5)
- */
 void
 pmap_kenter_pa(vaddr_t va, paddr_t pa, vm_prot_t prot)
 {
@@ -503,9 +500,9 @@ pmap_kenter_pa(vaddr_t va, paddr_t pa, vm_prot_t prot)
 	KASSERT(prot & VM_PROT_READ);
 
 	mutex_enter(&kernel_pmap.pm_lock);
-	ptep = pmap_ptp_grow(&kernel_pmap, va);
-	if (ptep == NULL)
-		panic("pmap_kenter_pa: no page table page for 0x%llx", (unsigned long long)va);
+	ptep = pmap_pte(&kernel_pmap, va);
+	KASSERTMSG(ptep != NULL, "R39: no page table for kernel address 0x%llx: pmap_growkernel() "
+	    "comes before", (unsigned long long)va);
 	KASSERTMSG((pte_load(ptep) & PTE_V) == 0, "va 0x%llx is mapped already",
 	    (unsigned long long)va);
 	enter_new(&kernel_pmap, va, ptep, pte_make(pa, false, prot, PMAP_WIRED) | PTE_KENTER, NULL,

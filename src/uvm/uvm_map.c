@@ -201,8 +201,9 @@ uvm_map_prepare(struct vm_map *map, struct uvm_mapping *um, vsize_t size,
 		if (um->um_amap == NULL)
 			return ENOMEM;
 	}
-	um->um_spare = uvm_mapent_alloc(map);
-	return 0;
+	um->um_spare = (flags & UVM_FLAG_NOWAIT) != 0 ? uvm_mapent_tryalloc(map) :
+	    uvm_mapent_alloc(map);
+	return um->um_spare != NULL ? 0 : ENOMEM;
 }
 
 int
@@ -223,8 +224,14 @@ uvm_map_enter(struct vm_map *map, struct uvm_mapping *um, vaddr_t *startp, vsize
 	}
 	if (!uvm_map_findspace(map, start, size, &start, align, um->um_flags))
 		return ENOMEM;
+	/* R39: what is mapped there later must not need page tables */
+	if (map->pmap == pmap_kernel() && pmap_growkernel(start + size) < start + size)
+		return ENOMEM;
 	um->um_want.start = start;
 	um->um_want.end = start + size;
+	if (um->um_want.offset == UVM_UNKNOWN_OFFSET)
+		um->um_want.offset = um->um_want.object.uvm_obj != NULL ?
+		    (voff_t)(start - VM_MIN_KERNEL_ADDRESS) : 0;
 	enter_range(map, um);
 	*startp = start;
 	return 0;
@@ -269,6 +276,19 @@ uvm_map(struct vm_map *map, vaddr_t *startp, vsize_t size, struct uvm_object *uo
 
 /* --- unmapping --- */
 
+/* => map(W): addresses are free again */
+static void
+wake_for_va(struct vm_map *map)
+{
+	/* relaxed: one who begins to wait just now sleeps for a limited time */
+	if (!__atomic_load_n(&map->wantva, __ATOMIC_RELAXED))
+		return;
+	mutex_enter(&map->misc_lock);
+	__atomic_store_n(&map->wantva, false, __ATOMIC_RELAXED);
+	cv_broadcast(&map->cv);
+	mutex_exit(&map->misc_lock);
+}
+
 void
 uvm_unmap_remove(struct vm_map *map, vaddr_t start, vaddr_t end, struct vm_map_entry **dead)
 {
@@ -290,6 +310,7 @@ uvm_unmap_remove(struct vm_map *map, vaddr_t start, vaddr_t end, struct vm_map_e
 		*dead = e;
 	}
 	pmap_update(map->pmap);		/* I-SYS-3: no CPU gets at it when the lock is dropped */
+	wake_for_va(map);
 }
 
 void

@@ -240,7 +240,7 @@ uvm_pagealloc(struct uvm_object *obj, voff_t off, struct vm_anon *anon, int flag
 	KASSERTMSG(obj == NULL || mutex_owned(&obj->vmobjlock), "R25: object not locked");
 	KASSERTMSG(anon == NULL || mutex_owned(&anon->an_lock), "R25: anon not locked");
 	KASSERT(anon == NULL || anon->an_page == NULL);
-	KASSERT((flags & UVM_PGA_PRIVATE) == 0 || (obj == NULL && anon == NULL));
+	KASSERT((flags & UVM_PGA_PRIVATE) == 0 || anon == NULL);
 
 	pg = uvm_page_take(flags);
 	if (pg == NULL)

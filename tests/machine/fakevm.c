@@ -409,6 +409,7 @@ fv_boot(int n, bool software_rm)
 	error = machine_boot(&mc);
 	KASSERT(error == 0);
 	pmap_init(&pv_allocator);
+	(void)pmap_growkernel(VM_MIN_KERNEL_ADDRESS + (16UL << 20));
 }
 
 void

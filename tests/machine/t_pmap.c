@@ -497,8 +497,33 @@ KTEST_DEATH(kenter_over_a_mapping_panics,
 	pmap_kenter_pa(KVA, fv_pa(pg), RW);
 }
 
-KTEST(kenter_within_the_premapped_range_needs_no_page,
-    "kenter within the premapped range needs no page")
+KTEST_DEATH(R39_kenter_beyond_the_grown_range_panics,
+    "kenter where pmap_growkernel() has not been panics by name", "R39")
+{
+	struct vm_page *pg;
+
+	begin(false);
+	pg = fv_alloc();
+	pmap_kenter_pa(VM_MIN_KERNEL_ADDRESS + (64UL << 20), fv_pa(pg), RW);
+}
+
+KTEST(R39_growkernel_without_memory_says_how_far_it_got,
+    "pmap_growkernel() without memory says how far it got")
+{
+	vaddr_t have, want = VM_MIN_KERNEL_ADDRESS + (32UL << 20);
+
+	begin(false);
+	have = pmap_growkernel(VM_MIN_KERNEL_ADDRESS);
+	fv_ptp_supply = 1;
+	CHECK(pmap_growkernel(want) == have + (2UL << 20));
+	fv_ptp_supply = -1;
+	CHECK(pmap_growkernel(want) == want);
+	CHECK(pmap_check(pmap_kernel()) == 0);
+	end();
+}
+
+KTEST(R39_kenter_within_the_grown_range_needs_no_page,
+    "kenter within the grown range needs no page")
 {
 	struct vm_page *pg;
 	long before;

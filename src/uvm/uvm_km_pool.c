@@ -1,0 +1,143 @@
+/*
+ * Kernel memory for pools, kmem(9) and page tables: frames without addresses.
+ *
+ * The kernel reaches RAM through the direct map: a frame's host address is its
+ * kernel address.  So pools and kmem(9) need frames only, no kernel mappings
+ * and no map entries: whole pages, PQ_PRIVATE, on no queue.
+ *
+ * Who may wait says so.  An allocation that may not takes the reserve instead
+ * (R35).  One that may waits for the page daemon for as long as it takes; when
+ * there is nothing to reclaim it pauses between its tries, for then only a
+ * process that gives up can help.
+ */
+#include <host/host.h>
+#include <sys/kernel.h>
+#include <uvm/uvm.h>
+#include <uvm/uvm_km.h>
+
+#define	KM_PAUSE_NS	10000000
+
+/* => the page of a direct-mapped kernel address. */
+static struct vm_page *
+uvm_km_page(const void *va)
+{
+	uint64_t pa = (uint64_t)((const uint8_t *)va - ram_base);
+
+	KASSERT((pa & PAGE_MASK) == 0);
+	KASSERT(atop(pa) < uvm.npages);
+	return PHYS_TO_VM_PAGE(pa);
+}
+
+/*
+ * => memory was short: wait until it is worth another try.  No lock held.
+ */
+static void
+uvm_km_wait(void)
+{
+	if (!uvm_reclaimable())
+		kpause("kmnomem", KM_PAUSE_NS);
+	uvm_wait("kmwait");
+}
+
+/*
+ * => waitok: no lock held, never NULL; else any context to IPL_VM, from the reserve.
+ */
+static void *
+uvm_km_pool_alloc(struct pool *pp, int flags)
+{
+	bool waitok = (flags & PR_WAITOK) != 0;
+	struct vm_page *pg;
+
+	while ((pg = uvm_pagealloc(NULL, 0, NULL,
+	    UVM_PGA_PRIVATE | (waitok ? 0 : UVM_PGA_USERESERVE))) == NULL) {
+		if (!waitok)
+			return NULL;
+		uvm_km_wait();
+	}
+	return ram_host(VM_PAGE_TO_PHYS(pg));
+}
+
+/*
+ * => thread context, no lock held.
+ */
+static void
+uvm_km_pool_free(struct pool *pp, void *va)
+{
+	struct vm_page *pg = uvm_km_page(va);
+
+	KASSERT((pg->pqflags & PQ_PRIVATE) != 0);
+	uvm_pagefree(pg);
+}
+
+const struct pool_allocator pool_allocator_kmem = {
+	.pa_alloc = uvm_km_pool_alloc,
+	.pa_free = uvm_km_pool_free,
+	.pa_pagesz = PAGE_SIZE,
+};
+
+/*
+ * => KM_SLEEP: no lock held, never NULL.  A run longer than memory is a panic.
+ */
+static void *
+uvm_km_alloc_pages(size_t npages, km_flag_t flags)
+{
+	bool waitok = flags == KM_SLEEP;
+	struct vm_page *pg;
+
+	while (uvm_pglistalloc(npages, &pg, waitok, waitok ? 0 : UVM_PGA_USERESERVE) != 0) {
+		if (!waitok)
+			return NULL;
+		if (npages >= uvm.npages)
+			panic("kmem: %zu contiguous pages of %llu", npages,
+			    (unsigned long long)uvm.npages);
+		uvm_km_wait();
+	}
+	return ram_host(VM_PAGE_TO_PHYS(pg));
+}
+
+static void
+uvm_km_free_pages(void *va, size_t npages)
+{
+	uvm_pglistfree(uvm_km_page(va), npages);
+}
+
+const struct kmem_backend uvm_kmem_backend = {
+	.kb_alloc = uvm_km_alloc_pages,
+	.kb_free = uvm_km_free_pages,
+};
+
+/*
+ * => any context to IPL_VM, the pmap's lock may be held; never sleeps.
+ */
+struct vm_page *
+uvm_km_ptpalloc(void)
+{
+	struct vm_page *pg;
+
+	pg = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE | UVM_PGA_USERESERVE | UVM_PGA_ZERO);
+	if (pg != NULL)
+		__atomic_fetch_add(&uvm.ptpages, 1, __ATOMIC_RELAXED);
+	return pg;
+}
+
+/*
+ * => no walker can reach the page any more.
+ */
+void
+uvm_km_ptpfree(struct vm_page *pg)
+{
+	KASSERT((pg->pqflags & PQ_PRIVATE) != 0);
+	__atomic_fetch_sub(&uvm.ptpages, 1, __ATOMIC_RELAXED);
+	uvm_pagefree(pg);
+}
+
+uint64_t
+uvm_km_pages(void)
+{
+	uint64_t n;
+
+	mutex_spin_enter(&uvm_fpageqlock);
+	n = uvm.kernpages;
+	mutex_spin_exit(&uvm_fpageqlock);
+	return n - __atomic_load_n(&uvm.ptpages, __ATOMIC_RELAXED);
+}

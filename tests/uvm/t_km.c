@@ -1,0 +1,140 @@
+/*
+ * Kernel address space: what uvm_km_alloc() gives can be used, and comes back.
+ */
+#include "tuvm.h"
+
+#define	RW	(VM_PROT_READ | VM_PROT_WRITE)
+
+static uint64_t
+kload(vaddr_t va)
+{
+	uint64_t value = 0;
+
+	CHECK_EQ(kern_load(va, &value), 0);
+	return value;
+}
+
+KTEST(wired_memory_is_there_at_once, "every page of a wired allocation is zero if asked, holds stores, takes no fault")
+{
+	vaddr_t va;
+	uint64_t faults;
+
+	tu_boot(2, 2048);
+	va = uvm_km_alloc(kernel_map, 9 * PAGE_SIZE - 5, 0, UVM_KMF_WIRED | UVM_KMF_ZERO);
+	CHECK(va != 0);
+	faults = tu_count(UVMC_faults);
+	for (int i = 0; i < 9; i++) {
+		CHECK_EQ(kload(va + ptoa(i) + 8), 0);
+		CHECK_EQ(kern_store(va + ptoa(i) + 8, (uint64_t)i), 0);
+	}
+	for (int i = 0; i < 9; i++)
+		CHECK_EQ(kload(va + ptoa(i) + 8), i);
+	CHECK_EQ(tu_count(UVMC_faults), faults);
+	uvm_km_free(kernel_map, va, 9 * PAGE_SIZE - 5, UVM_KMF_WIRED);
+	CHECK_EQ(kern_store(va, 1), EFAULT);
+	tu_shutdown();
+}
+
+KTEST(addresses_only_are_for_the_callers_own_mappings, "VAONLY maps nothing; what the caller enters shows")
+{
+	struct vm_page *pg;
+	vaddr_t va;
+
+	tu_boot(1, 2048);
+	va = uvm_km_alloc(mb_map, 4 * PAGE_SIZE, 0, UVM_KMF_VAONLY);
+	CHECK(va >= vm_map_min(mb_map) && va < vm_map_max(mb_map));
+	pg = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE | UVM_PGA_ZERO);
+	pmap_kenter_pa(va + PAGE_SIZE, VM_PAGE_TO_PHYS(pg), VM_PROT_READ);
+	CHECK_EQ(kload(va + PAGE_SIZE), 0);
+	pmap_kremove(va, 4 * PAGE_SIZE);
+	pmap_update(pmap_kernel());
+	uvm_pagefree(pg);
+	uvm_km_free(mb_map, va, 4 * PAGE_SIZE, UVM_KMF_VAONLY);
+	tu_shutdown();
+}
+
+KTEST_DEATH(a_fault_in_a_window_panics, "kernel memory that is not pageable takes no faults (uvm-spec 6.3)",
+    "not pageable")
+{
+	uint64_t value;
+
+	tu_boot(1, 2048);
+	(void)kern_load(uvm_km_alloc(mb_map, PAGE_SIZE, 0, UVM_KMF_VAONLY), &value);
+}
+
+KTEST(pageable_memory_comes_by_faults, "PAGEABLE memory is anonymous: zero, then what was stored; its anons go with it")
+{
+	vaddr_t va;
+
+	tu_boot(1, 2048);
+	va = uvm_km_alloc(exec_map, 3 * PAGE_SIZE, 0, UVM_KMF_PAGEABLE);
+	CHECK(va != 0);
+	CHECK_EQ(uvm_anon_count(), 0);
+	CHECK_EQ(kload(va + PAGE_SIZE), 0);
+	CHECK_EQ(kern_store(va + PAGE_SIZE, 7), 0);
+	CHECK_EQ(kload(va + PAGE_SIZE), 7);
+	CHECK_EQ(uvm_anon_count(), 1);
+	uvm_km_free(exec_map, va, 3 * PAGE_SIZE, UVM_KMF_PAGEABLE);
+	CHECK_EQ(uvm_anon_count(), 0);
+	tu_shutdown();
+}
+
+KTEST_DEATH(H5_pageable_memory_in_kernel_map_panics, "a fault there would allocate an anon with kernel_map locked",
+    "map != kernel_map")
+{
+	tu_boot(1, 2048);
+	(void)uvm_km_alloc(kernel_map, PAGE_SIZE, 0, UVM_KMF_PAGEABLE);
+}
+
+KTEST(wired_without_memory_is_refused_whole, "a wired allocation that cannot have all its pages has none")
+{
+	uint64_t before;
+
+	tu_boot(1, 1024);
+	before = uvm.free;
+	CHECK_EQ(uvm_km_alloc(kernel_map, ptoa(2000), 0, UVM_KMF_WIRED | UVM_KMF_CANFAIL), 0);
+	CHECK_EQ(uvm_km_alloc(kernel_map, ptoa(2000), 0, UVM_KMF_WIRED | UVM_KMF_NOWAIT), 0);
+	pool_drain_all();
+	CHECK(uvm.free + 16 >= before);		/* page tables stay */
+	CHECK_EQ(kernel_map->size, vm_map_max(exec_map) - vm_map_min(kernel_map));
+	tu_shutdown();
+}
+
+static vaddr_t full_va;
+
+static void
+unmap_main(void *arg)
+{
+	kpause("later", 20000000);
+	uvm_km_free(mb_map, full_va, PAGE_SIZE, UVM_KMF_VAONLY);
+}
+
+KTEST(T9_waitva_sleeps_until_addresses_are_free, "a full submap: NOWAIT gets nothing, WAITVA what somebody unmaps")
+{
+	vsize_t size;
+	struct lwp *l;
+	vaddr_t va;
+
+	tu_boot(2, 2048);
+	size = vm_map_max(mb_map) - vm_map_min(mb_map);
+	full_va = uvm_km_alloc(mb_map, size, 0, UVM_KMF_VAONLY);
+	CHECK_EQ(full_va, vm_map_min(mb_map));
+	CHECK_EQ(uvm_km_alloc(mb_map, PAGE_SIZE, 0, UVM_KMF_VAONLY | UVM_KMF_NOWAIT), 0);
+	CHECK_EQ(lwp_create(&l, NULL, "unmap", unmap_main, NULL), 0);
+	lwp_start(l);
+	va = uvm_km_alloc(mb_map, PAGE_SIZE, 0, UVM_KMF_VAONLY | UVM_KMF_WAITVA);
+	CHECK_EQ(va, full_va);
+	CHECK(tu_count(UVMC_km_vawaits) > 0);
+	lwp_wait(l);
+	uvm_km_free(mb_map, full_va, size, UVM_KMF_VAONLY);
+	tu_shutdown();
+}
+
+KTEST_DEATH(I_KM_5_kernel_map_at_raised_ipl_panics, "sleepable kernel maps are not for raised levels", "ci_ilevel")
+{
+	tu_boot(1, 2048);
+	(void)splvm();
+	(void)uvm_km_alloc(kernel_map, PAGE_SIZE, 0, UVM_KMF_VAONLY | UVM_KMF_NOWAIT);
+}
+
+KTEST_MAIN()
