@@ -99,6 +99,18 @@ void	 host_mem_unmap(void *, size_t bytes);
 size_t	 host_mem_resident(void);
 
 /*
+ * Files.  host_file_temp: => a file of so many bytes without a name, in dir (NULL: $TMPDIR or
+ * /tmp); host_file_open: => an existing regular file, ENXIO for any other.  0 or errno.
+ */
+struct host_file_info {
+	uint64_t hf_bytes;
+	uint64_t hf_dev, hf_ino;	/* together: which file it is */
+};
+int	host_file_temp(const char *dir, uint64_t bytes, int *fdp);
+int	host_file_open(const char *path, int *fdp, struct host_file_info *);
+void	host_file_close(int fd);
+
+/*
  * Crashes of the process (bad address, illegal instruction, division): fn is called on
  * the thread that crashed, which cannot go on; NULL: as the host does it.  A second
  * crash, in fn, ends the process.  Under a sanitizer this does nothing: it reports

@@ -18,7 +18,7 @@ struct vm_anon {
 	kmutex_t	 an_lock;		/* LC_anon */
 	int		 an_ref;		/* references: amap slots, and holders in flight */
 	struct vm_page	*an_page;		/* resident page, or NULL */
-	int		 an_swslot;		/* 0 none */
+	int		 an_swslot;		/* 0 none, SWSLOT_BAD: lost */
 };
 
 void	uvm_anon_init(void);
@@ -33,6 +33,11 @@ struct vm_page *uvm_anon_lockloanpg(struct vm_anon *);
 bool	uvm_anon_trylockloanpg(struct vm_anon *);
 /* => anon locked, ref 0, page BUSY|RELEASED: the busy holder frees both; gone on return; pageq not held */
 void	uvm_anon_release(struct vm_anon *);
+/* => anon locked; its slot is freed, its page not PG_CLEAN any more (R34); no slot: nothing */
+void	uvm_anon_dropswap(struct vm_anon *);
+/* => anon locked (R25), unlocked on return; sleeps: for swapoff, the data are in memory only, or lost
+ *    (EIO); it has a reference of its own meanwhile (B-13).  true: memory is short, nothing has changed */
+bool	uvm_anon_pagein(struct vm_anon *);
 uint64_t uvm_anon_count(void);
 
 #endif /* UVM_UVM_ANON_H */

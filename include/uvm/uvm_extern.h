@@ -11,6 +11,7 @@
 #include <uvm/uvm_device.h>
 #include <uvm/uvm_proc.h>
 #include <uvm/uvm_stat.h>
+#include <uvm/uvm_swap.h>
 #include <uvm/uvm_vnode.h>
 #include <uvm/uvm_vslock.h>
 
@@ -20,12 +21,16 @@ struct uvm_config {
 	uint64_t	uc_memory;		/* bytes of simulated RAM */
 	bool		uc_software_rm;		/* R/M bits emulated by faults */
 	bool		uc_fault_ahead;		/* map resident neighbours too */
+	uint64_t	uc_swap;		/* bytes of swap; 0: none */
+	int		uc_swapdevs;		/* in so many devices, priorities 1, 2, ...; 0: one */
+	const char	*uc_swapdir;		/* their files' folder; NULL: $TMPDIR or /tmp */
 };
 
 /*
  * Boots the whole machine, bottom up: kernel floor, RAM, page structures,
  * pmap, pools, maps, daemons.
- * => the caller becomes lwp0 on CPU 0.  0, or ENOMEM of the host, EINVAL (memory too small).
+ * => the caller becomes lwp0 on CPU 0.  0, or ENOMEM of the host, EINVAL (memory too small), or what the
+ *    host says to a swap file.
  */
 int	uvm_boot(const struct uvm_config *);
 /*

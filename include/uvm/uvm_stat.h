@@ -57,6 +57,8 @@ struct uvmexp {
 	uint64_t npages, free, active, inactive, wired, paging, anonpages, filepages,
 		 aobjpages, ptpages, kernpages, busy, orphans;
 	uint64_t reserve_pagedaemon, reserve_kernel, freemin, freetarg, inactarg, wiredmax;
+	uint64_t nswapdev;			/* devices */
+	uint64_t swpages, swpgavail, swpginuse, swpgonly, npgbad;	/* slots (uvm-spec 9.5) */
 	/* gauges, objects alive */
 	uint64_t nanon, namap, nmapent, nvmspace, nvnode, naobj;
 };

@@ -10,11 +10,16 @@
  * The memory of anons is type-stable while cached: the lock is constructed once.
  * That alone does not make a pointer kept over a sleep good; sleepers look the
  * anon up anew before they touch it (H-2).
+ *
+ * A slot in swap is dropped together with the anon, or by who makes its page dirty: the
+ * page first, then the slot (R34).
  */
 #include <string.h>
 #include <sys/pool.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
+#include <uvm/uvm_fault_i.h>
+#include <uvm/uvm_swap.h>
 
 #define	LOANPG_PAUSE_NS	100000
 
@@ -98,6 +103,23 @@ free_page(struct vm_page *pg)
 	uvm_unlock_pageq();
 }
 
+/*
+ * => anon locked; it is dying, and so are its data; only its own page is resident
+ */
+static void
+free_slot(struct vm_anon *anon, bool resident)
+{
+	int slot = anon->an_swslot;
+
+	KASSERT(anon->an_ref == 0);
+	if (slot == 0)
+		return;
+	if (slot > 0 && !resident)
+		uvm_swap_pgonly(-1);
+	anon->an_swslot = 0;
+	uvm_swap_free(slot, 1);
+}
+
 /* => anon and the page's object locked: the page stays the object's (B-5) */
 static void
 return_borrowed(struct vm_anon *anon, struct vm_page *pg)
@@ -132,6 +154,8 @@ uvm_anfree(struct vm_anon *anon)
 		return;
 	} else if (pg != NULL)
 		free_page(pg);
+	KASSERT(anon->an_page == NULL);
+	free_slot(anon, pg != NULL);
 	anon_put(anon);
 }
 
@@ -150,7 +174,73 @@ uvm_anon_release(struct vm_anon *anon)
 	KASSERT(pg->uobject == NULL && pg->loan_count == 0);
 	free_page(pg);
 	KASSERT(anon->an_page == NULL);
+	free_slot(anon, true);
 	anon_put(anon);
+}
+
+/*
+ * => anon locked, its page resident, and dirty.
+ */
+void
+uvm_anon_dropswap(struct vm_anon *anon)
+{
+	struct vm_page *pg = anon->an_page;
+	int slot = anon->an_swslot;
+
+	KASSERT(mutex_owned(&anon->an_lock));
+	if (slot == 0)
+		return;
+	KASSERTMSG(pg != NULL, "I-ANON-6: the only copy is to go");
+	KASSERTMSG(pg->uobject != NULL || (pg->flags & PG_CLEAN) == 0,
+	    "R34: the slot of a clean page is dropped");
+	anon->an_swslot = 0;
+	uvm_swap_free(slot, 1);
+}
+
+/* => anon locked, its page resident and not busy, the lender's object too: dirty, without slot */
+static void
+leave_swap(struct vm_anon *anon)
+{
+	struct vm_page *pg = anon->an_page;
+
+	if (pg->uobject == NULL)
+		pg->flags &= ~PG_CLEAN;			/* R34: first */
+	uvm_anon_dropswap(anon);
+	if (pg->uobject != NULL) {
+		mutex_exit(&pg->uobject->vmobjlock);
+		return;
+	}
+	uvm_lock_pageq();
+	if (pg->wire_count == 0 && pg->loan_count == 0) {
+		pmap_clear_reference(pg);		/* R20 */
+		uvm_pagedeactivate(pg);
+	}
+	uvm_unlock_pageq();
+}
+
+/*
+ * => anon locked (R25), and nothing above it; unlocked on return.
+ */
+bool
+uvm_anon_pagein(struct vm_anon *anon)
+{
+	bool last;
+	int error;
+
+	KASSERTMSG(mutex_owned(&anon->an_lock), "R25: uvm_anon_pagein without the anon's lock");
+	KASSERT(anon->an_ref > 0);
+	anon->an_ref++;					/* B-13 */
+	while ((error = uvmfault_anonget(NULL, NULL, anon)) == ERESTART)
+		mutex_enter(&anon->an_lock);
+	if (error == 0)
+		leave_swap(anon);
+	else
+		mutex_enter(&anon->an_lock);
+	last = --anon->an_ref == 0;
+	mutex_exit(&anon->an_lock);
+	if (last)
+		uvm_anfree(anon);
+	return error == ENOMEM;
 }
 
 /*

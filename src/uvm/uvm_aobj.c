@@ -1,10 +1,9 @@
 /*
  * Anonymous objects: memory with an object's interface, for shared memory.
  *
- * Every page begins as zeroes and lives in the object until the last reference
- * goes.  There is no backing store yet, so a page is never PG_CLEAN (R34) and
- * the page daemon leaves it alone (PQ_AOBJ).  A page that is not there is a
- * page of zeroes.
+ * Every page begins as zeroes.  The page daemon writes pages to swap (they are PQ_AOBJ)
+ * and gives them a slot; what has neither a page nor a slot is a page of zeroes.  A page
+ * that was read from its slot keeps it, and is PG_CLEAN; without a slot no page is (R34).
  *
  * Lock order: object, then uao_list_lock.  No object lock is waited for with
  * the list locked, and the last reference is never dropped with it (B-3).
@@ -12,20 +11,11 @@
 #include <string.h>
 #include <sys/kernel.h>
 #include <sys/pool.h>
-#include <uvm/uvm.h>
-#include <uvm/uvm_aobj.h>
+#include <uvm/uvm_aobj_i.h>
+#include <uvm/uvm_swap.h>
 
-/*
- *	:  stable after creation	a  uao_list_lock
- */
-struct uvm_aobj {
-	struct uvm_object	u_obj;		/* must be first */
-	vsize_t			u_size;		/* : bytes, whole pages */
-	TAILQ_ENTRY(uvm_aobj)	u_list;		/* a */
-};
-
-static kmutex_t uao_list_lock;			/* LC_uao_list */
-static TAILQ_HEAD(, uvm_aobj) uao_list;		/* a */
+kmutex_t uao_list_lock;
+struct uao_list uao_list;
 static uint64_t uao_nalive;			/* a */
 static struct pool *uao_pool;			/* : */
 
@@ -37,6 +27,7 @@ uao_init(void)
 	uao_nalive = 0;
 	uao_pool = pool_create(sizeof(struct uvm_aobj), 0, "aobj", &pool_allocator_kmem,
 	    IPL_NONE);
+	uao_swap_init();
 }
 
 void
@@ -45,8 +36,10 @@ uao_fini(void)
 	if (uao_nalive > 0)
 		violation(VIOL_LEAK, "I-OBJ-4", "%llu anonymous objects are left",
 		    (unsigned long long)uao_nalive);
-	else
+	else {
+		uao_swap_fini();
 		pool_destroy(uao_pool);
+	}
 	mutex_destroy(&uao_list_lock);
 }
 
@@ -60,7 +53,9 @@ uao_create(vsize_t size, int flags)
 
 	KASSERT(flags == 0);
 	uvm_obj_init(&aobj->u_obj, &aobj_pager, 1);
+	aobj->u_marker = false;
 	aobj->u_size = round_page(size);
+	uao_swap_create(aobj);
 	mutex_enter(&uao_list_lock);
 	TAILQ_INSERT_TAIL(&uao_list, aobj, u_list);
 	uao_nalive++;
@@ -99,7 +94,21 @@ uao_reference(struct uvm_object *uobj)
 }
 
 /*
- * Free what is there.
+ * => object locked, the page not busy; its data are not wanted any more
+ */
+static void
+free_page(struct vm_page *pg)
+{
+	pmap_revoke(pg);
+	pg->flags &= ~PG_CLEAN;				/* R34: first */
+	uao_dropswap(pg->uobject, (uint64_t)atop(pg->offset));
+	uvm_lock_pageq();
+	uvm_pagefree(pg);
+	uvm_unlock_pageq();
+}
+
+/*
+ * Free what is there, in memory and in swap.
  * => nobody else refers to the object; locked; given up for a while at times.
  */
 static void
@@ -114,11 +123,9 @@ uao_free_pages(struct uvm_object *uobj)
 			continue;
 		}
 		KASSERT(!uvm_page_wired(pg));
-		pmap_revoke(pg);
-		uvm_lock_pageq();
-		uvm_pagefree(pg);
-		uvm_unlock_pageq();
+		free_page(pg);
 	}
+	uao_drop_range((struct uvm_aobj *)uobj, 0, atop(uao_size(uobj)));
 }
 
 /*
@@ -141,13 +148,21 @@ uao_detach(struct uvm_object *uobj)
 	mutex_exit(&uao_list_lock);
 	uao_free_pages(uobj);
 	mutex_exit(&uobj->vmobjlock);
+	uao_swap_destroy(aobj);
 	uvm_obj_destroy(uobj);
 	pool_put(uao_pool, aobj);
 }
 
+/* => object locked, off in it: its slot */
+static int
+slot_of(struct uvm_object *uobj, voff_t off)
+{
+	return uao_find_swslot(uobj, (uint64_t)atop(off));
+}
+
 /*
- * => object locked, no page there; the page, BUSY, zeroed, dirty, on the active queue,
- *    or NULL.  (A slot in swap would be looked at first.)
+ * => object locked, no page there, and no slot; the page, BUSY, zeroed, dirty, on the
+ *    active queue, or NULL.
  */
 static struct vm_page *
 uao_page_alloc(struct uvm_object *uobj, voff_t off)
@@ -183,7 +198,8 @@ uao_get_locked(struct uvm_object *uobj, voff_t off, struct vm_page **pps, int *n
 			continue;
 		pg = o >= 0 && (vsize_t)o < uao_size(uobj) ? uvm_pagelookup(uobj, o) : NULL;
 		if (pg == NULL && i == centeridx && (vsize_t)o < uao_size(uobj)) {
-			pg = uao_page_alloc(uobj, o);
+			if (slot_of(uobj, o) == 0)
+				pg = uao_page_alloc(uobj, o);
 		} else if (pg != NULL && (pg->flags & PG_BUSY) == 0)
 			uvm_page_busy(pg, "uao_get");
 		else
@@ -209,10 +225,73 @@ uao_get_undo(struct vm_page **got, int n, struct vm_page **pps)
 }
 
 /*
+ * Read a page from its slot.
+ * => object locked, no page there; given up meanwhile.
+ * => 0 and the page, BUSY, clean; ENOMEM: no page to be had at once; EIO: lost
+ */
+static int
+uao_pagein(struct uvm_object *uobj, voff_t off, struct vm_page **pgp)
+{
+	int slot = slot_of(uobj, off), error;
+	struct vm_page *pg;
+
+	if (slot == SWSLOT_BAD)
+		return EIO;
+	pg = uvm_pagealloc(uobj, off, NULL, 0);
+	if (pg == NULL)
+		return ENOMEM;
+	pg->owner_tag = "uao_pagein";
+	mutex_exit(&uobj->vmobjlock);
+	UVMCNT(pageins);
+	error = uvm_swap_get(pg, slot);
+	mutex_enter(&uobj->vmobjlock);
+	KASSERT(pg->uobject == uobj && slot_of(uobj, off) == slot);	/* the page is BUSY by us */
+	uvm_lock_pageq();
+	if (error != 0) {
+		uvm_swap_markbad(slot, 1);
+		(void)uao_set_swslot(uobj, (uint64_t)atop(off), SWSLOT_BAD);
+		uvm_pagefree(pg);			/* wakes */
+	} else {
+		pg->flags &= ~PG_FAKE;
+		pmap_clear_modify(pg);
+		uvm_pageactivate(pg);
+		KASSERT((pg->flags & PG_CLEAN) != 0);		/* I-OBJ-5 */
+		*pgp = pg;
+	}
+	uvm_unlock_pageq();
+	return error;
+}
+
+/*
+ * One page of an object, from memory, from swap, or zeroes.
+ * => object locked; 0: so still, *pgp BUSY by us.  EAGAIN: was unlocked, look again
+ *    (nothing else has changed hands).  ENOMEM, EIO: locked.
+ */
+static int
+uao_get_page(struct uvm_object *uobj, voff_t off, struct vm_page **pgp)
+{
+	struct vm_page *pg = uvm_pagelookup(uobj, off);
+
+	if (pg != NULL && (pg->flags & PG_BUSY) != 0) {
+		uvm_pagewait(pg, &uobj->vmobjlock, "uao_get");
+		mutex_enter(&uobj->vmobjlock);
+		return EAGAIN;
+	}
+	if (pg != NULL)
+		uvm_page_busy(pg, "uao_get");
+	else if (slot_of(uobj, off) != 0)
+		return uao_pagein(uobj, off, pgp);
+	else
+		pg = uao_page_alloc(uobj, off);
+	*pgp = pg;
+	return pg != NULL ? 0 : ENOMEM;
+}
+
+/*
  * => object locked on entry, unlocked on return; sleeps.  Busy pages are taken in
  *    ascending order (T-70), and none is held while waiting for memory.
  */
-static int
+int
 uao_get(struct uvm_object *uobj, voff_t off, struct vm_page **pps, int *npagesp,
     int centeridx, vm_prot_t access, int advice, int flags)
 {
@@ -228,34 +307,26 @@ uao_get(struct uvm_object *uobj, voff_t off, struct vm_page **pps, int *npagesp,
 		return EINVAL;
 	}
 	while (i < n) {
-		voff_t o = off + (voff_t)ptoa(i);
 		struct vm_page *pg;
+		int error;
 
 		if (pps[i] != NULL) {
 			i++;
 			continue;
 		}
-		pg = uvm_pagelookup(uobj, o);
-		if (pg != NULL && (pg->flags & PG_BUSY) != 0) {
-			uvm_pagewait(pg, &uobj->vmobjlock, "uao_get");
-			mutex_enter(&uobj->vmobjlock);
+		error = uao_get_page(uobj, off + (voff_t)ptoa(i), &pg);
+		if (error == 0)
+			pps[i] = got[i] = pg;
+		if (error == 0 || error == EAGAIN)
 			continue;
-		}
-		if (pg != NULL)
-			uvm_page_busy(pg, "uao_get");
-		else if ((pg = uao_page_alloc(uobj, o)) == NULL) {
-			uao_get_undo(got, n, pps);
-			memset(got, 0, sizeof(got));
-			mutex_exit(&uobj->vmobjlock);
-			if (!uvm_reclaimable())
-				return ENOMEM;
-			uvm_wait("uao_get");
-			mutex_enter(&uobj->vmobjlock);
-			i = 0;
-			continue;
-		}
-		pps[i] = got[i] = pg;
-		i++;
+		uao_get_undo(got, n, pps);
+		memset(got, 0, sizeof(got));
+		mutex_exit(&uobj->vmobjlock);
+		if (error == EIO || !uvm_reclaimable())
+			return error;
+		uvm_wait("uao_get");
+		mutex_enter(&uobj->vmobjlock);
+		i = 0;
 	}
 	mutex_exit(&uobj->vmobjlock);
 	return 0;
@@ -264,7 +335,8 @@ uao_get(struct uvm_object *uobj, voff_t off, struct vm_page **pps, int *npagesp,
 /*
  * => object locked on entry, unlocked on return.  Pages are never written from here.
  * => FREE of an object that others use, or that the caller wants clean, only
- *    deactivates; wired pages are left alone and reported by EBUSY (T-19).
+ *    deactivates; wired pages are left alone and reported by EBUSY (T-19).  What is in
+ *    swap goes too.
  */
 static int
 uao_put(struct uvm_object *uobj, voff_t start, voff_t stop, int flags)
@@ -298,17 +370,19 @@ uao_put(struct uvm_object *uobj, voff_t start, voff_t stop, int flags)
 				error = EBUSY;
 			continue;
 		}
-		if (freeing)
-			pmap_revoke(pg);
-		else
-			pmap_clear_reference(pg);		/* R20 */
+		if (freeing) {
+			free_page(pg);
+			continue;
+		}
+		pmap_clear_reference(pg);			/* R20 */
 		uvm_lock_pageq();
-		if (freeing)
-			uvm_pagefree(pg);
-		else
-			uvm_pagedeactivate(pg);
+		uvm_pagedeactivate(pg);
 		uvm_unlock_pageq();
 	}
+	if (freeing)
+		uao_drop_range((struct uvm_aobj *)uobj, (uint64_t)atop(start),
+		    stop == 0 || (vsize_t)stop > uao_size(uobj) ? atop(uao_size(uobj)) :
+		    (uint64_t)atop(stop));
 out:
 	mutex_exit(&uobj->vmobjlock);
 	return error;

@@ -34,6 +34,8 @@
  * own entry (B-19).  Wiring anything that could ever be stored to copies it now (R13).
  */
 #include <uvm/uvm.h>
+#include <uvm/uvm_anon.h>
+#include <uvm/uvm_aobj.h>
 #include <uvm/uvm_fault_i.h>
 #include <uvm/uvm_vslock.h>
 
@@ -540,9 +542,13 @@ wire_page(struct vm_page *pg)
 	/* R34: dirty before its swap goes; a wired page needs none */
 	if ((pg->pqflags & PQ_SWAPBACKED) != 0)
 		pg->flags &= ~PG_CLEAN;
+	if ((pg->pqflags & PQ_ANON) != 0)
+		uvm_anon_dropswap(pg->uanon);
+	else if ((pg->pqflags & PQ_AOBJ) != 0)
+		uao_dropswap(pg->uobject, (uint64_t)atop(pg->offset));
 	/* I-FLT-8 */
 	KASSERT(pg->wire_count >= 1 && (pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0);
-	KASSERT(pg->uanon == NULL || pg->uanon->an_swslot == 0);
+	KASSERT((pg->pqflags & PQ_ANON) == 0 || pg->uanon->an_swslot == 0);
 }
 
 /*

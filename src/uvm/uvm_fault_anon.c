@@ -5,11 +5,97 @@
  * old one's lock is waited for first (R27).  A busy page is waited for with nothing
  * held; afterwards the anon may be anybody's, so the fault starts over with the look
  * at the map and the amap's slot (H-2, T-37).
+ *
+ * A page that is in swap is read with nothing held but its own BUSY.  That keeps the
+ * anon alive: who drops the last reference meanwhile leaves it to us (T-1).
  */
 #include <uvm/uvm.h>
 #include <uvm/uvm_fault_i.h>
+#include <uvm/uvm_swap.h>
 
 #define	PAUSE_NS	100000
+
+/*
+ * The page has been read, or not.
+ * => anon locked, its page BUSY by us
+ * => true: the anon has its page, not busy; false: *errorp; the anon is unlocked if it died
+ */
+static bool
+pagein_done(struct vm_anon *anon, int *errorp)
+{
+	struct vm_page *pg = anon->an_page;
+	int slot = anon->an_swslot;
+
+	KASSERT((pg->flags & (PG_BUSY | PG_FAKE)) == (PG_BUSY | PG_FAKE));
+	if (*errorp != 0) {
+		uvm_swap_markbad(slot, 1);
+		anon->an_swslot = anon->an_ref == 0 ? 0 : SWSLOT_BAD;
+	}
+	if ((pg->flags & PG_RELEASED) != 0) {		/* T-1 */
+		UVMCNT(fltpgrele);
+		uvm_anon_release(anon);			/* unlocks */
+		*errorp = ERESTART;
+		return false;
+	}
+	KASSERT(anon->an_ref > 0);
+	uvm_lock_pageq();
+	if (*errorp != 0) {
+		uvm_pagefree(pg);			/* wakes */
+		uvm_unlock_pageq();
+		return false;
+	}
+	pg->flags &= ~PG_FAKE;
+	pmap_clear_modify(pg);
+	uvm_pageactivate(pg);
+	uvm_unlock_pageq();
+	KASSERT((pg->flags & PG_CLEAN) != 0 && anon->an_swslot == slot);	/* I-ANON-4 */
+	uvm_page_unbusy(&pg, 1);
+	return true;
+}
+
+/*
+ * The anon's page is in swap (uvm-spec 6.4 d to g).
+ * => maps(R), amap, anon locked, or anon alone (swapoff).
+ * => 0: so again, the page resident and not busy; else: all unlocked
+ */
+static int
+pagein(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon *anon)
+{
+	int slot = anon->an_swslot, error;
+	struct vm_page *pg;
+	bool locked, got;
+
+	if (slot == SWSLOT_BAD) {
+		uvmfault_unlockall(ufi, amap, NULL, anon);
+		return EIO;
+	}
+	pg = uvm_pagealloc(NULL, 0, anon, 0);
+	if (pg == NULL) {
+		UVMCNT(fltnoram);
+		uvmfault_unlockall(ufi, amap, NULL, anon);
+		return uvmfault_shortage();
+	}
+	uvmfault_unlockall(ufi, amap, NULL, anon);
+	UVMCNT(pageins);
+	if (ufi != NULL)
+		UVMCNT(nswget);
+	error = uvm_swap_get(pg, slot);
+	/* the page is ours, so the anon is still there; the amap only if the map has not changed */
+	locked = ufi == NULL || uvmfault_relock(ufi);
+	if (locked && amap != NULL)
+		amap_lock(amap);
+	mutex_enter(&anon->an_lock);
+	KASSERT(anon->an_page == pg);
+	got = pagein_done(anon, &error);
+	if (got && locked && (amap == NULL || amap_lookup(&ufi->entry->aref,
+	    ufi->orig_rvaddr - ufi->entry->start) == anon))
+		return 0;
+	if (error != ERESTART)
+		mutex_exit(&anon->an_lock);
+	if (locked)
+		uvmfault_unlockall(ufi, amap, NULL, NULL);
+	return error != 0 ? error : ERESTART;
+}
 
 int
 uvmfault_anonget(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon *anon)
@@ -17,7 +103,7 @@ uvmfault_anonget(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon
 	struct vm_page *pg;
 
 	KASSERTMSG(mutex_owned(&anon->an_lock), "R25: uvmfault_anonget without the anon's lock");
-	KASSERT(amap_locked(amap));
+	KASSERT(amap == NULL || amap_locked(amap));
 	UVMCNT(fltanget);
 	if (!uvm_anon_trylockloanpg(anon)) {
 		UVMCNT(fltanretry);
@@ -26,8 +112,10 @@ uvmfault_anonget(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon
 		return ERESTART;
 	}
 	pg = anon->an_page;
-	/* I-ANON-6: without swap an anon in a slot has its page */
-	KASSERTMSG(pg != NULL, "an anon with neither a page nor a swap slot");
+	if (pg == NULL) {
+		KASSERTMSG(anon->an_swslot != 0, "I-ANON-6: an anon with neither page nor slot");
+		return pagein(ufi, amap, anon);
+	}
 	if ((pg->flags & PG_BUSY) == 0)
 		return 0;
 	UVMCNT(fltpgwait);
@@ -152,6 +240,8 @@ uvm_fault_upper(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	int error;
 
 	mutex_enter(&anon->an_lock);
+	if (anon->an_page == NULL)
+		flt->had_io = true;
 	error = uvmfault_anonget(ufi, flt->amap, anon);
 	if (error != 0)
 		return error;

@@ -6,7 +6,7 @@
  *	machine		from here on pages can be allocated and zeroed
  *	pools, kmem, pmap's pools, disk
  *	maps, kernel_map; amaps, anons; pagers; processes
- *	page daemon, aiodone
+ *	page daemon, aiodone; swap
  *
  * Shutdown is the same backwards.  What did not come back is reported by the
  * module that owns it, and the frames themselves are counted last: every page
@@ -18,6 +18,7 @@
 #include <uvm/uvm_amap.h>
 #include <uvm/uvm_anon.h>
 #include <uvm/uvm_extern.h>
+#include <uvm/uvm_swap.h>
 
 /*
  * Smallest memory: the daemon must be able to keep its target free, a CPU's
@@ -89,6 +90,7 @@ uvm_boot_modules(void)
 	uvm_anon_init();
 	uvm_amap_init();
 	uvm_pager_init();
+	uvm_swap_init();
 	uao_init();
 	udv_init();
 	vnode_init();
@@ -131,7 +133,10 @@ uvm_boot(const struct uvm_config *uc)
 		goto out_memory;
 	uvm_fault_ahead = uc->uc_fault_ahead;
 	uvm_boot_modules();
-	return 0;
+	error = uvm_swap_boot(uc->uc_swap, uc->uc_swapdevs > 0 ? uc->uc_swapdevs : 1, uc->uc_swapdir);
+	if (error != 0)
+		uvm_shutdown();
+	return error;
 out_memory:
 	uvm_page_fini();
 	ram_fini();
@@ -157,6 +162,7 @@ uvm_shutdown(void)
 	vnode_fini();
 	uao_fini();
 	udv_fini();
+	leaks += uvm_swap_fini();
 	uvm_pager_fini();
 	leaks += (unsigned)(amap_count() + uvm_anon_count());
 	uvm_amap_fini();

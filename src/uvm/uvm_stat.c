@@ -11,6 +11,7 @@
 #include <uvm/uvm_amap.h>
 #include <uvm/uvm_anon.h>
 #include <uvm/uvm_extern.h>
+#include <uvm/uvm_swap.h>
 
 #define	UVM_COUNTER(name, text)	#name,
 const char *const uvm_counter_name[UVMC_COUNT] = {
@@ -100,6 +101,7 @@ uvm_stat_get(struct uvmexp *ue)
 			    __ATOMIC_RELAXED);
 	}
 	uvm_stat_pages(ue);
+	uvm_swap_getstat(ue);
 	ue->nanon = uvm_anon_count();
 	ue->namap = amap_count();
 	ue->nmapent = uvm_mapent_count();
