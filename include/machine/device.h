@@ -20,7 +20,7 @@
 #ifndef MACHINE_DEVICE_H
 #define MACHINE_DEVICE_H
 
-#include <machine/vmparam.h>
+#include <machine/ram.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -53,6 +53,13 @@ uint8_t	*device_host(paddr_t);
 /* => an aligned word of registers; no spin lock held, not in interrupt */
 uint64_t device_load(paddr_t);
 void	device_store(paddr_t, uint64_t);
+
+/* => host address of a frame that has memory: RAM, or a device's */
+static inline uint8_t *
+frame_host(paddr_t pa)
+{
+	return __builtin_expect(atop(pa) < ram_npages, 1) ? (uint8_t *)ram_host(pa) : device_host(pa);
+}
 
 /* => what a page of the frame buffer holds, past every TLB; its sum as the device takes it */
 uint64_t fb_word(unsigned page, unsigned word);

@@ -26,8 +26,9 @@ struct buf {
 	int		 b_fd;				/* : host file */
 	bool		 b_write;			/* : */
 	uint64_t	 b_offset;			/* : bytes in the file */
-	uint32_t	 b_bytes;			/* : <= b_npages * PAGE_SIZE */
+	uint32_t	 b_bytes;			/* : b_pgoff + b_bytes <= b_npages * PAGE_SIZE */
 	int		 b_npages;			/* : */
+	uint32_t	 b_pgoff;			/* : where in the first frame the data begin */
 	paddr_t		 b_pages[BUF_MAXPAGES];		/* : frames, in order */
 	void		(*b_iodone)(struct buf *);	/* : at IPL_VM, in interrupt */
 	void		*b_private;			/* : */

@@ -49,6 +49,22 @@ ram_host(paddr_t pa)
 	return ram_base + pa;
 }
 
+/*
+ * Frames are shared with CPUs that load and store whole words.  The host's memcpy() and
+ * system calls never tear an aligned word either, and are much faster; but
+ * ThreadSanitizer cannot know that, so for it such words are copied as what they are.
+ */
+#if defined(__SANITIZE_THREAD__)
+#define	FRAME_COPY_ATOMIC	1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define	FRAME_COPY_ATOMIC	1
+#endif
+#endif
+#ifndef FRAME_COPY_ATOMIC
+#define	FRAME_COPY_ATOMIC	0
+#endif
+
 /* => the md of a managed frame; NULL for device frames. */
 struct vm_page_md *ram_md(paddr_t);
 

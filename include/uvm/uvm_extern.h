@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <uvm/uvm_aobj.h>
 #include <uvm/uvm_device.h>
+#include <uvm/uvm_physio.h>
 #include <uvm/uvm_proc.h>
 #include <uvm/uvm_stat.h>
 #include <uvm/uvm_swap.h>

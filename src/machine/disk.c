@@ -11,6 +11,7 @@
 #include <machine/disk.h>
 
 #include <errno.h>
+#include <machine/device.h>
 #include <machine/ram.h>
 #include <sys/cpu.h>
 #include <sys/kernel.h>
@@ -52,16 +53,58 @@ disk_vector(const struct buf *bp, uint32_t done, struct iovec *iov)
 	int n = 0;
 
 	while (left > 0) {
-		uint32_t in = done & PAGE_MASK;
+		uint32_t at = bp->b_pgoff + done, in = at & PAGE_MASK;
 		uint32_t len = left < PAGE_SIZE - in ? left : PAGE_SIZE - in;
 
-		iov[n].iov_base = (uint8_t *)ram_host(bp->b_pages[done >> PAGE_SHIFT]) + in;
+		iov[n].iov_base = frame_host(bp->b_pages[at >> PAGE_SHIFT]) + in;
 		iov[n].iov_len = len;
 		n++;
 		done += len;
 		left -= len;
 	}
 	return n;
+}
+
+/*
+ * What readv() does to memory that CPUs use at the same time, in terms of the language:
+ * word by word where words are whole.
+ */
+static void
+dma_copy(uint8_t *to, const uint8_t *from, size_t n)
+{
+	while (n > 0) {
+		bool word = (((uintptr_t)to | (uintptr_t)from) & 7) == 0 && n >= sizeof(uint64_t);
+		size_t step = word ? sizeof(uint64_t) : 1;
+
+		if (word)
+			__atomic_store_n((uint64_t *)(void *)to,
+			    __atomic_load_n((const uint64_t *)(const void *)from, __ATOMIC_RELAXED),
+			    __ATOMIC_RELAXED);
+		else
+			__atomic_store_n(to, __atomic_load_n(from, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+		to += step, from += step, n -= step;
+	}
+}
+
+/* => as preadv() and pwritev(), of one vector's first piece, through a buffer */
+static ssize_t
+dma_bounce(const struct buf *bp, const struct iovec *iov, off_t at)
+{
+	uint64_t bounce[PAGE_SIZE / sizeof(uint64_t)];
+	uint8_t *bytes = (uint8_t *)bounce + ((uintptr_t)iov->iov_base & 7);
+	size_t n = iov->iov_len;
+	ssize_t moved;
+
+	if (n > sizeof(bounce) - 8)
+		n = sizeof(bounce) - 8;
+	if (bp->b_write) {
+		dma_copy(bytes, iov->iov_base, n);
+		return pwrite(bp->b_fd, bytes, n, at);
+	}
+	moved = pread(bp->b_fd, bytes, n, at);
+	if (moved > 0)
+		dma_copy(iov->iov_base, bytes, (size_t)moved);
+	return moved;
 }
 
 /*
@@ -80,8 +123,11 @@ disk_transfer(struct buf *bp)
 		int niov = disk_vector(bp, done, iov);
 		off_t at = (off_t)(bp->b_offset + done);
 
-		n = bp->b_write ? pwritev(bp->b_fd, iov, niov, at) :
-		    preadv(bp->b_fd, iov, niov, at);
+		if (FRAME_COPY_ATOMIC)
+			n = dma_bounce(bp, iov, at);
+		else
+			n = bp->b_write ? pwritev(bp->b_fd, iov, niov, at) :
+			    preadv(bp->b_fd, iov, niov, at);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -105,10 +151,12 @@ disk_strategy(struct buf *bp)
 
 	KASSERT(bp->b_npages > 0);
 	KASSERT(bp->b_npages <= BUF_MAXPAGES);
-	KASSERT(bp->b_bytes <= (uint32_t)bp->b_npages * PAGE_SIZE);
+	KASSERT(bp->b_pgoff < PAGE_SIZE);
+	KASSERT(bp->b_pgoff + bp->b_bytes <= (uint32_t)bp->b_npages * PAGE_SIZE);
 	KASSERT(bp->b_iodone != NULL);
 	for (int i = 0; i < bp->b_npages; i++)
-		KASSERT(atop(bp->b_pages[i]) < ram_npages);
+		KASSERT(atop(bp->b_pages[i]) < ram_npages ||
+		    (device_frame(bp->b_pages[i]) && !device_register(bp->b_pages[i])));
 
 	disk_transfer(bp);
 

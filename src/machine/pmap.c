@@ -520,29 +520,13 @@ pmap_kremove(vaddr_t va, vsize_t len)
  * Frames.
  */
 
-#if defined(__SANITIZE_THREAD__)
-#define	FRAME_COPY_ATOMIC	1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define	FRAME_COPY_ATOMIC	1
-#endif
-#endif
-#ifndef FRAME_COPY_ATOMIC
-#define	FRAME_COPY_ATOMIC	0
-#endif
-
 void
 pmap_zero_page(paddr_t pa)
 {
 	memset(ram_host(pa), 0, PAGE_SIZE);
 }
 
-/*
- * The source may be stored to by other CPUs, word by word.  The host's memcpy()
- * never tears an aligned word either, and is three times as fast; but
- * ThreadSanitizer cannot know that, so for it the words are copied as what
- * they are.
- */
+/* The source may be stored to by other CPUs, word by word. */
 void
 pmap_copy_page(paddr_t src, paddr_t dst)
 {

@@ -117,13 +117,6 @@ struct tlb_flush {
 	vaddr_t		 tf_va[LWP_TLB_VAS];
 };
 
-/* => host address of a frame that has memory: RAM, or a device's */
-static inline uint8_t *
-frame_host(paddr_t pa)
-{
-	return __builtin_expect(atop(pa) < ram_npages, 1) ? (uint8_t *)ram_host(pa) : device_host(pa);
-}
-
 extern struct pmap kernel_pmap;
 extern struct tlb *tlbs;		/* : array of ncpu; NULL before machine_boot() */
 extern bool pmap_software_rm;		/* : */

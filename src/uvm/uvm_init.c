@@ -93,6 +93,7 @@ uvm_boot_modules(void)
 	uvm_swap_init();
 	uao_init();
 	udv_init();
+	uvm_physio_init();
 	vnode_init();
 	uvm_proc_init();
 	uvm_pdaemon_init();
@@ -158,6 +159,7 @@ uvm_shutdown(void)
 	uvm_pdaemon_fini();
 	rcu_barrier();				/* processes and vnodes that were dropped */
 	leaks = (unsigned)(proc_count() + vnode_count() + uao_count() + udv_count());
+	uvm_physio_fini();
 	uvm_proc_fini();
 	vnode_fini();
 	uao_fini();
