@@ -542,6 +542,9 @@ machine_up(const struct profile *p)
 		.uc_ncpu = (int)ms->ms_cpus,
 		.uc_seed = ms->ms_seed,
 		.uc_memory = ms->ms_memory,
+		.uc_swap = ms->ms_swap,
+		.uc_swapdevs = (int)ms->ms_swapdevs,
+		.uc_swapdir = strcmp(ms->ms_swapdir, "none") == 0 ? NULL : ms->ms_swapdir,
 		.uc_software_rm = ms->ms_mmu == MMU_SOFTWARE_RM,
 		.uc_fault_ahead = ms->ms_fault_ahead,
 	};

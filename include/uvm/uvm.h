@@ -42,6 +42,7 @@ struct uvm {
 	uint64_t	 wiredmax;		/* : */
 	struct lwp	*pagedaemon_lwp;	/* : */
 	bool		 pd_kicked;		/* f: the daemon has a round to do */
+	bool		 pd_idle;		/* f: it sleeps */
 	bool		 pd_stop;		/* f */
 	uint64_t	 pd_backoff;		/* f: allocations to go before the next kick by one */
 	bool		 oom;			/* f: the daemon found nothing to free */

@@ -41,6 +41,13 @@ int	uvm_boot(const struct uvm_config *);
  */
 unsigned uvm_shutdown(void);
 
+/*
+ * => the caller is an LWP, all others that work for processes have ended or sleep for good.
+ *    Sleeps until the page daemon, write-back and everything deferred has come to rest;
+ *    false: it does not (then somebody leaked a pageout, or a transfer was lost).
+ */
+bool	uvm_quiesce(void);
+
 /* => smallest uc_memory for so many CPUs, in bytes. */
 uint64_t uvm_memory_min(int ncpu);
 

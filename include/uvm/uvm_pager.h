@@ -79,6 +79,7 @@ void	uvm_aio_put(struct uvm_aio *);
 /* => moves ua_pgs to or from offset of the host file, bytes of it; with ua_iodone the
  *    aio and its pages are the completion's from here on (R19, T-79). */
 void	uvm_aio_start(struct uvm_aio *, int fd, bool write, voff_t offset, uint64_t bytes);
+bool	uvm_aio_idle(void);		/* no transfer with ua_iodone is under way */
 /* => without ua_iodone: sleeps until done; 0 or EIO...; the caller cleans up. */
 int	uvm_aio_wait(struct uvm_aio *);
 

@@ -13,6 +13,7 @@
 #include <harness/inspect.h>
 #include <harness/xalloc.h>
 #include <uvm/uvm.h>
+#include <uvm/uvm_extern.h>
 #include <uvm/uvm_proc.h>
 
 #include "inspect_int.h"
@@ -251,6 +252,8 @@ inspect_at_rest(struct run_result *rr)
 {
 	struct census ce;
 
+	if (!uvm_quiesce())
+		violation(VIOL_HANG, "I-PD-1", "paging or write-back goes on with nobody at work");
 	result_add_check(rr, "pages", 1, walk_pages(&ce));
 	result_add_check(rr, "counters", 1, check_counters(&ce));
 	result_add_check(rr, "maps", 1, check_amaps());

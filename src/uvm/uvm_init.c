@@ -147,6 +147,22 @@ out_kern:
 	return error;
 }
 
+#define	QUIESCE_STEP_NS	1000000
+#define	QUIESCE_STEPS	20000
+
+bool
+uvm_quiesce(void)
+{
+	for (int i = 0; i < QUIESCE_STEPS; i++) {
+		rcu_barrier();
+		/* in this order: a transfer that ends may wake the daemon, not the other way */
+		if (uvm_aio_idle() && uvm_pdaemon_idle() && uvm_aio_idle())
+			return true;
+		kpause("quiesce", QUIESCE_STEP_NS);
+	}
+	return false;
+}
+
 /*
  * => caller is lwp0; no process, vnode or aobj is left, no other LWP but the daemons.
  * => number of things that did not come back, each reported as VIOL_LEAK.

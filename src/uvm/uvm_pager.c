@@ -22,6 +22,7 @@
 static kmutex_t uvm_aiodone_lock;			/* LC_aiodone, spin, IPL_VM */
 static TAILQ_HEAD(, uvm_aio) uvm_aiodone_queue;		/* d */
 static bool uvm_aiodone_stop;				/* d */
+static unsigned uvm_aio_async;				/* d: started, and not yet cleaned up */
 static struct lwp *uvm_aiodone_lwp;			/* : */
 static struct pool *uvm_aio_pool;			/* : */
 
@@ -33,6 +34,7 @@ uvm_pager_init(void)
 	mutex_init(&uvm_aiodone_lock, MUTEX_DEFAULT, IPL_VM, LC_aiodone);
 	TAILQ_INIT(&uvm_aiodone_queue);
 	uvm_aiodone_stop = false;
+	uvm_aio_async = 0;
 	uvm_aio_pool = pool_create(sizeof(struct uvm_aio), 0, "uvmaio", &pool_allocator_kmem,
 	    IPL_NONE);
 	if (lwp_create(&uvm_aiodone_lwp, NULL, "aiodone", uvm_aiodone_main, NULL) != 0)
@@ -109,7 +111,26 @@ uvm_aio_start(struct uvm_aio *aio, int fd, bool write, voff_t offset, uint64_t b
 	bp->b_iodone = uvm_aio_biodone;
 	bp->b_private = aio;
 	aio->ua_done = false;
+	if (aio->ua_iodone != NULL) {
+		mutex_spin_enter(&uvm_aiodone_lock);
+		uvm_aio_async++;
+		mutex_spin_exit(&uvm_aiodone_lock);
+	}
 	disk_strategy(bp);
+}
+
+/*
+ * => is anything on its way that nobody waits for?
+ */
+bool
+uvm_aio_idle(void)
+{
+	bool idle;
+
+	mutex_spin_enter(&uvm_aiodone_lock);
+	idle = uvm_aio_async == 0;
+	mutex_spin_exit(&uvm_aiodone_lock);
+	return idle;
 }
 
 /*
@@ -144,6 +165,7 @@ uvm_aiodone_main(void *arg)
 		mutex_spin_exit(&uvm_aiodone_lock);
 		aio->ua_iodone(aio);
 		mutex_spin_enter(&uvm_aiodone_lock);
+		uvm_aio_async--;
 	}
 	mutex_spin_exit(&uvm_aiodone_lock);
 }

@@ -9,16 +9,10 @@
  *		  else: deactivated; the attribute is clear (R20)
  *	inactive  referenced: activated (R22)
  *		  file page: its pager cleans and frees it (R21, R23)
- *		  swap-backed page: written to swap; without swap nothing can be done
+ *		  swap-backed page: freed if clean, else written to swap, to be freed
  *
- * The queues lock is below the owners' locks, so owners are only tried
- * (uvm-spec 15.2).  A page found on a queue keeps its owner while pageq is
- * held.  The daemon never sleeps on a lock of a map, amap, object or anon, nor
- * on a page (I-PD-4); what it could not get it skips, and after a number of
- * failures it pauses with nothing held, so that the holder can run (H-4).
- *
- * Each sweep moves the page it looks at to the tail of its queue first, so it
- * needs no place to resume from after it dropped the queues lock.
+ * The sweeps are in uvm_pdscan.c, what concerns swap in uvm_pdswap.c.  The daemon
+ * never sleeps on a lock of a map, amap, object or anon, nor on a page (I-PD-4).
  *
  * No lost wakeups (I-PD-5).  A waiter announces itself and asks for a round
  * under fpageq; the daemon sleeps only after it has seen, under fpageq, that
@@ -35,17 +29,11 @@
 #include <sys/kernel.h>
 #include <sys/pool.h>
 #include <uvm/uvm.h>
+#include <uvm/uvm_pdaemon_i.h>
+#include <uvm/uvm_swap.h>
 
-#define	PD_TRYLOCK_MAX	16		/* failures before a pause */
 #define	PD_PAUSE_NS	1000000
 #define	PD_FRUITLESS	64
-
-/* One round.  !: only the daemon. */
-struct uvmpd {
-	uint64_t up_goal;		/* ! free + paging to reach */
-	uint64_t up_candidates;		/* ! pages seen that could be freed some time */
-	unsigned up_trylock;		/* ! failures since the last pause */
-};
 
 static void uvmpd_main(void *);
 
@@ -138,6 +126,20 @@ uvm_reclaimable(void)
 	return !oom;
 }
 
+/*
+ * => does the daemon sleep, with nothing of its own under way?
+ */
+bool
+uvm_pdaemon_idle(void)
+{
+	bool idle;
+
+	mutex_spin_enter(&uvm_fpageqlock);
+	idle = uvm.pd_idle && !uvm.pd_kicked && uvm.paging == 0;
+	mutex_spin_exit(&uvm_fpageqlock);
+	return idle;
+}
+
 /* => any context to IPL_VM. */
 void
 uvm_pageout_start(int npages)
@@ -160,155 +162,6 @@ uvm_pageout_done(int npages)
 	mutex_spin_exit(&uvm_fpageqlock);
 }
 
-/* --- the sweeps --- */
-
-/*
- * => pageq held.  Can this page be freed at all?  A swap-backed page needs a place
- *    in swap, and there is none.
- */
-static bool
-uvmpd_reclaimable_page(const struct vm_page *pg)
-{
-	return (pg->pqflags & PQ_SWAPBACKED) == 0;
-}
-
-/*
- * => pageq held, given up for a moment at times.
- * => the owner's lock, held; NULL: not now.
- */
-static kmutex_t *
-uvmpd_trylockowner(struct uvmpd *up, struct vm_page *pg)
-{
-	kmutex_t *slock = uvm_page_owner_lock(pg);
-
-	KASSERTMSG(slock != NULL, "I-PG-11: a page without owner is on a queue");
-	if (mutex_tryenter(slock))
-		return slock;
-	UVMCNT(pdtrylock);
-	if (++up->up_trylock >= PD_TRYLOCK_MAX) {
-		up->up_trylock = 0;
-		uvm_unlock_pageq();
-		kpause("pdtry", PD_PAUSE_NS);
-		uvm_lock_pageq();
-	}
-	return NULL;
-}
-
-/* => free + paging; a racy look, the sweep only needs to end some time. */
-static uint64_t
-uvmpd_have(void)
-{
-	/* relaxed: pairs with the stores under fpageq */
-	return __atomic_load_n(&uvm.free, __ATOMIC_RELAXED) +
-	    __atomic_load_n(&uvm.paging, __ATOMIC_RELAXED);
-}
-
-/*
- * One inactive page.
- * => pageq held, dropped and taken again around the pager.
- */
-static void
-uvmpd_inactive_page(struct uvmpd *up, struct vm_page *pg)
-{
-	struct uvm_object *uobj;
-	kmutex_t *slock;
-	voff_t off;
-
-	KASSERT(pg->wire_count == 0);			/* I-PD-8 */
-	if (uvmpd_reclaimable_page(pg))
-		up->up_candidates++;
-	if (pmap_is_referenced(pg)) {			/* R22 */
-		uvm_pageactivate(pg);
-		UVMCNT(pdreact);
-		return;
-	}
-	slock = uvmpd_trylockowner(up, pg);
-	if (slock == NULL)
-		return;
-	if (pg->flags & PG_BUSY) {
-		UVMCNT(pdbusy);
-		mutex_exit(slock);
-		return;
-	}
-	if (!uvmpd_reclaimable_page(pg)) {
-		uvm_pageactivate(pg);
-		mutex_exit(slock);
-		return;
-	}
-	uobj = pg->uobject;
-	off = pg->offset;
-	uvm_unlock_pageq();
-	/* drops the object's lock; may not touch the object after that */
-	(void)uobj->pgops->pgo_put(uobj, off, off + (voff_t)PAGE_SIZE,
-	    PGO_CLEANIT | PGO_FREE | PGO_PDFREECLUST);
-	uvm_lock_pageq();
-}
-
-/*
- * => pageq held.
- */
-static void
-uvmpd_scan_inactive(struct uvmpd *up)
-{
-	struct vm_page *pg;
-
-	for (uint64_t n = uvm.inactive; n > 0 && uvmpd_have() < up->up_goal; n--) {
-		pg = TAILQ_FIRST(&uvm.page_inactive);
-		if (pg == NULL)
-			break;
-		UVMCNT(pdscans);
-		TAILQ_REMOVE(&uvm.page_inactive, pg, pageq);
-		TAILQ_INSERT_TAIL(&uvm.page_inactive, pg, pageq);
-		uvmpd_inactive_page(up, pg);
-	}
-}
-
-/*
- * One active page.
- * => pageq held; true if it is inactive now.
- */
-static bool
-uvmpd_active_page(struct uvmpd *up, struct vm_page *pg)
-{
-	kmutex_t *slock;
-	bool done = false;
-
-	KASSERT(pg->wire_count == 0);			/* R7 */
-	if (!uvmpd_reclaimable_page(pg))
-		return false;
-	up->up_candidates++;
-	slock = uvmpd_trylockowner(up, pg);
-	if (slock == NULL)
-		return false;
-	if (pg->flags & PG_BUSY)
-		UVMCNT(pdbusy);
-	else if (!pmap_clear_reference(pg)) {		/* R24; and R20 for the next line */
-		uvm_pagedeactivate(pg);
-		UVMCNT(pddeact);
-		done = true;
-	}
-	mutex_exit(slock);
-	return done;
-}
-
-/*
- * => pageq held.
- */
-static void
-uvmpd_scan_active(struct uvmpd *up)
-{
-	struct vm_page *pg;
-
-	for (uint64_t n = uvm.active; n > 0 && uvm.inactive < uvm.inactarg; n--) {
-		pg = TAILQ_FIRST(&uvm.page_active);
-		if (pg == NULL)
-			break;
-		TAILQ_REMOVE(&uvm.page_active, pg, pageq);
-		TAILQ_INSERT_TAIL(&uvm.page_active, pg, pageq);
-		uvmpd_active_page(up, pg);
-	}
-}
-
 /* => pageq held. */
 static void
 uvmpd_tune(struct uvmpd *up)
@@ -324,6 +177,8 @@ uvmpd_tune(struct uvmpd *up)
 		up->up_goal = uvm.npages / 8;
 	if (up->up_goal < uvm.freetarg)
 		up->up_goal = uvm.freetarg;
+	up->up_swapfull = uvm_swapisfull();
+	uvmpd_balance(up);
 }
 
 /*
@@ -337,15 +192,19 @@ uvmpd_round(struct uvmpd *up)
 
 	uvm_lock_pageq();
 	uvmpd_tune(up);
-	needsfree = uvmpd_have() < uvm.freetarg;
+	needsfree = uvmpd_have(up) < uvm.freetarg;
 	if (needsfree || uvm.inactive < uvm.inactarg) {
 		UVMCNT(pdrevs);
 		if (needsfree)
 			uvmpd_scan_inactive(up);
+		if (needsfree && up->up_started == 0 && up->up_freed == 0 && !up->up_swapfull &&
+		    uvm_swapisfilled())
+			up->up_dropswap = uvm.freetarg;
 		uvmpd_scan_active(up);
 		/* what was just deactivated is all there is when memory is this short */
-		if (needsfree && uvmpd_have() < uvm.freetarg)
+		if (needsfree && uvmpd_have(up) < uvm.freetarg)
 			uvmpd_scan_inactive(up);
+		uvmpd_cluster_flush(up);
 	}
 	uvm_unlock_pageq();
 	if (needsfree)
@@ -393,8 +252,10 @@ uvmpd_main(void *arg)
 		struct uvmpd up = { 0 };
 
 		mutex_spin_enter(&uvm_fpageqlock);
+		uvm.pd_idle = true;
 		while (!uvm.pd_kicked && !again && !uvm.pd_stop)
 			mtsleep(&uvm.pd_kicked, false, "pgdaemon", 0, &uvm_fpageqlock);
+		uvm.pd_idle = false;
 		if (uvm.pd_stop)
 			break;
 		uvm.pd_kicked = false;

@@ -1,0 +1,151 @@
+/*
+ * The page daemon and swap: what becomes of an inactive page that only swap can hold.
+ *
+ *	all mappings go, and only then is it asked whether the page was modified (R23),
+ *	and only if it was clean before (R21)
+ *	clean	its slot has the data: the page is freed; the slot is all there is now
+ *	dirty	it gives its old slot up (it is dirty already, R34) and joins the cluster
+ *		in build: neighbouring slots, one write for up to MAXPHYS, whoever the
+ *		owners are.  Slots are reassigned for that, so that pages which are
+ *		strewn over memory and over processes go out in one piece.
+ *
+ * From the moment in which a page joins, it is BUSY and PG_PAGEOUT and on no queue
+ * (I-PG-6): nobody waits for it but on the page itself, and it comes free by the
+ * completion of the write (R19), which runs elsewhere.
+ *
+ * The daemon may be the only one who can free memory, so nothing here waits for any:
+ * a transfer that cannot be had ends as a write that failed for want of memory, and the
+ * pages are dirty and active again.
+ */
+#include <sys/kernel.h>
+#include <uvm/uvm.h>
+#include <uvm/uvm_anon.h>
+#include <uvm/uvm_aobj.h>
+#include <uvm/uvm_pdaemon_i.h>
+#include <uvm/uvm_swap.h>
+
+/* => owner locked; the slot that holds, or held, the page's data; 0: none */
+static int
+page_slot(struct vm_page *pg)
+{
+	if (pg->uobject != NULL)
+		return uao_find_swslot(pg->uobject, (int)atop((uint64_t)pg->offset));
+	return pg->uanon->an_swslot;
+}
+
+/* => owner locked; false: an aobj had no memory to remember it in */
+static bool
+page_setslot(struct vm_page *pg, int slot)
+{
+	if (pg->uobject != NULL)
+		return uao_set_swslot(pg->uobject, (int)atop((uint64_t)pg->offset), slot) != -1;
+	pg->uanon->an_swslot = slot;
+	return true;
+}
+
+/* => owner locked, page dirty: it has no slot any more */
+static void
+page_dropslot(struct vm_page *pg)
+{
+	KASSERTMSG((pg->flags & PG_CLEAN) == 0, "R34: a clean page loses its slot");
+	if (pg->uobject != NULL)
+		uao_dropswap(pg->uobject, (int)atop((uint64_t)pg->offset));
+	else
+		uvm_anon_dropswap(pg->uanon);
+}
+
+/* => pageq held; the cluster in build has room for a page; false: swap has none */
+static bool
+cluster_ready(struct uvmpd *up)
+{
+	struct uvmpd_cluster *uc = &up->up_cluster;
+
+	if (uc->uc_slot == 0) {
+		uc->uc_nslots = BUF_MAXPAGES;
+		uc->uc_npages = 0;
+		uc->uc_slot = uvm_swap_alloc(&uc->uc_nslots, true);
+	}
+	return uc->uc_slot != 0;
+}
+
+void
+uvmpd_cluster_flush(struct uvmpd *up)
+{
+	struct uvmpd_cluster uc = up->up_cluster;
+
+	if (uc.uc_slot == 0)
+		return;
+	up->up_cluster.uc_slot = 0;
+	if (uc.uc_nslots > uc.uc_npages)
+		uvm_swap_free(uc.uc_slot + uc.uc_npages, uc.uc_nslots - uc.uc_npages);
+	if (uc.uc_npages == 0)
+		return;
+	/* counted before they leave the cluster's count: uvmpd_have() never sinks */
+	uvm_pageout_start(uc.uc_npages);
+	up->up_cluster.uc_npages = 0;
+	up->up_started += (uint64_t)uc.uc_npages;
+	UVMCNT(pdpageouts);
+	uvm_unlock_pageq();
+	/* 0 or ENOMEM, the pages are no longer ours (R19) */
+	(void)uvm_swap_put(uc.uc_slot, uc.uc_pages, uc.uc_npages, 0);
+	uvm_lock_pageq();
+}
+
+/*
+ * => pageq and the owner locked, page dirty, without mappings; the owner is not locked on
+ *    return, pageq is given up if the cluster is full
+ */
+static void
+page_out(struct uvmpd *up, struct vm_page *pg, kmutex_t *owner)
+{
+	struct uvmpd_cluster *uc = &up->up_cluster;
+
+	if (page_slot(pg) != 0)
+		page_dropslot(pg);
+	if (!cluster_ready(up) || !page_setslot(pg, uc->uc_slot + uc->uc_npages)) {
+		uvm_pageactivate(pg);
+		UVMCNT(pddirtyreact);
+		mutex_exit(owner);
+		return;
+	}
+	uvm_page_busy(pg, "pageout");
+	pg->flags |= PG_PAGEOUT;
+	uvm_pagedequeue(pg);
+	mutex_exit(owner);
+	uc->uc_pages[uc->uc_npages++] = pg;
+	if (uc->uc_npages == uc->uc_nslots)
+		uvmpd_cluster_flush(up);
+}
+
+void
+uvmpd_swap_page(struct uvmpd *up, struct vm_page *pg, kmutex_t *owner)
+{
+	KASSERT(mutex_owned(&uvm_pageqlock) && mutex_owned(owner));
+	KASSERT((pg->flags & (PG_BUSY | PG_FAKE)) == 0);
+	pmap_revoke(pg);
+	KASSERTMSG(!pmap_page_mapped(pg), "R23: modified is asked of a page that is mapped");
+	if ((pg->flags & PG_CLEAN) != 0 && pmap_clear_modify(pg))	/* R21 */
+		pg->flags &= ~PG_CLEAN;
+	if ((pg->flags & PG_CLEAN) == 0) {
+		page_out(up, pg, owner);
+		return;
+	}
+	KASSERTMSG(page_slot(pg) > 0, "I-SWP-3: a clean swap-backed page has no slot (PR 7578)");
+	uvm_swap_pgonly(1);			/* before anybody can find the page gone (B-6) */
+	uvm_pagefree(pg);
+	up->up_freed++;
+	UVMCNT(pdfreed);
+	mutex_exit(owner);
+}
+
+void
+uvmpd_dropswap(struct uvmpd *up, struct vm_page *pg)
+{
+	KASSERT(mutex_owned(&uvm_pageqlock));
+	if (page_slot(pg) <= 0)
+		return;
+	pg->flags &= ~PG_CLEAN;			/* R34: first dirty, then without a slot */
+	page_dropslot(pg);
+	up->up_dropswap--;
+	UVMCNT(pddropswap);
+}
