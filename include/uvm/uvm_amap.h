@@ -32,6 +32,8 @@ struct vm_aref {
 /* flags of amap_ref() */
 #define	AMAP_SHARED		0x1
 #define	AMAP_REFALL		0x2
+/* in am_flags only: swapoff works on it and will free it, should the last reference go (I-AMAP-11) */
+#define	AMAP_SWAPOFF		0x4
 
 void	uvm_amap_init(void);
 void	uvm_amap_fini(void);		/* VIOL_LEAK when amaps are out */
@@ -73,10 +75,12 @@ void	amap_unref(struct vm_aref *, uint64_t npages, bool all);
 void	amap_splitref(struct vm_aref *orig, struct vm_aref *split, vaddr_t off);
 /* => amap locked (R25); lowers the protection of resident anon pages of the entry */
 void	amap_share_protect(struct vm_map_entry *, vm_prot_t);
-/* => amap locked, ref 0 (R25); gone on return */
+/* => amap locked, ref 0 (R25); gone on return, or left to swapoff; unlocked */
 void	amap_wipeout(struct vm_amap *);
 /* => amap locked; is any resident page of the range wired? (B-23) */
 bool	amap_has_wired(struct vm_aref *, uint64_t npages);
+/* => no lock held; sleeps: everything in these slots of swap is read in; true: memory is short */
+bool	amap_swap_off(int startslot, int endslot);
 uint64_t amap_count(void);
 /* => checks I-AMAP-1..3, 5 under the amap's lock; number of violations */
 unsigned amap_check(struct vm_amap *);

@@ -61,7 +61,8 @@ amap_chunk_bckptr(struct amap_chunk *ac)
 struct vm_amap {
 	kmutex_t	 am_l;		/* LC_amap */
 	int		 am_ref;	/* a, read @ as a snapshot */
-	int		 am_flags;	/* a: AMAP_SHARED */
+	int		 am_flags;	/* a: AMAP_SHARED, AMAP_SWAPOFF */
+	bool		 am_marker;	/* : not an amap: swapoff's place in the list */
 	bool		 am_pp;		/* a: references are counted by slot */
 	uint32_t	 am_id;		/* : */
 	uint64_t	 am_nslot;	/* g: slots in use */
@@ -72,6 +73,9 @@ struct vm_amap {
 	struct amap_chunk *am_one;	/* g: the chunk of an amap with one */
 	TAILQ_ENTRY(vm_amap) am_list;	/* l */
 };
+
+extern kmutex_t amap_list_lock;			/* LC_amap_list */
+extern TAILQ_HEAD(amap_list, vm_amap) amap_list;	/* l */
 
 static inline struct amap_chunk *
 amap_chunk_of(const struct vm_amap *amap, uint64_t slot, unsigned *in)

@@ -29,8 +29,8 @@
 #include <uvm/uvm_amap_i.h>
 
 static pool_cache_t amap_cache;			/* : */
-static kmutex_t amap_list_lock;			/* LC_amap_list */
-static TAILQ_HEAD(, vm_amap) amap_list;		/* l */
+kmutex_t amap_list_lock;
+struct amap_list amap_list;
 static uint32_t amap_lastid;			/* @ births, relaxed: only uniqueness counts */
 
 static int
@@ -86,7 +86,8 @@ amap_foreach(void (*fn)(struct vm_amap *, void *), void *arg)
 
 	mutex_enter(&amap_list_lock);
 	TAILQ_FOREACH(amap, &amap_list, am_list)
-		fn(amap, arg);
+		if (!amap->am_marker)
+			fn(amap, arg);
 	mutex_exit(&amap_list_lock);
 }
 
@@ -202,13 +203,18 @@ amap_free(struct vm_amap *amap)
 }
 
 /*
- * => amap locked by the caller, ref 0 (R25); no other lock; gone on return.
+ * => amap locked by the caller, ref 0 (R25); no other lock; gone on return, unless
+ *    swapoff is at it, which calls us again.
  */
 void
 amap_wipeout(struct vm_amap *amap)
 {
 	KASSERTMSG(amap_locked(amap), "R25: amap_wipeout without the amap's lock");
 	KASSERTMSG(amap->am_ref == 0, "R25: amap_wipeout with %d references", amap->am_ref);
+	if ((amap->am_flags & AMAP_SWAPOFF) != 0) {
+		amap_unlock(amap);
+		return;
+	}
 	mutex_enter(&amap_list_lock);
 	TAILQ_REMOVE(&amap_list, amap, am_list);
 	mutex_exit(&amap_list_lock);

@@ -17,7 +17,12 @@
 #include <string.h>
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
+#include <uvm/uvm_amap.h>
+#include <uvm/uvm_aobj.h>
 #include <uvm/uvm_swap_i.h>
+
+#define	OFF_ROUNDS	100		/* looks at all owners without a slot less */
+#define	OFF_PAUSE_NS	1000000
 
 static krwlock_t swap_syscall_lock;		/* LC_swap_syscall */
 
@@ -182,6 +187,72 @@ remove_device(struct swapdev *sdp)
 	mutex_exit(&uvm_swap_data_lock);
 	host_mem_unmap(sdp->swd_inuse, 2 * map_bytes(sdp->swd_npages));
 	host_file_close(sdp->swd_fd);
+}
+
+/* => slots of the device that hold somebody's data, or are to; and transfers not cleaned up */
+static int
+slots_out(struct swapdev *sdp)
+{
+	int n;
+
+	mutex_enter(&uvm_swap_data_lock);
+	n = sdp->swd_npginuse - sdp->swd_npgbad + sdp->swd_inflight;
+	mutex_exit(&uvm_swap_data_lock);
+	return n;
+}
+
+/*
+ * Read in everything that is on the device.
+ *
+ * A slot that is out may be of a cluster that the page daemon is just making, or of
+ * one in flight; an anon may move from an amap that is still to be looked at to one
+ * that has been.  So what is out after a look at all owners is no reason to give up,
+ * unless it does not get less for OFF_ROUNDS rounds.
+ * => swap_syscall_lock held for writing, no slot is given out any more; 0, ENOMEM, EBUSY
+ */
+static int
+empty_device(struct swapdev *sdp)
+{
+	int first = sdp->swd_drumoffset, last = first + sdp->swd_npages;
+	int least = INT_MAX, rounds = 0, n;
+
+	while ((n = slots_out(sdp)) > 0) {
+		if (n < least) {
+			least = n;
+			rounds = 0;
+		} else if (++rounds == OFF_ROUNDS)
+			return EBUSY;
+		if (uao_swap_off(first, last) || amap_swap_off(first, last))
+			return ENOMEM;
+		if (slots_out(sdp) > 0) {
+			UVMCNT(swapoff_wait);
+			mutex_enter(&uvm_swap_data_lock);
+			(void)mtsleep(sdp, true, "swapoff", OFF_PAUSE_NS, &uvm_swap_data_lock);
+		}
+	}
+	return 0;
+}
+
+int
+uvm_swap_off(int dev)
+{
+	struct swapdev *sdp;
+	int error;
+
+	rw_enter(&swap_syscall_lock, RW_WRITER);
+	sdp = find_device(dev);
+	if (sdp == NULL) {
+		rw_exit(&swap_syscall_lock);
+		return ENXIO;
+	}
+	enable(sdp, false);
+	error = empty_device(sdp);
+	if (error == 0)
+		remove_device(sdp);
+	else
+		enable(sdp, true);
+	rw_exit(&swap_syscall_lock);
+	return error;
 }
 
 /* --- priorities and statistics --- */

@@ -233,7 +233,7 @@ check_cluster(int slot, struct vm_page **pgs, int n)
 	KASSERT(swapdev_of(slot) == swapdev_of(slot + n - 1));
 	KASSERT(!mutex_owned(&uvm_pageqlock));
 	for (int i = 0; i < n; i++)
-		KDASSERT(!pmap_page_mapped(pgs[i]));		/* I-PG-6 */
+		KASSERTMSG(!pmap_page_mapped(pgs[i]), "I-PG-6: a mapped page is to be paged out");
 }
 
 int

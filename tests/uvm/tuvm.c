@@ -10,6 +10,8 @@
 
 #define	TU_SLOTS	4096
 
+uint64_t tu_swap;
+int tu_swapdevs;
 static struct pmap *tu_pmap;
 static struct pglist tu_taken = TAILQ_HEAD_INITIALIZER(tu_taken);
 
@@ -18,6 +20,7 @@ tu_boot(int ncpus, uint64_t npages)
 {
 	struct uvm_config uc = {
 		.uc_ncpu = ncpus, .uc_seed = 1, .uc_memory = ptoa(npages), .uc_fault_ahead = true,
+		.uc_swap = tu_swap, .uc_swapdevs = tu_swapdevs,
 	};
 
 	CHECK(uvm_boot(&uc) == 0);

@@ -16,6 +16,9 @@
 
 #define	TU_VA	0x10000000UL		/* where tu_map() puts page 0 */
 
+/* Swap of the next machine: bytes (0: none), devices. */
+extern uint64_t tu_swap;
+extern int tu_swapdevs;
 /* => lwp0 on CPU 0 of a machine with so many pages. */
 void	tu_boot(int ncpus, uint64_t npages);
 /* => checks the page invariants, then that nothing leaks. */
