@@ -496,7 +496,7 @@ pmap_kenter_pa(vaddr_t va, paddr_t pa, vm_prot_t prot)
 
 	KASSERT(((va | pa) & PAGE_MASK) == 0);
 	KASSERT(pmap_va_ok(&kernel_pmap, va, va + PAGE_SIZE));
-	KASSERT(atop(pa) < ram_npages);
+	KASSERT(atop(pa) < ram_npages || device_frame(pa));
 	KASSERT(prot & VM_PROT_READ);
 
 	mutex_enter(&kernel_pmap.pm_lock);

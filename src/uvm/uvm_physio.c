@@ -10,12 +10,15 @@
  *	  wait for all <------------------------------- one chunk less
  *
  * The device is given frames, those that the vslock wired; whatever becomes of the
- * addresses meanwhile (mprotect, fork) is nothing to it.  Unlocking asks for the map, so
+ * addresses meanwhile (mprotect, fork) is nothing to it.  A driver that moves data itself
+ * would do so through a window in phys_map, unmanaged (7.5); here physiod looks through
+ * it at the end, and must see what the frames hold (R17).  Unlocking asks for the map, so
  * neither the interrupt nor the aiodone LWP may do it: an LWP of its own does.
  *
  * A chunk ends with a page where the offset allows, else in the middle of one.  Then the
  * next chunk starts in the same page, and waits until all before it are done.
  */
+#include <machine/softmmu.h>
 #include <sys/kmem.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_extern.h>
@@ -38,6 +41,7 @@ struct physio_chunk {
 	struct buf	 pc_buf;	/* the disk's in between */
 	struct physio	*pc_call;
 	struct uvm_vslock *pc_vslock;
+	vaddr_t		 pc_window;	/* the frames in phys_map */
 	vsize_t		 pc_done;	/* where it is in the call */
 	TAILQ_ENTRY(physio_chunk) pc_link;	/* l */
 };
@@ -69,6 +73,59 @@ uvm_physio_fini(void)
 	mutex_spin_exit(&physio_lock);
 	lwp_wait(physio_lwp);
 	mutex_destroy(&physio_lock);
+}
+
+/* --- windows --- */
+
+static int
+chunk_npages(const struct physio_chunk *pc)
+{
+	return pc->pc_buf.b_npages;
+}
+
+/* => thread context, nothing locked; sleeps for addresses */
+static void
+window_open(struct physio_chunk *pc)
+{
+	vm_prot_t prot = VM_PROT_READ | (pc->pc_call->ph_read ? VM_PROT_WRITE : 0);
+
+	pc->pc_window = uvm_km_alloc(phys_map, ptoa(chunk_npages(pc)), 0,
+	    UVM_KMF_VAONLY | UVM_KMF_WAITVA);
+	KASSERT(pc->pc_window != 0);
+	for (int i = 0; i < chunk_npages(pc); i++)
+		pmap_kenter_pa(pc->pc_window + ptoa(i), pc->pc_buf.b_pages[i], prot);
+	pmap_update(pmap_kernel());
+}
+
+static void
+window_close(struct physio_chunk *pc)
+{
+	vsize_t size = ptoa(chunk_npages(pc));
+
+	pmap_kremove(pc->pc_window, size);
+	pmap_update(pmap_kernel());
+	uvm_km_free(phys_map, pc->pc_window, size, UVM_KMF_VAONLY);
+}
+
+/*
+ * The first word of each page, by the window and by the frame.  User threads may store to
+ * it meanwhile, so it counts only when the frame's stands still.
+ */
+static void
+window_check(struct physio_chunk *pc)
+{
+	for (int i = 0; i < chunk_npages(pc); i++) {
+		const uint64_t *word = (const void *)frame_host(pc->pc_buf.b_pages[i]);
+		uint64_t before = __atomic_load_n(word, __ATOMIC_RELAXED), seen;
+
+		if (kern_load(pc->pc_window + ptoa(i), &seen) != 0)
+			violation(VIOL_INVARIANT, "R17", "window at %#lx of a transfer is not mapped",
+			    (unsigned long)(pc->pc_window + ptoa(i)));
+		else if (seen != before && __atomic_load_n(word, __ATOMIC_RELAXED) == before)
+			violation(VIOL_INVARIANT, "R17", "window at %#lx shows %#lx, frame %#lx has %#lx",
+			    (unsigned long)(pc->pc_window + ptoa(i)), (unsigned long)seen,
+			    (unsigned long)pc->pc_buf.b_pages[i], (unsigned long)before);
+	}
 }
 
 /* --- the end of a chunk --- */
@@ -120,6 +177,8 @@ physiod(void *arg)
 		}
 		TAILQ_REMOVE(&physio_done, pc, pc_link);
 		mutex_spin_exit(&physio_lock);
+		window_check(pc);
+		window_close(pc);
 		uvm_vsunlock_frames(pc->pc_vslock);
 		mutex_spin_enter(&physio_lock);
 		account(pc);
@@ -188,6 +247,7 @@ start_chunk(struct physio *ph, voff_t off, vaddr_t uva, vsize_t bytes, vsize_t d
 		bp->b_pages[i] = vl->vl_frames[i];
 	bp->b_iodone = chunk_biodone;
 	bp->b_private = pc;
+	window_open(pc);
 	mutex_spin_enter(&physio_lock);
 	ph->ph_running++;
 	mutex_spin_exit(&physio_lock);

@@ -1,0 +1,409 @@
+/*
+ * Wiring for I/O against everything else that happens to the same pages, and the
+ * inspector that counts wirings up (I-PG-16).
+ */
+#include "tmap.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include <inspect_int.h>
+
+#define	NPAGES	4096
+#define	RW	(VM_PROT_READ | VM_PROT_WRITE)
+
+static struct vmspace *vm;
+static struct pmap *pm;
+
+static void
+begin(int ncpus)
+{
+	tm_boot(ncpus, NPAGES);
+	vm = tm_proc->p_vmspace;
+	pm = tm_map(tm_proc)->pmap;
+}
+
+static void
+end(void)
+{
+	CHECK_EQ(inspect_wiring(), 0);
+	CHECK_EQ(uvm.wired, 0);
+	CHECK_EQ(pmap_wired_count(pm), 0);
+	tm_shutdown();
+}
+
+static int
+vslock(int page, int n, vm_prot_t access)
+{
+	return uvm_vslock(vm, TM_VA(page), ptoa((vaddr_t)n), access);
+}
+
+static void
+vsunlock(int page, int n)
+{
+	uvm_vsunlock(vm, TM_VA(page), ptoa((vaddr_t)n));
+}
+
+static void
+find_pte(vaddr_t va, uint64_t pte, void *arg)
+{
+	uint64_t *v = arg;
+
+	if (va == v[0])
+		v[1] = pte;
+}
+
+static uint64_t
+pte_of(int page)
+{
+	uint64_t v[2] = { TM_VA(page), 0 };
+
+	pmap_foreach(pm, find_pte, v);
+	return v[1];
+}
+
+static bool
+pte_wired(int page)
+{
+	return (pte_of(page) & PTE_WIRED) != 0;
+}
+
+/* --- one mapping, several reasons to be wired --- */
+
+KTEST(B16_T14_overlapping_IO_keeps_the_mapping_wired, "whichever I/O ends first, the mapping stays wired for the other; shared memory too")
+{
+	static const char kinds[] = "ao";
+
+	for (int k = 0; k < 2; k++) {
+		begin(1);
+		CHECK_EQ(tm_put_at(tm_proc, 0, 4, kinds[k]), 0);
+		for (int first = 0; first < 2; first++) {
+			CHECK_EQ(vslock(0, 3, RW), 0);
+			CHECK_EQ(vslock(2, 2, VM_PROT_READ), 0);
+			CHECK_EQ(tm_wire_count(tm_proc, 2), 2);
+			CHECK_EQ(inspect_wiring(), 0);
+			first == 0 ? vsunlock(0, 3) : vsunlock(2, 2);
+			CHECK(pte_wired(2));
+			CHECK_EQ(pte_wired(0), first == 1);
+			CHECK_EQ(pte_wired(3), first == 0);
+			CHECK_EQ(inspect_wiring(), 0);
+			first == 0 ? vsunlock(2, 2) : vsunlock(0, 3);
+			CHECK(!pte_wired(2));
+		}
+		end();
+	}
+}
+
+KTEST(R31_T13_munlock_leaves_the_mapping_to_the_IO, "mlock, I/O, munlock: the mapping is wired until the I/O ends, and then no longer")
+{
+	begin(1);
+	tm_put(tm_proc, "ao");
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(2)), 0);
+	CHECK_EQ(vslock(0, 2, RW), 0);
+	CHECK_EQ(sys_munlock(tm_proc, TM_VA(0), ptoa(2)), 0);
+	CHECK(pte_wired(0) && pte_wired(1));
+	CHECK_EQ(inspect_wiring(), 0);
+	vsunlock(0, 2);
+	CHECK(!pte_wired(0) && !pte_wired(1));
+	end();
+}
+
+KTEST(B16_a_fault_in_between_leaves_the_mapping_wired, "a store to a page that is write-protected while I/O reads from it does not unwire its mapping")
+{
+	struct vnode *vp;
+	vaddr_t va = TM_VA(0);
+
+	begin(1);
+	vp = tu_file(ptoa(2));
+	CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(2), RW, UMAP_SHARED | UMAP_FIXED, vp,
+	    UF_READ | UF_WRITE, 0), 0);
+	tm_store(0, 1);
+	CHECK_EQ(vslock(0, 1, VM_PROT_READ), 0);
+	CHECK_EQ(sys_msync(tm_proc, TM_VA(0), ptoa(1), UMS_SYNC), 0);	/* takes W */
+	CHECK((pte_of(0) & PTE_W) == 0 && pte_wired(0));
+	tm_store(0, 2);
+	CHECK((pte_of(0) & PTE_W) != 0 && pte_wired(0));
+	vsunlock(0, 1);
+	vrele(vp);
+	end();
+}
+
+KTEST(a_failed_vslock_leaves_no_trace, "a hole, a page that may not be stored to: no page and no mapping stays wired, others' do")
+{
+	begin(1);
+	tm_put(tm_proc, "aar.a");
+	CHECK_EQ(vslock(1, 1, VM_PROT_READ), 0);
+	CHECK_EQ(vslock(0, 3, VM_PROT_WRITE), EACCES);
+	CHECK_EQ(vslock(0, 5, VM_PROT_READ), EFAULT);
+	CHECK_EQ(uvm_vslock(vm, VM_MAXUSER_ADDRESS - PAGE_SIZE, ptoa(2), VM_PROT_READ), EFAULT);
+	CHECK_EQ(uvm_vslock(vm, TM_VA(0), ~0UL - TM_VA(0), VM_PROT_READ), EFAULT);
+	CHECK_EQ(uvm.wired, 1);
+	CHECK(pte_wired(1) && !pte_wired(0));
+	CHECK_EQ(inspect_wiring(), 0);
+	vsunlock(1, 1);
+	end();
+}
+
+/* An I/O ends while an mlock that will fail has counted its entries. */
+static struct vnode *short_file;
+
+static void
+failing_mlock(struct tm_thread *tt)
+{
+	for (unsigned i = 0; i < ktest_scale(300); i++) {
+		CHECK(sys_mlock(tm_proc, TM_VA(0), ptoa(6)) != 0);
+		lwp_userret(4);
+	}
+	tm_stop();
+}
+
+static void
+plain_vslock(struct tm_thread *tt)
+{
+	do {
+		CHECK_EQ(vslock(1, 3, VM_PROT_READ), 0);
+		intr_poll();
+		vsunlock(1, 3);
+	} while (tm_go_on(tt));
+}
+
+KTEST(B1_a_failed_mlock_settles_what_IO_left_to_it, "an I/O that ends below an mlock under way leaves its mappings to it; when that fails they are wired no more")
+{
+	struct tm_thread locker, io[2];
+	vaddr_t va = TM_VA(4);
+
+	begin(3);
+	short_file = tu_file(PAGE_SIZE);
+	tm_put(tm_proc, "aasa");
+	CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(2), RW, UMAP_SHARED | UMAP_FIXED, short_file,
+	    UF_READ | UF_WRITE, 0), 0);
+	tm_start(tm_proc, io, 2, plain_vslock, NULL);
+	tm_start(tm_proc, &locker, 1, failing_mlock, NULL);
+	tm_wait(&locker, 1);
+	tm_wait(io, 2);
+	CHECK_EQ(inspect_wiring(), 0);
+	vrele(short_file);
+	end();
+}
+
+KTEST_DEATH(I_PG_16_vsunlock_twice, "ending an I/O that is not under way panics", "I-PG-16")
+{
+	begin(1);
+	tm_put(tm_proc, "aa");
+	CHECK_EQ(vslock(0, 2, RW), 0);
+	vsunlock(0, 2);
+	vsunlock(0, 2);
+}
+
+KTEST_DEATH(I_PG_16_unmapping_below_IO, "taking a range away that I/O is under way to panics", "I-PG-16")
+{
+	struct vm_map_entry *dead = NULL;
+
+	begin(1);
+	tm_put(tm_proc, "aa");
+	CHECK_EQ(vslock(0, 2, RW), 0);
+	vm_map_lock(tm_map(tm_proc));
+	uvm_unmap_remove(tm_map(tm_proc), TM_VA(0), TM_VA(1), &dead);
+}
+
+/* The page is replaced behind the I/O's back: what R13 rules out. */
+KTEST_DEATH(B8_vsunlock_of_another_page, "unwiring a page that is not the one the device was given panics", "B-8")
+{
+	struct uvm_vslock *vl;
+
+	begin(1);
+	tm_put(tm_proc, "aa");
+	CHECK_EQ(uvm_vslock_frames(vm, TM_VA(0), ptoa(2), RW, &vl), 0);
+	vl->vl_frames[1] = vl->vl_frames[0];
+	uvm_vsunlock_frames(vl);
+}
+
+/* --- R13 --- */
+
+KTEST(R13_C15_vslock_for_reading_copies_at_once, "I/O that only reads from a private page wires a copy, if it could ever be stored to")
+{
+	struct vnode *vp;
+	struct vm_page *pg;
+	vaddr_t va = TM_VA(0);
+
+	begin(1);
+	vp = tu_file(ptoa(2));
+	CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(2), VM_PROT_READ, UMAP_PRIVATE | UMAP_FIXED, vp,
+	    UF_READ, 0), 0);
+	tm_load(0);
+	CHECK(tm_page(tm_proc, 0)->uobject != NULL);
+	CHECK_EQ(vslock(0, 2, VM_PROT_READ), 0);
+	pg = tm_page(tm_proc, 0);
+	CHECK(pg->uobject == NULL && pg->uanon != NULL && pg->uanon->an_ref == 1);
+	CHECK_EQ(tm_load(1), tu_word(PAGE_SIZE));
+	vsunlock(0, 2);
+	vrele(vp);
+	end();
+}
+
+static void
+T15_main(struct tm_thread *tt)
+{
+	do {
+		(void)sys_mprotect(tm_proc, TM_VA(0), ptoa(4), RW);
+		for (int i = 0; i < 4; i++)
+			(void)tm_store_error(i);
+		(void)sys_mprotect(tm_proc, TM_VA(0), ptoa(4), VM_PROT_READ);
+	} while (tm_go_on(tt));
+}
+
+static void
+io_main(struct tm_thread *tt)
+{
+	vm_prot_t access = tt->tt_arg != NULL ? VM_PROT_WRITE : VM_PROT_READ;
+
+	for (unsigned i = 0; i < ktest_scale(400); i++) {
+		int page = (int)host_rng_below(&curlwp->l_rng, 3);
+		struct uvm_vslock *vl;
+
+		if (uvm_vslock_frames(vm, TM_VA(page), ptoa(2), access, &vl) != 0)
+			continue;
+		CHECK(PHYS_TO_VM_PAGE(vl->vl_frames[0])->wire_count > 0);
+		lwp_userret(4);
+		uvm_vsunlock_frames(vl);
+	}
+}
+
+KTEST(R13_T15_stores_while_IO_reads_from_read_only_pages, "mprotect and stores against I/O from a private file mapping: the page that was wired is unwired")
+{
+	struct tm_thread storer, io[3];
+	struct vnode *vp;
+	vaddr_t va = TM_VA(0);
+
+	begin(4);
+	vp = tu_file(ptoa(4));
+	CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(4), VM_PROT_READ, UMAP_PRIVATE | UMAP_FIXED, vp,
+	    UF_READ, 0), 0);
+	tm_start(tm_proc, &storer, 1, T15_main, NULL);
+	tm_start(tm_proc, io, 3, io_main, NULL);
+	tm_wait(io, 3);
+	tm_stop();
+	tm_wait(&storer, 1);
+	vrele(vp);
+	end();
+}
+
+/* --- T-16: fork --- */
+
+static void
+fork_main(struct tm_thread *tt)
+{
+	do {
+		struct proc *child;
+
+		CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
+		for (int i = 0; i < 4; i++)
+			tm_store(i, tt->tt_rounds);
+		proc_exit(child);
+	} while (tm_go_on(tt));
+}
+
+KTEST(R13_B23_T16_forks_and_stores_while_IO_is_under_way, "fork after fork, each followed by stores: the device's frames stay the parent's")
+{
+	struct tm_thread forker, io[3];
+
+	begin(4);
+	CHECK_EQ(tm_put_at(tm_proc, 0, 4, 'a'), 0);
+	tm_start(tm_proc, &forker, 1, fork_main, NULL);
+	tm_start(tm_proc, io, 3, io_main, &forker);
+	tm_wait(io, 3);
+	tm_stop();
+	tm_wait(&forker, 1);
+	end();
+}
+
+/* --- T-13, T-14: mlock, munlock, I/O on the same pages, with somebody who takes memory away --- */
+
+static void
+lock_main(struct tm_thread *tt)
+{
+	do {
+		int page = (int)host_rng_below(&curlwp->l_rng, 3);
+
+		CHECK_EQ(sys_mlock(tm_proc, TM_VA(page), ptoa(2)), 0);
+		(void)sys_munlock(tm_proc, TM_VA(page), ptoa(2));
+	} while (tm_go_on(tt));
+}
+
+static void
+free_main(struct tm_thread *tt)
+{
+	do {
+		int error = sys_madvise(tm_proc, TM_VA(0), ptoa(4), UMADV_FREE);
+
+		CHECK(error == 0 || error == EBUSY);
+		(void)sys_madvise(tm_proc, TM_VA(0), ptoa(4), UMADV_DONTNEED);
+		pmap_remove(pm, TM_VA(4), TM_VA(5));		/* any mapping not wired may go */
+		pmap_update(pm);
+	} while (tm_go_on(tt));
+}
+
+KTEST(R31_T13_T14_mlock_and_IO_on_the_same_pages, "mlock, munlock, overlapping I/O, MADV_FREE: no underflow, no wired page freed, nothing left")
+{
+	struct tm_thread locker[2], freer, io[3];
+
+	begin(4);
+	tm_put(tm_proc, "aaoo");
+	tm_start(tm_proc, locker, 2, lock_main, NULL);
+	tm_start(tm_proc, &freer, 1, free_main, NULL);
+	tm_start(tm_proc, io, 3, io_main, &freer);
+	tm_wait(io, 3);
+	tm_stop();
+	tm_wait(locker, 2);
+	tm_wait(&freer, 1);
+	CHECK_EQ(inspect_wiring(), 0);
+	CHECK_EQ(sys_munlockall(tm_proc), 0);
+	end();
+}
+
+/* --- the inspector fires --- */
+
+static void
+expect(const char *id)
+{
+	tm_collect();
+	CHECK(inspect_wiring() > 0);
+	CHECK(strstr(tm_seen, id) != NULL);
+	failure_sink = NULL;
+	tm_seen[0] = '\0';
+}
+
+KTEST(the_inspector_counts_wirings, "a page wired by nobody, a wiring without its page, a mapping wired by nobody, one that should be")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	tm_put(tm_proc, "aa");
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(1)), 0);
+	tm_store(1, 1);
+	CHECK_EQ(inspect_wiring(), 0);
+	pg = tm_page(tm_proc, 0);
+	uvm_lock_pageq();
+	pg->wire_count++;
+	uvm_unlock_pageq();
+	expect("I-PG-16");
+	pg->wire_count -= 2;
+	expect("I-PG-16");
+	pg->wire_count++;
+	pmap_unwire(pm, TM_VA(0));
+	expect("I-MAP-13");
+	mutex_enter(&pg->uanon->an_lock);
+	CHECK_EQ(pmap_enter(pm, TM_VA(0), VM_PAGE_TO_PHYS(pg), RW, PMAP_WIRED), 0);
+	mutex_exit(&pg->uanon->an_lock);
+	CHECK_EQ(inspect_wiring(), 0);
+	pg = tm_page(tm_proc, 1);
+	mutex_enter(&pg->uanon->an_lock);
+	CHECK_EQ(pmap_enter(pm, TM_VA(1), VM_PAGE_TO_PHYS(pg), RW, PMAP_WIRED), 0);
+	mutex_exit(&pg->uanon->an_lock);
+	expect("I-PG-16");
+	pmap_unwire(pm, TM_VA(1));
+	CHECK_EQ(sys_munlockall(tm_proc), 0);
+	end();
+}
+
+KTEST_MAIN()
