@@ -51,6 +51,7 @@ struct vm_map_entry {
 
 #define	UVM_MAP_KERNEL		0x01
 #define	UVM_MAP_NOMERGE		0x10
+#define	UVM_MAP_QREF		0x20	/* refers to the whole amap, for a moment (UVM_EXTRACT_QREF) */
 
 RB_HEAD(uvm_map_tree, vm_map_entry);
 LIST_HEAD(uvm_vslocks, uvm_vslock);
@@ -168,6 +169,41 @@ int	uvm_map_submap(struct vm_map *, vaddr_t, vaddr_t, struct vm_map *);
 /* => old: no hole (EFAULT); *newva: in if fixed, out; E2BIG, EINVAL, ENOMEM and all is as before */
 int	uvm_mremap(struct vm_map *, vaddr_t oldva, vsize_t oldsize, vaddr_t *newva,
 	    vsize_t newsize, bool fixed);
+
+/*
+ * --- map entry passing, uvm-spec 1.14: uvm_map_extract.c ---
+ *
+ * A blank entry reserves addresses: nobody can use them, or give them another protection,
+ * only unmap or replace them.
+ * => map unlocked; true and *vap, or false: no room, or no memory; flags: of uvm_map()
+ */
+bool	uvm_map_reserve(struct vm_map *, vsize_t size, vaddr_t hint, vsize_t align, vaddr_t *vap,
+	    unsigned flags);
+/*
+ * => map(W): if [start,end) is exactly one blank entry, it is freed and the list put there:
+ *    n entries with references and addresses of their own, in order through next; none: the
+ *    addresses are free.  false: it is something else by now, and nothing has changed
+ */
+bool	uvm_map_replace(struct vm_map *, vaddr_t start, vaddr_t end, struct vm_map_entry *list, int n);
+
+#define	UVM_EXTRACT_REMOVE	0x01	/* move: it is at both places at no moment, or at neither */
+#define	UVM_EXTRACT_RESERVED	0x02	/* *dstaddrp is a reservation of the caller's */
+#define	UVM_EXTRACT_CONTIG	0x04	/* fails if there is a hole */
+#define	UVM_EXTRACT_QREF	0x08	/* a window for a moment: no references by slot; kernel dst */
+#define	UVM_EXTRACT_FIXPROT	0x10	/* with all rights that the source may ever have */
+
+/*
+ * Pass what is mapped at [start, start+len) of a user map to another map, or the same one:
+ * shared, so that each sees what the other stores; or moved.
+ * => both maps unlocked, no VM lock held; sleeps.  start and len are whole pages
+ * => REMOVE: user maps, and not with CONTIG or QREF; what was wired no longer is
+ * => *dstaddrp: a hint in (RESERVED: the address), the address out
+ * => 0; ENOMEM: no addresses or no memory; EINVAL: a submap, or a hole and CONTIG; EIO: somebody
+ *    has unmapped or replaced the reservation.  An error has changed nothing, and a
+ *    reservation of the caller's is still his.
+ */
+int	uvm_map_extract(struct vm_map *src, vaddr_t start, vsize_t len, struct vm_map *dst,
+	    vaddr_t *dstaddrp, int flags);
 
 /* => map(R): I-MAP-1..4, 6; number of violations reported */
 unsigned uvm_map_check(struct vm_map *);

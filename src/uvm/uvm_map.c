@@ -276,9 +276,8 @@ uvm_map(struct vm_map *map, vaddr_t *startp, vsize_t size, struct uvm_object *uo
 
 /* --- unmapping --- */
 
-/* => map(W): addresses are free again */
-static void
-wake_for_va(struct vm_map *map)
+void
+uvm_map_wakeva(struct vm_map *map)
 {
 	/* relaxed: one who begins to wait just now sleeps for a limited time */
 	if (!__atomic_load_n(&map->wantva, __ATOMIC_RELAXED))
@@ -310,7 +309,7 @@ uvm_unmap_remove(struct vm_map *map, vaddr_t start, vaddr_t end, struct vm_map_e
 		*dead = e;
 	}
 	pmap_update(map->pmap);		/* I-SYS-3: no CPU gets at it when the lock is dropped */
-	wake_for_va(map);
+	uvm_map_wakeva(map);
 }
 
 void
@@ -321,7 +320,8 @@ uvm_unmap_detach(struct vm_map_entry *dead)
 		struct uvm_object *uobj = dead->object.uvm_obj;
 
 		if (dead->aref.ar_amap != NULL)
-			amap_unref(&dead->aref, uvm_entry_npages(dead), false);
+			amap_unref(&dead->aref, uvm_entry_npages(dead),
+			    (dead->flags & UVM_MAP_QREF) != 0);
 		if (UVM_ET_ISOBJ(dead) && uobj->pgops->pgo_detach != NULL)
 			uobj->pgops->pgo_detach(uobj);
 		uvm_mapent_free(dead);

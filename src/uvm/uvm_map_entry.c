@@ -123,6 +123,36 @@ uvm_mapent_free(struct vm_map_entry *e)
 	pool_cache_put(mapent_cache, e);
 }
 
+struct vm_map_entry *
+uvm_mapent_twin(struct vm_map *dst, const struct vm_map_entry *old, vaddr_t start, vaddr_t end,
+    int amapflags)
+{
+	struct vm_map_entry *new = uvm_mapent_tryalloc(dst);
+	uint32_t id;
+	int flags;
+
+	KASSERT(start >= old->start && start < end && end <= old->end);
+	if (new == NULL)
+		return NULL;
+	id = new->id;
+	flags = new->flags | (old->flags & UVM_MAP_NOMERGE);
+	*new = *old;
+	new->id = id;
+	new->flags = flags;
+	new->start = start;
+	new->end = end;
+	new->wired_count = 0;
+	if (UVM_ET_ISOBJ(new))
+		new->offset += (voff_t)(start - old->start);
+	if (new->aref.ar_amap != NULL) {
+		new->aref.ar_pageoff += atop(start - old->start);
+		amap_ref(&new->aref, uvm_entry_npages(new), amapflags);
+	}
+	if (UVM_ET_ISOBJ(new) && new->object.uvm_obj->pgops->pgo_reference != NULL)
+		new->object.uvm_obj->pgops->pgo_reference(new->object.uvm_obj);
+	return new;
+}
+
 static void
 set_gap(struct vm_map *map, struct vm_map_entry *e)
 {
@@ -325,6 +355,7 @@ share(struct vm_map_entry *low, struct vm_map_entry *high, vaddr_t va)
 
 	KASSERT(va > low->start && va < high->end && (va & PAGE_MASK) == 0);
 	KASSERT(!UVM_ET_ISSUBMAP(low));
+	KASSERT((low->flags & UVM_MAP_QREF) == 0);	/* its reference is to the whole amap */
 	if (uobj != NULL)
 		high->offset += (voff_t)(va - low->start);
 	if (low->aref.ar_amap != NULL)

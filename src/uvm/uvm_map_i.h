@@ -40,6 +40,27 @@ vsize_t	uvm_map_tree_maxgap(const struct vm_map_entry *);
 struct vm_map_entry *uvm_map_tree_first(struct vm_map *);
 struct vm_map_entry *uvm_map_tree_next(struct vm_map_entry *);
 
+/*
+ * => map(W) of old's: an entry for dst like the part [start,end) of old, with references of
+ *    its own, at the same addresses, in no map, not wired; amapflags: of amap_ref().  NULL:
+ *    memory is short
+ */
+struct vm_map_entry *uvm_mapent_twin(struct vm_map *dst, const struct vm_map_entry *old,
+	    vaddr_t start, vaddr_t end, int amapflags);
+/*
+ * => map(W): the entry's amap is going to be shared with another map.  Pages of the object
+ *    that were mapped while it was private would stay so when another sharer puts an anon
+ *    above them (I-AMAP-9); so they are unmapped.  pmap_update() is the caller's.
+ */
+void	uvm_map_drop_lower(struct vm_map *, struct vm_map_entry *);
+/*
+ * => both maps(W), or the same one; [to, to+size) of dst is free: what is mapped at
+ *    [from, from+size) of src goes there.  Not wired any more; gone from all TLBs
+ */
+void	uvm_map_move(struct vm_map *src, vaddr_t from, vsize_t size, struct vm_map *dst, vaddr_t to);
+/* => map(W): addresses have become free: who waits for some is woken */
+void	uvm_map_wakeva(struct vm_map *);
+
 /* A mapping on its way into a map; only its maker. */
 struct uvm_mapping {
 	struct vm_map_entry	 um_want;	/* what it shall be like */

@@ -2,9 +2,9 @@
  * mremap: move, grow or shrink a mapping (uvm-spec 1.16).
  *
  * Everything happens in one section with the map locked for writing, so no thread
- * ever sees the range at both places or at neither.  A move passes the entries:
- * they keep amap and object and get another address, and their pages are found
- * again by faults.  A move loses the wiring.  What the mapping grows by is mapped like
+ * ever sees the range at both places or at neither.  A move passes the entries
+ * (uvm_map_move): they keep amap and object and get another address, and their pages are
+ * found again by faults.  A move loses the wiring.  What the mapping grows by is mapped like
  * its last entry, and not wired.
  *
  * A failure leaves everything as it was (B-9): room is found before anything is
@@ -60,26 +60,6 @@ prepare_tail(struct vm_map *map, const struct vm_map_entry *last, vaddr_t va, vs
 	return uvm_map_prepare(map, um, size, uobj, off, flags);
 }
 
-/* => map(W): the entries of [from, from+size) change to another address, free until now */
-static void
-move(struct vm_map *map, vaddr_t from, vsize_t size, vaddr_t to)
-{
-	struct vm_map_entry *e = uvm_map_clip_range(map, from, from + size), *next, *prev;
-
-	for (; e != &map->header && e->start < from + size; e = next) {
-		next = e->next;
-		if (VM_MAPENT_ISWIRED(e))
-			uvm_map_entry_unwire(map, e);
-		pmap_remove(map->pmap, e->start, e->end);
-		uvm_map_entry_unlink(map, e);
-		e->end = e->end - from + to;
-		e->start = e->start - from + to;
-		(void)uvm_map_lookup_entry(map, e->start, &prev);
-		uvm_map_entry_link(map, prev, e);
-	}
-	pmap_update(map->pmap);
-}
-
 static bool
 overlap(vaddr_t a, vsize_t asize, vaddr_t b, vsize_t bsize)
 {
@@ -124,7 +104,7 @@ change(struct vm_map *map, vaddr_t old, vsize_t oldsize, vaddr_t newva, vsize_t 
 	if (newsize < oldsize)
 		uvm_unmap_remove(map, old + newsize, old + oldsize, &um->um_dead);
 	if (newva != old)
-		move(map, old, newsize < oldsize ? newsize : oldsize, newva);
+		uvm_map_move(map, old, newsize < oldsize ? newsize : oldsize, map, newva);
 	if (newsize > oldsize) {
 		error = uvm_map_enter(map, um, &tail, 0);
 		KASSERT(error == 0);

@@ -81,21 +81,11 @@ uvmspace_exec(struct proc *p)
 static struct vm_map_entry *
 twin(struct vm_map *child, const struct vm_map_entry *old)
 {
-	struct vm_map_entry *new = uvm_mapent_tryalloc(child);
-	uint32_t id;
+	struct vm_map_entry *new = uvm_mapent_twin(child, old, old->start, old->end,
+	    old->inheritance == MAP_INHERIT_SHARE ? AMAP_SHARED : 0);
 
-	if (new == NULL)
-		return NULL;
-	id = new->id;
-	*new = *old;
-	new->id = id;
-	new->wired_count = 0;
-	if (new->aref.ar_amap != NULL)
-		amap_ref(&new->aref, uvm_entry_npages(new),
-		    old->inheritance == MAP_INHERIT_SHARE ? AMAP_SHARED : 0);
-	if (UVM_ET_ISOBJ(new) && new->object.uvm_obj->pgops->pgo_reference != NULL)
-		new->object.uvm_obj->pgops->pgo_reference(new->object.uvm_obj);
-	uvm_map_entry_link(child, child->header.prev, new);
+	if (new != NULL)
+		uvm_map_entry_link(child, child->header.prev, new);
 	return new;
 }
 
@@ -107,12 +97,7 @@ fork_share(struct vm_map *parent, struct vm_map *child, struct vm_map_entry *old
 
 	if (error != 0)
 		return error;
-	/*
-	 * Pages of the object that were mapped while the amap was private would stay so when
-	 * another sharer puts an anon above them (I-AMAP-9).  Wired, they are anons already.
-	 */
-	if (UVM_ET_ISOBJ(old) && UVM_ET_ISCOPYONWRITE(old) && !VM_MAPENT_ISWIRED(old))
-		pmap_remove(parent->pmap, old->start, old->end);
+	uvm_map_drop_lower(parent, old);
 	return twin(child, old) != NULL ? 0 : ENOMEM;
 }
 
