@@ -380,7 +380,10 @@ result_gauges(struct run_result *rr, const struct uvmexp *exp)
 		{ "kernpages", exp->kernpages }, { "reserve_pagedaemon", exp->reserve_pagedaemon },
 		{ "reserve_kernel", exp->reserve_kernel }, { "freemin", exp->freemin },
 		{ "freetarg", exp->freetarg }, { "inactarg", exp->inactarg },
-		{ "wiredmax", exp->wiredmax },
+		{ "wiredmax", exp->wiredmax }, { "nswapdev", exp->nswapdev },
+		{ "swpages", exp->swpages }, { "swpgavail", exp->swpgavail },
+		{ "swpginuse", exp->swpginuse }, { "swpgonly", exp->swpgonly },
+		{ "npgbad", exp->npgbad },
 	};
 
 	for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++)

@@ -11,6 +11,7 @@ extern const struct workload wl_cow_fork;
 extern const struct workload wl_file_map;
 extern const struct workload wl_map_churn;
 extern const struct workload wl_shared_anon;
+extern const struct workload wl_swap_churn;
 extern const struct workload wl_trace;
 
 #endif /* WORKLOADS_WORKLOADS_H */

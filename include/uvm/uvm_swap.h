@@ -75,7 +75,7 @@ int	uvm_swap_put(int slot, struct vm_page **, int n, int flags);
  */
 struct swapon_args {
 	const char	*sa_path;	/* regular file of the host, or NULL: unlinked file of our own */
-	const char	*sa_dir;	/* for that: NULL is $TMPDIR or /tmp */
+	const char	*sa_dir;	/* for that: NULL is uc_swapdir, $TMPDIR or /tmp */
 	uint64_t	 sa_bytes;	/* for that: its size */
 	int		 sa_priority;	/* smaller is better, from 0 */
 };
@@ -106,7 +106,7 @@ void	uvm_swap_inject(int dev, unsigned read_every, unsigned write_every, int err
 /* --- for uvm_init.c, uvm_stat.c and the inspectors --- */
 
 void	uvm_swap_init(void);
-/* => bytes in so many devices of priorities 1.. in dir; 0 or errno, then there are none */
+/* => bytes in so many devices of priorities 1.. in dir, which stays; 0 or errno */
 int	uvm_swap_boot(uint64_t bytes, int ndev, const char *dir);
 /* => nothing pages any more, all owners are gone: everything off; number of VIOL_LEAKs */
 unsigned uvm_swap_fini(void);

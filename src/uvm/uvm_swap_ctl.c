@@ -25,6 +25,7 @@
 #define	OFF_PAUSE_NS	1000000
 
 static krwlock_t swap_syscall_lock;		/* LC_swap_syscall */
+static const char *swap_dir;			/* : of the boot's swap files; NULL: the host's choice */
 
 /* => bytes of one bitmap */
 static size_t
@@ -87,7 +88,7 @@ open_file(const struct swapon_args *sa, struct host_file_info *hi, int *fdp)
 	memset(hi, 0, sizeof(*hi));
 	if (sa->sa_path == NULL) {
 		hi->hf_bytes = sa->sa_bytes;
-		return host_file_temp(sa->sa_dir, sa->sa_bytes, fdp);
+		return host_file_temp(sa->sa_dir != NULL ? sa->sa_dir : swap_dir, sa->sa_bytes, fdp);
 	}
 	error = host_file_open(sa->sa_path, fdp, hi);
 	if (error == 0 && is_duplicate(hi)) {
@@ -247,10 +248,13 @@ uvm_swap_off(int dev)
 	}
 	enable(sdp, false);
 	error = empty_device(sdp);
-	if (error == 0)
+	if (error == 0) {
 		remove_device(sdp);
-	else
+		UVMCNT(swapoffs);
+	} else {
 		enable(sdp, true);
+		UVMCNT(swapoffs_failed);
+	}
 	rw_exit(&swap_syscall_lock);
 	return error;
 }
@@ -310,6 +314,7 @@ uvm_swap_boot(uint64_t bytes, int ndev, const char *dir)
 	struct swapon_args sa = { .sa_dir = dir };
 	int error;
 
+	swap_dir = dir;
 	if (bytes == 0)
 		return 0;
 	if (ndev < 1 || ndev > SWAP_MAXDEV)

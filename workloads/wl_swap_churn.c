@@ -1,0 +1,284 @@
+/*
+ * swap-churn: private memory that does not fit in RAM, so that pages go to swap and come
+ * back all the time, while the devices themselves may come and go.
+ *
+ * Each process maps job_size bytes; `memory` of the machine should hold only a part of
+ * all.  Its threads have words of their own on every page.  Steps of one word age pages;
+ * sweeps over neighbouring pages push out everything else; a child forked from a process
+ * that is half in swap must find every word of its parent; and memory that is unmapped
+ * while it is in swap must read as zero when it is mapped anew.
+ *
+ * With swapoff-interval the job's first worker takes a device away every so many of its
+ * operations and gives it back at once, and priority-interval shuffles priorities.  To be
+ * refused is no error (ENOMEM: what is there does not fit elsewhere; EBUSY), but then the
+ * device must be in use as before.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include <harness/xalloc.h>
+
+#include "engine_int.h"
+#include "workloads.h"
+
+#define	BASE		0x300000000UL
+#define	SWEEP_PAGES	64
+#define	CHILD_PAGES	32
+#define	RENEW_PAGES	16
+
+struct swap_options {
+	uint64_t so_swapoff;		/* operations from one swapoff to the next; 0: none */
+	uint64_t so_priority;		/* likewise: from one change of priority to the next */
+};
+
+static const struct option_row options[] = {
+	{ "swapoff-interval", OPT_INT, offsetof(struct swap_options, so_swapoff), 0, UINT32_MAX, "0",
+	    NULL, NULL, "operations of the first worker between swapoffs; 0 = none" },
+	{ "priority-interval", OPT_INT, offsetof(struct swap_options, so_priority), 0, UINT32_MAX, "0",
+	    NULL, NULL, "operations of the first worker between changes of priority; 0 = none" },
+};
+
+enum { OP_TOUCH, OP_SWEEP, OP_RENEW, OP_FORK };
+static const struct workload_op ops[] = {
+	[OP_TOUCH] = { "touch", "store to or check a word of a random page", 900 },
+	[OP_SWEEP] = { "sweep", "store to or check a word of each of 64 neighbouring pages", 20 },
+	[OP_RENEW] = { "renew", "unmap a few pages, map them anew (processes of one thread)", 4 },
+	[OP_FORK] = { "fork", "a child checks pages and stores to its copies", 1 },
+};
+
+struct churn_proc {
+	struct shadow	 cp_shadow;
+	uint64_t	 cp_pages;	/* stable */
+};
+
+/* --- memory --- */
+
+static int
+map_range(struct proc *p, vaddr_t va, vsize_t len)
+{
+	return sys_mmap(p, &va, len, VM_PROT_READ | VM_PROT_WRITE,
+	    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
+}
+
+static int
+setup(struct job_run *jr)
+{
+	vsize_t size = jr->jr_job->job_size;
+
+	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
+		struct churn_proc *cp = xcalloc(1, sizeof(*cp));
+		int error;
+
+		jr->jr_procs[i].jp_private = cp;
+		cp->cp_pages = size / PAGE_SIZE;
+		error = shadow_init(&cp->cp_shadow, BASE, size);
+		if (error == 0)
+			error = map_range(jr->jr_procs[i].jp_proc, BASE, size);
+		if (error != 0)
+			return error;
+	}
+	return 0;
+}
+
+static int
+killed(struct job_run *jr, struct job_proc *jp)
+{
+	struct churn_proc *cp = jp->jp_private;
+
+	shadow_zero(&cp->cp_shadow, BASE, jr->jr_job->job_size);
+	return map_range(jp->jp_proc, BASE, jr->jr_job->job_size);
+}
+
+static int
+touch(struct job_worker *jw, struct churn_proc *cp, uint64_t page)
+{
+	vaddr_t va = own_word(jw, BASE, page);
+
+	if (host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction))
+		return private_store(jw, &cp->cp_shadow, va);
+	return private_check(jw, &cp->cp_shadow, va);
+}
+
+static int
+sweep(struct job_worker *jw, struct churn_proc *cp)
+{
+	uint64_t page = host_rng_below(&jw->jw_rng, cp->cp_pages);
+	int error = 0;
+
+	for (int i = 0; i < SWEEP_PAGES && error == 0 && !engine_stopping(); i++) {
+		error = touch(jw, cp, (page + (uint64_t)i) % cp->cp_pages);
+		worker_userret(jw);
+	}
+	return error;
+}
+
+static int
+renew(struct job_worker *jw, struct churn_proc *cp)
+{
+	uint64_t n = 1 + host_rng_below(&jw->jw_rng, cp->cp_pages < RENEW_PAGES ? cp->cp_pages :
+	    RENEW_PAGES);
+	vaddr_t va = BASE + host_rng_below(&jw->jw_rng, cp->cp_pages - n + 1) * PAGE_SIZE;
+	struct proc *p = jw->jw_proc->jp_proc;
+	int error;
+
+	error = sys_munmap(p, va, n * PAGE_SIZE);
+	if (error != 0)
+		return call_failed(jw, "munmap", va, error);
+	error = map_range(p, va, n * PAGE_SIZE);
+	if (error != 0)
+		return call_failed(jw, "mmap", va, error);
+	shadow_zero(&cp->cp_shadow, va, n * PAGE_SIZE);
+	return private_check(jw, &cp->cp_shadow, va);
+}
+
+/* In the child: this thread's words as the parent left them; what it stores stays with it. */
+static int
+in_child(struct job_worker *jw, void *arg)
+{
+	struct churn_proc *cp = arg;
+	uint64_t n = cp->cp_pages < CHILD_PAGES ? cp->cp_pages : CHILD_PAGES;
+	uint64_t first = host_rng_below(&jw->jw_rng, cp->cp_pages);
+	int error = 0;
+
+	for (uint64_t i = 0; i < n && error == 0; i++) {
+		vaddr_t va = own_word(jw, BASE, (first + i) % cp->cp_pages);
+		uint64_t other = ~*shadow_word(&cp->cp_shadow, va);
+
+		error = private_check(jw, &cp->cp_shadow, va);
+		if (error != 0 || (i & 1) == 0)
+			continue;
+		error = user_store(va, other);
+		if (error == 0)
+			error = expect_word(jw, va, other, "fork");
+		else
+			error = call_failed(jw, "store", va, error);
+	}
+	return error;
+}
+
+/* --- devices --- */
+
+/* => the device is listed: then it must be in use */
+static int
+check_enabled(struct job_worker *jw, int dev, int error)
+{
+	struct swapent se[SWAP_MAXDEV];
+	int n = uvm_swap_stats(se, SWAP_MAXDEV);
+
+	for (int i = 0; i < n; i++)
+		if (se[i].se_dev == dev && !se[i].se_enabled)
+			return content_bad(jw, "I-SWP-6", 0,
+			    "swapoff of device %d failed with errno %d, and it is not in use", dev, error);
+	return 0;
+}
+
+/* => takes a device away and gives one of the same size and priority back */
+static int
+renew_device(struct job_worker *jw)
+{
+	struct swapent se[SWAP_MAXDEV], *it;
+	struct swapon_args sa = { 0 };
+	int n = uvm_swap_stats(se, SWAP_MAXDEV), error;
+
+	if (n == 0)
+		return 0;
+	it = &se[host_rng_below(&jw->jw_rng, (uint64_t)n)];
+	error = uvm_swap_off(it->se_dev);
+	if (error == ENOMEM || error == EBUSY)
+		return check_enabled(jw, it->se_dev, error);
+	if (error == ENXIO)			/* another job was quicker */
+		return 0;
+	if (error != 0)
+		return content_bad(jw, "call-refused", 0, "swapoff: errno %d", error);
+	sa.sa_bytes = (uint64_t)it->se_nblks * PAGE_SIZE;
+	sa.sa_priority = it->se_priority;
+	error = uvm_swap_on(&sa, NULL);
+	return error == 0 ? 0 : content_bad(jw, "call-refused", 0, "swapon: errno %d", error);
+}
+
+static int
+change_priority(struct job_worker *jw)
+{
+	struct swapent se[SWAP_MAXDEV];
+	int n = uvm_swap_stats(se, SWAP_MAXDEV), error;
+
+	if (n == 0)
+		return 0;
+	error = uvm_swap_ctl(se[host_rng_below(&jw->jw_rng, (uint64_t)n)].se_dev,
+	    1 + (int)host_rng_below(&jw->jw_rng, 4));
+	return error == 0 || error == ENOENT ? 0 :
+	    content_bad(jw, "call-refused", 0, "swapctl: errno %d", error);
+}
+
+/* --- the mix --- */
+
+static int
+run(struct job_run *jr, struct job_worker *jw)
+{
+	const struct swap_options *so = jr->jr_job->job_options;
+	struct churn_proc *cp = jw->jw_proc->jp_private;
+	uint64_t dice;
+
+	if (jw->jw_index == 0 && so->so_swapoff != 0 && (jw->jw_ops + 1) % so->so_swapoff == 0)
+		return renew_device(jw);
+	if (jw->jw_index == 0 && so->so_priority != 0 && (jw->jw_ops + 1) % so->so_priority == 0)
+		return change_priority(jw);
+	dice = host_rng_below(&jw->jw_rng, 925);
+	if (dice < ops[OP_SWEEP].wo_weight)
+		return sweep(jw, cp);
+	dice -= ops[OP_SWEEP].wo_weight;
+	if (dice < ops[OP_RENEW].wo_weight && jw->jw_proc->jp_nthreads == 1)
+		return renew(jw, cp);
+	if (dice == ops[OP_RENEW].wo_weight)
+		return run_in_child(jw, in_child, cp);
+	return touch(jw, cp, host_rng_below(&jw->jw_rng, cp->cp_pages));
+}
+
+static int
+verify_proc(struct job_worker *jw, struct job_proc *jp)
+{
+	const struct churn_proc *cp = jp->jp_private;
+
+	return private_check_all(jw, &cp->cp_shadow);
+}
+
+static int
+verify(struct job_run *jr)
+{
+	return visit_procs(jr, verify_proc);
+}
+
+static void
+teardown(struct job_run *jr)
+{
+	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
+		struct churn_proc *cp = jr->jr_procs[i].jp_private;
+
+		if (cp != NULL)
+			shadow_fini(&cp->cp_shadow);
+		free(cp);
+	}
+}
+
+static const char *const required[] = {
+	"faults.pagein", "uvmexp.pgswapin", "uvmexp.pgswapout", NULL
+};
+
+const struct workload wl_swap_churn = {
+	.wl_name = "swap-churn",
+	.wl_help = "private memory larger than RAM: pages go to swap and come back",
+	.wl_common = WL_COMMON_ALL,
+	.wl_options = options,
+	.wl_noptions = sizeof(options) / sizeof(options[0]),
+	.wl_options_size = sizeof(struct swap_options),
+	.wl_ops = ops,
+	.wl_nops = sizeof(ops) / sizeof(ops[0]),
+	.wl_exercises = "page-out in clusters, page-in by faults, fork of swapped memory, swapoff under load",
+	.wl_verifies = "each word against a model of what its thread stored; fresh pages are zero",
+	.wl_required = required,
+	.wl_setup = setup,
+	.wl_run = run,
+	.wl_verify = verify,
+	.wl_teardown = teardown,
+	.wl_killed = killed,
+};
