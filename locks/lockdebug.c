@@ -138,6 +138,18 @@ lockdebug_barrier(const char *what)
 }
 
 void
+lockdebug_fault_barrier(const char *what)
+{
+	const struct lwp *l = curlwp;
+
+	for (int i = 0; i < l->l_nheld; i++)
+		KASSERTMSG(l->l_held[i].hl_class == LC_vnode, "%s with %s held", what,
+		    class_name(l->l_held[i].hl_class));
+	KASSERTMSG(curcpu()->ci_ilevel == IPL_NONE && curcpu()->ci_idepth == 0,
+	    "%s at IPL %d", what, curcpu()->ci_ilevel);
+}
+
+void
 lockdebug_sleep_barrier(const char *what)
 {
 	const struct cpu_info *ci = curcpu();

@@ -48,6 +48,11 @@ lockdebug_barrier(const char *what)
 }
 
 void
+lockdebug_fault_barrier(const char *what)
+{
+}
+
+void
 lockdebug_sleep_barrier(const char *what)
 {
 }

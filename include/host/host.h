@@ -109,6 +109,13 @@ struct host_file_info {
 int	host_file_temp(const char *dir, uint64_t bytes, int *fdp);
 int	host_file_open(const char *path, int *fdp, struct host_file_info *);
 void	host_file_close(int fd);
+/* => blocks for a range, which reads as zeroes where there were none; 0, ENOSPC, EDQUOT, EFBIG, EIO.
+ *    A file system that knows no such thing: 0.  The file's size stays. */
+int	host_file_alloc(int fd, uint64_t off, uint64_t bytes);
+/* => is some of the range without blocks, or beyond the file's end? */
+bool	host_file_hole(int fd, uint64_t off, uint64_t bytes);
+/* => cut to bytes if it is longer, as far as the host does it */
+void	host_file_limit(int fd, uint64_t bytes);
 
 /*
  * Crashes of the process (bad address, illegal instruction, division): fn is called on

@@ -12,8 +12,7 @@
  * and its load or store.  Data are moved in aligned 64-bit words with relaxed
  * atomics, for other CPUs may touch the same word.
  *
- * All functions: current LWP has l_pmap; no lock held; may sleep (the fault
- * may); return 0 or the errno of the fault (EFAULT, EACCES, EINVAL, EIO, ENOMEM).
+ * All functions: current LWP has l_pmap; no lock held but a vnode's; may sleep (the fault may); return 0 or the errno of the fault (EFAULT, EACCES, EINVAL, EIO, ENOMEM).
  */
 #ifndef MACHINE_SOFTMMU_H
 #define MACHINE_SOFTMMU_H
@@ -34,6 +33,16 @@ int	kern_store(vaddr_t, uint64_t);
 /* Kernel access to the current LWP's user memory, any alignment; partial on error. */
 int	copyin(vaddr_t uaddr, void *kaddr, size_t);
 int	copyout(const void *kaddr, vaddr_t uaddr, size_t);
+
+/*
+ * Between mapped kernel addresses and the current LWP's user memory, any alignment.
+ * => *donep bytes were moved, also on error.
+ * => EFAULT or ENOMEM of the user's side, the errno of the fault on the kernel's; nofault:
+ *    never sleeps, EBUSY for what would have trapped (a page in the way may be BUSY by us).
+ */
+int	copyin_kva(vaddr_t uaddr, vaddr_t kva, size_t, bool nofault, size_t *donep);
+int	copyout_kva(vaddr_t kva, vaddr_t uaddr, size_t, size_t *donep);
+int	kern_zero(vaddr_t kva, size_t);
 
 /* => drop this CPU's TLB; used by benches and tests. */
 void	tlb_flush_all(void);

@@ -63,6 +63,8 @@ void	lockdebug_unlocked(const void *lock, enum lock_how, void *where);
 int	lockdebug_holds(const void *lock);
 /* => panics if the current LWP holds any lock; what = "sleep", "return to user", "exit". */
 void	lockdebug_barrier(const char *what);
+/* => panics if a lock is held other than a vnode's: a page fault is to follow. */
+void	lockdebug_fault_barrier(const char *what);
 /*
  * => panics if a spin lock is held, in interrupt context, or above IPL_NONE; a
  *    violation if a lock is held that nobody may sleep with (uvm-spec 14.4).

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <uvm/uvm_aobj.h>
+#include <uvm/uvm_bio.h>
 #include <uvm/uvm_device.h>
 #include <uvm/uvm_physio.h>
 #include <uvm/uvm_proc.h>
@@ -25,6 +26,8 @@ struct uvm_config {
 	uint64_t	uc_swap;		/* bytes of swap; 0: none */
 	int		uc_swapdevs;		/* in so many devices, priorities 1, 2, ...; 0: one */
 	const char	*uc_swapdir;		/* their files' folder; NULL: $TMPDIR or /tmp */
+	int		uc_ubc_windows;		/* UBC's windows; 0: UBC_NWINDOWS */
+	int		uc_ubc_winshift;	/* and their size; 0: UBC_WINSHIFT */
 };
 
 /*

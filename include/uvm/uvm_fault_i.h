@@ -86,6 +86,12 @@ int	uvmfault_anonget(struct uvm_faultinfo *, struct vm_amap *, struct vm_anon *)
 /* uvm_fault_object.c; => maps(R), amap locked if there is one, no anon at the centre */
 int	uvm_fault_lower(struct uvm_faultinfo *, struct uvm_faultctx *);
 
+/*
+ * => object locked, page BUSY and on loan: a copy takes its place in the object, BUSY, the
+ *    old page stays with its borrowers; NULL: memory is short, nothing has changed
+ */
+struct vm_page *uvm_loanbreak(struct vm_page *);
+
 /* => the whole handler, for uvm_fault(), mlock and vslock; *framep: what was mapped, or NULL */
 int	uvmfault_internal(struct vm_map *, vaddr_t, vm_prot_t, bool wiring, bool wiremax,
 	    paddr_t *framep);

@@ -19,8 +19,8 @@
 #define	PGO_LOCKED	0x040	/* get: never sleep, never drop the object lock */
 #define	PGO_BUSYFAIL	0x080	/* put: EDEADLK on a busy page */
 #define	PGO_PDFREECLUST	0x100	/* put: caller is the page daemon: skip busy pages */
-#define	PGO_OVERWRITE	0x200	/* get: whole pages will be overwritten */
-#define	PGO_PASTEOF	0x400
+#define	PGO_OVERWRITE	0x200	/* get: whole pages will be overwritten: no reading */
+#define	PGO_PASTEOF	0x400	/* get: up to where a write under way will extend the file */
 #define	PGO_WIRE	0x800	/* fault: the mapping is to be wired */
 #define	PGO_DONTCARE	((struct vm_page *)-1)
 
@@ -42,8 +42,10 @@ struct uvm_pagerops {
 	 *   0 if all wanted were found, EBUSY else (some may have been: they are in pps);
 	 *   zero-fill objects may make the page at once.
 	 * else: unlocked on return; sleeps; pages BUSY, valid, perhaps RELEASED meanwhile.
-	 *   Errors: EINVAL beyond the end, EIO, ENOMEM, EAGAIN (pause and retry).
-	 * access WRITE: the page never has PG_RDONLY.
+	 *   Errors: EINVAL beyond the end, EIO, ENOMEM, EAGAIN (pause and retry), ENOSPC.
+	 *   OVERWRITE: pages that were not there come PG_FAKE: the caller fills them and clears
+	 *   that, or sets PG_RELEASED (B-25).
+	 * access WRITE: the page never has PG_RDONLY (EBUSY, ENOSPC instead).
 	 */
 	int	(*pgo_get)(struct uvm_object *, voff_t, struct vm_page **, int *npages,
 		    int centeridx, vm_prot_t access, int advice, int flags);

@@ -25,7 +25,7 @@ struct vnode {
 	int		 v_fd;			/* : host file, owned */
 	char		 v_name[64];		/* : */
 	voff_t		 v_size;		/* w: end of file */
-	voff_t		 v_writesize;		/* w: >= v_size while an extension is in progress */
+	voff_t		 v_writesize;		/* w: > v_size while a write extends the file, else the same */
 	int		 v_numoutput;		/* o: writes in flight */
 	int		 v_error;		/* o: first write error not yet reported */
 	struct rcu_head	 v_rcu;
@@ -50,6 +50,14 @@ int	vnode_fsync(struct vnode *);
 void	uvm_vnp_setsize(struct vnode *, voff_t newsize);
 /* => as above, and [off, off + len) is beyond the end, inside the last page */
 void	uvm_vnp_zerorange(struct vnode *, voff_t off, vsize_t len);
+/*
+ * A write extends the file: its pages may be got (PGO_PASTEOF) and written, but nobody sees
+ * them through mappings before the end.
+ * => v_lock held for writing; newsize > v_size; sleeps for a busy last page
+ */
+void	uvm_vnp_setwritesize(struct vnode *, voff_t newsize);
+/* => the end: reached so far, perhaps not as far as announced; what lies behind goes */
+void	uvm_vnp_endwrite(struct vnode *, voff_t reached);
 uint64_t vnode_count(void);
 void	vnode_init(void);
 void	vnode_fini(void);

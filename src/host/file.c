@@ -60,3 +60,35 @@ host_file_close(int fd)
 {
 	close(fd);
 }
+
+int
+host_file_alloc(int fd, uint64_t off, uint64_t bytes)
+{
+	int rc;
+
+	do
+		rc = fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)bytes);
+	while (rc != 0 && errno == EINTR);
+	if (rc == 0 || errno == EOPNOTSUPP || errno == ENOSYS || errno == ENODEV || errno == ESPIPE)
+		return 0;
+	return errno;
+}
+
+bool
+host_file_hole(int fd, uint64_t off, uint64_t bytes)
+{
+	off_t hole = lseek(fd, (off_t)off, SEEK_HOLE);
+
+	if (hole < 0)
+		return errno == ENXIO;			/* beyond its end */
+	return (uint64_t)hole < off + bytes && (uint64_t)hole >= off;
+}
+
+void
+host_file_limit(int fd, uint64_t bytes)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) == 0 && (uint64_t)st.st_size > bytes && ftruncate(fd, (off_t)bytes) != 0)
+		return;			/* it keeps what it has: zeroes, or what was written */
+}

@@ -145,7 +145,7 @@ mmu_miss(vaddr_t va, uint32_t need, struct tlb_entry **tep)
 	KASSERT(pm != NULL);
 	if (user) {
 		KASSERT(!cpu_intr_p());
-		lockdebug_barrier("access user memory");
+		lockdebug_fault_barrier("access user memory");
 	}
 	if (!mapped)
 		return EFAULT;
@@ -392,6 +392,147 @@ copyout(const void *kaddr, vaddr_t uaddr, size_t len)
 			return no_register(error);
 		bytes_to_user(page + (uaddr & PAGE_MASK), from, n);
 		from += n, uaddr += n, len -= n;
+	}
+	return 0;
+}
+
+/*
+ * Kernel to user and back.  Two translations must be good at the same moment.  One that
+ * was found stays good until interrupts are polled, so: the user's first, which may trap
+ * and sleep; then the kernel's, but without a poll or a trap.  If that one is not there
+ * either, it is fetched by an access of its own, and both are looked for again.
+ */
+
+/* => host address of va, with neither trap nor poll; NULL: not to be had so. */
+static uint8_t *
+mmu_peek(vaddr_t va, uint32_t need)
+{
+	bool user = (need & TE_USER) != 0;
+	struct tlb *t = curtlb();
+	struct tlb_entry *te = tlb_slot(t, va);
+
+	if (user ? va >= VM_MAXUSER_ADDRESS :
+	    va < VM_MIN_KERNEL_ADDRESS || va >= VM_MAX_KERNEL_ADDRESS)
+		return NULL;
+	if (user)
+		pmap_tlb_switch(t, curlwp->l_pmap);
+	else
+		pmap_tlb_join_kernel(t);
+	if (te->te_tag == TLB_TAG(trunc_page(va), t->t_epoch) &&
+	    RELAXED_GET(*te->te_genp) != te->te_gen)
+		return NULL;			/* the access proper will tell (I-PMAP-6) */
+	if (mmu_hit(t, trunc_page(va), need) == NULL &&
+	    mmu_walk(t, user ? curlwp->l_pmap : &kernel_pmap, va, need) != WALK_OK)
+		return NULL;
+	return te->te_host + (va & PAGE_MASK);
+}
+
+/* What a user's mapping answers becomes the system call's errno (uvm-spec 16). */
+static int
+user_error(int error)
+{
+	return error == ENOMEM ? ENOMEM : EFAULT;
+}
+
+/*
+ * => 0: *up and *kp are good until interrupts are polled; else errno
+ */
+static int
+mmu_pair(vaddr_t uva, uint32_t uneed, vaddr_t kva, uint32_t kneed, uint8_t **up, uint8_t **kp)
+{
+	int error;
+
+	for (;;) {
+		*up = mmu_access(trunc_page(uva), uneed | TE_USER, &error);
+		if (*up == NULL)
+			return user_error(error);
+		*up += uva & PAGE_MASK;
+		*kp = mmu_peek(kva, kneed);
+		if (*kp != NULL)
+			return 0;
+		if (mmu_access(trunc_page(kva), kneed, &error) == NULL)
+			return error;
+	}
+}
+
+/* => as mmu_pair(), but it never sleeps: EBUSY */
+static int
+mmu_pair_nofault(vaddr_t uva, uint32_t uneed, vaddr_t kva, uint32_t kneed, uint8_t **up,
+    uint8_t **kp)
+{
+	intr_poll();
+	*up = mmu_peek(uva, uneed | TE_USER);
+	*kp = mmu_peek(kva, kneed);
+	return *up != NULL && *kp != NULL ? 0 : EBUSY;
+}
+
+/* relaxed: both sides may be loaded and stored by others, see bytes_from_user(). */
+static void
+bytes_move(uint8_t *to, const uint8_t *from, size_t n)
+{
+	while (n > 0) {
+		if ((((uintptr_t)to | (uintptr_t)from) & 7) == 0 && n >= sizeof(uint64_t)) {
+			__atomic_store_n((uint64_t *)(void *)to,
+			    __atomic_load_n((const uint64_t *)(const void *)from, __ATOMIC_RELAXED),
+			    __ATOMIC_RELAXED);
+			to += 8, from += 8, n -= 8;
+		} else {
+			__atomic_store_n(to++, __atomic_load_n(from++, __ATOMIC_RELAXED),
+			    __ATOMIC_RELAXED);
+			n--;
+		}
+	}
+}
+
+int
+copyin_kva(vaddr_t uaddr, vaddr_t kva, size_t len, bool nofault, size_t *donep)
+{
+	uint8_t *from, *to;
+	size_t n;
+	int error;
+
+	for (*donep = 0; len > 0; uaddr += n, kva += n, len -= n, *donep += n) {
+		n = to_page_end(kva, to_page_end(uaddr, len));
+		error = nofault ? mmu_pair_nofault(uaddr, PTE_R, kva, PTE_W, &from, &to) :
+		    mmu_pair(uaddr, PTE_R, kva, PTE_W, &from, &to);
+		if (error != 0)
+			return error;
+		bytes_move(to, from, n);
+	}
+	return 0;
+}
+
+int
+copyout_kva(vaddr_t kva, vaddr_t uaddr, size_t len, size_t *donep)
+{
+	uint8_t *from, *to;
+	size_t n;
+	int error;
+
+	for (*donep = 0; len > 0; uaddr += n, kva += n, len -= n, *donep += n) {
+		n = to_page_end(kva, to_page_end(uaddr, len));
+		error = mmu_pair(uaddr, PTE_W, kva, PTE_R, &to, &from);
+		if (error != 0)
+			return error;
+		bytes_move(to, from, n);
+	}
+	return 0;
+}
+
+int
+kern_zero(vaddr_t kva, size_t len)
+{
+	static const uint64_t zeroes[PAGE_SIZE / 8];
+	int error;
+
+	while (len > 0) {
+		size_t n = to_page_end(kva, len);
+		uint8_t *page = mmu_access(trunc_page(kva), PTE_W, &error);
+
+		if (page == NULL)
+			return no_register(error);
+		bytes_to_user(page + (kva & PAGE_MASK), (const uint8_t *)zeroes, n);
+		kva += n, len -= n;
 	}
 	return 0;
 }

@@ -19,6 +19,13 @@ object_offset(const struct uvm_faultinfo *ufi, vaddr_t va)
 	return ufi->entry->offset + (voff_t)(va - ufi->entry->start);
 }
 
+/* What the object is asked for: stores to private mappings are none of its business. */
+static vm_prot_t
+object_access(const struct uvm_faultinfo *ufi, const struct uvm_faultctx *flt)
+{
+	return UVM_ET_ISCOPYONWRITE(ufi->entry) ? flt->access & ~VM_PROT_WRITE : flt->access;
+}
+
 /* => maps(R), object locked: rights that a page of it may be mapped with */
 static vm_prot_t
 object_prot(const struct uvm_faultinfo *ufi, const struct uvm_faultctx *flt,
@@ -45,7 +52,7 @@ resident(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object 
 	mutex_enter(&uobj->vmobjlock);
 	/* EBUSY: not all there; what is, is in pages[] (R18) */
 	(void)uobj->pgops->pgo_get(uobj, object_offset(ufi, flt->startva), flt->pages, &n,
-	    flt->centeridx, flt->access, ufi->entry->advice, PGO_LOCKED);
+	    flt->centeridx, object_access(ufi, flt), ufi->entry->advice, PGO_LOCKED);
 	KASSERT(mutex_owned(&uobj->vmobjlock));
 	for (int i = 0; i < flt->npages; i++, va += PAGE_SIZE) {
 		struct vm_page *pg = flt->pages[i];
@@ -85,6 +92,7 @@ read_page(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object
     struct vm_page **pgp)
 {
 	voff_t off = object_offset(ufi, ufi->orig_rvaddr);
+	vm_prot_t access = object_access(ufi, flt);
 	int advice = ufi->entry->advice, n = 1, error;
 	struct vm_page *pg = NULL;
 	bool locked;
@@ -96,7 +104,7 @@ read_page(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object
 	flt->pinned = uobj;
 	uvmfault_unlockall(ufi, flt->amap, NULL, NULL);
 	mutex_enter(&uobj->vmobjlock);
-	error = uobj->pgops->pgo_get(uobj, off, &pg, &n, 0, flt->access, advice, PGO_SYNCIO);
+	error = uobj->pgops->pgo_get(uobj, off, &pg, &n, 0, access, advice, PGO_SYNCIO);
 	if (error != 0)				/* nothing is locked */
 		return error;
 	flt->had_io = true;
@@ -126,10 +134,11 @@ read_page(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object
  * => object locked, page BUSY.
  * => the new page, BUSY, the old one is not; NULL: memory is short, nothing has changed
  */
-static struct vm_page *
-break_loan(struct uvm_object *uobj, struct vm_page *old)
+struct vm_page *
+uvm_loanbreak(struct vm_page *old)
 {
 	struct vm_page *pg = uvm_pagealloc(NULL, 0, NULL, 0);
+	struct uvm_object *uobj = old->uobject;
 	voff_t off = old->offset;
 	bool clean;
 
@@ -165,7 +174,7 @@ direct(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object *u
     struct vm_page **pgp)
 {
 	if ((*pgp)->loan_count != 0 && ((flt->access & VM_PROT_WRITE) != 0 || flt->wiring)) {
-		struct vm_page *pg = break_loan(uobj, *pgp);
+		struct vm_page *pg = uvm_loanbreak(*pgp);
 
 		if (pg == NULL)
 			return ENOMEM;

@@ -79,7 +79,7 @@ out_stat:
 
 /* What is left once memory and machine are there; cannot fail. */
 static void
-uvm_boot_modules(void)
+uvm_boot_modules(const struct uvm_config *uc)
 {
 	kmem_init(&uvm_kmem_backend);
 	pmap_init(&pool_allocator_kmem);
@@ -95,6 +95,8 @@ uvm_boot_modules(void)
 	udv_init();
 	uvm_physio_init();
 	vnode_init();
+	ubc_init(uc->uc_ubc_windows != 0 ? uc->uc_ubc_windows : UBC_NWINDOWS,
+	    uc->uc_ubc_winshift != 0 ? uc->uc_ubc_winshift : UBC_WINSHIFT);
 	uvm_proc_init();
 	uvm_pdaemon_init();
 }
@@ -133,7 +135,7 @@ uvm_boot(const struct uvm_config *uc)
 	if (error != 0)
 		goto out_memory;
 	uvm_fault_ahead = uc->uc_fault_ahead;
-	uvm_boot_modules();
+	uvm_boot_modules(uc);
 	error = uvm_swap_boot(uc->uc_swap, uc->uc_swapdevs > 0 ? uc->uc_swapdevs : 1, uc->uc_swapdir);
 	if (error != 0)
 		uvm_shutdown();
@@ -177,6 +179,7 @@ uvm_shutdown(void)
 	leaks = (unsigned)(proc_count() + vnode_count() + uao_count() + udv_count());
 	uvm_physio_fini();
 	uvm_proc_fini();
+	ubc_fini();
 	vnode_fini();
 	uao_fini();
 	udv_fini();

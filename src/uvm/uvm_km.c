@@ -269,7 +269,7 @@ uvm_km_init(void)
 
 	uvm_obj_init(&kernel_object, &kernel_object_pager, UVM_OBJ_KERN);
 	uvm_map_setup(&kernel_map_store, pmap_kernel(), VM_MIN_KERNEL_ADDRESS,
-	    VM_MAX_KERNEL_ADDRESS, 0);
+	    VM_MAX_KERNEL_ADDRESS, VM_MAP_PAGEABLE);	/* UBC's windows fault */
 	kernel_map = &kernel_map_store;
 	uvm_km_suballoc(kernel_map, &min, &max, km_share(2, 1UL << 20, 64UL << 20),
 	    VM_MAP_INTRSAFE, &submap_store[0]);

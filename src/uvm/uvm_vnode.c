@@ -24,6 +24,7 @@
  * Lock order: v_lock, (maps), v_glock, vmobjlock, vnode table.
  */
 #include <errno.h>
+#include <host/host.h>
 #include <host/rcu.h>
 #include <string.h>
 #include <sys/kernel.h>
@@ -255,15 +256,16 @@ void
 uvm_vnp_setsize(struct vnode *vp, voff_t newsize)
 {
 	struct uvm_object *uobj = &vp->v_uobj;
-	voff_t oldsize;
+	voff_t oldend;
 
 	KASSERT(rw_write_held(&vp->v_lock));
 	KASSERT(rw_write_held(&vp->v_glock));
 	KASSERT(newsize >= 0);
 	mutex_enter(&uobj->vmobjlock);
-	oldsize = vp->v_size;
+	oldend = vp->v_writesize;
+	KASSERT(oldend >= vp->v_size);
 	vp->v_size = vp->v_writesize = newsize;
-	if (newsize >= oldsize) {
+	if (newsize >= oldend) {
 		mutex_exit(&uobj->vmobjlock);
 		return;
 	}
@@ -311,6 +313,39 @@ uvm_vnp_zerorange(struct vnode *vp, voff_t off, vsize_t len)
 	if (pg != NULL)
 		uvn_zero_bytes((uint8_t *)ram_host(VM_PAGE_TO_PHYS(pg)) + (off - pgoff), len);
 	mutex_exit(&uobj->vmobjlock);
+}
+
+void
+uvm_vnp_setwritesize(struct vnode *vp, voff_t newsize)
+{
+	voff_t end = vp->v_size;
+
+	KASSERT(rw_write_held(&vp->v_lock));
+	KASSERT(vp->v_writesize == end);
+	KASSERT(newsize > end);
+	rw_enter(&vp->v_glock, RW_WRITER);
+	/* stores behind the old end must not become file content (T-65) */
+	uvm_vnp_zerorange(vp, end, round_page((uint64_t)end) - (uint64_t)end);
+	mutex_enter(&vp->v_uobj.vmobjlock);
+	vp->v_writesize = newsize;
+	mutex_exit(&vp->v_uobj.vmobjlock);
+	rw_exit(&vp->v_glock);
+}
+
+void
+uvm_vnp_endwrite(struct vnode *vp, voff_t reached)
+{
+	voff_t end = vp->v_writesize, newsize = reached > vp->v_size ? reached : vp->v_size;
+
+	KASSERT(rw_write_held(&vp->v_lock));
+	KASSERT(newsize <= end);
+	rw_enter(&vp->v_glock, RW_WRITER);
+	uvm_vnp_setsize(vp, newsize);
+	if (newsize < end) {
+		host_file_limit(vp->v_fd, (uint64_t)newsize);	/* some may have been written */
+		uvm_vnp_zerorange(vp, newsize, round_page((uint64_t)newsize) - (uint64_t)newsize);
+	}
+	rw_exit(&vp->v_glock);
 }
 
 /*

@@ -8,10 +8,16 @@
  * neighbours are never waited for.  Running out of memory undoes everything,
  * waits, and starts over: nobody waits for memory with a busy page in hand.
  *
- * There are no holes to fill here: the host's file system does that, so no
- * page is ever PG_RDONLY.
+ * Holes.  Where the host's file has no blocks a page of zeroes is made, and is PG_RDONLY:
+ * nobody maps it writable.  A get for writing asks the host for the blocks first, so that a
+ * full disk is an error for who stores, and not for who writes back later (T-71, I-OBJ-8).
+ *
+ * End of file.  Only PGO_PASTEOF sees pages between v_size and v_writesize; but what is
+ * read and zeroed goes by v_writesize in any case: the last page before v_size may hold,
+ * in memory or in the file, bytes that a write under way has put behind it.
  */
 #include <errno.h>
+#include <host/host.h>
 #include <string.h>
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
@@ -25,7 +31,9 @@ struct uvn_get {
 	int		 ug_first, ug_last;	/* ! wanted pages are in [first, last) */
 	struct vm_page	**ug_pps;		/* ! the caller's array; [0] is ug_pgs[ug_first] */
 	struct vm_page	*ug_pgs[UVM_MAXGETPAGES]; /* ! BUSY by us, or NULL */
-	uint32_t	 ug_new;		/* bit i: made by us, no content yet */
+	uint32_t	 ug_new;		/* ! bit i: made by us, no content yet */
+	uint32_t	 ug_hole;		/* ! bit i: without blocks, as far as we know */
+	bool		 ug_write;		/* ! access is WRITE */
 	int		 ug_flags;		/* ! PGO_ */
 };
 
@@ -33,9 +41,12 @@ struct uvn_get {
  * => object locked, stays so; never sleeps.
  */
 static int
-uvn_get_locked(struct uvm_object *uobj, voff_t off, struct vm_page **pps, int *npagesp)
+uvn_get_locked(struct uvm_object *uobj, voff_t off, struct vm_page **pps, int *npagesp,
+    vm_prot_t access, int flags)
 {
 	struct vnode *vp = (struct vnode *)uobj;
+	voff_t end = (flags & PGO_PASTEOF) != 0 ? vp->v_writesize : vp->v_size;
+	uint32_t unfit = (access & VM_PROT_WRITE) != 0 ? PG_BUSY | PG_RDONLY : PG_BUSY;
 	int found = 0, missing = 0;
 
 	for (int i = 0; i < *npagesp; i++) {
@@ -44,9 +55,9 @@ uvn_get_locked(struct uvm_object *uobj, voff_t off, struct vm_page **pps, int *n
 
 		if (pps[i] != NULL)
 			continue;
-		if (o >= 0 && o < vp->v_writesize)
+		if (o >= 0 && o < end)
 			pg = uvm_pagelookup(uobj, o);
-		if (pg == NULL || (pg->flags & PG_BUSY) != 0) {
+		if (pg == NULL || (pg->flags & unfit) != 0) {
 			missing++;
 			continue;
 		}
@@ -135,6 +146,8 @@ uvn_get_fill(struct uvn_get *ug)
 			if (pg != NULL) {
 				pg->owner_tag = "uvn_get";
 				ug->ug_new |= 1u << i;
+				if (ug->ug_flags & PGO_OVERWRITE)
+					ug->ug_hole |= 1u << i;	/* or not: nobody has looked */
 			}
 		} else if (!uvn_get_wanted(ug, i)) {
 			pg = NULL;		/* resident neighbours are not our business */
@@ -142,8 +155,11 @@ uvn_get_fill(struct uvn_get *ug)
 			uvm_pagewait(pg, &uobj->vmobjlock, "uvn_get");
 			mutex_enter(&uobj->vmobjlock);
 			continue;
-		} else
+		} else {
 			uvm_page_busy(pg, "uvn_get");
+			if (pg->flags & PG_RDONLY)
+				ug->ug_hole |= 1u << i;
+		}
 		ug->ug_pgs[i++] = pg;
 	}
 	return 0;
@@ -162,6 +178,49 @@ uvn_get_zerotail(struct uvm_aio *aio, uint64_t bytes)
 	}
 }
 
+/* Which of a run of new pages have no blocks?  => nothing locked but v_glock */
+static void
+uvn_get_holes(struct uvn_get *ug, int from, int n)
+{
+	const struct vnode *vp = ug->ug_vp;
+	voff_t off = ug->ug_off + (voff_t)ptoa(from), end = off + (voff_t)ptoa(n);
+
+	if (end > vp->v_writesize)
+		end = vp->v_writesize;
+	if (off >= end || !host_file_hole(vp->v_fd, (uint64_t)off, (uint64_t)(end - off)))
+		return;
+	for (int i = from; i < from + n; i++) {
+		voff_t o = ug->ug_off + (voff_t)ptoa(i), left = vp->v_writesize - o;
+		uint64_t bytes = left < (voff_t)PAGE_SIZE ? (uint64_t)left : PAGE_SIZE;
+
+		if (left > 0 && host_file_hole(vp->v_fd, (uint64_t)o, bytes))
+			ug->ug_hole |= 1u << i;
+	}
+}
+
+/*
+ * Blocks for wanted pages without them, if they are to be stored to.
+ * => nothing locked but v_glock; the host's errno
+ */
+static int
+uvn_get_alloc(struct uvn_get *ug)
+{
+	int error = 0;
+
+	for (int i = 0, n; i < ug->ug_n && error == 0; i += n + 1) {
+		for (n = 0; i + n < ug->ug_n && (ug->ug_hole & 1u << (i + n)) != 0 &&
+		    uvn_get_wanted(ug, i + n); n++)
+			;
+		if (n == 0)
+			continue;
+		error = host_file_alloc(ug->ug_vp->v_fd, (uint64_t)ug->ug_off + ptoa(i), ptoa(n));
+		for (int k = i; k < i + n && error == 0; k++)
+			ug->ug_hole &= ~(1u << k);
+		UVMCNT(filealloc);
+	}
+	return error;
+}
+
 /*
  * Read one run of new pages.
  * => nothing locked but v_glock; pages BUSY|FAKE; sleeps.
@@ -176,8 +235,8 @@ uvn_get_run(struct uvn_get *ug, struct uvm_aio *aio, int from, int n)
 	aio->ua_npgs = n;
 	aio->ua_iodone = NULL;
 	memcpy(aio->ua_pgs, &ug->ug_pgs[from], (size_t)n * sizeof(aio->ua_pgs[0]));
-	if (off < ug->ug_vp->v_size) {
-		bytes = (uint64_t)(ug->ug_vp->v_size - off);
+	if (off < ug->ug_vp->v_writesize) {
+		bytes = (uint64_t)(ug->ug_vp->v_writesize - off);
 		if (bytes > ptoa(n))
 			bytes = ptoa(n);
 		uvm_aio_start(aio, ug->ug_vp->v_fd, false, off, bytes);
@@ -186,8 +245,10 @@ uvn_get_run(struct uvn_get *ug, struct uvm_aio *aio, int from, int n)
 		UVMCNT(pageins);
 		UVMCNT_ADD(fileread_pages, (uint64_t)n);
 	}
-	if (error == 0)
+	if (error == 0) {
 		uvn_get_zerotail(aio, bytes);
+		uvn_get_holes(ug, from, n);
+	}
 	return error;
 }
 
@@ -212,13 +273,29 @@ uvn_get_read(struct uvn_get *ug, struct uvm_aio *aio)
 			;
 		if (n == 0)
 			continue;
-		if (ug->ug_flags & PGO_OVERWRITE)
-			for (int k = i; k < i + n; k++)
-				pmap_zero_page(VM_PAGE_TO_PHYS(ug->ug_pgs[k])); /* B-25 */
-		else
-			error = uvn_get_run(ug, aio, i, n);
+		error = uvn_get_run(ug, aio, i, n);
 	}
 	return error;
+}
+
+/*
+ * Page i has content, or will be overwritten.
+ * => object and pageq locked
+ */
+static void
+uvn_get_valid(struct uvn_get *ug, int i)
+{
+	struct vm_page *pg = ug->ug_pgs[i];
+	bool hole = (ug->ug_hole & 1u << i) != 0;
+
+	if ((pg->flags & PG_RDONLY) != 0 && !hole)
+		pg->flags &= ~(PG_RDONLY | PG_CLEAN);	/* its blocks are new */
+	if (!uvn_get_isnew(ug, i) || (ug->ug_flags & PGO_OVERWRITE) != 0)
+		return;
+	pg->flags &= ~PG_FAKE;
+	if (hole)
+		pg->flags |= PG_RDONLY;
+	uvm_pageactivate(pg);
 }
 
 /*
@@ -234,17 +311,13 @@ uvn_get_done(struct uvn_get *ug, int error)
 
 		if (pg == NULL)
 			continue;
-		if ((pg->flags & PG_FAKE) != 0) {
-			if (error != 0) {
+		if (error != 0) {
+			if (uvn_get_isnew(ug, i))
 				pg->flags |= PG_RELEASED;	/* never had content */
-				continue;
-			}
-			pg->flags &= ~PG_FAKE;
-			if (ug->ug_flags & PGO_OVERWRITE)
-				pg->flags &= ~PG_CLEAN;		/* the file has no zeroes there */
-			uvm_pageactivate(pg);
+			continue;
 		}
-		if (error == 0 && uvn_get_wanted(ug, i)) {
+		uvn_get_valid(ug, i);
+		if (uvn_get_wanted(ug, i)) {
 			ug->ug_pps[i - ug->ug_first] = pg;
 			ug->ug_pgs[i] = NULL;
 		}
@@ -255,7 +328,7 @@ uvn_get_done(struct uvn_get *ug, int error)
 
 /*
  * One try of a get.
- * => nothing locked; 0, EINVAL, EIO, or ENOMEM: undone, wait and try again.
+ * => nothing locked; 0, EINVAL, EIO, ENOSPC, or ENOMEM: undone, wait and try again.
  */
 static int
 uvn_get_try(struct uvn_get *ug, struct uvm_aio *aio, voff_t off, int *npagesp,
@@ -278,11 +351,14 @@ uvn_get_try(struct uvn_get *ug, struct uvm_aio *aio, voff_t off, int *npagesp,
 		n = (int)atop(end - off);
 	uvn_get_window(ug, off, n, end, advice);
 	memset(ug->ug_pgs, 0, sizeof(ug->ug_pgs));
-	ug->ug_new = 0;
+	ug->ug_new = ug->ug_hole = 0;
 	error = uvn_get_fill(ug);
 	if (error == 0) {
 		mutex_exit(&vp->v_uobj.vmobjlock);
-		error = uvn_get_read(ug, aio);
+		if ((ug->ug_flags & PGO_OVERWRITE) == 0)
+			error = uvn_get_read(ug, aio);
+		if (error == 0 && ug->ug_write)
+			error = uvn_get_alloc(ug);
 		mutex_enter(&vp->v_uobj.vmobjlock);
 	}
 	uvn_get_done(ug, error);
@@ -301,7 +377,10 @@ int
 uvn_get(struct uvm_object *uobj, voff_t off, struct vm_page **pps, int *npagesp,
     int centeridx, vm_prot_t access, int advice, int flags)
 {
-	struct uvn_get ug = { .ug_vp = (struct vnode *)uobj, .ug_pps = pps, .ug_flags = flags };
+	struct uvn_get ug = {
+		.ug_vp = (struct vnode *)uobj, .ug_pps = pps, .ug_flags = flags,
+		.ug_write = (access & VM_PROT_WRITE) != 0,
+	};
 	struct uvm_aio *aio;
 	int error;
 
@@ -310,7 +389,7 @@ uvn_get(struct uvm_object *uobj, voff_t off, struct vm_page **pps, int *npagesp,
 	KASSERT(*npagesp > 0 && *npagesp <= UVM_MAXGETPAGES);
 	KASSERT(centeridx >= 0 && centeridx < *npagesp);
 	if (flags & PGO_LOCKED)
-		return uvn_get_locked(uobj, off, pps, npagesp);
+		return uvn_get_locked(uobj, off, pps, npagesp, access, flags);
 	mutex_exit(&uobj->vmobjlock);
 	while ((aio = uvm_aio_get(false)) == NULL) {
 		if (!uvm_reclaimable())

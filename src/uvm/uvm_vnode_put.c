@@ -71,7 +71,7 @@ uvn_put_isdirty(struct vnode *vp, struct vm_page *pg, int flags)
 	}
 	pg->flags |= PG_CLEAN;
 	/* a wired page that a truncation left behind has no place in the file */
-	return dirty && pg->offset < vp->v_size;
+	return dirty && pg->offset < vp->v_writesize;
 }
 
 /*
@@ -81,7 +81,7 @@ uvn_put_isdirty(struct vnode *vp, struct vm_page *pg, int flags)
 static bool
 uvn_put_neighbour(struct vnode *vp, struct vm_page *pg, int flags)
 {
-	if (pg == NULL || (pg->flags & PG_BUSY) != 0 || pg->offset >= vp->v_size)
+	if (pg == NULL || (pg->flags & PG_BUSY) != 0 || pg->offset >= vp->v_writesize)
 		return false;
 	if ((flags & PGO_FREE) != 0 && uvm_page_wired(pg))
 		return false;
@@ -163,7 +163,7 @@ uvn_put_write(struct vnode *vp, struct uvm_aio *aio, struct vm_page *pg, voff_t 
 	aio->ua_npgs = 0;
 	next = uvn_put_cluster(vp, aio, pg, stop, flags);
 	off = aio->ua_pgs[0]->offset;
-	bytes = (uint64_t)(vp->v_size - off);
+	bytes = (uint64_t)(vp->v_writesize - off);
 	if (bytes > ptoa(aio->ua_npgs))
 		bytes = ptoa(aio->ua_npgs);
 	aio->ua_iodone = uvn_iodone;
@@ -225,7 +225,7 @@ uvn_put_busy(struct vm_page *pg, kmutex_t *slock, int flags)
 static void
 uvn_put_wired(struct vnode *vp, struct vm_page *pg)
 {
-	if (pg->offset >= vp->v_size)
+	if (pg->offset >= vp->v_writesize)
 		uvn_zero_bytes(ram_host(VM_PAGE_TO_PHYS(pg)), PAGE_SIZE);
 }
 

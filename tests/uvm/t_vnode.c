@@ -166,16 +166,32 @@ KTEST(get_without_memory_is_ENOMEM_and_leaves_no_page, "get without memory is EN
 	end();
 }
 
-KTEST(overwrite_get_reads_nothing_and_is_valid, "overwrite get reads nothing and is valid")
+KTEST(B25_overwrite_get_reads_nothing_and_says_so, "overwrite get reads nothing and says so")
 {
-	struct vm_page *pg;
+	struct vm_page *pg = NULL;
 	uint64_t before;
+	int n = 1;
 
 	begin(1, 4 * PAGE_SIZE);
 	before = disk_requests(false);
 	CHECK_EQ(tu_get_error(obj, 0, PGO_OVERWRITE), 0);
 	pg = tu_lookup(obj, 0);
 	CHECK(pg != NULL && (pg->flags & (PG_FAKE | PG_CLEAN)) == 0 && tu_words(pg)[0] == 0);
+	mutex_enter(&obj->vmobjlock);
+	CHECK_EQ(obj->pgops->pgo_get(obj, (voff_t)PAGE_SIZE, &(struct vm_page *){ NULL }, &n, 0,
+	    VM_PROT_READ, UVM_ADV_NORMAL, PGO_LOCKED), EBUSY);
+	pg = NULL;
+	n = 1;
+	CHECK_EQ(obj->pgops->pgo_get(obj, (voff_t)PAGE_SIZE, &pg, &n, 0, VM_PROT_WRITE,
+	    UVM_ADV_NORMAL, PGO_OVERWRITE), 0);
+	mutex_enter(&obj->vmobjlock);
+	CHECK((pg->flags & (PG_BUSY | PG_FAKE)) == (PG_BUSY | PG_FAKE));
+	pg->flags |= PG_RELEASED;
+	uvm_lock_pageq();
+	uvm_page_unbusy(&pg, 1);
+	uvm_unlock_pageq();
+	mutex_exit(&obj->vmobjlock);
+	CHECK(tu_lookup(obj, (voff_t)PAGE_SIZE) == NULL);
 	CHECK_EQ(disk_requests(false), before);
 	end();
 }

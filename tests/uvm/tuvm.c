@@ -143,6 +143,19 @@ tu_get(struct uvm_object *uobj, voff_t off)
 	return pg;
 }
 
+/* What PGO_OVERWRITE asks of its caller; the page is all zeroes then. */
+static void
+tu_fill(struct vm_page *pg)
+{
+	mutex_enter(uvm_page_owner_lock(pg));
+	pmap_zero_page(VM_PAGE_TO_PHYS(pg));
+	pg->flags &= ~(PG_FAKE | PG_CLEAN);
+	uvm_lock_pageq();
+	uvm_pageactivate(pg);
+	uvm_unlock_pageq();
+	mutex_exit(uvm_page_owner_lock(pg));
+}
+
 int
 tu_get_error(struct uvm_object *uobj, voff_t off, int flags)
 {
@@ -155,8 +168,11 @@ tu_get_error(struct uvm_object *uobj, voff_t off, int flags)
 		if (pg != NULL)
 			uvm_page_unbusy(&pg, 1);
 		mutex_exit(&uobj->vmobjlock);
-	} else if (error == 0)
+	} else if (error == 0) {
+		if (flags & PGO_OVERWRITE)
+			tu_fill(pg);
 		tu_unbusy(pg);
+	}
 	return error;
 }
 
