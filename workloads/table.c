@@ -13,5 +13,7 @@ const struct workload *const workload_table[] = {
 	&wl_swap_churn,
 	&wl_trace,
 	&wl_chaos,
+	&wl_device_map,
+	&wl_mlock_physio,
 	NULL
 };

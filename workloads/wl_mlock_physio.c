@@ -1,0 +1,537 @@
+/*
+ * mlock-physio: raw I/O below mlock, fork, msync and the page daemon.
+ *
+ * A process has two stretches of memory: anonymous, and a file mapped shared.  Each of
+ * its threads owns a buffer in either, and a part of a raw device.  Buffers begin and end
+ * anywhere, so neighbours share pages, and pages are wired for several transfers at once.
+ * Between transfers the owner stores and checks; anybody wires, unwires, syncs and ages
+ * whatever pages there are, and forks.
+ *
+ * Of every word, in memory and on the device, its owner knows what it holds.  A transfer
+ * moves words from one model to the other.  So data that came into a frame that memory no
+ * longer has, or that a child got instead, or that were lost because nobody knew that a
+ * page was dirty, are missing where they should be; and at the end the host's files are
+ * read and held against the models.
+ *
+ * From a third stretch, a file mapped private and read-only, threads write to the device
+ * while others make it writable and store to it what it holds: the copy that this makes
+ * must not come between I/O and the page that is wired for it (R13, T-15).
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <harness/xalloc.h>
+
+#include "engine_int.h"
+#include "workloads.h"
+
+#define	ANON_BASE	0x40000000UL
+#define	FILE_BASE	0x50000000UL
+#define	SRC_BASE	0x60000000UL
+#define	SRC_PAGES	8
+#define	BLOCK_WORDS	(DEV_BSIZE / 8)
+
+enum { ANON, FILE_MAP, NBUF };
+
+static const struct workload_op ops[] = {
+	{ "read", "raw read from the device into a buffer", 12 },
+	{ "write", "raw write of a buffer to the device", 12 },
+	{ "access", "store to, or check, words of a buffer", 60 },
+	{ "mlock", "wire any pages of the process", 6 },
+	{ "munlock", "unwire any pages of the process", 6 },
+	{ "msync", "write pages of the mapped file back", 2 },
+	{ "advise", "tell that some pages are not needed now", 2 },
+	{ "source", "raw write from a private read-only mapping that is made writable meanwhile", 4 },
+	{ "fork", "a child finds the forking thread's buffer as it is", 1 },
+	{ "mlockall", "wire all that the process has, now, or unwire it", 1 },
+};
+
+/* A buffer of one worker.  !: only the worker */
+struct buffer {
+	vaddr_t	  bf_va;		/* : any multiple of 8 */
+	uint64_t  bf_nwords;		/* : whole blocks of the device */
+	uint64_t *bf_words;		/* ! what it holds */
+};
+
+struct raw_worker {
+	struct buffer rw_buf[NBUF];
+	uint64_t  rw_dev;		/* : its first word on the device */
+	uint64_t  rw_ndev;		/* : words that it has there */
+	uint64_t *rw_words;		/* ! what they are */
+};
+
+/* jp_private.  Stable but for a killing. */
+struct raw_proc {
+	struct vnode *rp_file;
+};
+
+/* : */
+struct raw_run {
+	struct vnode *rr_dev;
+	struct vnode *rr_source;	/* full of stamps */
+	uint64_t      rr_source_object;
+	vsize_t	      rr_bytes;		/* of each of a process' two stretches */
+};
+
+static int
+zero_file(const char *name, vsize_t size, struct vnode **vpp)
+{
+	int fd = content_file_create(0, 0);
+
+	if (fd < 0)
+		return -fd;
+	if (ftruncate(fd, (off_t)size) != 0) {
+		close(fd);
+		return errno;
+	}
+	*vpp = vnode_create(name, fd, (voff_t)size);
+	return 0;
+}
+
+static int
+map_proc(struct raw_run *rr, struct job_proc *jp)
+{
+	struct raw_proc *rp = jp->jp_private;
+	vaddr_t va = ANON_BASE;
+	const int rw = VM_PROT_READ | VM_PROT_WRITE;
+	int error;
+
+	error = zero_file("physio", rr->rr_bytes, &rp->rp_file);
+	if (error == 0)
+		error = sys_mmap(jp->jp_proc, &va, rr->rr_bytes, rw,
+		    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
+	va = FILE_BASE;
+	if (error == 0)
+		error = sys_mmap(jp->jp_proc, &va, rr->rr_bytes, rw, UMAP_SHARED | UMAP_FIXED,
+		    rp->rp_file, UF_READ | UF_WRITE, 0);
+	va = SRC_BASE;
+	if (error == 0)
+		error = sys_mmap(jp->jp_proc, &va, SRC_PAGES * PAGE_SIZE, VM_PROT_READ,
+		    UMAP_PRIVATE | UMAP_FIXED, rr->rr_source, UF_READ, 0);
+	return error;
+}
+
+/* The worker's share of its process' stretches, which is no multiple of a page. */
+static void
+make_worker(struct raw_run *rr, struct job_worker *jw)
+{
+	static const vaddr_t base[NBUF] = { ANON_BASE, FILE_BASE };
+	struct raw_worker *rw = xcalloc(1, sizeof(*rw));
+	uint64_t blocks = rr->rr_bytes / DEV_BSIZE / jw->jw_proc->jp_nthreads;
+	uint64_t nwords;
+
+	/* room for a start off a block's edge: less by one */
+	nwords = (blocks > 1 ? blocks - 1 : 1) * BLOCK_WORDS;
+	for (int i = 0; i < NBUF; i++) {
+		struct buffer *bf = &rw->rw_buf[i];
+
+		bf->bf_va = base[i] + jw->jw_thread * blocks * DEV_BSIZE + (jw->jw_index % 3) * 8;
+		bf->bf_nwords = nwords;
+		bf->bf_words = xcalloc(nwords, sizeof(uint64_t));
+	}
+	rw->rw_ndev = nwords;
+	rw->rw_dev = jw->jw_index * nwords;
+	rw->rw_words = xcalloc(nwords, sizeof(uint64_t));
+	jw->jw_private = rw;
+}
+
+static uint64_t
+device_words(const struct job_run *jr)
+{
+	uint64_t end = 0;
+
+	for (unsigned i = 0; i < jr->jr_nworkers; i++) {
+		const struct raw_worker *rw = jr->jr_workers[i].jw_private;
+
+		if (rw->rw_dev + rw->rw_ndev > end)
+			end = rw->rw_dev + rw->rw_ndev;
+	}
+	return end;
+}
+
+/* Shares of one process are alike, but processes may have more threads or fewer. */
+static void
+place_workers(struct job_run *jr)
+{
+	uint64_t at = 0;
+
+	for (unsigned i = 0; i < jr->jr_nworkers; i++) {
+		struct raw_worker *rw = jr->jr_workers[i].jw_private;
+
+		rw->rw_dev = at;
+		at += rw->rw_ndev;
+	}
+}
+
+static int
+setup(struct job_run *jr)
+{
+	struct raw_run *rr = jr->jr_private = xcalloc(1, sizeof(*rr));
+	int error;
+
+	rr->rr_bytes = trunc_page(jr->jr_job->job_size / NBUF);
+	if (rr->rr_bytes < 2 * jr->jr_nworkers * PAGE_SIZE)
+		rr->rr_bytes = 2 * jr->jr_nworkers * PAGE_SIZE;
+	for (unsigned i = 0; i < jr->jr_nworkers; i++)
+		make_worker(rr, &jr->jr_workers[i]);
+	place_workers(jr);
+	rr->rr_source_object = engine_object_id();
+	error = content_vnode("source", rr->rr_source_object, SRC_PAGES * PAGE_SIZE, &rr->rr_source);
+	if (error == 0)
+		error = zero_file("raw", device_words(jr) * 8 + SRC_PAGES * PAGE_SIZE *
+		    (vsize_t)jr->jr_nworkers, &rr->rr_dev);
+	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++) {
+		jr->jr_procs[i].jp_private = xcalloc(1, sizeof(struct raw_proc));
+		error = map_proc(rr, &jr->jr_procs[i]);
+	}
+	return error;
+}
+
+/* The device keeps what it has; memory and its file begin anew. */
+static int
+killed(struct job_run *jr, struct job_proc *jp)
+{
+	struct raw_proc *rp = jp->jp_private;
+
+	for (unsigned i = 0; i < jr->jr_nworkers; i++) {
+		struct raw_worker *rw = jr->jr_workers[i].jw_private;
+
+		for (int b = 0; b < NBUF && jr->jr_workers[i].jw_proc == jp; b++)
+			memset(rw->rw_buf[b].bf_words, 0, rw->rw_buf[b].bf_nwords * 8);
+	}
+	vrele(rp->rp_file);
+	return map_proc(jr->jr_private, jp);
+}
+
+/* --- transfers --- */
+
+/* One draw of what goes where: words of a buffer and of the device. */
+struct transfer {
+	struct buffer *tr_buf;
+	uint64_t tr_at, tr_dev, tr_n;
+};
+
+static struct transfer
+draw_transfer(struct job_worker *jw)
+{
+	struct raw_worker *rw = jw->jw_private;
+	struct transfer tr = { .tr_buf = &rw->rw_buf[host_rng_below(&jw->jw_rng, NBUF)] };
+	uint64_t blocks = rw->rw_ndev / BLOCK_WORDS, most = blocks;
+
+	/* mostly a few blocks, now and then all */
+	if (host_rng_below(&jw->jw_rng, 8) != 0 && most > 24)
+		most = 24;
+	tr.tr_n = (1 + host_rng_below(&jw->jw_rng, most)) * BLOCK_WORDS;
+	tr.tr_dev = host_rng_below(&jw->jw_rng, (rw->rw_ndev - tr.tr_n) / BLOCK_WORDS + 1) *
+	    BLOCK_WORDS;
+	tr.tr_at = host_rng_below(&jw->jw_rng, tr.tr_buf->bf_nwords - tr.tr_n + 1);
+	return tr;
+}
+
+static int
+op_transfer(struct job_worker *jw, struct raw_run *rr, bool read)
+{
+	struct raw_worker *rw = jw->jw_private;
+	struct transfer tr = draw_transfer(jw);
+	uint64_t *mem = tr.tr_buf->bf_words + tr.tr_at, *dev = rw->rw_words + tr.tr_dev;
+	vaddr_t va = tr.tr_buf->bf_va + 8 * tr.tr_at;
+	vsize_t len = tr.tr_n * 8;
+	int error;
+
+	error = sys_physio(jw->jw_proc->jp_proc, rr->rr_dev, (voff_t)(rw->rw_dev + tr.tr_dev) * 8,
+	    va, &len, read);
+	/* what was moved was moved, also by a call that found no memory for the rest */
+	memcpy(read ? mem : dev, read ? dev : mem, len);
+	if (error != 0)
+		return call_failed(jw, read ? "raw read" : "raw write", va, error);
+	if (len != tr.tr_n * 8)
+		return content_bad(jw, "raw-short", va, "%lu bytes of %lu were moved",
+		    (unsigned long)len, (unsigned long)tr.tr_n * 8);
+	return 0;
+}
+
+static int
+check_words(struct job_worker *jw, const struct buffer *bf, uint64_t at, uint64_t n)
+{
+	int error = 0;
+
+	for (uint64_t i = at; i < at + n && error == 0; i++)
+		error = expect_word(jw, bf->bf_va + 8 * i, bf->bf_words[i], "raw-content");
+	return error;
+}
+
+static int
+op_access(struct job_worker *jw)
+{
+	struct raw_worker *rw = jw->jw_private;
+	struct buffer *bf = &rw->rw_buf[host_rng_below(&jw->jw_rng, NBUF)];
+	bool write = host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction);
+	uint64_t i = host_rng_below(&jw->jw_rng, bf->bf_nwords);
+	uint64_t value;
+	int error;
+
+	if (!write)
+		return check_words(jw, bf, i, bf->bf_nwords - i < 16 ? bf->bf_nwords - i : 16);
+	value = private_value(jw->jw_run->jr_seed + jw->jw_index, bf->bf_va + 8 * i, ++jw->jw_seq);
+	error = user_store(bf->bf_va + 8 * i, value);
+	if (error != 0)
+		return call_failed(jw, "store", bf->bf_va + 8 * i, error);
+	bf->bf_words[i] = value;
+	return 0;
+}
+
+/* --- what others do to the pages meanwhile --- */
+
+static void
+draw_pages(struct job_worker *jw, bool file, vaddr_t *va, vsize_t *len)
+{
+	const struct raw_run *rr = jw->jw_run->jr_private;
+	uint64_t npages = rr->rr_bytes / PAGE_SIZE;
+	uint64_t n = 1 + host_rng_below(&jw->jw_rng, npages < 16 ? npages : 16);
+
+	*va = (file || host_rng_below(&jw->jw_rng, 2) ? FILE_BASE : ANON_BASE) +
+	    host_rng_below(&jw->jw_rng, npages - n + 1) * PAGE_SIZE;
+	*len = n * PAGE_SIZE;
+}
+
+/* => refusals that are in the nature of the call */
+static int
+allow(struct job_worker *jw, const char *call, vaddr_t va, int error, int allowed)
+{
+	return error == 0 || error == allowed || error == EAGAIN ? 0 :
+	    call_failed(jw, call, va, error);
+}
+
+static int
+op_wiring(struct job_worker *jw, bool wire)
+{
+	struct proc *p = jw->jw_proc->jp_proc;
+	vaddr_t va;
+	vsize_t len;
+
+	draw_pages(jw, false, &va, &len);
+	if (wire)
+		return allow(jw, "mlock", va, sys_mlock(p, va, len), 0);
+	/* EINVAL: not all of it was wired */
+	return allow(jw, "munlock", va, sys_munlock(p, va, len), EINVAL);
+}
+
+static int
+op_wire_all(struct job_worker *jw)
+{
+	struct proc *p = jw->jw_proc->jp_proc;
+
+	/* ENOMEM: beyond the limit, which several threads reach together */
+	if (host_rng_below(&jw->jw_rng, 2) == 0)
+		return allow(jw, "mlockall", 0, sys_mlockall(p, UMCL_CURRENT), ENOMEM);
+	return allow(jw, "munlockall", 0, sys_munlockall(p), 0);
+}
+
+static int
+op_pages(struct job_worker *jw, bool sync)
+{
+	struct proc *p = jw->jw_proc->jp_proc;
+	vaddr_t va;
+	vsize_t len;
+
+	draw_pages(jw, sync, &va, &len);
+	if (!sync)
+		return allow(jw, "madvise", va, sys_madvise(p, va, len, UMADV_DONTNEED), 0);
+	return allow(jw, "msync", va, sys_msync(p, va, len,
+	    host_rng_below(&jw->jw_rng, 2) ? UMS_SYNC : UMS_SYNC | UMS_INVALIDATE), EBUSY);
+}
+
+/* T-15: the page is made writable, and stored to, while I/O reads from it. */
+static int
+op_source(struct job_worker *jw, struct raw_run *rr)
+{
+	struct proc *p = jw->jw_proc->jp_proc;
+	uint64_t page = host_rng_below(&jw->jw_rng, SRC_PAGES), words[PAGE_SIZE / 8];
+	vaddr_t va = SRC_BASE + page * PAGE_SIZE;
+	voff_t off = (voff_t)(device_words(jw->jw_run) * 8) +
+	    (voff_t)(jw->jw_index * SRC_PAGES * PAGE_SIZE);
+	vsize_t len = PAGE_SIZE;
+	uint64_t word = page * (PAGE_SIZE / 8) + host_rng_below(&jw->jw_rng, PAGE_SIZE / 8);
+	int error;
+
+	if (host_rng_below(&jw->jw_rng, 2) != 0) {
+		error = sys_mprotect(p, va, PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE);
+		if (error != 0)
+			return call_failed(jw, "mprotect", va, error);
+		/* another thread may have made it read-only again */
+		error = user_store(SRC_BASE + word * 8, content_file_word(rr->rr_source_object, word,
+		    SRC_PAGES * PAGE_SIZE));
+		if (error != 0 && error != EACCES)
+			return call_failed(jw, "store", SRC_BASE + word * 8, error);
+		error = sys_mprotect(p, va, PAGE_SIZE, VM_PROT_READ);
+		return error != 0 ? call_failed(jw, "mprotect", va, error) : 0;
+	}
+	error = sys_physio(p, rr->rr_dev, off, va, &len, false);
+	if (error != 0)
+		return call_failed(jw, "raw write", va, error);
+	if (pread(rr->rr_dev->v_fd, words, PAGE_SIZE, (off_t)off) != (ssize_t)PAGE_SIZE)
+		return call_failed(jw, "read of the host's file", va, errno);
+	for (unsigned i = 0; i < PAGE_SIZE / 8; i++)
+		if (words[i] != content_file_word(rr->rr_source_object, page * (PAGE_SIZE / 8) + i,
+		    SRC_PAGES * PAGE_SIZE))
+			return content_bad(jw, "raw-source", va + 8 * i, "the device got %#lx",
+			    (unsigned long)words[i]);
+	worker_verified(jw, PAGE_SIZE);
+	return 0;
+}
+
+/* The forking thread's own anonymous buffer; its siblings' transfers go on meanwhile (T-16). */
+static int
+check_child(struct job_worker *jw, void *arg)
+{
+	const struct raw_worker *rw = jw->jw_private;
+	const struct buffer *bf = &rw->rw_buf[ANON];
+	int error = 0;
+
+	for (uint64_t at = 0; at < bf->bf_nwords && error == 0; at += PAGE_SIZE / 8)
+		error = check_words(jw, bf, at, 1);
+	return error;
+}
+
+static int
+run(struct job_run *jr, struct job_worker *jw)
+{
+	struct raw_run *rr = jr->jr_private;
+	uint64_t dice = host_rng_below(&jw->jw_rng, 106);
+
+	if (dice < 24)
+		return op_transfer(jw, rr, dice < 12);
+	if (dice < 84)
+		return op_access(jw);
+	if (dice < 96)
+		return op_wiring(jw, dice < 90);
+	if (dice < 100)
+		return op_pages(jw, dice < 98);
+	if (dice < 104)
+		return op_source(jw, rr);
+	return dice == 104 ? run_in_child(jw, check_child, NULL) : op_wire_all(jw);
+}
+
+/* --- at the end --- */
+
+/* => words of a host file from byte off on are those of the model */
+static int
+check_host(struct job_worker *jw, const struct vnode *vp, uint64_t off, const uint64_t *want,
+    uint64_t n, const char *id)
+{
+	uint64_t *words = xcalloc(n, 8);
+	int error = 0;
+
+	if (pread(vp->v_fd, words, n * 8, (off_t)off) != (ssize_t)(n * 8))
+		error = call_failed(jw, "read of the host's file", off, errno);
+	for (uint64_t i = 0; i < n && error == 0; i++)
+		if (words[i] != want[i])
+			error = content_bad(jw, id, off + 8 * i, "the host's file holds %#lx, must hold %#lx",
+			    (unsigned long)words[i], (unsigned long)want[i]);
+	if (error == 0)
+		worker_verified(jw, n * 8);
+	free(words);
+	return error;
+}
+
+static int
+verify_memory(struct job_worker *jw, struct job_proc *jp)
+{
+	struct job_run *jr = jw->jw_run;
+	int error = 0;
+
+	for (unsigned i = 0; i < jr->jr_nworkers && error == 0; i++) {
+		const struct raw_worker *rw = jr->jr_workers[i].jw_private;
+
+		for (int b = 0; b < NBUF && jr->jr_workers[i].jw_proc == jp && error == 0; b++)
+			error = check_words(jw, &rw->rw_buf[b], 0, rw->rw_buf[b].bf_nwords);
+	}
+	return error;
+}
+
+static int
+verify(struct job_run *jr)
+{
+	struct raw_run *rr = jr->jr_private;
+	struct job_worker *jw = &jr->jr_self;
+	int error = visit_procs(jr, verify_memory);
+
+	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++) {
+		struct raw_proc *rp = jr->jr_procs[i].jp_private;
+
+		if ((error = vnode_fsync(rp->rp_file)) != 0)
+			error = call_failed(jw, "fsync", 0, error);
+	}
+	for (unsigned i = 0; i < jr->jr_nworkers && error == 0; i++) {
+		const struct raw_worker *rw = jr->jr_workers[i].jw_private;
+		const struct raw_proc *rp = jr->jr_workers[i].jw_proc->jp_private;
+		const struct buffer *bf = &rw->rw_buf[FILE_MAP];
+
+		error = check_host(jw, rr->rr_dev, rw->rw_dev * 8, rw->rw_words, rw->rw_ndev,
+		    "raw-device");
+		if (error == 0)
+			error = check_host(jw, rp->rp_file, bf->bf_va - FILE_BASE, bf->bf_words,
+			    bf->bf_nwords, "raw-file");
+	}
+	return error;
+}
+
+static void
+teardown(struct job_run *jr)
+{
+	struct raw_run *rr = jr->jr_private;
+
+	if (rr == NULL)
+		return;
+	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
+		struct raw_proc *rp = jr->jr_procs[i].jp_private;
+
+		if (rp != NULL && rp->rp_file != NULL)
+			vrele(rp->rp_file);
+		free(rp);
+	}
+	for (unsigned i = 0; i < jr->jr_nworkers; i++) {
+		struct raw_worker *rw = jr->jr_workers[i].jw_private;
+
+		for (int b = 0; b < NBUF; b++)
+			free(rw->rw_buf[b].bf_words);
+		free(rw->rw_words);
+		free(rw);
+	}
+	if (rr->rr_dev != NULL)
+		vrele(rr->rr_dev);
+	if (rr->rr_source != NULL)
+		vrele(rr->rr_source);
+	free(rr);
+}
+
+/* Memory twice, for children; the source. */
+static uint64_t
+footprint(const struct job *job)
+{
+	return 2 * job->job_size * job->job_processes + SRC_PAGES * PAGE_SIZE;
+}
+
+static const char *const required[] = {
+	"uvmexp.physio", "uvmexp.physio_shared", "uvmexp.vslocks", "uvmexp.flt_wire",
+	"uvmexp.filewrite_pages", NULL
+};
+
+const struct workload wl_mlock_physio = {
+	.wl_name = "mlock-physio",
+	.wl_help = "raw I/O below mlock, fork and msync of the same pages",
+	.wl_common = WL_COMMON_ALL,
+	.wl_ops = ops,
+	.wl_nops = sizeof(ops) / sizeof(ops[0]),
+	.wl_exercises = "vslock and vsunlock, mlock, unwiring (R31), copies at once (R13), fork below I/O",
+	.wl_verifies = "models of each word in memory and on the device; at the end the host's files",
+	.wl_required = required,
+	.wl_footprint = footprint,
+	.wl_setup = setup,
+	.wl_run = run,
+	.wl_verify = verify,
+	.wl_teardown = teardown,
+	.wl_killed = killed,
+};
