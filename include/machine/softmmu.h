@@ -29,6 +29,9 @@ int	user_fetch(vaddr_t);				/* instruction fetch: needs X */
  * held as far as the fault that may follow allows it (R33). */
 int	kern_load(vaddr_t, uint64_t *);
 int	kern_store(vaddr_t, uint64_t);
+/* The same for bytes; *donep of them were moved, also on error. */
+int	kern_read(vaddr_t, void *, size_t, size_t *donep);
+int	kern_write(vaddr_t, const void *, size_t, size_t *donep);
 
 /* Kernel access to the current LWP's user memory, any alignment; partial on error. */
 int	copyin(vaddr_t uaddr, void *kaddr, size_t);

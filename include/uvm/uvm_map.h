@@ -105,6 +105,7 @@ struct vm_map {
 #define	UVM_FLAG_TRYLOCK	0x200000
 #define	UVM_FLAG_NOWAIT		0x400000
 #define	UVM_FLAG_UNMAP		0x800000	/* FIXED: replace what is there, in the same lock section (B-20) */
+#define	UVM_FLAG_WAITVA		0x1000000	/* sleeps until there is room */
 
 #define	UVM_UNKNOWN_OFFSET	((voff_t)-1)	/* kernel object: the address says it */
 
@@ -145,6 +146,7 @@ void	uvm_map_clip_end(struct vm_map *, struct vm_map_entry *, vaddr_t);
 /*
  * => map unlocked; size page multiple; the caller's reference to uobj is handed
  *    over on success, kept by the caller on failure; *startp: hint in, address out
+ * => WAITVA: with no VM lock held, in a sleepable map that it fits into; not with NOWAIT or FIXED
  * => 0, EACCES, EAGAIN (TRYLOCK), ENOMEM; never leaves partial state
  */
 int	uvm_map(struct vm_map *, vaddr_t *startp, vsize_t, struct uvm_object *, voff_t,
@@ -204,6 +206,16 @@ bool	uvm_map_replace(struct vm_map *, vaddr_t start, vaddr_t end, struct vm_map_
  */
 int	uvm_map_extract(struct vm_map *src, vaddr_t start, vsize_t len, struct vm_map *dst,
 	    vaddr_t *dstaddrp, int flags);
+
+/*
+ * Debugger access, uvm-spec 1.16: uvm_io.c.  Stores to what is mapped copy-on-write stay in
+ * this address space, whatever its protection.
+ * => map unlocked, nothing else either; sleeps.
+ * => *residp bytes between va of the map and buf; on return as many are left.  What lies
+ *    beyond the map's end is left without an error
+ * => 0; EIO: it wraps; EFAULT: a hole, or no right at all; the fault's errno
+ */
+int	uvm_io(struct vm_map *, vaddr_t va, void *buf, size_t *residp, bool write);
 
 /* => map(R): I-MAP-1..4, 6; number of violations reported */
 unsigned uvm_map_check(struct vm_map *);

@@ -9,10 +9,10 @@
 
 struct vnode;
 
-/*	m  vm_map.lock	i  vm_map.misc_lock	*/
+/*	m  vm_map.lock	@  atomic	*/
 struct vmspace {
 	struct vm_map	 vm_map;
-	int		 vm_refcnt;		/* i */
+	int		 vm_refcnt;		/* @: the process, and who holds it (I-MAP-16) */
 	vaddr_t		 vm_daddr;		/* m: start of the heap */
 	vaddr_t		 vm_dend;		/* m: break */
 };
@@ -41,6 +41,8 @@ uint64_t proc_count(void);
 /* => calls fn for every process, in order of pid, with a reference and no lock held; processes
  *    that come and go meanwhile may be missed (the inspectors call it at rest) */
 void	proc_foreach(void (*fn)(struct proc *, void *), void *);
+/* => its address space, to be given back by uvmspace_free(); NULL: it is exiting */
+struct vmspace *proc_vmspace_hold(struct proc *);
 /* => the current LWP runs in p from now on (NULL: in none); switches l_pmap and activates it */
 void	proc_attach(struct proc *);
 /* => an LWP of the process, as lwp_create(), attached before fn runs */
@@ -91,6 +93,18 @@ int	sys_munlockall(struct proc *);
 int	sys_obreak(struct proc *, vaddr_t newbreak);
 int	sys_mremap(struct proc *, vaddr_t old, vsize_t oldsize, vaddr_t *newva, vsize_t newsize,
 	    bool fixed);
+/*
+ * Pass [va, va+len) of one process to another, at *newva or where there is room (0): shared, or
+ * moved.  => 0; EINVAL; ENOMEM; ESRCH: one of them is exiting
+ */
+int	sys_extract(struct proc *src, vaddr_t va, vsize_t len, struct proc *dst, vaddr_t *newva,
+	    bool move);
+/*
+ * A debugger's access to p's memory, with all rights that p's mappings could ever have.
+ * => *len bytes of buf, a kernel address; as many were moved on return, also on error
+ * => 0; ESRCH; EFAULT: nothing is mapped there; what a fault there answers
+ */
+int	sys_ptrace_io(struct proc *p, vaddr_t, void *buf, size_t *len, bool write);
 /* => map an aobj shared, as shmat(2) does; takes a reference of its own */
 int	sys_shmat(struct proc *, struct uvm_object *, vaddr_t *addr, vm_prot_t);
 

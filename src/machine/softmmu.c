@@ -361,6 +361,41 @@ to_page_end(vaddr_t va, size_t len)
 }
 
 int
+kern_read(vaddr_t va, void *to, size_t len, size_t *donep)
+{
+	int error;
+
+	for (*donep = 0; *donep < len;) {
+		size_t n = to_page_end(va + *donep, len - *donep);
+		const uint8_t *page = mmu_access(trunc_page(va + *donep), PTE_R, &error);
+
+		if (page == NULL)
+			return no_register(error);
+		bytes_from_user((uint8_t *)to + *donep, page + ((va + *donep) & PAGE_MASK), n);
+		*donep += n;
+	}
+	return 0;
+}
+
+int
+kern_write(vaddr_t va, const void *from, size_t len, size_t *donep)
+{
+	int error;
+
+	for (*donep = 0; *donep < len;) {
+		size_t n = to_page_end(va + *donep, len - *donep);
+		uint8_t *page = mmu_access(trunc_page(va + *donep), PTE_W, &error);
+
+		if (page == NULL)
+			return no_register(error);
+		bytes_to_user(page + ((va + *donep) & PAGE_MASK), (const uint8_t *)from + *donep,
+		    n);
+		*donep += n;
+	}
+	return 0;
+}
+
+int
 copyin(vaddr_t uaddr, void *kaddr, size_t len)
 {
 	uint8_t *to = kaddr;

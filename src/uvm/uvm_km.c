@@ -27,8 +27,6 @@
 #include <uvm/uvm_km.h>
 #include <uvm/uvm_map.h>
 
-#define	KM_VAWAIT_NS	1000000000UL	/* how long WAITVA sleeps at most between two tries */
-
 struct vm_map *kernel_map, *kmem_map, *mb_map, *phys_map, *exec_map;
 
 static struct vm_map kernel_map_store;		/* : */
@@ -164,25 +162,12 @@ km_va(struct vm_map *map, vaddr_t *vap, vsize_t size, vsize_t align, int flags)
 		f |= UVM_FLAG_NOWAIT;
 	if ((flags & UVM_KMF_TRYLOCK) != 0)
 		f |= UVM_FLAG_TRYLOCK;
+	if ((flags & UVM_KMF_WAITVA) != 0)
+		f |= UVM_FLAG_WAITVA;
 	*vap = vm_map_min(map);
 	return uvm_map(map, vap, size, uobj, UVM_UNKNOWN_OFFSET, align,
 	    UVM_MAPFLAG(VM_PROT_READ | VM_PROT_WRITE, VM_PROT_READ | VM_PROT_WRITE,
 		MAP_INHERIT_NONE, UVM_ADV_RANDOM, f));
-}
-
-/*
- * Wait for somebody to unmap.  The sleep is timed, for addresses may also come back in
- * ways that wake nobody.
- */
-static void
-km_va_wait(struct vm_map *map)
-{
-	KASSERT(!intrsafe(map));
-	pool_drain_all();
-	mutex_enter(&map->misc_lock);
-	__atomic_store_n(&map->wantva, true, __ATOMIC_RELAXED);
-	(void)cv_timedwait(&map->cv, &map->misc_lock, KM_VAWAIT_NS);
-	mutex_exit(&map->misc_lock);
 }
 
 vaddr_t
@@ -190,7 +175,6 @@ uvm_km_alloc(struct vm_map *map, vsize_t size, vsize_t align, int flags)
 {
 	int type = flags & (UVM_KMF_WIRED | UVM_KMF_PAGEABLE | UVM_KMF_VAONLY);
 	vaddr_t va;
-	int error;
 
 	KASSERTMSG(type != 0 && (type & (type - 1)) == 0, "uvm_km_alloc: one type, not %#x", flags);
 	KASSERT(map->pmap == pmap_kernel());
@@ -201,15 +185,8 @@ uvm_km_alloc(struct vm_map *map, vsize_t size, vsize_t align, int flags)
 	/* I-KM-5: sleepable kernel maps are the business of threads */
 	KASSERT(intrsafe(map) || (!cpu_intr_p() && curcpu()->ci_ilevel == IPL_NONE));
 	size = round_page(size);
-	for (;;) {
-		error = km_va(map, &va, size, align, flags);
-		if (error == 0)
-			break;
-		if (error != ENOMEM || (flags & UVM_KMF_WAITVA) == 0)
-			return 0;
-		UVMCNT(km_vawaits);
-		km_va_wait(map);
-	}
+	if (km_va(map, &va, size, align, flags) != 0)
+		return 0;
 	if (type == UVM_KMF_WIRED && km_wire(map, va, va + size, flags) != 0) {
 		uvm_unmap(map, va, va + size);
 		return 0;

@@ -15,6 +15,8 @@
 
 #include "uvm_map_i.h"
 
+#define	VAWAIT_NS	1000000000UL	/* how long WAITVA sleeps at most between two tries */
+
 static uint32_t last_map_id;		/* atomic */
 
 void
@@ -250,24 +252,56 @@ uvm_map_finish(struct uvm_mapping *um)
 		uvm_mapent_free(um->um_spare);
 }
 
+/* => 0: map(W); replaced: and no I/O is under way to what is replaced; or EAGAIN */
+static int
+lock_for(struct vm_map *map, vaddr_t start, vsize_t size, unsigned flags)
+{
+	if ((flags & UVM_FLAG_TRYLOCK) != 0)
+		return vm_map_lock_try(map) ? 0 : EAGAIN;
+	if ((flags & UVM_FLAG_UNMAP) != 0)
+		uvm_vslock_drain(map, start, start + size);
+	else
+		vm_map_lock(map);
+	return 0;
+}
+
+/*
+ * Wait for somebody to unmap (T-9).
+ * => map(W) in, unlocked out.  Who unmaps has the map locked, so he either has been, or
+ *    finds wantva set.  The sleep is timed all the same: room may be more than one unmaps.
+ */
+static void
+wait_for_va(struct vm_map *map)
+{
+	KASSERT((map->flags & VM_MAP_INTRSAFE) == 0);
+	UVMCNT(map_vawaits);
+	mutex_enter(&map->misc_lock);
+	/* relaxed: pairs with uvm_map_wakeva(), under the map lock */
+	__atomic_store_n(&map->wantva, true, __ATOMIC_RELAXED);
+	vm_map_unlock(map);
+	(void)cv_timedwait(&map->cv, &map->misc_lock, VAWAIT_NS);
+	mutex_exit(&map->misc_lock);
+}
+
 int
 uvm_map(struct vm_map *map, vaddr_t *startp, vsize_t size, struct uvm_object *uobj, voff_t off,
     vsize_t align, unsigned flags)
 {
+	bool wait = (flags & UVM_FLAG_WAITVA) != 0 &&
+	    size <= vm_map_max(map) - vm_map_min(map);
 	struct uvm_mapping um;
 	int error;
 
+	KASSERT((flags & UVM_FLAG_WAITVA) == 0 ||
+	    (flags & (UVM_FLAG_NOWAIT | UVM_FLAG_FIXED)) == 0);
 	error = uvm_map_prepare(map, &um, size, uobj, off, flags);
+	if (error == 0)
+		error = lock_for(map, *startp, size, flags);
 	if (error == 0) {
-		if ((flags & (UVM_FLAG_TRYLOCK | UVM_FLAG_UNMAP)) == UVM_FLAG_UNMAP)
-			uvm_vslock_drain(map, *startp, *startp + size);
-		else if ((flags & UVM_FLAG_TRYLOCK) == 0)
+		while ((error = uvm_map_enter(map, &um, startp, align)) == ENOMEM && wait) {
+			wait_for_va(map);
 			vm_map_lock(map);
-		else if (!vm_map_lock_try(map))
-			error = EAGAIN;
-	}
-	if (error == 0) {
-		error = uvm_map_enter(map, &um, startp, align);
+		}
 		vm_map_unlock(map);
 	}
 	uvm_map_finish(&um);
@@ -279,7 +313,7 @@ uvm_map(struct vm_map *map, vaddr_t *startp, vsize_t size, struct uvm_object *uo
 void
 uvm_map_wakeva(struct vm_map *map)
 {
-	/* relaxed: one who begins to wait just now sleeps for a limited time */
+	/* relaxed: it is set with the map locked */
 	if (!__atomic_load_n(&map->wantva, __ATOMIC_RELAXED))
 		return;
 	mutex_enter(&map->misc_lock);

@@ -120,6 +120,19 @@ proc_exit(struct proc *p)
 	proc_rele(p);
 }
 
+struct vmspace *
+proc_vmspace_hold(struct proc *p)
+{
+	struct vmspace *vm;
+
+	mutex_enter(&proc_lock);
+	vm = p->p_vmspace;
+	if (vm != NULL)		/* relaxed: the process' own reference is there as long as we hold the lock */
+		__atomic_add_fetch(&vm->vm_refcnt, 1, __ATOMIC_RELAXED);
+	mutex_exit(&proc_lock);
+	return vm;
+}
+
 /* => acquire: a process whose count is 0 is on its way out and cannot be had */
 static bool
 proc_tryref(struct proc *p)

@@ -40,12 +40,9 @@ void
 uvmspace_free(struct vmspace *vm)
 {
 	struct vm_map *map = &vm->vm_map;
-	bool last;
 
-	mutex_enter(&map->misc_lock);
-	last = --vm->vm_refcnt == 0;
-	mutex_exit(&map->misc_lock);
-	if (!last)
+	/* release our use, acquire everybody else's: the last one frees */
+	if (__atomic_sub_fetch(&vm->vm_refcnt, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
 	vm_map_lock(map);
 	map->dying = true;

@@ -126,7 +126,7 @@ KTEST(T9_waitva_sleeps_until_addresses_are_free, "a full submap: NOWAIT gets not
 	lwp_start(l);
 	va = uvm_km_alloc(mb_map, PAGE_SIZE, 0, UVM_KMF_VAONLY | UVM_KMF_WAITVA);
 	CHECK_EQ(va, full_va);
-	CHECK(tu_count(UVMC_km_vawaits) > 0);
+	CHECK(tu_count(UVMC_map_vawaits) > 0);
 	lwp_wait(l);
 	uvm_km_free(mb_map, full_va, size, UVM_KMF_VAONLY);
 	tu_shutdown();
