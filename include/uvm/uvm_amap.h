@@ -84,6 +84,8 @@ bool	amap_swap_off(int startslot, int endslot);
 uint64_t amap_count(void);
 /* => checks I-AMAP-1..3, 5 under the amap's lock; number of violations */
 unsigned amap_check(struct vm_amap *);
+/* => amap locked; calls fn for each anon in it, unlocked: the inspectors' */
+void	amap_foreach_anon(struct vm_amap *, void (*fn)(struct vm_anon *, void *), void *);
 /* => calls fn for each live amap (list lock held: fn must not lock amaps but by trylock) */
 void	amap_foreach(void (*fn)(struct vm_amap *, void *), void *);
 

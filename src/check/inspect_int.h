@@ -6,6 +6,7 @@
 #define CHECK_INSPECT_INT_H
 
 unsigned inspect_ptes(void);		/* inspect_pte.c: mappings against maps and pages */
+unsigned inspect_swap(void);		/* inspect_swap.c: slots, their owners and their content */
 unsigned inspect_wiring(void);		/* inspect_wire.c: who has wired each page, and each mapping */
 
 #endif /* CHECK_INSPECT_INT_H */

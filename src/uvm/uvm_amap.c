@@ -91,6 +91,18 @@ amap_foreach(void (*fn)(struct vm_amap *, void *), void *arg)
 	mutex_exit(&amap_list_lock);
 }
 
+/*
+ * => amap locked.
+ */
+void
+amap_foreach_anon(struct vm_amap *amap, void (*fn)(struct vm_anon *, void *), void *arg)
+{
+	KASSERT(amap_locked(amap));
+	for (uint64_t slot = 0; (slot = amap_slot_next(amap, slot, amap->am_nslot)) < amap->am_nslot;
+	    slot++)
+		fn(amap_slot(amap, slot), arg);
+}
+
 /* --- small ones --- */
 
 void

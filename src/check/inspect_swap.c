@@ -1,0 +1,310 @@
+/*
+ * Swap at rest: every slot in use has exactly one owner, every owner's slot is in use,
+ * and what is said to be the same in memory and on disk is the same.
+ *
+ * All owners are gathered first: anons (each once, however many amaps share it), and
+ * the pages of objects that have a slot.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <harness/xalloc.h>
+#include <uvm/uvm.h>
+#include <uvm/uvm_amap.h>
+#include <uvm/uvm_aobj_i.h>
+#include <uvm/uvm_swap_i.h>
+
+#include "inspect_int.h"
+
+#define	CONTENT_MAX	16384		/* slots that are read back in one walk */
+
+/* One owner with a slot. */
+struct holder {
+	int		 ho_slot;
+	const void	*ho_owner;	/* anon, or NULL: an object's */
+	struct vm_page	*ho_pg;		/* or NULL */
+};
+
+struct holders {
+	struct holder	*hs_v;
+	size_t		 hs_n;
+	unsigned	 hs_bad;
+};
+
+static unsigned
+complain(const char *id, int slot, const char *what, uint64_t a, uint64_t b)
+{
+	violation(VIOL_INVARIANT, id, "swap slot %#x: %s (%lu, %lu)", (unsigned)slot, what,
+	    (unsigned long)a, (unsigned long)b);
+	return 1;
+}
+
+/* --- gathering --- */
+
+static void
+note(struct holders *hs, int slot, const void *owner, struct vm_page *pg)
+{
+	if (slot == 0 || slot == SWSLOT_BAD)
+		return;
+	hs->hs_v = xgrow(hs->hs_v, hs->hs_n, sizeof(*hs->hs_v));
+	hs->hs_v[hs->hs_n++] = (struct holder){ slot, owner, pg };
+}
+
+/* => the owner's page, if it owns one, without what makes its content different */
+static unsigned
+check_clean(const struct vm_page *pg, const char *id, int slot)
+{
+	if ((pg->flags & (PG_BUSY | PG_CLEAN)) == PG_CLEAN && slot <= 0)
+		return complain(id, slot, "a clean page without a slot (R34)",
+		    (uint64_t)VM_PAGE_TO_PHYS(pg), pg->flags);
+	return 0;
+}
+
+static void
+note_anon(struct vm_anon *anon, void *arg)
+{
+	struct holders *hs = arg;
+	struct vm_page *pg = anon->an_page;
+	bool own = pg != NULL && pg->uobject == NULL;
+
+	if (own)
+		hs->hs_bad += check_clean(pg, "I-ANON-4", anon->an_swslot);
+	else if (pg == NULL && anon->an_swslot == 0)
+		hs->hs_bad += complain("I-ANON-6", 0, "an anon with neither page nor slot",
+		    (uint64_t)anon->an_ref, 0);
+	note(hs, anon->an_swslot, anon, pg);
+}
+
+static void
+note_amap(struct vm_amap *amap, void *arg)
+{
+	/* at rest: nobody has it locked, so the list's lock above us does no harm */
+	if (amap_lock_try(amap)) {
+		amap_foreach_anon(amap, note_anon, arg);
+		amap_unlock(amap);
+	}
+}
+
+static void
+note_aobj(struct uvm_aobj *aobj, struct holders *hs)
+{
+	struct uvm_object *uobj = &aobj->u_obj;
+
+	mutex_enter(&uobj->vmobjlock);
+	for (uint64_t page = 0; page < atop(aobj->u_size); page++) {
+		int slot = uao_find_swslot(uobj, page);
+		struct vm_page *pg = uvm_pagelookup(uobj, (voff_t)ptoa(page));
+
+		if (pg != NULL)
+			hs->hs_bad += check_clean(pg, "I-OBJ-5", slot);
+		note(hs, slot, NULL, pg);
+	}
+	mutex_exit(&uobj->vmobjlock);
+}
+
+static int
+by_slot(const void *a, const void *b)
+{
+	const struct holder *x = a, *y = b;
+
+	if (x->ho_slot != y->ho_slot)
+		return x->ho_slot < y->ho_slot ? -1 : 1;
+	return (x->ho_owner > y->ho_owner) - (x->ho_owner < y->ho_owner);
+}
+
+/* => by slot; an anon that several amaps hold is one owner */
+static void
+gather(struct holders *hs)
+{
+	struct uvm_aobj *aobj;
+	size_t n = 0;
+
+	amap_foreach(note_amap, hs);
+	TAILQ_FOREACH(aobj, &uao_list, u_list)		/* at rest: stable */
+		note_aobj(aobj, hs);
+	qsort(hs->hs_v, hs->hs_n, sizeof(*hs->hs_v), by_slot);
+	for (size_t i = 0; i < hs->hs_n; i++)
+		if (n == 0 || hs->hs_v[i].ho_owner == NULL ||
+		    hs->hs_v[i].ho_owner != hs->hs_v[n - 1].ho_owner)
+			hs->hs_v[n++] = hs->hs_v[i];
+	hs->hs_n = n;
+}
+
+/* --- judging --- */
+
+/* => a device, or NULL: no slot of any */
+static const struct swapdev *
+device_of(int slot)
+{
+	int dev = slot >> SWAPDEV_SHIFT;
+	const struct swapdev *sdp;
+
+	if (slot < 0 || dev < 1 || dev > SWAP_MAXDEV)
+		return NULL;
+	sdp = &swap_devs[dev - 1];
+	return (sdp->swd_flags & SWF_INUSE) != 0 && slot - sdp->swd_drumoffset < sdp->swd_npages ?
+	    sdp : NULL;
+}
+
+/* Each owner's slot is in use, good, and nobody else's. */
+static unsigned
+check_holders(const struct holders *hs)
+{
+	uint64_t only = 0;
+	unsigned bad = 0;
+
+	for (size_t i = 0; i < hs->hs_n; i++) {
+		int slot = hs->hs_v[i].ho_slot;
+		const struct swapdev *sdp = device_of(slot);
+
+		only += hs->hs_v[i].ho_pg == NULL;
+		if (sdp == NULL)
+			bad += complain("I-SWP-7", slot, "is of no device, and somebody has it", 0, 0);
+		else if (!swap_bit(sdp->swd_inuse, slot - sdp->swd_drumoffset))
+			bad += complain("I-SWP-4", slot, "is free, and somebody has it", 0, 0);
+		else if (swap_bit(sdp->swd_bad, slot - sdp->swd_drumoffset))
+			bad += complain("I-SWP-4", slot, "is bad, and somebody has it", 0, 0);
+		if (i > 0 && slot == hs->hs_v[i - 1].ho_slot)
+			bad += complain("I-SWP-4", slot, "has two owners", 0, 0);
+	}
+	if (only != swapcount.sc_swpgonly)
+		bad += complain("I-SWP-2", 0, "swpgonly, and owners whose page is only in swap",
+		    swapcount.sc_swpgonly, only);
+	return bad;
+}
+
+static bool
+held(const struct holders *hs, int slot)
+{
+	struct holder key = { .ho_slot = slot };
+	size_t lo = 0, hi = hs->hs_n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+
+		if (hs->hs_v[mid].ho_slot < key.ho_slot)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < hs->hs_n && hs->hs_v[lo].ho_slot == slot;
+}
+
+/* Each slot in use is somebody's, or bad. */
+static unsigned
+check_device(const struct swapdev *sdp, const struct holders *hs)
+{
+	uint64_t inuse = 0, spoiled = 0;
+	unsigned bad = 0;
+
+	for (int i = 0; i < sdp->swd_npages; i++) {
+		int slot = sdp->swd_drumoffset + i;
+		bool used = swap_bit(sdp->swd_inuse, i), rotten = swap_bit(sdp->swd_bad, i);
+
+		inuse += used;
+		spoiled += rotten;
+		if (used && !rotten && !held(hs, slot))
+			bad += complain("I-SWP-4", slot, "is in use, and nobody has it", 0, 0);
+		if (rotten && !used)
+			bad += complain("I-SWP-1", slot, "is bad, and free", 0, 0);
+	}
+	if (inuse != (uint64_t)sdp->swd_npginuse)
+		bad += complain("I-SWP-1", sdp->swd_drumoffset, "npginuse, and bits",
+		    (uint64_t)sdp->swd_npginuse, inuse);
+	if (spoiled != (uint64_t)sdp->swd_npgbad)
+		bad += complain("I-SWP-1", sdp->swd_drumoffset, "npgbad, and bits",
+		    (uint64_t)sdp->swd_npgbad, spoiled);
+	if (sdp->swd_inflight != 0)
+		bad += complain("I-OBJ-10", sdp->swd_drumoffset, "transfers in flight at rest",
+		    (uint64_t)sdp->swd_inflight, 0);
+	return bad;
+}
+
+static unsigned
+check_devices(const struct holders *hs)
+{
+	struct swapcount sum = { 0 };
+	unsigned bad = 0;
+
+	for (int i = 0; i < SWAP_MAXDEV; i++) {
+		const struct swapdev *sdp = &swap_devs[i];
+
+		if ((sdp->swd_flags & SWF_INUSE) == 0)
+			continue;
+		bad += check_device(sdp, hs);
+		sum.sc_nswapdev++;
+		sum.sc_swpages += (uint64_t)sdp->swd_npages;
+		sum.sc_swpginuse += (uint64_t)sdp->swd_npginuse;
+		sum.sc_npgbad += (uint64_t)sdp->swd_npgbad;
+		if ((sdp->swd_flags & SWF_ENABLE) != 0)
+			sum.sc_swpgavail += (uint64_t)sdp->swd_npages;
+	}
+	if (sum.sc_nswapdev != swapcount.sc_nswapdev || sum.sc_swpages != swapcount.sc_swpages ||
+	    sum.sc_swpgavail != swapcount.sc_swpgavail)
+		bad += complain("I-SWP-1", 0, "swpages, and the devices'", swapcount.sc_swpages,
+		    sum.sc_swpages);
+	if (sum.sc_swpginuse != swapcount.sc_swpginuse || sum.sc_npgbad != swapcount.sc_npgbad)
+		bad += complain("I-SWP-1", 0, "swpginuse, and the devices'", swapcount.sc_swpginuse,
+		    sum.sc_swpginuse);
+	return bad;
+}
+
+/* --- content --- */
+
+/* => is the frame what the slot holds? */
+static unsigned
+check_content(const struct holder *ho, struct vm_page *scratch)
+{
+	const struct swapdev *sdp = device_of(ho->ho_slot);
+	struct uvm_aio aio = { .ua_pgs = { scratch }, .ua_npgs = 1 };
+
+	if (sdp == NULL)
+		return 0;
+	uvm_aio_start(&aio, sdp->swd_fd, false,
+	    (voff_t)ptoa((uint64_t)(ho->ho_slot - sdp->swd_drumoffset)), PAGE_SIZE);
+	if (uvm_aio_wait(&aio) != 0)
+		return 0;			/* a page-in would say so */
+	if (memcmp(ram_host(VM_PAGE_TO_PHYS(scratch)), ram_host(VM_PAGE_TO_PHYS(ho->ho_pg)),
+	    PAGE_SIZE) == 0)
+		return 0;
+	return complain("I-SWP-5", ho->ho_slot, "a clean page is not what its slot holds",
+	    (uint64_t)VM_PAGE_TO_PHYS(ho->ho_pg), ho->ho_pg->flags);
+}
+
+static bool
+unchanged(const struct holder *ho)
+{
+	const struct vm_page *pg = ho->ho_pg;
+
+	return pg != NULL && (pg->flags & (PG_BUSY | PG_CLEAN)) == PG_CLEAN &&
+	    (ho->ho_owner == NULL || pg->uobject == NULL) && !pmap_is_modified(ho->ho_pg);
+}
+
+/* => the clean pages, or so many of them, spread over all */
+static unsigned
+check_contents(const struct holders *hs)
+{
+	struct vm_page *scratch = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE | UVM_PGA_USERESERVE);
+	size_t step = hs->hs_n / CONTENT_MAX + 1;
+	unsigned bad = 0;
+
+	if (scratch == NULL)
+		return 0;
+	for (size_t i = 0; i < hs->hs_n; i += step)
+		if (unchanged(&hs->hs_v[i]))
+			bad += check_content(&hs->hs_v[i], scratch);
+	uvm_pagefree(scratch);
+	return bad;
+}
+
+unsigned
+inspect_swap(void)
+{
+	struct holders hs = { 0 };
+	unsigned bad;
+
+	gather(&hs);
+	bad = hs.hs_bad + check_holders(&hs) + check_devices(&hs) + check_contents(&hs);
+	free(hs.hs_v);
+	return bad;
+}
