@@ -203,6 +203,10 @@ uvm_km_free(struct vm_map *map, vaddr_t va, vsize_t size, int type)
 	size = round_page(size);
 	if (type == UVM_KMF_WIRED)
 		uvm_km_pgremove(map, va, va + size);
+	else if (type == UVM_KMF_VAONLY)
+		for (vsize_t off = 0; off < size; off += PAGE_SIZE)
+			KASSERTMSG(!pmap_extract(pmap_kernel(), va + off, NULL),
+			    "7.5: window at %#lx is given back, and still mapped", (unsigned long)(va + off));
 	uvm_unmap(map, va, va + size);
 }
 

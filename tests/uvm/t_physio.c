@@ -19,13 +19,15 @@ static struct vnode *dev;
 
 /* What the next transfer of the device meets: called before the data move. */
 static void (*in_flight)(struct buf *);
-static int fail_request = -1;		/* that many requests from now; no longer a file then */
+static int fail_request = -1;		/* that many requests from now on; no longer a file then */
 
 void
 __wrap_disk_strategy(struct buf *bp)
 {
-	if (fail_request >= 0 && fail_request-- == 0)
+	if (fail_request == 0)
 		bp->b_fd = -1;
+	else if (fail_request > 0)
+		fail_request--;
 	if (in_flight != NULL && bp->b_fd == dev->v_fd)
 		in_flight(bp);
 	__real_disk_strategy(bp);
@@ -161,12 +163,36 @@ KTEST(a_failure_counts_what_came_before, "a hole, or a chunk that the device fai
 	CHECK_EQ(n, ptoa(32));			/* two chunks of 16 pages; the third has the hole */
 	check_read(TM_VA(0), 0, n);
 	for (int k = 0; k < 2; k++) {
-		fail_request = k;
+		fail_request = k;		/* and those behind it, which does not count */
 		n = ptoa(40);
 		CHECK_EQ(sys_physio(tm_proc, dev, 0, TM_VA(0), &n, true), EBADF);
 		CHECK_EQ(n, ptoa(16 * (vaddr_t)k));
 		CHECK_EQ(uvm.wired, 0);
 	}
+	end();
+}
+
+static unsigned nchunks, most_wired;
+
+static void
+look_at_first(struct buf *bp)
+{
+	uint32_t wired = PHYS_TO_VM_PAGE(bp->b_pages[0])->wire_count;
+
+	nchunks++;
+	if (wired > most_wired)
+		most_wired = wired;
+}
+
+KTEST(chunks_that_share_a_page_do_not_overlap, "a chunk that begins in the page where the last one ended begins when that is over")
+{
+	begin(1);
+	CHECK_EQ(tm_put_at(tm_proc, 0, 60, 'a'), 0);
+	in_flight = look_at_first;
+	CHECK_EQ(raw(0, TM_VA(0) + 8, 196608, true), 0);
+	CHECK_EQ(most_wired, 1);
+	CHECK_EQ(nchunks, 4);
+	in_flight = NULL;
 	end();
 }
 

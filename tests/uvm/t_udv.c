@@ -36,6 +36,14 @@ map_dev(struct proc *p, int page, int n, int prot, dev_minor_t dev, voff_t off)
 	return sys_mmap_device(p, &va, ptoa((vaddr_t)n), prot, UMAP_SHARED | UMAP_FIXED, dev, off);
 }
 
+/* Others get on; a lock may be held, so it is no sleep. */
+static void
+kpause_locked(void)
+{
+	for (uint64_t end = host_now_ns() + 2000000; host_now_ns() < end;)
+		intr_poll();
+}
+
 static bool
 pte_wired(int page)
 {
@@ -232,6 +240,45 @@ KTEST(R29_R39_T78_enter_fails_nine_times_of_ten, "with pmap_enter failing at ran
 	for (int page = 0; page < 16; page++)
 		for (unsigned i = 0; i < 4; i++)
 			CHECK_EQ(fb_word((unsigned)page, i), ktest_scale(ROUNDS));
+	tm_shutdown();
+}
+
+static struct uvm_object *screen;
+
+static void
+drop(struct tm_thread *tt)
+{
+	screen->pgops->pgo_detach(screen);
+}
+
+static void
+attach(struct tm_thread *tt)
+{
+	*(struct uvm_object **)tt->tt_arg = udv_attach(DEV_FB, VM_PROT_READ, 0, PAGE_SIZE);
+}
+
+KTEST(the_last_detach_waits_for_who_has_found_the_object, "HOLD and WANTED: between the list and the reference the object does not go")
+{
+	tm_boot(3, NPAGES);
+	for (int i = 0; i < 20; i++) {
+		struct tm_thread detacher, attacher;
+		struct uvm_object *again = NULL;
+
+		screen = udv_attach(DEV_FB, VM_PROT_READ, 0, PAGE_SIZE);
+		mutex_enter(&screen->vmobjlock);
+		tm_start(NULL, &detacher, 1, drop, NULL);
+		kpause_locked();
+		tm_start(NULL, &attacher, 1, attach, &again);
+		kpause_locked();
+		mutex_exit(&screen->vmobjlock);		/* both wait for it, the detacher first */
+		tm_wait(&detacher, 1);
+		tm_wait(&attacher, 1);
+		CHECK(again != NULL);
+		CHECK_EQ(again->uo_refs, 1);
+		CHECK_EQ(udv_count(), 1);
+		again->pgops->pgo_detach(again);
+		CHECK_EQ(udv_count(), 0);
+	}
 	tm_shutdown();
 }
 

@@ -144,6 +144,44 @@ KTEST(a_failed_vslock_leaves_no_trace, "a hole, a page that may not be stored to
 	end();
 }
 
+/*
+ * A page that another mapping has wired is faulted in where an I/O that is going to fail
+ * has just announced itself.
+ */
+static void
+doomed_vslock(struct tm_thread *tt)
+{
+	CHECK_EQ(vslock(0, 1, VM_PROT_WRITE), EACCES);
+}
+
+static void
+load_once(struct tm_thread *tt)
+{
+	tm_load(0);
+}
+
+KTEST(B16_a_failed_vslock_takes_back_what_faults_wired_for_it, "a mapping that a fault made wired because of an I/O that then failed is wired no more")
+{
+	begin(2);
+	tm_put(tm_proc, "o");
+	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), ptoa(1), VM_PROT_READ), 0);
+	for (unsigned i = 0; i < ktest_scale(300); i++) {
+		struct tm_thread tt[2];
+		vaddr_t va = TM_VA(4);
+
+		CHECK_EQ(sys_shmat(tm_proc, tm_obj, &va, RW), 0);
+		CHECK_EQ(sys_mlock(tm_proc, va, PAGE_SIZE), 0);
+		pmap_remove(pm, TM_VA(0), TM_VA(1));
+		pmap_update(pm);
+		tm_start(tm_proc, &tt[0], 1, doomed_vslock, NULL);
+		tm_start(tm_proc, &tt[1], 1, load_once, NULL);
+		tm_wait(tt, 2);
+		CHECK_EQ(inspect_wiring(), 0);
+		CHECK_EQ(sys_munmap(tm_proc, va, uao_size(tm_obj)), 0);
+	}
+	end();
+}
+
 /* An I/O ends while an mlock that will fail has counted its entries. */
 static struct vnode *short_file;
 
@@ -216,6 +254,68 @@ KTEST_DEATH(B8_vsunlock_of_another_page, "unwiring a page that is not the one th
 	CHECK_EQ(uvm_vslock_frames(vm, TM_VA(0), ptoa(2), RW, &vl), 0);
 	vl->vl_frames[1] = vl->vl_frames[0];
 	uvm_vsunlock_frames(vl);
+}
+
+/* --- unmapping waits --- */
+
+enum { UNMAP, UNMAP_FIXED, MREMAP_MOVE, MREMAP_SHRINK, MREMAP_OVER, EXTRACT, BRK };
+
+static void
+take_away(struct tm_thread *tt)
+{
+	vaddr_t to = TM_VA(20), over = TM_VA(0);
+	struct vm_map *map = tm_map(tm_proc);
+
+	switch (*(const int *)tt->tt_arg) {
+	case UNMAP:
+		CHECK_EQ(sys_munmap(tm_proc, TM_VA(0), ptoa(4)), 0);
+		break;
+	case UNMAP_FIXED:
+		CHECK_EQ(tm_put_at(tm_proc, 1, 1, 'r'), 0);
+		break;
+	case MREMAP_MOVE:
+		CHECK_EQ(sys_mremap(tm_proc, TM_VA(0), ptoa(4), &to, ptoa(4), true), 0);
+		break;
+	case MREMAP_SHRINK:
+		CHECK_EQ(sys_mremap(tm_proc, TM_VA(0), ptoa(4), &over, ptoa(1), false), 0);
+		break;
+	case MREMAP_OVER:
+		CHECK_EQ(sys_mremap(tm_proc, TM_VA(8), ptoa(4), &over, ptoa(4), true), 0);
+		break;
+	case EXTRACT:
+		CHECK_EQ(uvm_map_extract(map, TM_VA(0), ptoa(4), map, &to, UVM_EXTRACT_REMOVE), 0);
+		CHECK_EQ(sys_munmap(tm_proc, to, ptoa(4)), 0);
+		break;
+	case BRK:
+		CHECK_EQ(sys_obreak(tm_proc, VM_HEAP_ADDRESS), 0);
+		break;
+	}
+}
+
+KTEST(I_PG_16_who_takes_memory_away_waits_for_IO, "munmap, MAP_FIXED, mremap, extract, brk: as long as I/O is under way the frame is where it was")
+{
+	begin(2);
+	CHECK_EQ(sys_obreak(tm_proc, VM_HEAP_ADDRESS + ptoa(4)), 0);
+	for (int what = UNMAP; what <= BRK; what++) {
+		vaddr_t va = (what == BRK ? VM_HEAP_ADDRESS : TM_VA(0)) + PAGE_SIZE;
+		uint64_t waits = tu_count(UVMC_vslock_waits);
+		struct uvm_vslock *vl;
+		struct tm_thread tt;
+		struct vm_page *pg;
+
+		tm_put(tm_proc, "aaaa....aaaa");
+		CHECK_EQ(uvm_vslock_frames(vm, va, ptoa(2), RW, &vl), 0);
+		pg = PHYS_TO_VM_PAGE(vl->vl_frames[0]);
+		tm_start(tm_proc, &tt, 1, take_away, &what);
+		TU_WAIT(tu_count(UVMC_vslock_waits) > waits);
+		CHECK(pmap_extract(pm, va, NULL));
+		CHECK_EQ(pg->wire_count, 1);
+		tu_words(pg)[1] = 7;				/* the device */
+		uvm_vsunlock_frames(vl);
+		tm_wait(&tt, 1);
+		CHECK_EQ(uvm.wired, 0);
+	}
+	end();
 }
 
 /* --- R13 --- */
