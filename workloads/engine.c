@@ -344,6 +344,30 @@ result_interrupts(uint64_t *ipis)
 }
 
 static void
+result_irqs(struct run_result *rr)
+{
+	static const struct {
+		const char *name;
+		enum irq irq;
+	} lines[] = {
+		{ "clock", IRQ_CLOCK }, { "disk", IRQ_DISK }, { "net", IRQ_NET },
+		{ "device", IRQ_DEVICE }, { "soft", IRQ_SOFT },
+	};
+	uint64_t puts = 0;
+
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+		uint64_t n = 0;
+
+		for (int cpu = 0; cpu < ncpu; cpu++)
+			n += cpus[cpu].ci_nirq[lines[i].irq];
+		result_count(&rr->rr_interrupts, lines[i].name, n);
+	}
+	for (int cpu = 0; cpu < ncpu; cpu++)
+		puts += cpus[cpu].ci_nintrput;
+	result_count(&rr->rr_interrupts, "pool_puts", puts);
+}
+
+static void
 result_faults(struct run_result *rr, const struct uvmexp *exp)
 {
 	const struct {
@@ -450,6 +474,7 @@ fill_result(void)
 	result_latency_and_locks(rr);
 	result_count(&rr->rr_interrupts, "delivered", result_interrupts(&ipis));
 	result_count(&rr->rr_interrupts, "ipis", ipis);
+	result_irqs(rr);
 	for (unsigned i = 0; i < engine.en_njobs; i++) {
 		struct job_run *jr = &engine.en_jobs[i];
 		struct result_job *rj = result_add_job(rr, jr->jr_job->job_name,

@@ -61,8 +61,8 @@ void	idle_main(void *);
 
 void	timer_set(struct lwp *, uint64_t timo_ns);
 void	timer_clear(struct lwp *);
-/* => nothing to run on this CPU: with one CPU, time jumps to the next timer and fires it */
-void	timer_idle(void);
+/* => nothing to run on this CPU: with one CPU, time jumps to the next timer and fires it: true */
+bool	timer_idle(void);
 /* => the end of a quantum: fire what is due */
 void	timer_quantum(void);
 /* => 0 or errno; the clock ticks from now on */

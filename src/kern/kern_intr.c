@@ -110,6 +110,7 @@ deliver(struct cpu_info *ci, int irq)
 	ci->ci_mtx_count = 0;
 	/* relaxed: reports read them */
 	__atomic_store_n(&ci->ci_nintr, ci->ci_nintr + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&ci->ci_nirq[irq], ci->ci_nirq[irq] + 1, __ATOMIC_RELAXED);
 	if (irq == IRQ_IPI || irq == IRQ_XCALL)
 		__atomic_store_n(&ci->ci_nipi, ci->ci_nipi + 1, __ATOMIC_RELAXED);
 	if (irq == IRQ_SOFT) {

@@ -543,6 +543,7 @@ idle_main(void *arg)
 {
 	struct cpu_info *ci = arg;
 	struct lwp *idle = ci->ci_idlelwp;
+	bool fired;
 
 	curlwp = idle;
 	idle->l_cpu = ci;
@@ -559,10 +560,10 @@ idle_main(void *arg)
 		}
 		host_rcu_online();
 		intr_poll();
-		if (__atomic_load_n(&ci->ci_runq_len, __ATOMIC_RELAXED) == 0)
-			timer_idle();
+		/* what fired may have woken nobody, only asked a device to go on */
+		fired = __atomic_load_n(&ci->ci_runq_len, __ATOMIC_RELAXED) == 0 && timer_idle();
 		host_rcu_offline();
-		if (!idle_dispatch(ci, idle))
+		if (!idle_dispatch(ci, idle) && !fired)
 			idle_wait(ci);
 	}
 	host_rcu_unregister();

@@ -1,5 +1,5 @@
 /*
- * Time-outs of sleeping LWPs.
+ * Time-outs of sleeping LWPs, and callouts.
  *
  * With several CPUs they follow the host's clock.  A host thread plays the clock
  * chip: it sleeps until the first time-out and posts IRQ_CLOCK to a CPU that has
@@ -9,9 +9,11 @@
  * jumps to the next time-out when the CPU has nothing else to do; so a run on one
  * CPU does not depend on the host's clock.
  *
- * Lock order: timer_lock, then a sleep queue's bucket, then a run queue.
+ * Lock order: timer_lock, then a sleep queue's bucket, then a run queue.  Callouts are
+ * called without it.
  */
 #include <errno.h>
+#include <sys/callout.h>
 
 #include "kern_int.h"
 
@@ -20,7 +22,8 @@
 
 static struct host_lock timer_lock;
 static TAILQ_HEAD(, lwp) timers;	/* timer_lock; ascending deadline */
-static uint64_t earliest;		/* @ deadline of the first, UINT64_MAX without */
+static TAILQ_HEAD(, callout) callouts;	/* timer_lock; ascending deadline */
+static uint64_t earliest;		/* @ deadline of the first of both, UINT64_MAX without */
 static uint64_t virtual_now;		/* only the one CPU */
 
 static struct host_thread *chip;	/* stable */
@@ -33,6 +36,7 @@ int
 timer_init(void)
 {
 	TAILQ_INIT(&timers);
+	TAILQ_INIT(&callouts);
 	earliest = UINT64_MAX;
 	virtual_now = 1;
 	chip = NULL;
@@ -47,6 +51,7 @@ void
 timer_fini(void)
 {
 	KASSERT(TAILQ_EMPTY(&timers));
+	KASSERTMSG(TAILQ_EMPTY(&callouts), "a callout is still pending");
 	if (chip == NULL)
 		return;
 	__atomic_store_n(&chip_stop, true, __ATOMIC_RELAXED);
@@ -65,9 +70,24 @@ static void
 note_earliest(void)
 {
 	struct lwp *l = TAILQ_FIRST(&timers);
+	struct callout *c = TAILQ_FIRST(&callouts);
+	uint64_t first = l != NULL ? l->l_deadline : UINT64_MAX;
 
+	if (c != NULL && c->c_deadline < first)
+		first = c->c_deadline;
 	/* relaxed: a hint; whoever follows it takes the lock */
-	__atomic_store_n(&earliest, l != NULL ? l->l_deadline : UINT64_MAX, __ATOMIC_RELAXED);
+	__atomic_store_n(&earliest, first, __ATOMIC_RELAXED);
+}
+
+/* => when that is; as good as never, should it overflow: UINT64_MAX itself says that there is none */
+static uint64_t
+deadline(uint64_t timo_ns)
+{
+	uint64_t when;
+
+	if (__builtin_add_overflow(now(), timo_ns, &when) || when == UINT64_MAX)
+		when = UINT64_MAX - 1;
+	return when;
 }
 
 void
@@ -77,9 +97,7 @@ timer_set(struct lwp *l, uint64_t timo_ns)
 	bool first;
 
 	host_lock(&timer_lock);
-	/* As good as never, should it overflow; UINT64_MAX itself says that there is none. */
-	if (__builtin_add_overflow(now(), timo_ns, &l->l_deadline) || l->l_deadline == UINT64_MAX)
-		l->l_deadline = UINT64_MAX - 1;
+	l->l_deadline = deadline(timo_ns);
 	TAILQ_FOREACH(later, &timers, l_timerchain)
 		if (later->l_deadline > l->l_deadline)
 			break;
@@ -128,9 +146,29 @@ expire(struct lwp *l)
 	sleepq_unlock(sq);
 }
 
+/* => timer_lock held, given up while the function runs, at the clock's level */
+static void
+fire(struct callout *c)
+{
+	int s;
+
+	TAILQ_REMOVE(&callouts, c, c_chain);
+	c->c_deadline = 0;
+	c->c_firing = true;
+	host_unlock(&timer_lock);
+	s = splraise(IPL_SCHED);
+	c->c_fn(c->c_arg);
+	host_lock(&timer_lock);
+	c->c_firing = false;
+	host_unlock(&timer_lock);
+	splx(s);
+	host_lock(&timer_lock);
+}
+
 static void
 timer_run(void)
 {
+	struct callout *c;
 	struct lwp *l;
 
 	/* relaxed: a hint, see note_earliest() */
@@ -139,18 +177,85 @@ timer_run(void)
 	host_lock(&timer_lock);
 	while ((l = TAILQ_FIRST(&timers)) != NULL && l->l_deadline <= now())
 		expire(l);
+	while ((c = TAILQ_FIRST(&callouts)) != NULL && c->c_deadline <= now())
+		fire(c);
 	note_earliest();
 	host_unlock(&timer_lock);
 }
 
+/* --- callouts --- */
+
 void
+callout_init(struct callout *c, void (*fn)(void *), void *arg)
+{
+	*c = (struct callout){ .c_fn = fn, .c_arg = arg };
+}
+
+void
+callout_schedule(struct callout *c, uint64_t ns)
+{
+	struct callout *later;
+	bool first;
+	int s = splraise(IPL_SCHED);		/* the clock must not want timer_lock from us */
+
+	host_lock(&timer_lock);
+	if (c->c_deadline != 0)
+		TAILQ_REMOVE(&callouts, c, c_chain);
+	c->c_deadline = deadline(ns);
+	TAILQ_FOREACH(later, &callouts, c_chain)
+		if (later->c_deadline > c->c_deadline)
+			break;
+	if (later != NULL)
+		TAILQ_INSERT_BEFORE(later, c, c_chain);
+	else
+		TAILQ_INSERT_TAIL(&callouts, c, c_chain);
+	note_earliest();
+	first = TAILQ_FIRST(&callouts) == c;
+	host_unlock(&timer_lock);
+	if (first && chip != NULL)
+		host_unpark(chip);
+	splx(s);
+}
+
+void
+callout_stop(struct callout *c)
+{
+	int s = splraise(IPL_SCHED);
+
+	host_lock(&timer_lock);
+	if (c->c_deadline != 0) {
+		TAILQ_REMOVE(&callouts, c, c_chain);
+		c->c_deadline = 0;
+		note_earliest();
+	}
+	host_unlock(&timer_lock);
+	splx(s);
+}
+
+void
+callout_halt(struct callout *c)
+{
+	bool firing = true;
+
+	while (firing) {
+		callout_stop(c);
+		host_lock(&timer_lock);
+		firing = c->c_firing;
+		host_unlock(&timer_lock);
+		if (firing)
+			yield();
+	}
+}
+
+bool
 timer_idle(void)
 {
 	if (ncpu != 1 || earliest == UINT64_MAX)
-		return;
+		return false;
 	if (virtual_now < earliest)
 		virtual_now = earliest;
 	timer_run();
+	return true;
 }
 
 void

@@ -77,6 +77,17 @@ struct pool {
 	unsigned	 pr_busy;		/* l: pool_drain_all() is at work on it */
 };
 
+/* => an item is being put back: count it if this is an interrupt */
+static inline void
+pool_count_put(void)
+{
+	struct cpu_info *ci = curcpu();
+
+	/* relaxed: pairs with the reports; only this CPU counts here */
+	if (ci->ci_idepth != 0)
+		__atomic_store_n(&ci->ci_nintrput, ci->ci_nintrput + 1, __ATOMIC_RELAXED);
+}
+
 /* => checks that item is one of pp's, and by what number; panics else. Reads stable fields only. */
 struct pool_page *pool_item_page(const struct pool *pp, const void *item, unsigned *index);
 /* => lock debugging: pattern into, and out of, an item that nobody may touch */

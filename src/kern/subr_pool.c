@@ -336,6 +336,7 @@ pool_put(struct pool *pp, void *item)
 {
 	pool_check_context(pp, "put");
 	lockdebug_mem_check(item, pp->pr_size);
+	pool_count_put();
 	mutex_enter(&pp->pr_lock);
 	item_give(pp, item);
 	pp->pr_nput++;

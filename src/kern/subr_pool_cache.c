@@ -290,6 +290,7 @@ pool_cache_put(pool_cache_t pc, void *obj)
 {
 	pool_check_context(pc->pc_pool, "cached put");
 	lockdebug_mem_check(obj, pc->pc_pool->pr_size);
+	pool_count_put();
 	object_in(pc, obj);
 	if (put_cached(pc, obj) || (add_magazine(pc) && put_cached(pc, obj)))
 		return;

@@ -25,5 +25,10 @@ const struct counter_info counter_table[] = {
 	{ "interrupts", "delivered", "interrupt handlers run" },
 	{ "interrupts", "pool_puts", "pool items returned at interrupt level" },
 	{ "interrupts", "ipis", "interrupts from one CPU to another" },
+	{ "interrupts", "clock", "interrupts of the clock" },
+	{ "interrupts", "disk", "interrupts of the disk" },
+	{ "interrupts", "net", "interrupts of the network interface" },
+	{ "interrupts", "device", "interrupts of mapped devices" },
+	{ "interrupts", "soft", "soft interrupts" },
 	{ NULL, NULL, NULL },
 };

@@ -12,7 +12,9 @@
  * module that owns it, and the frames themselves are counted last: every page
  * must be free.  Both may be done any number of times in one process.
  */
+#include <machine/nic.h>
 #include <sys/kernel.h>
+#include <sys/mbuf.h>
 #include <sys/pool.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_amap.h>
@@ -85,6 +87,8 @@ uvm_boot_modules(const struct uvm_config *uc)
 	pmap_init(&pool_allocator_kmem);
 	disk_init();
 	device_init();
+	nic_init(uc->uc_nic_latency);
+	mbinit(&pool_allocator_kmem);
 	uvm_map_init();
 	uvm_km_init();
 	uvm_anon_init();
@@ -191,6 +195,8 @@ uvm_shutdown(void)
 	uvm_km_fini();
 	leaks += (unsigned)uvm_mapent_count();
 	uvm_map_fini();
+	mbfini();
+	nic_fini();
 	device_fini();
 	disk_fini();
 	pool_drain_all();

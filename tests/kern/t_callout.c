@@ -1,0 +1,79 @@
+/*
+ * callout(9): once, after its time, at the clock's level.
+ */
+#include <ktest_kern.h>
+#include <sys/callout.h>
+#include <sys/sleepq.h>
+
+static struct callout c;
+static unsigned fired;			/* atomic */
+
+static void
+fn(void *arg)
+{
+	CHECK(arg == &c);
+	CHECK_EQ(curcpu()->ci_ilevel, IPL_SCHED);
+	__atomic_fetch_add(&fired, 1, __ATOMIC_RELAXED);
+}
+
+static unsigned
+nfired(void)
+{
+	return __atomic_load_n(&fired, __ATOMIC_RELAXED);
+}
+
+KTEST(fires_once_after_its_time, "not before, and not again")
+{
+	for (int cpus_wanted = 1; cpus_wanted <= 4; cpus_wanted += 3) {
+		ktest_kern(cpus_wanted, 1);
+		fired = 0;
+		callout_init(&c, fn, &c);
+		callout_schedule(&c, 2000000);
+		CHECK_EQ(nfired(), 0);
+		for (int i = 0; i < 5000 && nfired() == 0; i++)
+			kpause("wait", 1000000);
+		CHECK_EQ(nfired(), 1);
+		kpause("more", 5000000);
+		CHECK_EQ(nfired(), 1);
+		kern_shutdown();
+	}
+}
+
+KTEST(stopped_it_does_not_fire, "callout_stop and callout_halt take it back; a later schedule moves it")
+{
+	ktest_kern(1, 1);
+	callout_init(&c, fn, &c);
+	callout_schedule(&c, 1000000);
+	callout_stop(&c);
+	kpause("wait", 3000000);
+	CHECK_EQ(nfired(), 0);
+	callout_schedule(&c, 1000000);
+	callout_schedule(&c, 10000000);
+	kpause("wait", 5000000);
+	CHECK_EQ(nfired(), 0);
+	kpause("wait", 6000000);
+	CHECK_EQ(nfired(), 1);
+	callout_halt(&c);
+	kern_shutdown();
+}
+
+static void
+again(void *arg)
+{
+	if (__atomic_add_fetch(&fired, 1, __ATOMIC_RELAXED) < 5)
+		callout_schedule(arg, 100000);
+}
+
+KTEST(may_schedule_itself, "a periodic callout is one that asks again")
+{
+	ktest_kern(2, 1);
+	callout_init(&c, again, &c);
+	callout_schedule(&c, 100000);
+	for (int i = 0; i < 5000 && nfired() < 5; i++)
+		kpause("wait", 1000000);
+	callout_halt(&c);
+	CHECK_EQ(nfired(), 5);
+	kern_shutdown();
+}
+
+KTEST_MAIN()
