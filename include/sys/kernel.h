@@ -17,9 +17,12 @@ struct cpu_info;
  *    no lock held but interrupts blocked.  to->l_idle: the CPU goes idle, the
  *    machine floor must leave every pmap's CPU set and drop its TLB.  from is a
  *    name only: it may run elsewhere by now.
+ * => userret: an LWP with an l_addr is about to return to user mode; nothing is held, it
+ *    may sleep.
  */
 struct kern_upcall {
 	void	(*cpu_switch)(struct cpu_info *, struct lwp *from, struct lwp *to);
+	void	(*userret)(struct lwp *);
 };
 
 struct kern_config {

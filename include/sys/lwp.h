@@ -27,6 +27,7 @@ enum lwp_stat { LSIDL, LSRUN, LSONPROC, LSSLEEP, LSZOMB };
 struct cpu_info;
 struct proc;
 struct pmap;
+struct uarea;
 
 /* Room for the machine floor: deferred TLB invalidations of this LWP (pmap_tlb.c). */
 #define	LWP_TLB_VAS	16
@@ -46,6 +47,7 @@ struct lwp {
 	char		 l_name[LWP_NAME_MAX];	/* : */
 	struct proc	*l_proc;		/* : NULL for kernel LWPs until proc_attach() */
 	struct pmap	*l_pmap;		/* ! pmap that its user accesses go through */
+	struct uarea	*l_addr;		/* ! its u-area, the VM floor's; NULL: has none */
 	struct host_thread *l_thread;		/* : */
 	struct cpu_info	*l_cpu;			/* ! while running; r otherwise */
 	bool		 l_idle;		/* : is a CPU's idle LWP */

@@ -13,6 +13,7 @@
 #include <harness/inspect.h>
 #include <harness/xalloc.h>
 #include <uvm/uvm.h>
+#include <uvm/uvm_glue.h>
 #include <uvm/uvm_extern.h>
 #include <uvm/uvm_proc.h>
 
@@ -223,6 +224,16 @@ inspect_proc(struct proc *p, void *arg)
 	at->at_bad += pmap_check(map->pmap);
 }
 
+/* Pageable kernel memory has amaps too. */
+static void
+inspect_kernel_map(struct vm_map *map, struct amap_tally *at)
+{
+	vm_map_lock_read(map);
+	at->at_bad += uvm_map_check(map);
+	tally_map(map, at);
+	vm_map_unlock_read(map);
+}
+
 static unsigned
 check_amaps(void)
 {
@@ -231,6 +242,8 @@ check_amaps(void)
 	amap_foreach(tally_amap, &at);
 	qsort(at.at_v, at.at_n, sizeof(*at.at_v), by_address);
 	proc_foreach(inspect_proc, &at);
+	inspect_kernel_map(exec_map, &at);
+	inspect_kernel_map(uarea_map, &at);
 	for (size_t i = 0; i < at.at_n; i++) {
 		struct vm_amap *amap = at.at_v[i].ar_amap;
 

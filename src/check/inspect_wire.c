@@ -3,7 +3,7 @@
  *
  * A page's wire_count is a number without names.  The names are elsewhere: an entry that
  * is wired is worth one for each page that it shows, I/O under way (vslock) one for each
- * frame that it was given, a loan to the kernel one.  Counted up from there, every page
+ * frame that it was given, a loan to the kernel one, a u-area one for each of its pages.  Counted up from there, every page
  * must come out at its wire_count.  A mapping is wired if its entry is or I/O is under
  * way to it, and only then; a page of a wired entry is mapped by a wired mapping, unless
  * the entry may not be accessed at all.
@@ -14,6 +14,7 @@
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
 #include <uvm/uvm_device.h>
+#include <uvm/uvm_glue.h>
 #include <uvm/uvm_proc.h>
 #include <uvm/uvm_vslock.h>
 
@@ -132,6 +133,25 @@ walk_map(struct wire_walk *ww, struct vm_map *map)
 	vm_map_unlock_read(map);
 }
 
+/* u-areas: kernel memory that is wired while its LWP may run */
+static void
+one_uarea(vaddr_t start, void *arg)
+{
+	struct wire_walk *ww = arg;
+
+	for (vaddr_t va = start; va < start + UAREA_SIZE; va += PAGE_SIZE) {
+		paddr_t pa;
+
+		if (pmap_extract(pmap_kernel(), va, &pa)) {
+			count_frame(ww, pa);
+			continue;
+		}
+		violation(VIOL_INVARIANT, "I-PG-16", "u-area at %#lx is in and not mapped",
+		    (unsigned long)va);
+		ww->ww_bad++;
+	}
+}
+
 static void
 walk_proc(struct proc *p, void *arg)
 {
@@ -170,6 +190,7 @@ inspect_wiring(void)
 	struct wire_walk ww = { .ww_count = xcalloc(uvm.npages, sizeof(*ww.ww_count)) };
 
 	proc_foreach(walk_proc, &ww);
+	uvm_uarea_foreach(one_uarea, &ww);
 	ww.ww_bad += compare(&ww);
 	free(ww.ww_count);
 	return ww.ww_bad;

@@ -384,6 +384,8 @@ lwp_userret(unsigned cost)
 
 	lockdebug_barrier("return to user");
 	rcu_quiescent_barrier("return to user");
+	if (l->l_addr != NULL)
+		kern_upcall.userret(l);
 	KASSERT(l->l_tlb.lt_pmap == NULL);
 	host_rcu_quiescent();
 	intr_poll();

@@ -20,6 +20,7 @@
 #include <uvm/uvm_amap.h>
 #include <uvm/uvm_anon.h>
 #include <uvm/uvm_extern.h>
+#include <uvm/uvm_glue.h>
 #include <uvm/uvm_swap.h>
 
 /*
@@ -98,6 +99,7 @@ uvm_boot_modules(const struct uvm_config *uc)
 	uao_init();
 	udv_init();
 	uvm_physio_init();
+	uvm_glue_init();
 	vnode_init();
 	ubc_init(uc->uc_ubc_windows != 0 ? uc->uc_ubc_windows : UBC_NWINDOWS,
 	    uc->uc_ubc_winshift != 0 ? uc->uc_ubc_winshift : UBC_WINSHIFT);
@@ -114,7 +116,7 @@ uvm_boot(const struct uvm_config *uc)
 	struct kern_config kc = {
 		.kc_ncpu = uc->uc_ncpu,
 		.kc_seed = uc->uc_seed,
-		.kc_upcall = { .cpu_switch = machine_cpu_switch },
+		.kc_upcall = { .cpu_switch = machine_cpu_switch, .userret = uvm_uarea_userret },
 	};
 	struct machine_config mc = {
 		.mc_software_rm = uc->uc_software_rm,
@@ -181,6 +183,7 @@ uvm_shutdown(void)
 	uvm_pdaemon_fini();
 	rcu_barrier();				/* processes and vnodes that were dropped */
 	leaks = (unsigned)(proc_count() + vnode_count() + uao_count() + udv_count());
+	uvm_glue_fini();
 	uvm_physio_fini();
 	uvm_proc_fini();
 	ubc_fini();

@@ -29,6 +29,7 @@
 #include <sys/kernel.h>
 #include <sys/pool.h>
 #include <uvm/uvm.h>
+#include <uvm/uvm_glue.h>
 #include <uvm/uvm_pdaemon_i.h>
 #include <uvm/uvm_swap.h>
 
@@ -188,11 +189,12 @@ uvmpd_tune(struct uvmpd *up)
 static void
 uvmpd_round(struct uvmpd *up)
 {
-	bool needsfree;
+	bool needsfree, short_of;
 
 	uvm_lock_pageq();
 	uvmpd_tune(up);
 	needsfree = uvmpd_have(up) < uvm.freetarg;
+	short_of = uvmpd_have(up) < uvm.freemin && !up->up_swapfull;
 	if (needsfree || uvm.inactive < uvm.inactarg) {
 		UVMCNT(pdrevs);
 		if (needsfree)
@@ -209,6 +211,8 @@ uvmpd_round(struct uvmpd *up)
 	uvm_unlock_pageq();
 	if (needsfree)
 		pool_drain_all();
+	if (short_of)
+		uvm_swapout_threads();
 }
 
 /*

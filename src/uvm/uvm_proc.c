@@ -6,6 +6,7 @@
  * reference frees it after a grace period, so that a look-up may look at a
  * process that is going away, and find that it has no reference left to give.
  */
+#include <uvm/uvm_glue.h>
 #include <uvm/uvm_proc.h>
 
 #include <string.h>
@@ -204,6 +205,7 @@ proc_attach(struct proc *p)
 /* What an LWP of a process starts with; freed by the LWP. */
 struct lwp_birth {
 	struct proc	*lb_proc;
+	struct uarea	*lb_uarea;
 	void		(*lb_fn)(void *);
 	void		*lb_arg;
 };
@@ -215,9 +217,12 @@ proc_lwp_main(void *arg)
 	struct lwp_birth lb = *(struct lwp_birth *)arg;
 
 	kmem_free(arg, sizeof(lb));
+	curlwp->l_addr = lb.lb_uarea;
 	proc_attach(lb.lb_proc);
 	lb.lb_fn(lb.lb_arg);
 	proc_attach(NULL);
+	curlwp->l_addr = NULL;
+	uvm_uarea_free(lb.lb_uarea);
 	proc_rele(lb.lb_proc);
 }
 
@@ -227,10 +232,16 @@ proc_lwp_create(struct proc *p, struct lwp **lp, const char *name, void (*fn)(vo
 	struct lwp_birth *lb = kmem_alloc(sizeof(*lb), KM_SLEEP);
 	int error;
 
-	*lb = (struct lwp_birth){ p, fn, arg };
+	*lb = (struct lwp_birth){ .lb_proc = p, .lb_fn = fn, .lb_arg = arg };
+	error = uvm_uarea_alloc(&lb->lb_uarea);
+	if (error != 0) {
+		kmem_free(lb, sizeof(*lb));
+		return error;
+	}
 	__atomic_fetch_add(&p->p_refs, 1, __ATOMIC_RELAXED);	/* the caller has one */
 	error = lwp_create(lp, NULL, name, proc_lwp_main, lb);
 	if (error != 0) {
+		uvm_uarea_free(lb->lb_uarea);
 		kmem_free(lb, sizeof(*lb));
 		proc_rele(p);
 	}

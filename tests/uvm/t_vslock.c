@@ -12,6 +12,24 @@
 #define	NPAGES	4096
 #define	RW	(VM_PROT_READ | VM_PROT_WRITE)
 
+int	__real_uvmfault_internal(struct vm_map *, vaddr_t, vm_prot_t, bool, bool, paddr_t *);
+int	__wrap_uvmfault_internal(struct vm_map *, vaddr_t, vm_prot_t, bool, bool, paddr_t *);
+
+/* Called once, before the next wiring fault. */
+static void (*before_wiring)(void);
+
+int
+__wrap_uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring,
+    bool wiremax, paddr_t *framep)
+{
+	void (*fn)(void) = before_wiring;
+
+	before_wiring = NULL;
+	if (fn != NULL)
+		fn();
+	return __real_uvmfault_internal(map, va, access, wiring, wiremax, framep);
+}
+
 static struct vmspace *vm;
 static struct pmap *pm;
 
@@ -149,36 +167,27 @@ KTEST(a_failed_vslock_leaves_no_trace, "a hole, a page that may not be stored to
  * has just announced itself.
  */
 static void
-doomed_vslock(struct tm_thread *tt)
-{
-	CHECK_EQ(vslock(0, 1, VM_PROT_WRITE), EACCES);
-}
-
-static void
-load_once(struct tm_thread *tt)
+load_once(void)
 {
 	tm_load(0);
+	CHECK(pte_wired(0));
 }
 
 KTEST(B16_a_failed_vslock_takes_back_what_faults_wired_for_it, "a mapping that a fault made wired because of an I/O that then failed is wired no more")
 {
-	begin(2);
+	vaddr_t va = TM_VA(4);
+
+	begin(1);
 	tm_put(tm_proc, "o");
 	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), ptoa(1), VM_PROT_READ), 0);
-	for (unsigned i = 0; i < ktest_scale(300); i++) {
-		struct tm_thread tt[2];
-		vaddr_t va = TM_VA(4);
-
-		CHECK_EQ(sys_shmat(tm_proc, tm_obj, &va, RW), 0);
-		CHECK_EQ(sys_mlock(tm_proc, va, PAGE_SIZE), 0);
-		pmap_remove(pm, TM_VA(0), TM_VA(1));
-		pmap_update(pm);
-		tm_start(tm_proc, &tt[0], 1, doomed_vslock, NULL);
-		tm_start(tm_proc, &tt[1], 1, load_once, NULL);
-		tm_wait(tt, 2);
-		CHECK_EQ(inspect_wiring(), 0);
-		CHECK_EQ(sys_munmap(tm_proc, va, uao_size(tm_obj)), 0);
-	}
+	CHECK_EQ(sys_shmat(tm_proc, tm_obj, &va, RW), 0);
+	CHECK_EQ(sys_mlock(tm_proc, va, PAGE_SIZE), 0);
+	before_wiring = load_once;
+	CHECK_EQ(vslock(0, 1, VM_PROT_WRITE), EACCES);
+	CHECK(before_wiring == NULL);
+	CHECK(tm_page(tm_proc, 0) != NULL && !pte_wired(0));
+	CHECK_EQ(inspect_wiring(), 0);
+	CHECK_EQ(sys_munmap(tm_proc, va, uao_size(tm_obj)), 0);
 	end();
 }
 

@@ -1,0 +1,213 @@
+/*
+ * u-areas and their swapping (uvm-spec 8.6).
+ */
+#include "tmap.h"
+
+#include <string.h>
+
+#include <inspect_int.h>
+#include <uvm/uvm_glue.h>
+
+#define	NPAGES	4096
+
+static vaddr_t area;			/* of the only LWP that has one */
+
+static void
+note_area(vaddr_t va, void *arg)
+{
+	area = va;
+	++*(int *)arg;
+}
+
+static int
+areas_in(void)
+{
+	int n = 0;
+
+	uvm_uarea_foreach(note_area, &n);
+	return n;
+}
+
+/* The sleeper: goes to user mode when it is let. */
+static int go;				/* atomic: rounds that it may go; -1: end */
+
+static void
+sleeper(struct tm_thread *tt)
+{
+	for (int done = 0, want; (want = __atomic_load_n(&go, __ATOMIC_ACQUIRE)) >= 0;) {
+		if (done == want) {
+			kpause("sleeper", 1000000);
+			continue;
+		}
+		lwp_userret(1);
+		done = want;
+		tt->tt_rounds++;
+	}
+}
+
+static void
+begin(struct tm_thread *tt)
+{
+	tm_boot(2, NPAGES);
+	tm_start(tm_proc, tt, 1, sleeper, NULL);
+	TU_WAIT(areas_in() == 1);
+}
+
+static void
+end(struct tm_thread *tt)
+{
+	__atomic_store_n(&go, -1, __ATOMIC_RELEASE);
+	tm_wait(tt, 1);
+	CHECK_EQ(areas_in(), 0);
+	CHECK_EQ(inspect_wiring(), 0);
+	tm_shutdown();
+}
+
+/* Rounds of the swapper, until it has taken the u-area out. */
+static void
+swap_out(void)
+{
+	uint64_t before = tu_count(UVMC_swapouts);
+
+	for (int i = 0; i < 1000 && tu_count(UVMC_swapouts) == before; i++) {
+		uvm_swapout_threads();
+		kpause("swapping", 1000000);
+	}
+	CHECK_EQ(tu_count(UVMC_swapouts), before + 1);
+	CHECK_EQ(areas_in(), 0);
+}
+
+KTEST(a_sleeper_loses_its_wiring_and_gets_it_back, "rounds without a return to user mode unwire a u-area; the next return wires it again")
+{
+	struct tm_thread tt;
+
+	begin(&tt);
+	CHECK_EQ(uvm.wired, 2);
+	CHECK_EQ(inspect_wiring(), 0);
+	for (int round = 1; round <= 3; round++) {
+		swap_out();
+		CHECK_EQ(uvm.wired, 0);
+		CHECK_EQ(inspect_wiring(), 0);
+		__atomic_store_n(&go, round, __ATOMIC_RELEASE);
+		TU_WAIT(areas_in() == 1);
+		CHECK_EQ(uvm.wired, 2);
+		CHECK_EQ(tu_count(UVMC_swapins), round);
+		CHECK_EQ(inspect_wiring(), 0);
+	}
+	swap_out();			/* and it may end while it is out */
+	end(&tt);
+}
+
+KTEST(who_runs_keeps_its_u_area, "an LWP that returns to user mode between the swapper's rounds is never swapped out")
+{
+	struct tm_thread tt;
+	int rounds = 0;
+
+	begin(&tt);
+	for (int i = 0; i < 40; i++) {
+		__atomic_store_n(&go, ++rounds, __ATOMIC_RELEASE);
+		TU_WAIT((int)__atomic_load_n(&tt.tt_rounds, __ATOMIC_RELAXED) == rounds);
+		uvm_swapout_threads();
+		kpause("swapping", 100000);
+	}
+	CHECK_EQ(tu_count(UVMC_swapouts), 0);
+	end(&tt);
+}
+
+KTEST(a_u_area_out_is_memory_like_any_other, "its pages are on a queue, may be revoked, and come back with what they held")
+{
+	struct tm_thread tt;
+	struct vm_page *pg;
+	paddr_t pa;
+
+	begin(&tt);
+	CHECK(pmap_extract(pmap_kernel(), area, &pa));
+	pg = PHYS_TO_VM_PAGE(pa);
+	CHECK_EQ(pg->wire_count, 1);
+	CHECK((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0);
+	swap_out();
+	CHECK((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) != 0);
+	mutex_enter(&pg->uanon->an_lock);
+	pmap_revoke(pg);				/* as the page daemon does */
+	mutex_exit(&pg->uanon->an_lock);
+	CHECK(!pmap_extract(pmap_kernel(), area, NULL));
+	__atomic_store_n(&go, 1, __ATOMIC_RELEASE);
+	TU_WAIT(areas_in() == 1);
+	CHECK(pmap_extract(pmap_kernel(), area, NULL));
+	end(&tt);
+}
+
+KTEST(the_inspector_knows_u_areas, "I-PG-16: a u-area that is in and has lost a wiring is reported")
+{
+	struct tm_thread tt;
+	struct vm_page *pg;
+	paddr_t pa;
+
+	begin(&tt);
+	CHECK(pmap_extract(pmap_kernel(), area, &pa));
+	pg = PHYS_TO_VM_PAGE(pa);
+	pg->wire_count--;
+	tm_collect();
+	CHECK_EQ(inspect_wiring(), 1);
+	CHECK(strstr(tm_seen, "I-PG-16") != NULL);
+	pg->wire_count++;
+	failure_sink = NULL;
+	end(&tt);
+}
+
+static void
+scribble(void)
+{
+	CHECK_EQ(kern_store(area + PAGE_SIZE, 1), 0);
+}
+
+KTEST_DEATH(what_a_u_area_holds_is_looked_at, "a u-area that comes in with another content is reported", "u-area")
+{
+	struct tm_thread tt;
+
+	begin(&tt);
+	swap_out();
+	scribble();
+	__atomic_store_n(&go, 1, __ATOMIC_RELEASE);
+	TU_WAIT(areas_in() == 1);
+}
+
+/* --- many --- */
+
+static void
+come_and_go(struct tm_thread *tt)
+{
+	for (unsigned i = 0; i < ktest_scale(2000); i++) {
+		lwp_userret(1);
+		if (i % 64 == 0)
+			kpause("pause", 200000);
+	}
+}
+
+static void
+swap_all(struct tm_thread *tt)
+{
+	do
+		uvm_swapout_threads();
+	while (tm_go_on(tt));
+}
+
+KTEST(swapping_against_coming_in_and_ending, "LWPs come, sleep, run and end while the swapper works all the time")
+{
+	struct tm_thread swap, tt[6];
+
+	tm_boot(4, NPAGES);
+	tm_start(NULL, &swap, 1, swap_all, NULL);
+	for (int i = 0; i < 5; i++) {
+		tm_start(tm_proc, tt, 6, come_and_go, NULL);
+		tm_wait(tt, 6);
+	}
+	tm_stop();
+	tm_wait(&swap, 1);
+	CHECK(tu_count(UVMC_swapouts) > 0);
+	CHECK_EQ(areas_in(), 0);
+	CHECK_EQ(inspect_wiring(), 0);
+	tm_shutdown();
+}
+
+KTEST_MAIN()
