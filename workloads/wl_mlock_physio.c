@@ -15,7 +15,9 @@
  *
  * From a third stretch, a file mapped private and read-only, threads write to the device
  * while others make it writable and store to it what it holds: the copy that this makes
- * must not come between I/O and the page that is wired for it (R13, T-15).
+ * must not come between I/O and the page that is wired for it (R13, T-15).  A fourth
+ * stretch is mapped and unmapped all the time, with I/O to it: that reaches the device and
+ * memory, or finds a hole, and whoever unmaps waits for it (I-PG-16).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -31,6 +33,8 @@
 #define	FILE_BASE	0x50000000UL
 #define	SRC_BASE	0x60000000UL
 #define	SRC_PAGES	8
+#define	SCRATCH_BASE	0x70000000UL
+#define	SCRATCH_PAGES	16
 #define	BLOCK_WORDS	(DEV_BSIZE / 8)
 
 enum { ANON, FILE_MAP, NBUF };
@@ -44,6 +48,7 @@ static const struct workload_op ops[] = {
 	{ "msync", "write pages of the mapped file back", 2 },
 	{ "advise", "tell that some pages are not needed now", 2 },
 	{ "source", "raw write from a private read-only mapping that is made writable meanwhile", 4 },
+	{ "scratch", "raw I/O to memory that comes and goes, or have it come or go", 8 },
 	{ "fork", "a child finds the forking thread's buffer as it is", 1 },
 	{ "mlockall", "wire all that the process has, now, or unwire it", 1 },
 };
@@ -382,6 +387,34 @@ op_source(struct job_worker *jw, struct raw_run *rr)
 	return 0;
 }
 
+/* The content is nobody's affair: what is moved is what the device has anyway. */
+static int
+op_scratch(struct job_worker *jw, struct raw_run *rr)
+{
+	const struct raw_worker *rw = jw->jw_private;
+	struct proc *p = jw->jw_proc->jp_proc;
+	uint64_t page = host_rng_below(&jw->jw_rng, SCRATCH_PAGES);
+	uint64_t n = 1 + host_rng_below(&jw->jw_rng, SCRATCH_PAGES - page);
+	vaddr_t va = SCRATCH_BASE + page * PAGE_SIZE;
+	vsize_t len = DEV_BSIZE * (1 + host_rng_below(&jw->jw_rng, rw->rw_ndev / BLOCK_WORDS));
+	int error;
+
+	switch (host_rng_below(&jw->jw_rng, 4)) {
+	case 0:
+		error = sys_munmap(p, va, n * PAGE_SIZE);
+		return error != 0 ? call_failed(jw, "munmap", va, error) : 0;
+	case 1:
+		error = sys_mmap(p, &va, n * PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE,
+		    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
+		return error != 0 ? call_failed(jw, "mmap", va, error) : 0;
+	default:
+		if (len > n * PAGE_SIZE)
+			len = n * PAGE_SIZE;
+		error = sys_physio(p, rr->rr_dev, (voff_t)rw->rw_dev * 8, va, &len, true);
+		return error != 0 && error != EFAULT ? call_failed(jw, "raw read", va, error) : 0;
+	}
+}
+
 /* The forking thread's own anonymous buffer; its siblings' transfers go on meanwhile (T-16). */
 static int
 check_child(struct job_worker *jw, void *arg)
@@ -399,7 +432,7 @@ static int
 run(struct job_run *jr, struct job_worker *jw)
 {
 	struct raw_run *rr = jr->jr_private;
-	uint64_t dice = host_rng_below(&jw->jw_rng, 106);
+	uint64_t dice = host_rng_below(&jw->jw_rng, 114);
 
 	if (dice < 24)
 		return op_transfer(jw, rr, dice < 12);
@@ -411,7 +444,9 @@ run(struct job_run *jr, struct job_worker *jw)
 		return op_pages(jw, dice < 98);
 	if (dice < 104)
 		return op_source(jw, rr);
-	return dice == 104 ? run_in_child(jw, check_child, NULL) : op_wire_all(jw);
+	if (dice < 112)
+		return op_scratch(jw, rr);
+	return dice == 112 ? run_in_child(jw, check_child, NULL) : op_wire_all(jw);
 }
 
 /* --- at the end --- */
