@@ -273,4 +273,6 @@ inspect_at_rest(struct run_result *rr)
 	result_add_check(rr, "mappings", 1, inspect_ptes());
 	result_add_check(rr, "wiring", 1, inspect_wiring());
 	result_add_check(rr, "swap", 1, inspect_swap());
+	result_add_check(rr, "windows", 1, inspect_ubc());
+	result_add_check(rr, "file pages", 1, inspect_files());
 }

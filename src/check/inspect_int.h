@@ -7,6 +7,8 @@
 
 unsigned inspect_ptes(void);		/* inspect_pte.c: mappings against maps and pages */
 unsigned inspect_swap(void);		/* inspect_swap.c: slots, their owners and their content */
+unsigned inspect_ubc(void);		/* inspect_ubc.c: the windows of read() and write() */
+unsigned inspect_files(void);		/* inspect_ubc.c: clean file pages against their files */
 unsigned inspect_wiring(void);		/* inspect_wire.c: who has wired each page, and each mapping */
 
 #endif /* CHECK_INSPECT_INT_H */

@@ -12,6 +12,7 @@
 
 uint64_t tu_swap;
 int tu_swapdevs;
+int tu_ubc_windows;
 static struct pmap *tu_pmap;
 static struct pglist tu_taken = TAILQ_HEAD_INITIALIZER(tu_taken);
 
@@ -20,7 +21,7 @@ tu_boot(int ncpus, uint64_t npages)
 {
 	struct uvm_config uc = {
 		.uc_ncpu = ncpus, .uc_seed = 1, .uc_memory = ptoa(npages), .uc_fault_ahead = true,
-		.uc_swap = tu_swap, .uc_swapdevs = tu_swapdevs,
+		.uc_swap = tu_swap, .uc_swapdevs = tu_swapdevs, .uc_ubc_windows = tu_ubc_windows,
 	};
 
 	CHECK(uvm_boot(&uc) == 0);

@@ -19,6 +19,8 @@
 /* Swap of the next machine: bytes (0: none), devices. */
 extern uint64_t tu_swap;
 extern int tu_swapdevs;
+/* => UBC's windows; 0: as always */
+extern int tu_ubc_windows;
 /* => lwp0 on CPU 0 of a machine with so many pages. */
 void	tu_boot(int ncpus, uint64_t npages);
 /* => checks the page invariants, then that nothing leaks. */
