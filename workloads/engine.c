@@ -570,6 +570,8 @@ machine_up(const struct profile *p)
 		.uc_ncpu = (int)ms->ms_cpus,
 		.uc_seed = ms->ms_seed,
 		.uc_memory = ms->ms_memory,
+		.uc_pool_reserve = ms->ms_pool_put != 0,
+		.uc_nic_latency = ms->ms_nic_latency,
 		.uc_swap = ms->ms_swap,
 		.uc_swapdevs = (int)ms->ms_swapdevs,
 		.uc_swapdir = strcmp(ms->ms_swapdir, "none") == 0 ? NULL : ms->ms_swapdir,

@@ -29,6 +29,7 @@
 static const char *const mmu_names[] = { "hardware-rm", "software-rm", NULL };
 static const char *const schedule_names[] = { "free", "mix", "random", "pos", "pct", NULL };
 static const char *const interrupts_names[] = { "poll", "signal", NULL };
+static const char *const pool_put_names[] = { "defer", "reserve", NULL };
 static const char *const audit_names[] = { "off", "order", "full", NULL };
 
 #define MS(field) offsetof(struct machine_settings, field)
@@ -56,6 +57,10 @@ const struct option_row machine_options[] = {
 	    "who runs when: real threads, or one LWP at a time by a strategy" },
 	{ "interrupts", OPT_ENUM, MS(ms_interrupts), 0, 0, "poll", interrupts_names, "poll",
 	    "how interrupts reach a CPU: at poll points, or at any instruction" },
+	{ "pool-put", OPT_ENUM, MS(ms_pool_put), 0, 0, "defer", pool_put_names, NULL,
+	    "who gives a pool's idle pages back: others later, or pool_put itself (PR 24039)" },
+	{ "nic-latency", OPT_DURATION, MS(ms_nic_latency), 0, SEC(1), "20us", NULL, NULL,
+	    "how long a packet takes; on one CPU in virtual time" },
 	{ "audit", OPT_ENUM, MS(ms_audit), 0, 0, "order", audit_names, "off|order",
 	    "lock auditing" },
 	{ "iterations", OPT_INT, MS(ms_iterations), 1, INT64_MAX, "1", NULL, "1",

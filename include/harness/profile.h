@@ -67,6 +67,8 @@ struct machine_settings {
 	unsigned ms_mmu;		/* enum machine_mmu */
 	unsigned ms_schedule;		/* enum machine_schedule */
 	unsigned ms_interrupts;		/* enum machine_interrupts */
+	unsigned ms_pool_put;		/* 1: reserve */
+	uint64_t ms_nic_latency;	/* ns */
 	unsigned ms_audit;		/* enum machine_audit */
 	uint64_t ms_iterations;
 	bool ms_fault_ahead;

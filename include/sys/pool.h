@@ -26,8 +26,9 @@ typedef struct pool_cache *pool_cache_t;
  */
 struct pool_allocator {
 	void	*(*pa_alloc)(struct pool *, int flags);
-	void	 (*pa_free)(struct pool *, void *);
+	void	 (*pa_free)(struct pool *, void *);	/* in any context to IPL_VM if pa_intrfree */
 	size_t	 pa_pagesz;
+	bool	 pa_intrfree;
 };
 
 struct pool_stat {
@@ -44,6 +45,16 @@ void	pool_destroy(struct pool *);
 /* => PR_WAITOK xor PR_NOWAIT; WAITOK only in thread context without spin locks. */
 void	*pool_get(struct pool *, int flags);
 void	pool_put(struct pool *, void *);		/* => any context up to the pool's IPL */
+
+/*
+ * What becomes of a page above the high-water mark: the two cures of PR 24039.
+ *	defer	(default) it stays; pool_get(PR_WAITOK) and the reclaim LWP, which pool_put()
+ *		wakes, give it back (R43)
+ *	reserve	pool_put() gives it back itself, at once and where it is, if the back end's
+ *		free neither sleeps nor needs memory (pa_intrfree; R41)
+ */
+enum pool_put_mode { POOL_PUT_DEFER, POOL_PUT_RESERVE };
+void	pool_setputmode(enum pool_put_mode);	/* at rest */
 /* => reclaim leaves so many pages; fetches what is missing if it is to be had at once. */
 void	pool_setlowat(struct pool *, unsigned npages);
 void	pool_sethiwat(struct pool *, unsigned npages);

@@ -25,6 +25,7 @@ struct uvm_config {
 	bool		uc_fault_ahead;		/* map resident neighbours too */
 	uint64_t	uc_swap;		/* bytes of swap; 0: none */
 	int		uc_swapdevs;		/* in so many devices, priorities 1, 2, ...; 0: one */
+	bool		uc_pool_reserve;	/* PR 24039: pool_put gives pages back (pool.h) */
 	uint64_t	uc_nic_latency;		/* ns of the machine's time that a packet takes */
 	const char	*uc_swapdir;		/* their files' folder; NULL: $TMPDIR or /tmp */
 	int		uc_ubc_windows;		/* UBC's windows; 0: UBC_NWINDOWS */

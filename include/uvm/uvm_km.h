@@ -10,6 +10,11 @@
 #include <uvm/uvm_page.h>
 
 extern const struct pool_allocator pool_allocator_kmem;	/* usable up to IPL_VM */
+/* The same with an address in kmem_map for each page, so that giving one back is a matter of
+ * map entries (PR 24039); may be given back in any context to IPL_VM. */
+extern const struct pool_allocator pool_allocator_kmem_map;
+/* => the address in kmem_map of what such a pool gave out */
+vaddr_t	uvm_km_pool_va(const void *item);
 extern const struct kmem_backend uvm_kmem_backend;
 extern struct vm_map *kernel_map;	/* the others are submaps of it */
 extern struct vm_map *kmem_map;		/* interrupt-safe: faults in it fail at once (R33) */
@@ -25,6 +30,7 @@ extern struct vm_map *exec_map;		/* pageable memory */
 #define	UVM_KMF_WAITVA		0x20	/* sleeps for addresses */
 #define	UVM_KMF_CANFAIL		0x40	/* 0 rather than wait when nothing can be reclaimed */
 #define	UVM_KMF_ZERO		0x80
+#define	UVM_KMF_QUANTUM		0x200	/* the map's quantum, freed with the same flag: may merge */
 #define	UVM_KMF_TRYLOCK		0x100	/* 0 rather than wait for the map's lock */
 
 /*
@@ -33,7 +39,8 @@ extern struct vm_map *exec_map;		/* pageable memory */
  *    held (I-KM-5); interrupt-safe ones: any context to IPL_VM, with NOWAIT (I-KM-3).
  */
 vaddr_t	uvm_km_alloc(struct vm_map *, vsize_t size, vsize_t align, int flags);
-/* => what uvm_km_alloc() gave, or a part of it, with its type; contexts as there.
+/* => what uvm_km_alloc() gave, or a part of it, with its type (and QUANTUM); contexts as there.
+ *    Quanta need no memory to be freed; others may need up to two map entries (R42).
  *    VAONLY: the caller's mappings are gone, and pmap_update() was called. */
 void	uvm_km_free(struct vm_map *, vaddr_t, vsize_t, int type);
 /* => boot: a submap of kernel_map, for good */

@@ -50,6 +50,7 @@ struct vm_map_entry {
 #define	VM_MAPENT_ISWIRED(e)	((e)->wired_count != 0)
 
 #define	UVM_MAP_KERNEL		0x01
+#define	UVM_MAP_QUANTUM		0x08	/* whole quanta, which come and go one by one */
 #define	UVM_MAP_NOMERGE		0x10
 #define	UVM_MAP_QREF		0x20	/* refers to the whole amap, for a moment (UVM_EXTRACT_QREF) */
 
@@ -77,6 +78,10 @@ struct vm_map {
 	int		 ref_count;		/* i */
 	struct uvm_vslocks vslocks;		/* i: I/O under way to it */
 	unsigned	 nvslocks;		/* i, read @: how many */
+	vsize_t		 quantum;		/* : kernel maps: size of a QUANTUM allocation, or 0 */
+	struct vm_map_entry *merged_entries;	/* m: parked for splits between quanta (R41) */
+	int		 nparked;		/* m: how many */
+	struct uvm_mapent_reservation *reserved;	/* m: of the unmap that is at work (R42) */
 	struct vm_map_entry *hint;		/* @ map(R) and atomic */
 	struct vm_map_entry *first_free;	/* m */
 	unsigned	 timestamp;		/* m: bumped at each write lock */
@@ -105,6 +110,7 @@ struct vm_map {
 #define	UVM_FLAG_TRYLOCK	0x200000
 #define	UVM_FLAG_NOWAIT		0x400000
 #define	UVM_FLAG_UNMAP		0x800000	/* FIXED: replace what is there, in the same lock section (B-20) */
+#define	UVM_FLAG_QUANTUM	0x2000000	/* kernel maps: one quantum, freed as such: may merge */
 #define	UVM_FLAG_WAITVA		0x1000000	/* sleeps until there is room */
 
 #define	UVM_UNKNOWN_OFFSET	((voff_t)-1)	/* kernel object: the address says it */
@@ -153,6 +159,9 @@ int	uvm_map(struct vm_map *, vaddr_t *startp, vsize_t, struct uvm_object *, voff
 	    vsize_t align, unsigned flags);
 /* => map unlocked; holes are legal; never fails */
 void	uvm_unmap(struct vm_map *, vaddr_t start, vaddr_t end);
+/* => as uvm_unmap(), of whole quanta in a kernel map: allocates nothing and does not sleep; any
+ *    context to IPL_VM if the map is interrupt-safe (R41) */
+void	uvm_unmap_quantum(struct vm_map *, vaddr_t start, vaddr_t end);
 /* => map(W) -> map(W); dead entries chained through next, for uvm_unmap_detach() */
 void	uvm_unmap_remove(struct vm_map *, vaddr_t start, vaddr_t end, struct vm_map_entry **dead);
 /* => map unlocked; sleeps; drops amap and object references, frees entries */

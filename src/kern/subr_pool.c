@@ -13,7 +13,8 @@
  * The one strict rule is R43 (PR 24039: a free from inside the VM system that went
  * back into it): pool_put() takes pr_lock and nothing else, never sleeps and never
  * calls the back end.  Idle pages stay.  Those above the high-water mark go back in
- * the next pool_get(PR_WAITOK), whose caller has agreed to sleep anyway; all that the
+ * the next pool_get(PR_WAITOK), whose caller has agreed to sleep anyway, or by the
+ * reclaim LWP; all that the
  * low-water mark does not keep go back in pool_reclaim() and pool_drain_all(), which
  * the page daemon calls with no lock held.  For that pr_lock always spins, whatever
  * the pool's IPL.
@@ -37,6 +38,13 @@
 static kmutex_t	pool_list_lock;		/* LC_pool_list */
 static kcondvar_t pool_list_cv;		/* pool_list_lock: a pool is no longer busy */
 static TAILQ_HEAD(, pool) pools;	/* pool_list_lock */
+
+/* The reclaim LWP.  Its lock is one that pool_put() may take in interrupt. */
+static kmutex_t	pool_recl_lock;		/* LC_pool_recl, spin, IPL_VM */
+static bool	pool_recl_wanted;	/* pool_recl_lock */
+static bool	pool_recl_stop;		/* pool_recl_lock */
+static struct lwp *pool_recl_lwp;	/* : */
+static enum pool_put_mode pool_put_mode; /* : while anything runs */
 
 /* --- items and pages --- */
 
@@ -245,6 +253,37 @@ pool_check_context(const struct pool *pp, const char *what)
 		    pp->pr_wmesg, pp->pr_ipl, level);
 }
 
+/* => how many pages the pool keeps of its own accord */
+static unsigned
+keep_pages(const struct pool *pp)
+{
+	return pp->pr_hiwat > pp->pr_lowat ? pp->pr_hiwat : pp->pr_lowat;
+}
+
+/*
+ * An item was put back and there are more pages than wanted.
+ * => pr_lock held, given up for a moment in reserve mode; any context up to the pool's IPL
+ */
+static void
+surplus(struct pool *pp)
+{
+	struct pool_pages list = LIST_HEAD_INITIALIZER(list);
+
+	if (pool_put_mode == POOL_PUT_RESERVE && pp->pr_alloc->pa_intrfree) {
+		pages_collect(pp, keep_pages(pp), &list);
+		mutex_exit(&pp->pr_lock);
+		pages_free(pp, &list);
+		mutex_enter(&pp->pr_lock);
+		return;
+	}
+	mutex_spin_enter(&pool_recl_lock);
+	if (!pool_recl_wanted) {
+		pool_recl_wanted = true;
+		wakeup(&pool_recl_wanted);
+	}
+	mutex_spin_exit(&pool_recl_lock);
+}
+
 /* => pages above the high-water mark go back (R43: here, because here one may sleep) */
 static void
 trim(struct pool *pp)
@@ -253,7 +292,7 @@ trim(struct pool *pp)
 
 	mutex_enter(&pp->pr_lock);
 	if (pp->pr_npages > pp->pr_hiwat)
-		pages_collect(pp, pp->pr_hiwat > pp->pr_lowat ? pp->pr_hiwat : pp->pr_lowat, &list);
+		pages_collect(pp, keep_pages(pp), &list);
 	mutex_exit(&pp->pr_lock);
 	pages_free(pp, &list);
 }
@@ -342,6 +381,8 @@ pool_put(struct pool *pp, void *item)
 	pp->pr_nput++;
 	if (pp->pr_nwaiters != 0)
 		cv_signal(&pp->pr_cv);		/* I-POOL-5 */
+	if (pp->pr_nidle > 0 && pp->pr_npages > keep_pages(pp))
+		surplus(pp);
 	mutex_exit(&pp->pr_lock);
 }
 
@@ -392,8 +433,9 @@ pool_reclaim(struct pool *pp)
 	return n;
 }
 
-unsigned
-pool_drain_all(void)
+/* => calls fn for each pool, with no lock held; what it returned, added up */
+static unsigned
+each_pool(unsigned (*fn)(struct pool *))
 {
 	struct pool *pp;
 	unsigned n = 0;
@@ -402,15 +444,61 @@ pool_drain_all(void)
 	TAILQ_FOREACH(pp, &pools, pr_list) {
 		pp->pr_busy++;			/* keeps it, and its place in the list */
 		mutex_exit(&pool_list_lock);
-		if (pp->pr_cache != NULL)
-			pool_cache_drain_depot(pp->pr_cache);
-		n += pool_reclaim(pp);
+		n += fn(pp);
 		mutex_enter(&pool_list_lock);
 		if (--pp->pr_busy == 0)
 			cv_broadcast(&pool_list_cv);
 	}
 	mutex_exit(&pool_list_lock);
 	return n;
+}
+
+static unsigned
+drain_one(struct pool *pp)
+{
+	if (pp->pr_cache != NULL)
+		pool_cache_drain_depot(pp->pr_cache);
+	return pool_reclaim(pp);
+}
+
+unsigned
+pool_drain_all(void)
+{
+	return each_pool(drain_one);
+}
+
+/* --- the reclaim LWP (R43, I-POOL-7) --- */
+
+void
+pool_setputmode(enum pool_put_mode mode)
+{
+	pool_put_mode = mode;
+}
+
+static unsigned
+trim_one(struct pool *pp)
+{
+	trim(pp);
+	return 0;
+}
+
+static void
+pool_recl_main(void *arg)
+{
+	mutex_spin_enter(&pool_recl_lock);
+	for (;;) {
+		if (pool_recl_stop)
+			break;
+		if (!pool_recl_wanted) {
+			mtsleep(&pool_recl_wanted, false, "poolrecl", 0, &pool_recl_lock);
+			continue;
+		}
+		pool_recl_wanted = false;
+		mutex_spin_exit(&pool_recl_lock);
+		each_pool(trim_one);
+		mutex_spin_enter(&pool_recl_lock);
+	}
+	mutex_spin_exit(&pool_recl_lock);
 }
 
 /* --- statistics --- */
@@ -547,6 +635,12 @@ kern_pool_init(void)
 	mutex_init(&pool_list_lock, MUTEX_DEFAULT, IPL_NONE, LC_pool_list);
 	cv_init(&pool_list_cv, "pooldrain");
 	TAILQ_INIT(&pools);
+	mutex_init(&pool_recl_lock, MUTEX_SPIN, IPL_VM, LC_pool_recl);
+	pool_recl_wanted = pool_recl_stop = false;
+	pool_put_mode = POOL_PUT_DEFER;
+	if (lwp_create(&pool_recl_lwp, NULL, "poolrecl", pool_recl_main, NULL) != 0)
+		panic("cannot create the pool reclaim LWP");
+	lwp_start(pool_recl_lwp);
 }
 
 /*
@@ -558,6 +652,12 @@ kern_pool_fini(void)
 {
 	struct pool *pp;
 
+	mutex_spin_enter(&pool_recl_lock);
+	pool_recl_stop = true;
+	wakeup(&pool_recl_wanted);
+	mutex_spin_exit(&pool_recl_lock);
+	lwp_wait(pool_recl_lwp);
+	mutex_destroy(&pool_recl_lock);
 	while ((pp = TAILQ_FIRST(&pools)) != NULL) {
 		TAILQ_REMOVE(&pools, pp, pr_list);
 		if (pp->pr_cache != NULL)

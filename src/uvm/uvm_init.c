@@ -89,9 +89,10 @@ uvm_boot_modules(const struct uvm_config *uc)
 	disk_init();
 	device_init();
 	nic_init(uc->uc_nic_latency);
-	mbinit(&pool_allocator_kmem);
 	uvm_map_init();
 	uvm_km_init();
+	pool_setputmode(uc->uc_pool_reserve ? POOL_PUT_RESERVE : POOL_PUT_DEFER);
+	mbinit(&pool_allocator_kmem_map);
 	uvm_anon_init();
 	uvm_amap_init();
 	uvm_pager_init();
@@ -195,10 +196,10 @@ uvm_shutdown(void)
 	leaks += (unsigned)(amap_count() + uvm_anon_count());
 	uvm_amap_fini();
 	uvm_anon_fini();
+	mbfini();
 	uvm_km_fini();
 	leaks += (unsigned)uvm_mapent_count();
 	uvm_map_fini();
-	mbfini();
 	nic_fini();
 	device_fini();
 	disk_fini();

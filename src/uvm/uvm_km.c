@@ -27,6 +27,8 @@
 #include <uvm/uvm_km.h>
 #include <uvm/uvm_map.h>
 
+#define	KERNEL_MAP_QUANTUM	(4 * PAGE_SIZE)
+
 struct vm_map *kernel_map, *kmem_map, *mb_map, *phys_map, *exec_map;
 
 static struct vm_map kernel_map_store;		/* : */
@@ -162,6 +164,10 @@ km_va(struct vm_map *map, vaddr_t *vap, vsize_t size, vsize_t align, int flags)
 		f |= UVM_FLAG_NOWAIT;
 	if ((flags & UVM_KMF_TRYLOCK) != 0)
 		f |= UVM_FLAG_TRYLOCK;
+	if ((flags & UVM_KMF_QUANTUM) != 0) {
+		f |= UVM_FLAG_QUANTUM;
+		align = map->quantum;
+	}
 	if ((flags & UVM_KMF_WAITVA) != 0)
 		f |= UVM_FLAG_WAITVA;
 	*vap = vm_map_min(map);
@@ -196,18 +202,21 @@ uvm_km_alloc(struct vm_map *map, vsize_t size, vsize_t align, int flags)
 }
 
 void
-uvm_km_free(struct vm_map *map, vaddr_t va, vsize_t size, int type)
+uvm_km_free(struct vm_map *map, vaddr_t va, vsize_t size, int flags)
 {
 	KASSERT(va >= vm_map_min(map) && va + size <= vm_map_max(map));
 	KASSERT(intrsafe(map) || (!cpu_intr_p() && curcpu()->ci_ilevel == IPL_NONE));
 	size = round_page(size);
-	if (type == UVM_KMF_WIRED)
+	if ((flags & UVM_KMF_WIRED) != 0)
 		uvm_km_pgremove(map, va, va + size);
-	else if (type == UVM_KMF_VAONLY)
+	else if ((flags & UVM_KMF_VAONLY) != 0)
 		for (vsize_t off = 0; off < size; off += PAGE_SIZE)
 			KASSERTMSG(!pmap_extract(pmap_kernel(), va + off, NULL),
 			    "7.5: window at %#lx is given back, and still mapped", (unsigned long)(va + off));
-	uvm_unmap(map, va, va + size);
+	if ((flags & UVM_KMF_QUANTUM) != 0)
+		uvm_unmap_quantum(map, va, va + size);
+	else
+		uvm_unmap(map, va, va + size);
 }
 
 /*
@@ -261,6 +270,8 @@ uvm_km_init(void)
 	uvm_km_suballoc(kernel_map, &min, &max, km_share(8, 256UL << 10, 16UL << 20),
 	    VM_MAP_PAGEABLE, &submap_store[3]);
 	kmem_map = &submap_store[0];
+	kmem_map->quantum = PAGE_SIZE;
+	kernel_map->quantum = KERNEL_MAP_QUANTUM;
 	mb_map = &submap_store[1];
 	phys_map = &submap_store[2];
 	exec_map = &submap_store[3];

@@ -34,8 +34,11 @@ uvm_km_page(const void *va)
 static void
 uvm_km_wait(void)
 {
-	if (!uvm_reclaimable())
-		kpause("kmnomem", KM_PAUSE_NS);
+	/* Not kpause(): a map may be locked, whose entries are to be split. */
+	if (!uvm_reclaimable()) {
+		mutex_spin_enter(&uvm_fpageqlock);
+		mtsleep(&kernel_map, true, "kmnomem", KM_PAUSE_NS, &uvm_fpageqlock);
+	}
 	uvm_wait("kmwait");
 }
 
@@ -74,6 +77,65 @@ const struct pool_allocator pool_allocator_kmem = {
 	.pa_free = uvm_km_pool_free,
 	.pa_pagesz = PAGE_SIZE,
 };
+
+/* --- pages with an address in kmem_map --- */
+
+/*
+ * => waitok: no lock held, never NULL; else any context to IPL_VM.
+ */
+static void *
+uvm_km_map_pool_alloc(struct pool *pp, int flags)
+{
+	void *page = uvm_km_pool_alloc(pp, flags);
+	vaddr_t va;
+
+	if (page == NULL)
+		return NULL;
+	while ((va = uvm_km_alloc(kmem_map, PAGE_SIZE, 0,
+	    UVM_KMF_VAONLY | UVM_KMF_NOWAIT | UVM_KMF_QUANTUM)) == 0) {
+		if ((flags & PR_WAITOK) == 0) {
+			uvm_km_pool_free(pp, page);
+			return NULL;
+		}
+		pool_drain_all();		/* somebody's idle pages have addresses too */
+		kpause("kmemva", KM_PAUSE_NS);
+	}
+	pmap_kenter_pa(va, VM_PAGE_TO_PHYS(uvm_km_page(page)), VM_PROT_READ | VM_PROT_WRITE);
+	uvm_km_page(page)->offset = (voff_t)va;		/* it has no owner that would use it */
+	return page;
+}
+
+/*
+ * => any context to IPL_VM, no lock held that ranks above kmem_map's; does not sleep, and
+ *    needs no memory (R41).
+ */
+static void
+uvm_km_map_pool_free(struct pool *pp, void *page)
+{
+	struct vm_page *pg = uvm_km_page(page);
+	vaddr_t va = (vaddr_t)pg->offset;
+
+	pg->offset = 0;
+	pmap_kremove(va, PAGE_SIZE);
+	pmap_update(pmap_kernel());
+	uvm_km_free(kmem_map, va, PAGE_SIZE, UVM_KMF_VAONLY | UVM_KMF_QUANTUM);
+	uvm_km_pool_free(pp, page);
+}
+
+const struct pool_allocator pool_allocator_kmem_map = {
+	.pa_alloc = uvm_km_map_pool_alloc,
+	.pa_free = uvm_km_map_pool_free,
+	.pa_pagesz = PAGE_SIZE,
+	.pa_intrfree = true,
+};
+
+vaddr_t
+uvm_km_pool_va(const void *item)
+{
+	uintptr_t in = (uintptr_t)item & PAGE_MASK;
+
+	return (vaddr_t)uvm_km_page((const uint8_t *)item - in)->offset + in;
+}
 
 /*
  * => KM_SLEEP: no lock held, never NULL.  A run longer than memory is a panic.

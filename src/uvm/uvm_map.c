@@ -43,6 +43,8 @@ uvm_map_teardown(struct vm_map *map)
 	KASSERTMSG(map->nentries == 0, "map %u dies with %d entries", map->id, map->nentries);
 	KASSERT(map->busy == NULL);
 	KASSERT(map->nvslocks == 0);
+	KASSERTMSG(map->nparked == 0, "I-MAP-11: map %u dies with %d parked entries", map->id,
+	    map->nparked);
 	cv_destroy(&map->cv);
 	mutex_destroy(&map->misc_lock);
 	mutex_destroy(&map->mutex);
@@ -67,8 +69,10 @@ wanted_entry(struct vm_map_entry *want, struct vm_map *map, vaddr_t start, vsize
 		.inheritance = UVM_INHERIT(flags),
 		.advice = UVM_ADVICE(flags),
 		.flags = (map->pmap == pmap_kernel() ? UVM_MAP_KERNEL : 0) |
+		    ((flags & UVM_FLAG_QUANTUM) != 0 ? UVM_MAP_QUANTUM : 0) |
 		    ((flags & UVM_FLAG_NOMERGE) != 0 ? UVM_MAP_NOMERGE : 0),
 	};
+	KASSERT((flags & UVM_FLAG_QUANTUM) == 0 || (map->quantum != 0 && size == map->quantum));
 	if ((flags & UVM_FLAG_COPYONW) != 0)
 		want->etype |= UVM_ET_COPYONWRITE | UVM_ET_NEEDSCOPY;
 }
@@ -151,6 +155,29 @@ merge_both(struct vm_map *map, struct vm_map_entry *low, struct vm_map_entry **d
 }
 
 /* => map(W): the range is free.  Merged or linked; what is not used stays in um. */
+/* In kernel maps only quanta merge: others would take entries on credit (R42). */
+static bool
+may_merge(const struct vm_map_entry *want)
+{
+	if ((want->flags & UVM_MAP_NOMERGE) != 0)
+		return false;
+	return (want->flags & UVM_MAP_KERNEL) == 0 || (want->flags & UVM_MAP_QUANTUM) != 0;
+}
+
+/* => map(W): a quantum has merged, perhaps on both sides: every entry spared is parked (R41) */
+static void
+park_spares(struct vm_map *map, struct uvm_mapping *um)
+{
+	struct vm_map_entry *e;
+
+	while ((e = um->um_dead) != NULL) {
+		um->um_dead = e->next;
+		uvm_mapent_park(map, e);
+	}
+	uvm_mapent_park(map, um->um_spare);
+	um->um_spare = NULL;
+}
+
 static void
 enter_range(struct vm_map *map, struct uvm_mapping *um)
 {
@@ -159,7 +186,7 @@ enter_range(struct vm_map *map, struct uvm_mapping *um)
 
 	if (uvm_map_lookup_entry(map, want->start, &prev))
 		panic("uvm_map: %#lx is not free", (unsigned long)want->start);
-	if (um->um_amap == NULL && (want->flags & UVM_MAP_NOMERGE) == 0) {
+	if (um->um_amap == NULL && may_merge(want)) {
 		bool merged = merge_backward(map, prev, want);
 
 		if (merged)
@@ -169,6 +196,8 @@ enter_range(struct vm_map *map, struct uvm_mapping *um)
 		if (merged) {
 			UVMCNT(mapmerges);
 			um->um_surplus = want->object.uvm_obj;
+			if ((want->flags & UVM_MAP_QUANTUM) != 0)
+				park_spares(map, um);
 			return;
 		}
 	}
@@ -231,10 +260,12 @@ uvm_map_enter(struct vm_map *map, struct uvm_mapping *um, vaddr_t *startp, vsize
 		return ENOMEM;
 	um->um_want.start = start;
 	um->um_want.end = start + size;
+	KASSERT((um->um_want.flags & UVM_MAP_QUANTUM) == 0 || start % map->quantum == 0);
 	if (um->um_want.offset == UVM_UNKNOWN_OFFSET)
 		um->um_want.offset = um->um_want.object.uvm_obj != NULL ?
 		    (voff_t)(start - VM_MIN_KERNEL_ADDRESS) : 0;
 	enter_range(map, um);
+	KDASSERT(map->quantum == 0 || uvm_mapent_parked_ok(map));	/* I-MAP-11 */
 	*startp = start;
 	return 0;
 }
@@ -243,7 +274,8 @@ void
 uvm_map_finish(struct uvm_mapping *um)
 {
 	uvm_unmap_detach(um->um_dead);
-	if (um->um_surplus != NULL)	/* the merged entry has a reference already */
+	/* the merged entry has a reference already */
+	if (um->um_surplus != NULL && um->um_surplus->pgops->pgo_detach != NULL)
 		um->um_surplus->pgops->pgo_detach(um->um_surplus);
 	if (um->um_amap != NULL)
 		amap_unref(&(struct vm_aref){ 0, um->um_amap },
@@ -325,6 +357,7 @@ uvm_map_wakeva(struct vm_map *map)
 void
 uvm_unmap_remove(struct vm_map *map, vaddr_t start, vaddr_t end, struct vm_map_entry **dead)
 {
+	bool intrsafe = (map->flags & VM_MAP_INTRSAFE) != 0;	/* then they went before */
 	struct vm_map_entry *e, *next;
 
 	KASSERT(vm_map_locked_write(map));
@@ -337,12 +370,17 @@ uvm_unmap_remove(struct vm_map *map, vaddr_t start, vaddr_t end, struct vm_map_e
 		if (VM_MAPENT_ISWIRED(e))
 			uvm_map_entry_unwire(map, e);
 		/* Mappings go before the references that keep their pages alive. */
-		pmap_remove(map->pmap, e->start, e->end);
+		if (!intrsafe)
+			pmap_remove(map->pmap, e->start, e->end);
+		if ((e->flags & UVM_MAP_QUANTUM) != 0)
+			uvm_mapent_unpark(map, e, dead);
 		uvm_map_entry_unlink(map, e);
 		e->next = *dead;
 		*dead = e;
 	}
-	pmap_update(map->pmap);		/* I-SYS-3: no CPU gets at it when the lock is dropped */
+	if (!intrsafe)
+		pmap_update(map->pmap);	/* I-SYS-3: no CPU gets at it when the lock is dropped */
+	KDASSERT(map->quantum == 0 || uvm_mapent_parked_ok(map));	/* I-MAP-11 */
 	uvm_map_wakeva(map);
 }
 
@@ -363,11 +401,44 @@ uvm_unmap_detach(struct vm_map_entry *dead)
 	}
 }
 
+/*
+ * => kernel map, unlocked; umr: what it may split with, NULL: it takes whole quanta
+ */
+static void
+unmap_kernel(struct vm_map *map, vaddr_t start, vaddr_t end, struct uvm_mapent_reservation *umr)
+{
+	struct vm_map_entry *dead = NULL;
+
+	KASSERT(start >= vm_map_min(map) && end <= vm_map_max(map));
+	vm_map_lock(map);
+	map->reserved = umr;
+	if (start < end)
+		uvm_unmap_remove(map, start, end, &dead);
+	map->reserved = NULL;
+	vm_map_unlock(map);
+	uvm_unmap_detach(dead);
+}
+
+void
+uvm_unmap_quantum(struct vm_map *map, vaddr_t start, vaddr_t end)
+{
+	KASSERT(map->quantum != 0 && (start | end) % map->quantum == 0);
+	unmap_kernel(map, start, end, NULL);
+}
+
 void
 uvm_unmap(struct vm_map *map, vaddr_t start, vaddr_t end)
 {
 	struct vm_map_entry *dead = NULL;
 
+	if (map->pmap == pmap_kernel()) {
+		struct uvm_mapent_reservation umr;
+
+		uvm_mapent_reserve(map, &umr);
+		unmap_kernel(map, start, end, &umr);
+		uvm_mapent_unreserve(&umr);
+		return;
+	}
 	uvm_vslock_drain(map, start, end);
 	if (start < vm_map_min(map))
 		start = vm_map_min(map);

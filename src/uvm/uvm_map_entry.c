@@ -73,6 +73,7 @@ uvm_map_init(void)
 {
 	mapent_cache = pool_cache_create(sizeof(struct vm_map_entry), 16, "vmmpepl",
 	    &pool_allocator_kmem, IPL_NONE, NULL, NULL, NULL);
+	uvm_kmapent_init();
 }
 
 void
@@ -82,25 +83,33 @@ uvm_map_fini(void)
 		violation(VIOL_LEAK, "mapent-leak", "%lu map entries did not come back",
 		    (unsigned long)pool_cache_nout(mapent_cache));
 	pool_cache_destroy(mapent_cache);
+	uvm_kmapent_fini();
 }
 
 uint64_t
 uvm_mapent_count(void)
 {
-	return pool_cache_nout(mapent_cache);
+	return pool_cache_nout(mapent_cache) + uvm_kmapent_count();
+}
+
+static bool
+kernel(const struct vm_map *map)
+{
+	return map->pmap == pmap_kernel();
 }
 
 static struct vm_map_entry *
 mapent_get(struct vm_map *map, int flags)
 {
-	struct vm_map_entry *e = pool_cache_get(mapent_cache, flags);
+	struct vm_map_entry *e = kernel(map) ? uvm_kmapent_alloc(map, flags == PR_WAITOK) :
+	    pool_cache_get(mapent_cache, flags);
 
 	if (e == NULL)
 		return NULL;
 	UVMCNT(mapentries);
 	*e = (struct vm_map_entry){
 		.id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED),
-		.flags = map->pmap == pmap_kernel() ? UVM_MAP_KERNEL : 0,
+		.flags = kernel(map) ? UVM_MAP_KERNEL : 0,
 	};
 	return e;
 }
@@ -120,7 +129,10 @@ uvm_mapent_tryalloc(struct vm_map *map)
 void
 uvm_mapent_free(struct vm_map_entry *e)
 {
-	pool_cache_put(mapent_cache, e);
+	if ((e->flags & UVM_MAP_KERNEL) != 0)
+		uvm_kmapent_free(e);
+	else
+		pool_cache_put(mapent_cache, e);
 }
 
 struct vm_map_entry *
@@ -366,6 +378,19 @@ share(struct vm_map_entry *low, struct vm_map_entry *high, vaddr_t va)
 	high->start = va;
 }
 
+/* => map(W); a user map may wait for it: the page daemon needs no map */
+static struct vm_map_entry *
+entry_for_split(struct vm_map *map, const struct vm_map_entry *e, vaddr_t va)
+{
+	struct vm_map_entry *new;
+
+	if (!kernel(map))
+		return uvm_mapent_alloc(map);
+	new = uvm_kmapent_forsplit(map, e, va);
+	new->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
+	return new;
+}
+
 void
 uvm_map_clip_start(struct vm_map *map, struct vm_map_entry *e, vaddr_t va)
 {
@@ -375,7 +400,7 @@ uvm_map_clip_start(struct vm_map *map, struct vm_map_entry *e, vaddr_t va)
 	KASSERT(vm_map_locked_write(map));
 	if (va <= e->start)
 		return;
-	low = uvm_mapent_alloc(map);
+	low = entry_for_split(map, e, va);
 	UVMCNT(mapclips);
 	id = low->id;
 	*low = *e;
@@ -394,7 +419,7 @@ uvm_map_clip_end(struct vm_map *map, struct vm_map_entry *e, vaddr_t va)
 	KASSERT(vm_map_locked_write(map));
 	if (va >= e->end)
 		return;
-	high = uvm_mapent_alloc(map);
+	high = entry_for_split(map, e, va);
 	UVMCNT(mapclips);
 	id = high->id;
 	*high = *e;

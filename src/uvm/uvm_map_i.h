@@ -11,6 +11,30 @@ struct vm_map_entry *uvm_mapent_alloc(struct vm_map *);
 /* => never sleeps; NULL when memory is short */
 struct vm_map_entry *uvm_mapent_tryalloc(struct vm_map *);
 void	uvm_mapent_free(struct vm_map_entry *);
+
+/* --- kernel maps: uvm_kmapent.c --- */
+#define	UMR_MAX		2		/* an unmap splits two entries at most */
+struct uvm_mapent_reservation {		/* the unmap that made it */
+	struct vm_map_entry *umr_entries[UMR_MAX];
+	int		 umr_n;
+};
+void	uvm_kmapent_init(void);
+void	uvm_kmapent_fini(void);
+uint64_t uvm_kmapent_count(void);
+/* => NULL: memory is short; waits only if it may and the map is not interrupt-safe */
+struct vm_map_entry *uvm_kmapent_alloc(struct vm_map *, bool waitok);
+void	uvm_kmapent_free(struct vm_map_entry *);	/* never blocks */
+/* => map unlocked: entries for an unmap that is not of quanta (R42); what is left goes back */
+void	uvm_mapent_reserve(struct vm_map *, struct uvm_mapent_reservation *);
+void	uvm_mapent_unreserve(struct uvm_mapent_reservation *);
+/* => map(W): an entry that merging has made needless stays with the map (R41) */
+void	uvm_mapent_park(struct vm_map *, struct vm_map_entry *);
+/* => map(W): e goes whole: what was parked for its inner borders is chained to dead */
+void	uvm_mapent_unpark(struct vm_map *, const struct vm_map_entry *e, struct vm_map_entry **dead);
+/* => map(W): an entry for a split of e at va; never NULL, never sleeps */
+struct vm_map_entry *uvm_kmapent_forsplit(struct vm_map *, const struct vm_map_entry *e, vaddr_t va);
+/* => map(W): I-MAP-11 */
+bool	uvm_mapent_parked_ok(struct vm_map *);
 /* => map(W): new goes in behind prev, its range is free */
 void	uvm_map_entry_link(struct vm_map *, struct vm_map_entry *prev, struct vm_map_entry *new);
 /* => map(W): hint and first_free are moved off it */
