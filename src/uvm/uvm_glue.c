@@ -202,7 +202,7 @@ swapin(struct uarea *ua)
 	int error;
 
 	wait_gone(ua);
-	KASSERT(ua->ua_state == UA_OUT);
+	KASSERT(__atomic_load_n(&ua->ua_state, __ATOMIC_RELAXED) == UA_OUT);
 	give(ua, UA_COMING);
 	error = uvm_fault_wire(uarea_map, ua->ua_va, ua->ua_va + UAREA_SIZE,
 	    VM_PROT_READ | VM_PROT_WRITE, false);

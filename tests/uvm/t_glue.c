@@ -30,6 +30,7 @@ areas_in(void)
 
 /* The sleeper: goes to user mode when it is let. */
 static int go;				/* atomic: rounds that it may go; -1: end */
+static int gone;			/* atomic: rounds that it went */
 
 static void
 sleeper(struct tm_thread *tt)
@@ -41,7 +42,7 @@ sleeper(struct tm_thread *tt)
 		}
 		lwp_userret(1);
 		done = want;
-		tt->tt_rounds++;
+		__atomic_store_n(&gone, done, __ATOMIC_RELEASE);
 	}
 }
 
@@ -106,7 +107,7 @@ KTEST(who_runs_keeps_its_u_area, "an LWP that returns to user mode between the s
 	begin(&tt);
 	for (int i = 0; i < 40; i++) {
 		__atomic_store_n(&go, ++rounds, __ATOMIC_RELEASE);
-		TU_WAIT((int)__atomic_load_n(&tt.tt_rounds, __ATOMIC_RELAXED) == rounds);
+		TU_WAIT(__atomic_load_n(&gone, __ATOMIC_ACQUIRE) == rounds);
 		uvm_swapout_threads();
 		kpause("swapping", 100000);
 	}

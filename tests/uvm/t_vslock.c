@@ -15,7 +15,7 @@
 int	__real_uvmfault_internal(struct vm_map *, vaddr_t, vm_prot_t, bool, bool, paddr_t *);
 int	__wrap_uvmfault_internal(struct vm_map *, vaddr_t, vm_prot_t, bool, bool, paddr_t *);
 
-/* Called once, before the next wiring fault. */
+/* Called once, before the next fault of a test with one LWP. */
 static void (*before_wiring)(void);
 
 int
@@ -24,9 +24,10 @@ __wrap_uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool 
 {
 	void (*fn)(void) = before_wiring;
 
-	before_wiring = NULL;
-	if (fn != NULL)
+	if (fn != NULL) {
+		before_wiring = NULL;
 		fn();
+	}
 	return __real_uvmfault_internal(map, va, access, wiring, wiremax, framep);
 }
 
@@ -372,7 +373,7 @@ io_main(struct tm_thread *tt)
 
 		if (uvm_vslock_frames(vm, TM_VA(page), ptoa(2), access, &vl) != 0)
 			continue;
-		CHECK(PHYS_TO_VM_PAGE(vl->vl_frames[0])->wire_count > 0);
+		CHECK(uvm_page_wired(PHYS_TO_VM_PAGE(vl->vl_frames[0])));
 		lwp_userret(4);
 		uvm_vsunlock_frames(vl);
 	}
