@@ -126,6 +126,13 @@ void	pmap_clean_protect(struct vm_page *);
 void	pmap_revoke(struct vm_page *);
 /* => READ: pmap_copy_on_write(); NONE: pmap_revoke(); ALL: nothing; EXECUTE alone never (R11). */
 void	pmap_page_protect(struct vm_page *, vm_prot_t);
+/*
+ * The page's frame is not to be stored to by anybody, from now on or not any more (R15).
+ * => owner lock held, or un-owned; to turn it on, pmap_copy_on_write() has been called since.
+ * => while it is on, a writable mapping of it is a panic, the unmanaged ones included, which
+ *    pmap_copy_on_write() cannot find; and a store through a stale TLB entry is VIOL_TLB.
+ */
+void	pmap_page_readonly(struct vm_page *, bool);
 
 bool	pmap_is_modified(struct vm_page *);
 bool	pmap_is_referenced(struct vm_page *);

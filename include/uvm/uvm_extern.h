@@ -10,6 +10,7 @@
 #include <uvm/uvm_aobj.h>
 #include <uvm/uvm_bio.h>
 #include <uvm/uvm_device.h>
+#include <uvm/uvm_loan.h>
 #include <uvm/uvm_physio.h>
 #include <uvm/uvm_proc.h>
 #include <uvm/uvm_stat.h>

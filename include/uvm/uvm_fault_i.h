@@ -87,10 +87,14 @@ int	uvmfault_anonget(struct uvm_faultinfo *, struct vm_amap *, struct vm_anon *)
 int	uvm_fault_lower(struct uvm_faultinfo *, struct uvm_faultctx *);
 
 /*
- * => object locked, page BUSY and on loan: a copy takes its place in the object, BUSY, the
- *    old page stays with its borrowers; NULL: memory is short, nothing has changed
+ * Have the object read the page at the faulting address.
+ * => maps(R), amap (if any), object locked; the entry has no anon there; flt->pinned NULL
+ * => 0: so again, the map unchanged, still no anon in the slot, *pgp BUSY; else: all unlocked,
+ *    ERESTART, EAGAIN or the pager's errno.  flt->pinned: our reference, to be dropped with
+ *    nothing locked.
  */
-struct vm_page *uvm_loanbreak(struct vm_page *);
+int	uvmfault_read_page(struct uvm_faultinfo *, struct uvm_faultctx *, struct uvm_object *,
+	    struct vm_page **);
 
 /* => the whole handler, for uvm_fault(), mlock and vslock; *framep: what was mapped, or NULL */
 int	uvmfault_internal(struct vm_map *, vaddr_t, vm_prot_t, bool wiring, bool wiremax,

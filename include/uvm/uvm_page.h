@@ -8,6 +8,7 @@
  *	owned, WIRED				on no queue (R7)
  *	owned -> BUSY|PAGEOUT -> RELEASED -> FREE
  *	un-owned: page table page, pool page, loan break in progress
+ *	owned, on loan -> orphan (owner gone) -> FREE by the last unloan, or its borrower's
  *
  * The owner is the object in uobject, else the anon in uanon; the owner lock is
  * that one's lock.
@@ -78,7 +79,7 @@ struct vm_page *PHYS_TO_VM_PAGE(paddr_t);	/* NULL for device frames */
  */
 struct vm_page *uvm_pagealloc(struct uvm_object *, voff_t off, struct vm_anon *, int flags);
 /* => owner locked, pageq held if on a queue or loaned; no mapping, not PG_PAGEOUT.
- *    Loaned: loses its owner, freed by the last unloan. */
+ *    Loaned: loses its owner; freed by the last unloan, or adopted by the anon that borrows it. */
 void	uvm_pagefree(struct vm_page *);
 /* => uobj locked */
 struct vm_page *uvm_pagelookup(struct uvm_object *, voff_t);
@@ -98,9 +99,53 @@ uvm_page_wired(const struct vm_page *pg)
 	/* relaxed: pairs with uvm_pagewire() and uvm_pageunwire() */
 	return __atomic_load_n(&pg->wire_count, __ATOMIC_RELAXED) != 0;
 }
+/*
+ * Loans (uvm_loan.h).  loan_count: one if an anon has the page of an object, or of nobody,
+ * and one for each loan to the kernel; each of those wires the page too (R6), and nothing
+ * else does while it is on loan (I-LOAN-5).
+ *
+ * => owner's lock or pageq held; with an anon locked that has the page "no" is good too,
+ *    whoever owns it: only that anon could borrow it, and lend it
+ */
+static inline bool
+uvm_page_loaned(const struct vm_page *pg)
+{
+	/* relaxed: pairs with uvm_page_setloans(), which may run under the other lock */
+	return __atomic_load_n(&pg->loan_count, __ATOMIC_RELAXED) != 0;
+}
+/* => owner's lock held: wired by mlock or for I/O, so that its mappings must stay */
+static inline bool
+uvm_page_hardwired(const struct vm_page *pg)
+{
+	return uvm_page_wired(pg) && !uvm_page_loaned(pg);
+}
+/* => pageq held: is it on loan to an anon that does not own it? */
+static inline bool
+uvm_page_borrowed(const struct vm_page *pg)
+{
+	return pg->uanon != NULL && (pg->uobject != NULL || (pg->pqflags & PQ_ANON) == 0);
+}
+/* => pageq held: loans to the kernel */
+static inline uint32_t
+uvm_page_kloans(const struct vm_page *pg)
+{
+	return pg->loan_count - (uvm_page_borrowed(pg) ? 1 : 0);
+}
+/*
+ * => pageq held, and the owner's lock, if it has one.  0 -> 1: pmap_copy_on_write() was
+ *    called since the owner was locked (R15); 1 -> 0: may be stored to again.
+ */
+void	uvm_page_setloans(struct vm_page *, uint32_t);
+/*
+ * => pageq and the anon that borrows the page locked: if its lender is gone the page is the anon's now
+ */
+void	uvm_page_adopt(struct vm_page *);
+/* => pageq held: the page, on loan to the kernel, has lost its last owner just now */
+void	uvm_page_orphan(struct vm_page *);
+
 /* => pageq held; owner stable (busy, or owner locked) */
 void	uvm_pagewire(struct vm_page *);		/* 0 -> 1: off its queue (R7) */
-void	uvm_pageunwire(struct vm_page *);	/* 1 -> 0: activated */
+void	uvm_pageunwire(struct vm_page *);	/* 1 -> 0: activated, unless an orphan */
 /* => pageq held, owner locked, unwired (R8); the caller has cleared the referenced attribute (R20) */
 void	uvm_pagedeactivate(struct vm_page *);
 void	uvm_pageactivate(struct vm_page *);	/* wired: nothing */
@@ -124,9 +169,11 @@ void	uvm_pagecopy(struct vm_page *src, struct vm_page *dst);
 void	uvm_pagezero(struct vm_page *);
 
 /*
- * pmap_page_protect() for pages that may not be wired (R10): asserts
- * wire_count == 0 where pageq is held, the pmap asserts it for mappings.
+ * pmap_page_protect() of a page with owner: R or no rights for everybody.
+ * => owner locked, and the page not wired but by loans (R10): nobody may count on its
+ *    mappings, and loans have theirs unmanaged.  The pmap asserts the same for each mapping.
  */
+void	uvm_page_protect(struct vm_page *, vm_prot_t);
 
 /* => n contiguous un-owned pages (PQ_PRIVATE, not BUSY), or 0/ENOMEM; sleeps if waitok. */
 int	uvm_pglistalloc(uint64_t npages, struct vm_page **first, bool waitok, int flags);

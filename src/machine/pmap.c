@@ -169,6 +169,13 @@ pte_make(paddr_t pa, bool managed, vm_prot_t prot, unsigned flags)
 	return pte;
 }
 
+/* => the page's owner is locked, so the answer holds */
+static bool
+may_map(const struct vm_page_md *md, vm_prot_t prot)
+{
+	return md == NULL || (prot & VM_PROT_WRITE) == 0 || RELAXED_GET(md->md_readonly) == 0;
+}
+
 /* => no mapping at the slot; takes *pvp if the new one is managed. */
 static void
 enter_new(struct pmap *pm, vaddr_t va, uint64_t *ptep, uint64_t npte, struct vm_page_md *md,
@@ -288,6 +295,8 @@ pmap_enter(struct pmap *pm, vaddr_t va, paddr_t pa, vm_prot_t prot, unsigned fla
 	    "pmap_enter: va 0x%llx: nobody executes device memory", (unsigned long long)va);
 	KASSERT(prot & VM_PROT_READ);
 	KASSERT((flags & VM_PROT_ALL & ~(unsigned)prot) == 0);	/* R30: access is within prot */
+	KASSERTMSG(may_map(md, prot), "R15: va 0x%llx: a page on loan mapped writable",
+	    (unsigned long long)va);
 
 	pmap_tlb_begin(pm);
 	/* Before the lock, whether needed or not: the pool's back end may take its time. */
@@ -498,6 +507,8 @@ pmap_kenter_pa(vaddr_t va, paddr_t pa, vm_prot_t prot)
 	KASSERT(pmap_va_ok(&kernel_pmap, va, va + PAGE_SIZE));
 	KASSERT(atop(pa) < ram_npages || device_frame(pa));
 	KASSERT(prot & VM_PROT_READ);
+	KASSERTMSG(may_map(ram_md(pa), prot), "R15: kernel va 0x%llx: a page on loan mapped writable",
+	    (unsigned long long)va);
 
 	mutex_enter(&kernel_pmap.pm_lock);
 	ptep = pmap_pte(&kernel_pmap, va);

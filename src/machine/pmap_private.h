@@ -74,7 +74,7 @@ struct pv_entry {
 struct tlb_entry {
 	uint64_t	 te_tag;	/* 0: none */
 	uint8_t		*te_host;	/* the frame */
-	const uint32_t	*te_genp;	/* the frame's generation, now (@) */
+	const struct vm_page_md *te_md;	/* whose generation, now (@) */
 	uint32_t	 te_gen;	/* and when this entry was loaded */
 	uint32_t	 te_rights;	/* PTE_R, X; PTE_W only once MOD is set; TE_USER */
 };

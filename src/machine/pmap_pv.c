@@ -127,6 +127,21 @@ pmap_clean_protect(struct vm_page *pg)
 	md_write_protect((struct vm_page_md *)pg, true);
 }
 
+void
+pmap_page_readonly(struct vm_page *pg, bool readonly)
+{
+	struct vm_page_md *md = (struct vm_page_md *)pg;
+
+	mutex_enter(&md->md_pvlock);
+	for (struct pv_entry *pv = md->md_pvlist; pv != NULL && readonly; pv = pv->pv_next)
+		if (pte_load(pv_pte(md, pv)) & PTE_W)
+			panic("R15: va 0x%llx maps a frame writable that is to be read-only",
+			    (unsigned long long)pv->pv_va);
+	/* relaxed: stores through old TLB entries were over when pmap_copy_on_write() returned */
+	RELAXED_SET(md->md_readonly, readonly);
+	mutex_exit(&md->md_pvlock);
+}
+
 /* => the first mapping of the list goes; its pm_lock and md_pvlock held. */
 static void
 md_revoke_first(struct vm_page_md *md, struct tlb_flush *tf)

@@ -69,6 +69,7 @@ ram_attach_pages(void *base, size_t stride)
 		md->md_attrs = 0;
 		md->md_ptpcount = 0;
 		md->md_generation = 0;
+		md->md_readonly = 0;
 		md->md_pa = ptoa(pfn);
 	}
 }
@@ -104,6 +105,9 @@ ram_frame_freed(struct vm_page_md *md)
 	if (md->md_pvlist != NULL)
 		violation(VIOL_INVARIANT, "I-PMAP-11", "frame 0x%llx freed while it is mapped",
 		    (unsigned long long)md->md_pa);
+	KASSERTMSG(__atomic_load_n(&md->md_readonly, __ATOMIC_RELAXED) == 0,
+	    "I-LOAN-3: frame 0x%llx freed while it is read-only for a loan",
+	    (unsigned long long)md->md_pa);
 	/* relaxed: pairs with the read at each TLB hit, which is ordered by the shootdown. */
 	__atomic_fetch_add(&md->md_generation, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&md->md_attrs, 0, __ATOMIC_RELAXED);

@@ -33,8 +33,8 @@
 #include <machine/softmmu.h>
 #include <string.h>
 
-/* What generation a frame without page structure has, always. */
-static const uint32_t no_generation;
+/* What a frame without page structure looks like, always: generation 0, not read-only. */
+static const struct vm_page_md no_md;
 
 #define	MMU_REGISTER	(-1)	/* the address is a device's register: not an errno */
 
@@ -53,7 +53,10 @@ mmu_hit(struct tlb *t, vaddr_t va, uint32_t need)
 	if (__builtin_expect((te->te_rights & need) != need, 0))
 		return NULL;
 	/* relaxed: pairs with ram_frame_freed(), which comes after our acknowledgement. */
-	if (__builtin_expect(__atomic_load_n(te->te_genp, __ATOMIC_RELAXED) != te->te_gen, 0))
+	if (__builtin_expect(RELAXED_GET(te->te_md->md_generation) != te->te_gen, 0))
+		return NULL;
+	/* relaxed: pairs with pmap_page_readonly(), likewise */
+	if ((need & PTE_W) != 0 && __builtin_expect(RELAXED_GET(te->te_md->md_readonly) != 0, 0))
 		return NULL;
 	RELAXED_SET(t->t_hits, t->t_hits + 1);
 	return te;
@@ -67,24 +70,42 @@ tlb_fill(struct tlb *t, vaddr_t va, uint64_t pte, uint32_t space)
 
 	te->te_tag = TLB_TAG(trunc_page(va), t->t_epoch);
 	te->te_host = frame_host(pte & PTE_FRAME);
-	te->te_genp = md != NULL ? &md->md_generation : &no_generation;
-	te->te_gen = RELAXED_GET(*te->te_genp);
+	te->te_md = md != NULL ? md : &no_md;
+	te->te_gen = RELAXED_GET(te->te_md->md_generation);
 	te->te_rights = (pte & (PTE_R | PTE_X)) | space;
 	if (pte & PTE_MOD)
 		te->te_rights |= pte & PTE_W;
 }
 
-/* I-PMAP-6: this CPU could still reach a frame after it was freed. */
+/*
+ * I-PMAP-6: this CPU could still reach a frame after it was freed.  I-LOAN-1: or still store
+ * to one that is on loan.
+ */
 static void
 tlb_stale(struct tlb *t, struct tlb_entry *te, vaddr_t va)
 {
-	uint32_t now = RELAXED_GET(*te->te_genp);
+	uint32_t now = RELAXED_GET(te->te_md->md_generation);
 
 	te->te_tag = 0;
+	if (now == te->te_gen) {
+		violation(VIOL_TLB, "I-LOAN-1",
+		    "CPU %d: TLB maps va 0x%llx writable to frame 0x%llx, which is on loan (R15)",
+		    curcpu()->ci_index, (unsigned long long)va,
+		    (unsigned long long)(te->te_host - ram_base));
+		return;
+	}
 	violation(VIOL_TLB, "I-PMAP-6",
 	    "CPU %d: TLB maps va 0x%llx to frame 0x%llx of generation %u, which has been freed: "
 	    "generation %u now", curcpu()->ci_index, (unsigned long long)va,
 	    (unsigned long long)(te->te_host - ram_base), te->te_gen, now);
+}
+
+/* => the TLB grants what nobody may have any more */
+static bool
+is_stale(const struct tlb_entry *te, uint32_t need)
+{
+	return RELAXED_GET(te->te_md->md_generation) != te->te_gen ||
+	    ((need & te->te_rights & PTE_W) != 0 && RELAXED_GET(te->te_md->md_readonly) != 0);
 }
 
 /*
@@ -157,8 +178,7 @@ mmu_miss(vaddr_t va, uint32_t need, struct tlb_entry **tep)
 		else
 			pmap_tlb_switch(t, pm);
 		te = tlb_slot(t, va);
-		if (te->te_tag == TLB_TAG(trunc_page(va), t->t_epoch) &&
-		    RELAXED_GET(*te->te_genp) != te->te_gen)
+		if (te->te_tag == TLB_TAG(trunc_page(va), t->t_epoch) && is_stale(te, need))
 			tlb_stale(t, te, va);
 		if (mmu_hit(t, trunc_page(va), need) != NULL) {
 			*tep = te;
@@ -453,8 +473,7 @@ mmu_peek(vaddr_t va, uint32_t need)
 		pmap_tlb_switch(t, curlwp->l_pmap);
 	else
 		pmap_tlb_join_kernel(t);
-	if (te->te_tag == TLB_TAG(trunc_page(va), t->t_epoch) &&
-	    RELAXED_GET(*te->te_genp) != te->te_gen)
+	if (te->te_tag == TLB_TAG(trunc_page(va), t->t_epoch) && is_stale(te, need))
 		return NULL;			/* the access proper will tell (I-PMAP-6) */
 	if (mmu_hit(t, trunc_page(va), need) == NULL &&
 	    mmu_walk(t, user ? curlwp->l_pmap : &kernel_pmap, va, need) != WALK_OK)

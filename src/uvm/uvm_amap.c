@@ -377,7 +377,7 @@ amap_add(struct vm_aref *aref, vaddr_t off, struct vm_anon *anon, bool replace)
 	KASSERT(old != NULL && mutex_owned(&old->an_lock));
 	/* I-AMAP-9, T-39: sharers must not stay on the old page */
 	if (amap_shared(amap) && old->an_page != NULL)
-		pmap_revoke(old->an_page);
+		uvm_page_protect(old->an_page, VM_PROT_NONE);
 	amap_slot_replace(amap, slot, anon);
 	return old;
 }
@@ -393,18 +393,6 @@ amap_unadd(struct vm_aref *aref, vaddr_t off)
 }
 
 /* --- pages of an entry --- */
-
-/* => owner of the page locked, so that nobody wires it meanwhile */
-static bool
-page_wired(struct vm_page *pg)
-{
-	bool wired;
-
-	uvm_lock_pageq();
-	wired = pg->wire_count != 0;
-	uvm_unlock_pageq();
-	return wired;
-}
 
 /*
  * => map locked, amap locked (R25): lowers the protection of the entry's resident pages
@@ -425,10 +413,9 @@ amap_share_protect(struct vm_map_entry *entry, vm_prot_t prot)
 
 		mutex_enter(&anon->an_lock);
 		pg = anon->an_page;
-		if (pg != NULL && pg->loan_count != 0)
-			pg = NULL;		/* read-only for everybody already (R15) */
-		if (pg != NULL && !page_wired(pg))
-			pmap_page_protect(pg, prot);
+		/* on loan: read-only for everybody already (R15) */
+		if (pg != NULL && !uvm_page_loaned(pg) && !uvm_page_wired(pg))
+			uvm_page_protect(pg, prot);
 		mutex_exit(&anon->an_lock);
 	}
 }
@@ -452,7 +439,7 @@ amap_has_wired(struct vm_aref *aref, uint64_t npages)
 
 		mutex_enter(&anon->an_lock);
 		if (anon->an_page != NULL)
-			wired = page_wired(anon->an_page);
+			wired = uvm_page_wired(anon->an_page);
 		mutex_exit(&anon->an_lock);
 	}
 	return wired;

@@ -6,10 +6,14 @@
  * reference more; pages are copied later, one by one, by the faults.  Who comes last
  * finds that nobody else is left and keeps the amap as it is.
  *
- * Wired memory cannot wait for faults (R13), so amap_cow_now() copies the pages.
+ * Wired memory cannot wait for faults (R13), nor can what is on loan to the kernel (R14), so
+ * amap_cow_now() copies the pages.
  */
 #include <uvm/uvm.h>
 #include <uvm/uvm_amap_i.h>
+#include <uvm/uvm_fault_i.h>
+
+#define	LOANPG_PAUSE_NS	100000
 
 /* => map(W): a big entry without an amap is cut to the chunks around [start, end) */
 static void
@@ -137,30 +141,44 @@ static enum cow_result
 cow_slot(struct vm_amap *amap, uint64_t slot)
 {
 	struct vm_anon *anon = amap_slot(amap, slot), *new;
+	struct uvm_object *lender;
 	struct vm_page *pg;
 
 	mutex_enter(&anon->an_lock);
 	pg = anon->an_page;
-	/* ours alone; or on loan, which is read-only for everybody already */
-	if (anon->an_ref == 1 || pg == NULL || pg->loan_count != 0) {
+	if (anon->an_ref == 1 || pg == NULL) {		/* ours alone */
 		mutex_exit(&anon->an_lock);
 		return COW_DONE;
 	}
-	if ((pg->flags & PG_BUSY) != 0) {
-		amap_unlock(amap);
-		uvm_pagewait(pg, &anon->an_lock, "cownow");
+	if (!uvm_anon_trylockloanpg(anon)) {
+		uvmfault_unlockall(NULL, amap, NULL, anon);
+		uvmfault_pause("cowloan", LOANPG_PAUSE_NS);	/* H-4 */
 		return COW_AGAIN;
 	}
-	new = copy_anon(anon);
+	lender = pg->uobject;
+	/* locked: amap, anon, the owner of its page */
+	if (uvm_page_loaned(pg) && !uvm_page_wired(pg)) {
+		/* lent to anons only: that is copy-on-write, and read-only for everybody already */
+		uvmfault_unlockall(NULL, NULL, lender, anon);
+		return COW_DONE;
+	}
+	if ((pg->flags & PG_BUSY) != 0) {
+		if (lender != NULL)
+			uvmfault_unlockall(NULL, amap, NULL, anon);
+		else
+			amap_unlock(amap);
+		uvm_pagewait(pg, lender != NULL ? &lender->vmobjlock : &anon->an_lock, "cownow");
+		return COW_AGAIN;
+	}
+	new = copy_anon(anon);				/* R13, and R14 if it is on loan to the kernel */
 	if (new == NULL) {
-		mutex_exit(&anon->an_lock);
-		amap_unlock(amap);
+		uvmfault_unlockall(NULL, amap, lender, anon);
 		return COW_NOMEM;
 	}
 	anon->an_ref--;
 	KASSERT(anon->an_ref > 0);		/* the parent's amap has one */
 	amap_slot_replace(amap, slot, new);
-	mutex_exit(&anon->an_lock);
+	uvmfault_unlockall(NULL, NULL, lender, anon);
 	return COW_DONE;
 }
 

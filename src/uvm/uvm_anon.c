@@ -97,7 +97,7 @@ anon_put(struct vm_anon *anon)
 static void
 free_page(struct vm_page *pg)
 {
-	pmap_revoke(pg);
+	uvm_page_protect(pg, VM_PROT_NONE);
 	uvm_lock_pageq();
 	uvm_pagefree(pg);
 	uvm_unlock_pageq();
@@ -125,11 +125,12 @@ static void
 return_borrowed(struct vm_anon *anon, struct vm_page *pg)
 {
 	uvm_lock_pageq();
-	KASSERT(pg->loan_count > 0);
-	pg->loan_count--;
+	KASSERT(uvm_page_borrowed(pg));
+	uvm_page_setloans(pg, pg->loan_count - 1);
 	pg->uanon = NULL;
 	uvm_unlock_pageq();
 	anon->an_page = NULL;
+	UVMCNT(loan_returned);
 	mutex_exit(&pg->uobject->vmobjlock);
 }
 
@@ -171,7 +172,7 @@ uvm_anon_release(struct vm_anon *anon)
 	KASSERT(!mutex_owned(&uvm_pageqlock));
 	KASSERT(anon->an_ref == 0);
 	KASSERT(pg != NULL && (pg->flags & (PG_BUSY | PG_RELEASED)) == (PG_BUSY | PG_RELEASED));
-	KASSERT(pg->uobject == NULL && pg->loan_count == 0);
+	KASSERT(pg->uobject == NULL && !uvm_page_loaned(pg));
 	free_page(pg);
 	KASSERT(anon->an_page == NULL);
 	free_slot(anon, true);
@@ -256,14 +257,11 @@ trylock_lender(struct vm_anon *anon, struct vm_page *pg)
 	bool locked = true;
 
 	uvm_lock_pageq();
+	KASSERTMSG(pg->uanon == anon, "I-LOAN-7: the page is not lent to the anon that has it");
 	if (pg->uobject != NULL)
 		locked = mutex_tryenter(&pg->uobject->vmobjlock);
-	else if ((pg->pqflags & PQ_ANON) == 0) {
-		KASSERT(pg->uanon == anon && pg->loan_count > 0);
-		pg->loan_count--;
-		pg->pqflags |= PQ_ANON;
-		__atomic_fetch_add(&uvm.anonpages, 1, __ATOMIC_RELAXED);
-	}
+	else
+		uvm_page_adopt(pg);
 	uvm_unlock_pageq();
 	return locked;
 }
@@ -279,7 +277,7 @@ uvm_anon_lockloanpg(struct vm_anon *anon)
 	struct vm_page *pg;
 
 	KASSERTMSG(mutex_owned(&anon->an_lock), "R25: uvm_anon_lockloanpg without the anon's lock");
-	while ((pg = anon->an_page) != NULL && pg->loan_count != 0) {
+	while ((pg = anon->an_page) != NULL && uvm_page_loaned(pg)) {
 		if (trylock_lender(anon, pg))
 			break;
 		mutex_exit(&anon->an_lock);	/* H-4: let the other side run */
@@ -299,5 +297,5 @@ uvm_anon_trylockloanpg(struct vm_anon *anon)
 	struct vm_page *pg = anon->an_page;
 
 	KASSERTMSG(mutex_owned(&anon->an_lock), "R25: uvm_anon_trylockloanpg without the anon's lock");
-	return pg == NULL || pg->loan_count == 0 || trylock_lender(anon, pg);
+	return pg == NULL || !uvm_page_loaned(pg) || trylock_lender(anon, pg);
 }

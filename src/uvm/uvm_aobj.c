@@ -99,7 +99,7 @@ uao_reference(struct uvm_object *uobj)
 static void
 free_page(struct vm_page *pg)
 {
-	pmap_revoke(pg);
+	uvm_page_protect(pg, VM_PROT_NONE);
 	pg->flags &= ~PG_CLEAN;				/* R34: first */
 	uao_dropswap(pg->uobject, (uint64_t)atop(pg->offset));
 	uvm_lock_pageq();
@@ -122,7 +122,7 @@ uao_free_pages(struct uvm_object *uobj)
 			mutex_enter(&uobj->vmobjlock);
 			continue;
 		}
-		KASSERT(!uvm_page_wired(pg));
+		KASSERT(!uvm_page_hardwired(pg));
 		free_page(pg);
 	}
 	uao_drop_range((struct uvm_aobj *)uobj, 0, atop(uao_size(uobj)));
@@ -365,7 +365,7 @@ uao_put(struct uvm_object *uobj, voff_t start, voff_t stop, int flags)
 		}
 		off += (voff_t)PAGE_SIZE;
 		/* not busy and the owner locked: the wiring is stable */
-		if (uvm_page_wired(pg)) {
+		if (uvm_page_hardwired(pg)) {
 			if (freeing)
 				error = EBUSY;
 			continue;
@@ -374,6 +374,8 @@ uao_put(struct uvm_object *uobj, voff_t start, voff_t stop, int flags)
 			free_page(pg);
 			continue;
 		}
+		if (uvm_page_wired(pg))				/* on loan */
+			continue;
 		pmap_clear_reference(pg);			/* R20 */
 		uvm_lock_pageq();
 		uvm_pagedeactivate(pg);

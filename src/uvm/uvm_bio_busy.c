@@ -16,6 +16,7 @@
 #include <machine/softmmu.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_bio_i.h>
+#include <uvm/uvm_loan.h>
 
 /*
  * The pages are not to be used after all.

@@ -15,6 +15,7 @@
  */
 #include <uvm/uvm.h>
 #include <uvm/uvm_bio_i.h>
+#include <uvm/uvm_loan.h>
 
 /* What the fault will ask for.  !: the faulting LWP */
 struct ubc_want {

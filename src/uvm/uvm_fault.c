@@ -352,7 +352,7 @@ deactivate_behind(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, int n)
 			continue;
 		mutex_enter(&anon->an_lock);
 		/* a borrowed page has another owner, whom we have not locked */
-		if (anon->an_page != NULL && anon->an_page->uobject == NULL)
+		if (anon->an_page != NULL && !uvm_page_loaned(anon->an_page))
 			deactivate(anon->an_page);
 		mutex_exit(&anon->an_lock);
 	}
@@ -440,7 +440,7 @@ upper_neighbour(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, vaddr_t va,
 
 	mutex_enter(&anon->an_lock);
 	pg = anon->an_page;
-	if (pg != NULL && pg->loan_count == 0 && (pg->flags & PG_BUSY) == 0) {
+	if (pg != NULL && !uvm_page_loaned(pg) && (pg->flags & PG_BUSY) == 0) {
 		if (anon->an_ref > 1)
 			prot &= ~VM_PROT_WRITE;		/* I-AMAP-10 */
 		UVMCNT(fltnamap);
@@ -524,7 +524,7 @@ assert_enter(const struct uvm_faultinfo *ufi, const struct uvm_faultctx *flt, st
 		return;
 	KASSERT((entry->protection & VM_PROT_WRITE) != 0);
 	KASSERT(!UVM_ET_ISNEEDSCOPY(entry));
-	KASSERT(pg->loan_count == 0);
+	KASSERTMSG(!uvm_page_loaned(pg), "R15: a page on loan is to be mapped writable");
 	if (pg->uobject != NULL) {
 		KASSERT(!UVM_ET_ISCOPYONWRITE(entry));
 		KASSERT((pg->flags & PG_RDONLY) == 0);
@@ -537,7 +537,7 @@ assert_enter(const struct uvm_faultinfo *ufi, const struct uvm_faultctx *flt, st
 static void
 wire_page(struct vm_page *pg)
 {
-	KASSERT(pg->loan_count == 0);		/* I-LOAN-5 */
+	KASSERTMSG(!uvm_page_loaned(pg), "I-LOAN-5: a page on loan is wired");
 	uvm_pagewire(pg);
 	/* R34: dirty before its swap goes; a wired page needs none */
 	if ((pg->pqflags & PQ_SWAPBACKED) != 0)
@@ -573,7 +573,7 @@ uvmfault_enter(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_pa
 
 	assert_enter(ufi, flt, pg);
 	/* B-19: no wired mapping of a page that is not wired; B-16: while there is I/O it stays so */
-	if (!wired && uvm_page_wired(pg))
+	if (!wired && uvm_page_hardwired(pg))
 		wired = wiring_done(ufi) || uvm_vslocked(ufi->orig_map, ufi->orig_rvaddr);
 	if (wired)
 		flags |= PMAP_WIRED;

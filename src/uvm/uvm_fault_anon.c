@@ -11,6 +11,7 @@
  */
 #include <uvm/uvm.h>
 #include <uvm/uvm_fault_i.h>
+#include <uvm/uvm_loan.h>
 #include <uvm/uvm_swap.h>
 
 #define	PAUSE_NS	100000
@@ -134,64 +135,16 @@ uvmfault_anonget(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon
 }
 
 /*
- * The page is on loan, and the anon's only owner wants it for itself: a copy takes its
- * place, the old page stays with the object it was borrowed from, or with its borrowers.
- * => anon locked, owner of the page too, page not busy; 0: anon locked, the object is
- *    not; ENOMEM: nothing has changed
- */
-static int
-break_loan(struct vm_anon *anon)
-{
-	struct vm_page *old = anon->an_page, *pg;
-	struct uvm_object *lender = old->uobject;
-
-	KASSERT(mutex_owned(&anon->an_lock));
-	KASSERT(anon->an_ref == 1 && old->loan_count > 0);
-	pg = uvm_pagealloc(NULL, 0, NULL, 0);
-	if (pg == NULL)
-		return ENOMEM;
-	uvm_pagecopy(old, pg);
-	pmap_revoke(old);
-	uvm_lock_pageq();
-	old->uanon = NULL;
-	if (lender != NULL) {
-		old->loan_count--;		/* we were the borrower */
-		__atomic_fetch_add(&uvm.anonpages, 1, __ATOMIC_RELAXED);
-	} else {
-		old->pqflags &= ~PQ_ANON;
-		uvm_pagedequeue(old);		/* I-PG-11: an orphan */
-		uvm.orphans++;
-	}
-	pg->uanon = anon;
-	pg->pqflags |= PQ_ANON;
-	anon->an_page = pg;
-	uvm_pageactivate(pg);
-	uvm_unlock_pageq();
-	pg->flags &= ~PG_FAKE;
-	uvm_page_unbusy(&pg, 1);
-	if (lender != NULL)
-		mutex_exit(&lender->vmobjlock);
-	return 0;
-}
-
-/*
  * A store by one sharer of an amap to a page that another one has wired, and whose anon
  * has references elsewhere.  Wiring made it private (R13), so a fork has shared it just
  * now and is about to copy it for the child (B-23): wait for that, and do not take a
  * wired page out of its mappings (R10, C-7).
- * => maps(R), amap, anon locked
+ * => maps(R), amap, anon locked, owner of its page locked
  */
 static bool
 wired_by_sharer(struct uvm_faultctx *flt, struct vm_anon *anon)
 {
-	bool wired;
-
-	if (!amap_shared(flt->amap))
-		return false;
-	uvm_lock_pageq();
-	wired = anon->an_page->wire_count != 0;
-	uvm_unlock_pageq();
-	return wired;
+	return amap_shared(flt->amap) && uvm_page_hardwired(anon->an_page);
 }
 
 /*
@@ -203,7 +156,7 @@ static int
 make_ours(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_anon *anon,
     struct vm_anon **newp)
 {
-	bool loaned = anon->an_page->loan_count != 0;
+	bool loaned = uvm_page_loaned(anon->an_page);
 	bool private = flt->cow_now || (flt->wiring && loaned);	/* 10.5: wired and on loan: never */
 
 	if (private && anon->an_ref > 1) {		/* 1B */
@@ -218,7 +171,7 @@ make_ours(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_anon *a
 		return 0;
 	}
 	if (private && loaned) {
-		if (break_loan(anon) != 0)
+		if (uvm_loanbreak_anon(anon) != 0)
 			return ENOMEM;
 		loaned = false;
 	}

@@ -3,7 +3,7 @@
  *
  *	resident()	what the object has in memory: neighbours are mapped, the centre
  *			is BUSY by us
- *	read_page()	it is not there: let everything go, read, come back
+ *	uvmfault_read_page()  it is not there: let everything go, read, come back
  *	2A or 2B	map it, or promote it
  *
  * While the page is read nothing is locked, so the entry may be unmapped, and with it
@@ -12,6 +12,7 @@
  */
 #include <uvm/uvm.h>
 #include <uvm/uvm_fault_i.h>
+#include <uvm/uvm_loan.h>
 
 static voff_t
 object_offset(const struct uvm_faultinfo *ufi, vaddr_t va)
@@ -84,11 +85,9 @@ drop_page(struct vm_page *pg)
 
 /*
  * The page must be read (T-1, T-2).
- * => maps(R), amap, object locked.
- * => 0: so again, the map unchanged, still no anon, *pgp BUSY; else: all unlocked
  */
-static int
-read_page(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object *uobj,
+int
+uvmfault_read_page(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object *uobj,
     struct vm_page **pgp)
 {
 	voff_t off = object_offset(ufi, ufi->orig_rvaddr);
@@ -126,42 +125,6 @@ read_page(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object
 	else
 		mutex_exit(&uobj->vmobjlock);
 	return ERESTART;
-}
-
-/*
- * A page on loan is to be stored to, or wired: a copy takes its place in the object, the
- * old page stays with its borrowers.
- * => object locked, page BUSY.
- * => the new page, BUSY, the old one is not; NULL: memory is short, nothing has changed
- */
-struct vm_page *
-uvm_loanbreak(struct vm_page *old)
-{
-	struct vm_page *pg = uvm_pagealloc(NULL, 0, NULL, 0);
-	struct uvm_object *uobj = old->uobject;
-	voff_t off = old->offset;
-	bool clean;
-
-	KASSERT(old->loan_count > 0);
-	if (pg == NULL)
-		return NULL;
-	uvm_pagecopy(old, pg);
-	pmap_revoke(old);
-	clean = (old->flags & PG_CLEAN) != 0 && !pmap_is_modified(old);
-	uvm_page_unbusy(&old, 1);
-	uvm_lock_pageq();
-	uvm_pageremove(old);
-	uvm_pageinsert(pg, uobj, off);
-	if (old->uanon == NULL) {
-		uvm_pagedequeue(old);		/* I-PG-11: an orphan */
-		uvm.orphans++;
-	}
-	uvm_pageactivate(pg);
-	uvm_unlock_pageq();
-	pg->flags &= ~PG_FAKE;
-	if (clean)
-		pg->flags |= PG_CLEAN;
-	return pg;
 }
 
 /*
@@ -239,7 +202,7 @@ uvm_fault_lower(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	if (uobj != NULL)
 		pg = resident(ufi, flt, uobj);
 	if (uobj != NULL && pg == NULL) {
-		error = read_page(ufi, flt, uobj, &pg);
+		error = uvmfault_read_page(ufi, flt, uobj, &pg);
 		if (error != 0)
 			return error;
 	}

@@ -21,6 +21,7 @@
 #include <uvm/uvm_anon.h>
 #include <uvm/uvm_extern.h>
 #include <uvm/uvm_glue.h>
+#include <uvm/uvm_loan.h>
 #include <uvm/uvm_swap.h>
 
 /*
@@ -105,6 +106,7 @@ uvm_boot_modules(const struct uvm_config *uc)
 	ubc_init(uc->uc_ubc_windows != 0 ? uc->uc_ubc_windows : UBC_NWINDOWS,
 	    uc->uc_ubc_winshift != 0 ? uc->uc_ubc_winshift : UBC_WINSHIFT);
 	uvm_proc_init();
+	uvm_loan_init();
 	uvm_pdaemon_init();
 }
 
@@ -187,6 +189,7 @@ uvm_shutdown(void)
 	uvm_glue_fini();
 	uvm_physio_fini();
 	uvm_proc_fini();
+	uvm_loan_fini();
 	ubc_fini();
 	vnode_fini();
 	uao_fini();

@@ -154,7 +154,7 @@ static bool
 idle(const struct vm_page *pg)
 {
 	/* B-18: a busy page belongs to whoever made it busy */
-	return (pg->flags & PG_BUSY) == 0 && pg->loan_count == 0 && pg->wire_count == 0;
+	return !uvm_page_loaned(pg) && (pg->flags & PG_BUSY) == 0 && pg->wire_count == 0;
 }
 
 /* => anon locked */

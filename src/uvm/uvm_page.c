@@ -323,6 +323,19 @@ uvm_pagefree(struct vm_page *pg)
 	mutex_spin_exit(&uvm_fpageqlock);
 }
 
+/* => pageq held; the page, on loan to the kernel alone, has just lost its owner (I-PG-11) */
+void
+uvm_page_orphan(struct vm_page *pg)
+{
+	KASSERT(mutex_owned(&uvm_pageqlock));
+	KASSERT(pg->uobject == NULL && pg->uanon == NULL);
+	KASSERTMSG(pg->loan_count > 0 && pg->wire_count == pg->loan_count,
+	    "I-LOAN-5: %u loans to the kernel, wired %u times", pg->loan_count, pg->wire_count);
+	KASSERT((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0);	/* R7 */
+	uvm.orphans++;
+	UVMCNT(loan_orphaned);
+}
+
 /*
  * A loaned page outlives its owner: it loses it, and the last unloan frees it.
  * => owner and pageq locked.
@@ -332,28 +345,64 @@ static bool
 uvm_pagefree_loaned(struct vm_page *pg)
 {
 	KASSERT(mutex_owned(&uvm_pageqlock));
-	if (pg->uobject != NULL) {
+	if (pg->flags & PG_WANTED)
+		wakeup(pg);
+	pg->flags &= ~(PG_WANTED | PG_BUSY | PG_RELEASED | PG_CLEAN);
+	if (pg->uobject != NULL)
 		uvm_pageremove(pg);
-		pg->flags &= ~PG_CLEAN;
-	} else if (pg->uanon != NULL) {
+	else if (pg->uanon != NULL) {
 		if (pg->pqflags & PQ_ANON) {
 			pg->pqflags &= ~PQ_ANON;
 			__atomic_fetch_sub(&uvm.anonpages, 1, __ATOMIC_RELAXED);
-		} else
-			pg->loan_count--;	/* it was the borrower */
+		} else				/* it was the borrower */
+			uvm_page_setloans(pg, pg->loan_count - 1);
 		pg->uanon->an_page = NULL;
 		pg->uanon = NULL;
 	}
-	if (pg->flags & PG_WANTED)
-		wakeup(pg);
-	pg->flags &= ~(PG_WANTED | PG_BUSY | PG_RELEASED);
 	if (pg->loan_count == 0)
 		return false;
-	if (pg->uanon == NULL) {
-		uvm_pagedequeue(pg);		/* I-PG-11 */
-		uvm.orphans++;
-	}
+	if (pg->uanon == NULL)
+		uvm_page_orphan(pg);
 	return true;
+}
+
+void
+uvm_page_setloans(struct vm_page *pg, uint32_t count)
+{
+	kmutex_t *slock = uvm_page_owner_lock(pg);
+
+	KASSERT(mutex_owned(&uvm_pageqlock));
+	KASSERT(slock == NULL || mutex_owned(slock));
+	KASSERTMSG((pg->flags & PG_FAKE) == 0, "a page without content is lent");
+	if ((count == 0) != (pg->loan_count == 0))
+		pmap_page_readonly(pg, count != 0);	/* R15: before the loan is visible */
+	/* relaxed: pairs with uvm_page_loaned() */
+	__atomic_store_n(&pg->loan_count, count, __ATOMIC_RELAXED);
+}
+
+void
+uvm_page_adopt(struct vm_page *pg)
+{
+	KASSERT(mutex_owned(&uvm_pageqlock));
+	if (pg->uobject != NULL || (pg->pqflags & PQ_ANON) != 0)
+		return;
+	KASSERT(pg->uanon != NULL && mutex_owned(&pg->uanon->an_lock) && pg->uanon->an_page == pg);
+	KASSERTMSG(pg->loan_count > 0, "I-PG-5: nobody has lent the page to its anon");
+	uvm_page_setloans(pg, pg->loan_count - 1);
+	pg->pqflags |= PQ_ANON;
+	__atomic_fetch_add(&uvm.anonpages, 1, __ATOMIC_RELAXED);
+	UVMCNT(loan_adopted);
+}
+
+void
+uvm_page_protect(struct vm_page *pg, vm_prot_t prot)
+{
+	kmutex_t *slock = uvm_page_owner_lock(pg);
+
+	KASSERT(slock == NULL || mutex_owned(slock));
+	KASSERTMSG(!uvm_page_hardwired(pg), "R10: page %#lx is wired, its mappings must stay",
+	    (unsigned long)VM_PAGE_TO_PHYS(pg));
+	pmap_page_protect(pg, prot);
 }
 
 /* --- queues and wiring --- */
@@ -418,7 +467,8 @@ uvm_pageunwire(struct vm_page *pg)
 	if (pg->wire_count > 0)
 		return;
 	__atomic_store_n(&uvm.wired, uvm.wired - 1, __ATOMIC_RELAXED);
-	uvm_pageactivate(pg);
+	if (uvm_page_owner_lock(pg) != NULL)	/* an orphan is on no queue (I-LOAN-4) */
+		uvm_pageactivate(pg);
 }
 
 /*
@@ -539,6 +589,7 @@ uvm_pagecopy(struct vm_page *src, struct vm_page *dst)
 	kmutex_t *slock = uvm_page_owner_lock(dst);
 
 	KASSERT(slock == NULL || mutex_owned(slock));
+	KASSERTMSG(!uvm_page_loaned(dst), "I-LOAN-3: a copy onto a page on loan");
 	dst->flags &= ~PG_CLEAN;
 	pmap_copy_page(VM_PAGE_TO_PHYS(src), VM_PAGE_TO_PHYS(dst));
 }
@@ -552,6 +603,7 @@ uvm_pagezero(struct vm_page *pg)
 	kmutex_t *slock = uvm_page_owner_lock(pg);
 
 	KASSERT(slock == NULL || mutex_owned(slock));
+	KASSERTMSG(!uvm_page_loaned(pg), "I-LOAN-3: zeroes onto a page on loan");
 	pg->flags &= ~PG_CLEAN;
 	pmap_zero_page(VM_PAGE_TO_PHYS(pg));
 }

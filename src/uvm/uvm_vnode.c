@@ -31,6 +31,7 @@
 #include <sys/pool.h>
 #include <unistd.h>
 #include <uvm/uvm.h>
+#include <uvm/uvm_loan.h>
 #include "uvm_vnode_i.h"
 
 #define	VNODE_HASH	64		/* buckets; ids are dense, so chains are short */
@@ -288,6 +289,18 @@ uvn_zero_bytes(uint8_t *p, vsize_t len)
 		__atomic_store_n(p, 0, __ATOMIC_RELAXED);
 }
 
+/* => object locked, page not busy and on loan: the one that takes its place; NULL: memory is short */
+static struct vm_page *
+break_loan(struct vm_page *pg)
+{
+	struct vm_page *new;
+
+	uvm_page_busy(pg, "vnzero");
+	new = uvm_loanbreak(pg);
+	uvm_page_unbusy(new != NULL ? &new : &pg, 1);
+	return new;
+}
+
 /*
  * Zero what a resident page holds beyond the end of the file.  What is not
  * resident is zero already: the host's file ends there too.
@@ -306,8 +319,15 @@ uvm_vnp_zerorange(struct vnode *vp, voff_t off, vsize_t len)
 	if (len == 0)
 		return;
 	mutex_enter(&uobj->vmobjlock);
-	while ((pg = uvm_pagelookup(uobj, pgoff)) != NULL && (pg->flags & PG_BUSY) != 0) {
-		uvm_pagewait(pg, &uobj->vmobjlock, "vnzero");
+	while ((pg = uvm_pagelookup(uobj, pgoff)) != NULL) {
+		if ((pg->flags & PG_BUSY) != 0)
+			uvm_pagewait(pg, &uobj->vmobjlock, "vnzero");
+		else if (!uvm_page_loaned(pg) || (pg = break_loan(pg)) != NULL)
+			break;
+		else {
+			mutex_exit(&uobj->vmobjlock);
+			uvm_wait("vnzero");
+		}
 		mutex_enter(&uobj->vmobjlock);
 	}
 	if (pg != NULL)

@@ -59,7 +59,7 @@ uvn_put_isdirty(struct vnode *vp, struct vm_page *pg, int flags)
 	bool dirty;
 
 	if (flags & PGO_FREE)
-		pmap_revoke(pg);		/* R23: mappings first, then the question */
+		uvm_page_protect(pg, VM_PROT_NONE);	/* R23: mappings first, then the question */
 	else
 		pmap_clean_protect(pg);
 	if (pg->flags & PG_CLEAN)
@@ -254,7 +254,7 @@ uvn_put_page(struct vnode *vp, struct vm_page *pg, voff_t *offp, voff_t stop, in
 {
 	*offp = pg->offset + (voff_t)PAGE_SIZE;
 	/* not busy and the owner locked: the wiring is stable */
-	if ((flags & PGO_FREE) != 0 && uvm_page_wired(pg)) {
+	if ((flags & PGO_FREE) != 0 && uvm_page_hardwired(pg)) {
 		uvn_put_wired(vp, pg);
 		return EBUSY;
 	}
@@ -264,7 +264,7 @@ uvn_put_page(struct vnode *vp, struct vm_page *pg, voff_t *offp, voff_t stop, in
 		return 0;
 	}
 	if ((flags & (PGO_FREE | PGO_CLEANIT)) == PGO_FREE)
-		pmap_revoke(pg);		/* its data are not wanted */
+		uvm_page_protect(pg, VM_PROT_NONE);	/* its data are not wanted */
 	uvn_put_clean(pg, flags);
 	return 0;
 }

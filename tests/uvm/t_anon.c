@@ -59,7 +59,8 @@ lend(struct vm_page *pg)
 	mutex_enter(slock);
 	pmap_copy_on_write(pg);
 	uvm_lock_pageq();
-	pg->loan_count++;
+	uvm_page_setloans(pg, pg->loan_count + 1);
+	uvm_pagewire(pg);					/* R6 */
 	uvm_unlock_pageq();
 	mutex_exit(slock);
 }
@@ -68,15 +69,7 @@ lend(struct vm_page *pg)
 static void
 unlend(struct vm_page *pg)
 {
-	uvm_lock_pageq();
-	pg->loan_count--;
-	if (pg->uobject == NULL && pg->uanon == NULL) {
-		CHECK_EQ(pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE), 0);	/* I-PG-11 */
-		CHECK_EQ(pg->loan_count, 0);
-		uvm.orphans--;
-		uvm_pagefree(pg);
-	}
-	uvm_unlock_pageq();
+	uvm_unloan(&pg, 1, UVM_LOAN_TOPAGE);
 }
 
 /* Page 0 of tm_proc, a fresh private page, borrows the file's page 0 from now on. */
@@ -93,10 +86,11 @@ borrow(void)
 	mutex_enter(&anon->an_lock);
 	own = anon->an_page;
 	pmap_revoke(own);
+	pmap_copy_on_write(pg);
 	uvm_lock_pageq();
 	uvm_pagefree(own);
-	pg->loan_count++;
 	pg->uanon = anon;
+	uvm_page_setloans(pg, 1);
 	uvm_unlock_pageq();
 	anon->an_page = pg;
 	mutex_exit(&anon->an_lock);
@@ -201,7 +195,7 @@ KTEST(wiring_what_can_never_be_stored_to_breaks_the_loan, "the same where max_pr
 	CHECK_EQ(uvm_map_protect(tm_map(tm_proc), TM_VA(0), TM_VA(2), R, true), 0);
 	CHECK_EQ(uvm_vslock(tm_proc->p_vmspace, TM_VA(0), ptoa(1), R), 0);
 	CHECK(tm_page(tm_proc, 0) != pg);
-	CHECK_EQ(pg->wire_count, 0);
+	CHECK_EQ(pg->wire_count, 1);		/* by the loan */
 	uvm_vsunlock(tm_proc->p_vmspace, TM_VA(0), ptoa(1));
 	unlend(pg);
 	end();

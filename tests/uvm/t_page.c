@@ -270,17 +270,16 @@ KTEST(loaned_page_outlives_its_owner, "loaned page outlives its owner")
 	pg = tu_resident(obj, 0);
 	mutex_enter(&obj->vmobjlock);
 	uvm_lock_pageq();
-	pg->loan_count = 1;
+	uvm_page_setloans(pg, 1);
+	uvm_pagewire(pg);
 	uvm_pagefree(pg);
 	CHECK(pg->uobject == NULL && pg->uanon == NULL && pg->loan_count == 1);
 	CHECK((pg->pqflags & (PQ_FREE | PQ_ACTIVE | PQ_INACTIVE)) == 0);
 	CHECK(uvm.orphans == 1 && obj->uo_npages == 0);
-	pg->loan_count = 0;
-	uvm.orphans--;
-	uvm_pagefree(pg);
-	CHECK(pg->pqflags == PQ_FREE);
 	uvm_unlock_pageq();
 	mutex_exit(&obj->vmobjlock);
+	uvm_unloan(&pg, 1, UVM_LOAN_TOPAGE);
+	CHECK(pg->pqflags == PQ_FREE && uvm.orphans == 0 && uvm.wired == 0);
 	end();
 }
 

@@ -1,0 +1,345 @@
+/*
+ * Page loaning: one page, by lender and borrower (the table in uvm_loan.c).
+ *
+ * The order is always the same: the owner locked, the page resident and not busy; write
+ * permission taken from everybody, and the shootdown complete; only then the count (R15).
+ * A store through an old translation came before that, and is part of what is lent (T-53).
+ */
+#include <uvm/uvm.h>
+#include <uvm/uvm_anon.h>
+
+#include "uvm_loan_i.h"
+
+static struct uvm_object loanzero_object;	/* its only page is all zeroes */
+static const struct uvm_pagerops loanzero_pager;
+
+/* => owner locked, the page not BUSY, or by us: read-only for everybody, if it is not so already */
+static void
+protect(struct vm_page *pg)
+{
+	if (!uvm_page_loaned(pg))
+		uvm_page_protect(pg, VM_PROT_READ);
+}
+
+/* => owner locked, page valid and not BUSY, or by us; 0 or EBUSY */
+static int
+lend_to_kernel(struct vm_page *pg)
+{
+	KASSERT((pg->flags & (PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0);
+	if (uvm_page_hardwired(pg))
+		return EBUSY;
+	protect(pg);
+	uvm_lock_pageq();
+	uvm_page_setloans(pg, pg->loan_count + 1);
+	uvm_pagewire(pg);				/* R6 */
+	KASSERTMSG(pg->wire_count == uvm_page_kloans(pg), "I-LOAN-5: wired %u times, %u loans",
+	    pg->wire_count, uvm_page_kloans(pg));
+	uvm_unlock_pageq();
+	UVMCNT(loan_to_kernel);
+	return 0;
+}
+
+/* --- the lender is an anon --- */
+
+/*
+ * R13, R14: others refer to the anon, so it is copied for us before it is wired.
+ * => maps(R), amap, anon, the owner of its page locked
+ * => the copy, locked; the old anon and page are not; NULL: memory is short, nothing has changed
+ */
+static struct vm_anon *
+promote(struct uvm_loan *ul, struct vm_anon *anon)
+{
+	struct uvm_faultinfo *ufi = &ul->ul_ufi;
+	struct uvm_object *lender = anon->an_page->uobject;
+	struct vm_anon *new = uvmfault_promote(ufi, &ul->ul_flt, anon->an_page, true);
+
+	if (new == NULL)
+		return NULL;
+	/* our mapping is of the old page, which its other owners may store to from now on */
+	pmap_remove(ufi->orig_map->pmap, ufi->orig_rvaddr, ufi->orig_rvaddr + PAGE_SIZE);
+	pmap_update(ufi->orig_map->pmap);
+	anon->an_ref--;
+	KASSERT(anon->an_ref > 0);
+	UVMCNT(loan_copied);
+	mutex_exit(&anon->an_lock);
+	if (lender != NULL)
+		mutex_exit(&lender->vmobjlock);
+	return new;
+}
+
+/*
+ * => maps(R), amap, anon locked.
+ * => 0: maps(R), amap locked; else nothing
+ */
+static int
+anon_to_kernel(struct uvm_loan *ul, struct vm_anon *anon)
+{
+	struct uvm_faultinfo *ufi = &ul->ul_ufi;
+	struct vm_amap *amap = ul->ul_flt.amap;
+	struct uvm_object *lender;
+	struct vm_anon *new;
+	int error;
+
+	error = uvmfault_anonget(ufi, amap, anon);
+	if (error != 0)
+		return error;
+	/* locked: maps(R), amap, anon, and the owner of its page */
+	lender = anon->an_page->uobject;
+	if (!uvm_page_hardwired(anon->an_page) && anon->an_ref > 1) {
+		new = promote(ul, anon);
+		if (new == NULL) {
+			uvmfault_unlockall(ufi, amap, lender, anon);
+			return uvmfault_shortage();
+		}
+		anon = new;
+		lender = NULL;
+	}
+	error = lend_to_kernel(anon->an_page);
+	if (error != 0) {
+		uvmfault_unlockall(ufi, amap, lender, anon);
+		return error;
+	}
+	((struct vm_page **)ul->ul_result)[ul->ul_n] = anon->an_page;
+	uvmfault_unlockall(NULL, NULL, lender, anon);
+	return 0;
+}
+
+/*
+ * Two references to one anon: copy-on-write as after a fork.  The page need not even be resident.
+ * => maps(R), amap, anon locked.
+ * => 0: maps(R), amap locked; else nothing
+ */
+static int
+anon_to_anon(struct uvm_loan *ul, struct vm_anon *anon)
+{
+	struct vm_page *pg = anon->an_page;
+
+	KASSERT(anon->an_ref > 0);
+	if (pg != NULL && uvm_page_wired(pg)) {		/* R14; mlock and I/O wire with the anon locked */
+		uvmfault_unlockall(&ul->ul_ufi, ul->ul_flt.amap, NULL, anon);
+		return EBUSY;
+	}
+	if (pg != NULL && anon->an_ref == 1)
+		protect(pg);
+	anon->an_ref++;
+	((struct vm_anon **)ul->ul_result)[ul->ul_n] = anon;
+	UVMCNT(loan_to_anon);
+	mutex_exit(&anon->an_lock);
+	return 0;
+}
+
+/* --- the lender is an object --- */
+
+/*
+ * The page becomes that of an anon as well.
+ * => object locked, page BUSY by us, valid.
+ * => 0 and the anon, with one reference more; EBUSY, ENOMEM, EAGAIN
+ */
+static int
+lend_to_anon(struct vm_page *pg, struct vm_anon **anonp)
+{
+	struct vm_anon *anon = pg->uanon;
+
+	if (uvm_page_hardwired(pg))
+		return EBUSY;
+	if (anon != NULL) {
+		int refs;
+
+		mutex_enter(&anon->an_lock);
+		refs = anon->an_ref;
+		if (refs > 0)
+			anon->an_ref++;
+		mutex_exit(&anon->an_lock);
+		if (refs == 0)
+			return EAGAIN;			/* B-10: its freer waits for our lock */
+	} else {
+		anon = uvm_analloc();
+		if (anon == NULL)
+			return ENOMEM;
+		protect(pg);
+		uvm_lock_pageq();
+		pg->uanon = anon;
+		uvm_page_setloans(pg, pg->loan_count + 1);
+		uvm_unlock_pageq();
+		anon->an_page = pg;
+		mutex_exit(&anon->an_lock);
+	}
+	*anonp = anon;
+	UVMCNT(loan_to_anon);
+	return 0;
+}
+
+int
+uvm_loan_objpage(struct vm_page *pg, void *result, int i, int flags)
+{
+	int error;
+
+	KASSERT(mutex_owned(&pg->uobject->vmobjlock));
+	if ((flags & UVM_LOAN_TOANON) != 0)
+		return lend_to_anon(pg, &((struct vm_anon **)result)[i]);
+	error = lend_to_kernel(pg);
+	if (error == 0)
+		((struct vm_page **)result)[i] = pg;
+	return error;
+}
+
+/*
+ * => maps(R), amap (if any) locked, no anon at the address.
+ * => 0: locked as before; else nothing
+ */
+static int
+object_next(struct uvm_loan *ul, struct uvm_object *uobj)
+{
+	struct uvm_faultinfo *ufi = &ul->ul_ufi;
+	struct vm_map_entry *entry = ufi->entry;
+	voff_t off = entry->offset + (voff_t)(ufi->orig_rvaddr - entry->start);
+	struct vm_page *pg = NULL;
+	int n = 1, error;
+
+	mutex_enter(&uobj->vmobjlock);
+	(void)uobj->pgops->pgo_get(uobj, off, &pg, &n, 0, VM_PROT_READ, entry->advice, PGO_LOCKED);
+	if (pg == NULL && ul->ul_flt.pinned != NULL) {
+		/* from an earlier read: can be dropped only with nothing locked */
+		uvmfault_unlockall(ufi, ul->ul_flt.amap, uobj, NULL);
+		return ERESTART;
+	}
+	if (pg == NULL) {
+		/* B-4: looks at the slot of this very address afterwards */
+		error = uvmfault_read_page(ufi, &ul->ul_flt, uobj, &pg);
+		if (error != 0)
+			return error;
+	}
+	/* locked: maps(R), amap, object; the page BUSY */
+	error = uvm_loan_objpage(pg, ul->ul_result, ul->ul_n, ul->ul_flags);
+	uvm_page_unbusy(&pg, 1);
+	if (error == 0) {
+		mutex_exit(&uobj->vmobjlock);
+		return 0;
+	}
+	uvmfault_unlockall(ufi, ul->ul_flt.amap, uobj, NULL);
+	return error;
+}
+
+/* --- nobody: the page of zeroes --- */
+
+/* => the object locked; its page, or NULL: memory is short */
+static struct vm_page *
+zero_page(void)
+{
+	struct vm_page *pg = uvm_pagelookup(&loanzero_object, 0);
+
+	if (pg != NULL)
+		return pg;
+	pg = uvm_pagealloc(&loanzero_object, 0, NULL, UVM_PGA_ZERO);
+	if (pg == NULL)
+		return NULL;
+	pg->flags &= ~PG_FAKE;
+	pg->flags |= PG_RDONLY;
+	uvm_page_unbusy(&pg, 1);
+	return pg;
+}
+
+/* => as object_next() */
+static int
+zero_next(struct uvm_loan *ul)
+{
+	struct vm_page *pg;
+	int error = ENOMEM;
+
+	mutex_enter(&loanzero_object.vmobjlock);
+	pg = zero_page();
+	if (pg != NULL)
+		error = uvm_loan_objpage(pg, ul->ul_result, ul->ul_n, ul->ul_flags);
+	mutex_exit(&loanzero_object.vmobjlock);
+	if (error == 0)
+		UVMCNT(loan_zero);
+	else
+		uvmfault_unlockall(&ul->ul_ufi, ul->ul_flt.amap, NULL, NULL);
+	return error;
+}
+
+/* The page daemon wants the page: it stays, and out of its way. */
+static int
+loanzero_put(struct uvm_object *uobj, voff_t start, voff_t stop, int flags)
+{
+	struct vm_page *pg = uvm_pagelookup(uobj, 0);
+
+	if (pg != NULL) {
+		uvm_lock_pageq();
+		uvm_pagedequeue(pg);
+		uvm_unlock_pageq();
+	}
+	mutex_exit(&uobj->vmobjlock);
+	return 0;
+}
+
+static const struct uvm_pagerops loanzero_pager = { .pgo_put = loanzero_put };
+
+void
+uvm_loanzero_init(void)
+{
+	uvm_obj_init(&loanzero_object, &loanzero_pager, 1);
+}
+
+void
+uvm_loanzero_fini(void)
+{
+	struct vm_page *pg;
+	const uint64_t *word;
+
+	mutex_enter(&loanzero_object.vmobjlock);
+	pg = uvm_pagelookup(&loanzero_object, 0);
+	if (pg != NULL) {
+		KASSERTMSG(!uvm_page_loaned(pg), "I-LOAN-2: the page of zeroes is still on loan");
+		word = ram_host(VM_PAGE_TO_PHYS(pg));
+		for (size_t i = 0; i < PAGE_SIZE / sizeof(*word); i++)
+			KASSERTMSG(word[i] == 0, "I-LOAN-3: the page of zeroes has a %#lx at %zu",
+			    (unsigned long)word[i], i * sizeof(*word));
+		uvm_page_protect(pg, VM_PROT_NONE);
+		uvm_lock_pageq();
+		uvm_pagefree(pg);
+		uvm_unlock_pageq();
+	}
+	mutex_exit(&loanzero_object.vmobjlock);
+	loanzero_object.uo_refs--;
+	uvm_obj_destroy(&loanzero_object);
+}
+
+/* --- which of them --- */
+
+/* => all unlocked: what to do about it */
+static int
+come_again(int error)
+{
+	if (error == ENOMEM)
+		return uvmfault_shortage();
+	if (error != EAGAIN)
+		return error;
+	uvmfault_pause("loan", LOAN_PAUSE_NS);
+	return ERESTART;
+}
+
+int
+uvm_loan_next(struct uvm_loan *ul)
+{
+	struct uvm_faultinfo *ufi = &ul->ul_ufi;
+	struct vm_map_entry *entry = ufi->entry;
+	struct vm_anon *anon = NULL;
+
+	KASSERT(vm_map_locked(ufi->map));
+	if (ul->ul_flt.amap != NULL)
+		anon = amap_lookup(&entry->aref, ufi->orig_rvaddr - entry->start);
+	if (anon != NULL) {
+		mutex_enter(&anon->an_lock);
+		if ((ul->ul_flags & UVM_LOAN_TOANON) != 0)
+			return anon_to_anon(ul, anon);
+		return anon_to_kernel(ul, anon);
+	}
+	if (entry->object.uvm_obj != NULL)
+		return come_again(object_next(ul, entry->object.uvm_obj));
+	if (!UVM_ET_ISCOPYONWRITE(entry)) {
+		uvmfault_unlockall(ufi, ul->ul_flt.amap, NULL, NULL);
+		return EINVAL;
+	}
+	return come_again(zero_next(ul));
+}
