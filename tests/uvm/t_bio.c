@@ -502,30 +502,20 @@ KTEST(T63_H3_page_that_is_not_in_memory_survives_a_write_from_itself,
 
 /* --- loans --- */
 
-/* As a loan to the kernel does it: wired, counted. */
 static struct vm_page *
 lend(voff_t off)
 {
-	struct vm_page *pg = tu_resident(obj, off);
+	struct vm_page *pg;
 
-	mutex_enter(&obj->vmobjlock);
-	pmap_copy_on_write(pg);
-	uvm_lock_pageq();
-	pg->loan_count++;
-	uvm_unlock_pageq();
-	mutex_exit(&obj->vmobjlock);
+	CHECK_EQ(uvm_loanuobjpages(obj, off, 1, &pg), 0);
 	return pg;
 }
 
 static void
 take_back(struct vm_page *pg)
 {
-	uvm_lock_pageq();
 	CHECK(pg->uobject == NULL && pg->loan_count == 1);
-	pg->loan_count = 0;
-	uvm.orphans--;
-	uvm_pagefree(pg);
-	uvm_unlock_pageq();
+	uvm_unloan(&pg, 1, UVM_LOAN_TOPAGE);
 }
 
 KTEST(R15_write_breaks_loans, "write breaks loans, whichever way it goes")
