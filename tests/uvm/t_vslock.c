@@ -15,6 +15,8 @@
 int	__real_uvmfault_internal(struct vm_map *, vaddr_t, vm_prot_t, bool, bool, paddr_t *);
 int	__wrap_uvmfault_internal(struct vm_map *, vaddr_t, vm_prot_t, bool, bool, paddr_t *);
 
+/* Wiring faults to go before one fails for want of memory; negative: none. */
+static int fail_wiring = -1;
 /* Called once, before the next fault of a test with one LWP. */
 static void (*before_wiring)(void);
 
@@ -28,6 +30,8 @@ __wrap_uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool 
 		before_wiring = NULL;
 		fn();
 	}
+	if (wiring && fail_wiring >= 0 && fail_wiring-- == 0)
+		return ENOMEM;
 	return __real_uvmfault_internal(map, va, access, wiring, wiremax, framep);
 }
 
@@ -266,6 +270,110 @@ KTEST_DEATH(B8_vsunlock_of_another_page, "unwiring a page that is not the one th
 	uvm_vsunlock_frames(vl);
 }
 
+static void
+io_main(struct tm_thread *tt)
+{
+	vm_prot_t access = tt->tt_arg != NULL ? VM_PROT_WRITE : VM_PROT_READ;
+
+	for (unsigned i = 0; i < ktest_scale(400); i++) {
+		int page = (int)host_rng_below(&curlwp->l_rng, 3);
+		struct uvm_vslock *vl;
+
+		if (uvm_vslock_frames(vm, TM_VA(page), ptoa(2), access, &vl) != 0)
+			continue;
+		CHECK(uvm_page_wired(PHYS_TO_VM_PAGE(vl->vl_frames[0])));
+		lwp_userret(4);
+		uvm_vsunlock_frames(vl);
+	}
+}
+
+/* --- T-17, T-18, T-51 --- */
+
+KTEST(B1_T17_mlockall_fails_at_the_kth_page, "for every k: what was wired before is, what was not is not, no page and no mapping too many")
+{
+	const int npages = 12;
+
+	begin(1);
+	for (int k = 0; k <= npages; k++) {
+		uint64_t before;
+		int error;
+
+		tm_put(tm_proc, "aaossrrooa.qq");
+		CHECK_EQ(sys_mlock(tm_proc, TM_VA(1), ptoa(3)), 0);
+		CHECK_EQ(vslock(6, 2, VM_PROT_READ), 0);
+		before = uvm.wired;
+		fail_wiring = k;
+		error = sys_mlockall(tm_proc, UMCL_CURRENT);
+		CHECK(error == 0 || error == ENOMEM);
+		CHECK_EQ(error == 0, fail_wiring >= 0);		/* three are wired already */
+		fail_wiring = -1;
+		if (error != 0)
+			CHECK_EQ(uvm.wired, before);
+		CHECK_EQ(inspect_wiring(), 0);
+		vsunlock(6, 2);
+		CHECK_EQ(sys_munlockall(tm_proc), 0);
+		CHECK_EQ(uvm.wired, 0);
+		CHECK_EQ(inspect_wiring(), 0);
+		uvmspace_exec(tm_proc);
+	}
+	end();
+}
+
+KTEST(T18_first_stores_of_a_sharer_below_anothers_mlock, "A has memory wired read-only that it shares with B; each first store of B finds A's page, and revokes nothing")
+{
+	struct proc *child;
+	struct vnode *vp;
+	vaddr_t va = TM_VA(0);
+
+	begin(1);
+	vp = tu_file(ptoa(4));
+	CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(4), RW, UMAP_PRIVATE | UMAP_FIXED, vp, UF_READ, 0), 0);
+	CHECK_EQ(tm_put_at(tm_proc, 4, 4, 'a'), 0);
+	CHECK_EQ(sys_minherit(tm_proc, TM_VA(0), ptoa(8), MAP_INHERIT_SHARE), 0);
+	tm_load(0);
+	CHECK_EQ(proc_fork(tm_proc, "sharer", &child), 0);
+	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), ptoa(8), VM_PROT_READ), 0);
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(8)), 0);
+	for (int i = 0; i < 8; i++) {
+		struct vm_page *pg = tm_page(tm_proc, i);
+
+		tm_store_in(child, i, 100 + (uint64_t)i);
+		CHECK(tm_page(tm_proc, i) == pg && pte_wired(i));
+		CHECK_EQ(tm_load(i), 100 + (uint64_t)i);
+		CHECK_EQ(pg->wire_count, 1);
+	}
+	CHECK_EQ(inspect_wiring(), 0);
+	proc_exit(child);
+	CHECK_EQ(sys_munlock(tm_proc, TM_VA(0), ptoa(8)), 0);
+	vrele(vp);
+	end();
+}
+
+static void
+read_ahead(struct tm_thread *tt)
+{
+	do {
+		for (int i = 0; i < 24; i++)
+			(void)tm_load_error(i);
+		(void)sys_madvise(tm_proc, TM_VA(0), ptoa(24), UMADV_FREE);	/* all fault again */
+	} while (tm_go_on(tt));
+}
+
+KTEST(R8_T51_sequential_readers_below_wiring, "faults that deactivate the pages behind them, while others wire these: no wired page is deactivated")
+{
+	struct tm_thread reader[2], io[2];
+
+	begin(4);
+	CHECK_EQ(tm_put_at(tm_proc, 0, 24, 'a'), 0);
+	CHECK_EQ(sys_madvise(tm_proc, TM_VA(0), ptoa(24), UMADV_SEQUENTIAL), 0);
+	tm_start(tm_proc, reader, 2, read_ahead, NULL);
+	tm_start(tm_proc, io, 2, io_main, &reader);
+	tm_wait(io, 2);
+	tm_stop();
+	tm_wait(reader, 2);
+	end();
+}
+
 /* --- unmapping waits --- */
 
 enum { UNMAP, UNMAP_FIXED, MREMAP_MOVE, MREMAP_SHRINK, MREMAP_OVER, EXTRACT, BRK };
@@ -360,23 +468,6 @@ T15_main(struct tm_thread *tt)
 			(void)tm_store_error(i);
 		(void)sys_mprotect(tm_proc, TM_VA(0), ptoa(4), VM_PROT_READ);
 	} while (tm_go_on(tt));
-}
-
-static void
-io_main(struct tm_thread *tt)
-{
-	vm_prot_t access = tt->tt_arg != NULL ? VM_PROT_WRITE : VM_PROT_READ;
-
-	for (unsigned i = 0; i < ktest_scale(400); i++) {
-		int page = (int)host_rng_below(&curlwp->l_rng, 3);
-		struct uvm_vslock *vl;
-
-		if (uvm_vslock_frames(vm, TM_VA(page), ptoa(2), access, &vl) != 0)
-			continue;
-		CHECK(uvm_page_wired(PHYS_TO_VM_PAGE(vl->vl_frames[0])));
-		lwp_userret(4);
-		uvm_vsunlock_frames(vl);
-	}
 }
 
 KTEST(R13_T15_stores_while_IO_reads_from_read_only_pages, "mprotect and stores against I/O from a private file mapping: the page that was wired is unwired")
