@@ -12,6 +12,7 @@ const struct workload *const workload_table[] = {
 	&wl_map_churn,
 	&wl_swap_churn,
 	&wl_trace,
+	&wl_kmem_pool,
 	&wl_chaos,
 	&wl_device_map,
 	&wl_mlock_physio,
