@@ -337,8 +337,9 @@ result_interrupts(uint64_t *ipis)
 
 	*ipis = 0;
 	for (int i = 0; i < ncpu; i++) {
-		delivered += cpus[i].ci_nintr;
-		*ipis += cpus[i].ci_nipi;
+		/* relaxed: pair with the counts of the CPU itself, which may go on */
+		delivered += __atomic_load_n(&cpus[i].ci_nintr, __ATOMIC_RELAXED);
+		*ipis += __atomic_load_n(&cpus[i].ci_nipi, __ATOMIC_RELAXED);
 	}
 	return delivered;
 }
@@ -359,11 +360,11 @@ result_irqs(struct run_result *rr)
 		uint64_t n = 0;
 
 		for (int cpu = 0; cpu < ncpu; cpu++)
-			n += cpus[cpu].ci_nirq[lines[i].irq];
+			n += __atomic_load_n(&cpus[cpu].ci_nirq[lines[i].irq], __ATOMIC_RELAXED);
 		result_count(&rr->rr_interrupts, lines[i].name, n);
 	}
 	for (int cpu = 0; cpu < ncpu; cpu++)
-		puts += cpus[cpu].ci_nintrput;
+		puts += __atomic_load_n(&cpus[cpu].ci_nintrput, __ATOMIC_RELAXED);
 	result_count(&rr->rr_interrupts, "pool_puts", puts);
 }
 
@@ -388,6 +389,25 @@ result_faults(struct run_result *rr, const struct uvmexp *exp)
 
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
 		result_count(&rr->rr_faults, faults[i].name, faults[i].value);
+}
+
+static void
+result_loans(struct run_result *rr, const struct uvmexp *exp)
+{
+	static const struct {
+		const char *name;
+		enum uvm_counter counter;
+	} loans[] = {
+		{ "to_kernel", UVMC_loan_to_kernel }, { "to_anon", UVMC_loan_to_anon },
+		{ "zero", UVMC_loan_zero }, { "copied", UVMC_loan_copied },
+		{ "broken", UVMC_loan_broken }, { "returned", UVMC_loan_returned },
+		{ "orphaned", UVMC_loan_orphaned }, { "adopted", UVMC_loan_adopted },
+		{ "refused", UVMC_loan_refused }, { "deferred", UVMC_loan_deferred },
+		{ "read", UVMC_loan_read },
+	};
+
+	for (size_t i = 0; i < sizeof(loans) / sizeof(loans[0]); i++)
+		result_count(&rr->rr_loans, loans[i].name, exp->count[loans[i].counter]);
 }
 
 static void
@@ -475,6 +495,7 @@ fill_result(void)
 	result_count(&rr->rr_interrupts, "delivered", result_interrupts(&ipis));
 	result_count(&rr->rr_interrupts, "ipis", ipis);
 	result_irqs(rr);
+	result_loans(rr, &exp);
 	for (unsigned i = 0; i < engine.en_njobs; i++) {
 		struct job_run *jr = &engine.en_jobs[i];
 		struct result_job *rj = result_add_job(rr, jr->jr_job->job_name,
