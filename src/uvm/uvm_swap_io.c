@@ -118,8 +118,7 @@ owner_forget(struct vm_page *pg)
 static void
 write_failed(struct vm_page *pg, int slot, int error)
 {
-	pg->flags &= ~PG_CLEAN;			/* R34: first */
-	owner_forget(pg);
+	owner_forget(pg);			/* R34: it has been dirty all along */
 	if (error == ENOMEM)
 		uvm_swap_free(slot, 1);
 	else

@@ -52,6 +52,24 @@ KTEST(slots_come_in_rows, "slots of one call are neighbours; who takes less when
 	tm_shutdown();
 }
 
+KTEST(row_does_not_jump, "free slots before and after full ones are no row")
+{
+	int base;
+
+	ts_boot(1, NPAGES, 192, 1);
+	base = swap_devs[0].swd_drumoffset;
+	for (int i = 0; i < 12; i++)
+		CHECK(alloc(16) > 0);
+	uvm_swap_free(base + 62, 2);
+	uvm_swap_free(base + 128, 2);
+	CHECK_EQ(alloc(4), 0);
+	CHECK(alloc(2) > 0 && alloc(2) > 0);
+	uvm_swap_free(base + 126, 4);			/* across a word of the bitmap */
+	CHECK_EQ(alloc(4), base + 126);
+	uvm_swap_free(base, 192);
+	tm_shutdown();
+}
+
 KTEST(best_priority_first, "slots come from the device of the best priority, those of one priority take turns")
 {
 	int dev[6], slot[6];
@@ -254,9 +272,9 @@ KTEST(swapped_memory_that_goes_frees_its_slots, "unmapping and MADV_FREE free sl
 
 KTEST(aobj_slots, "objects of few pages and of many find their pages in swap, and free their slots")
 {
-	static const int sizes[] = { 1, 64, 65, 2000 };
+	static const int sizes[] = { 1, 64, 65, 2000, 8000 };	/* the last: two elements to a bucket */
 
-	for (unsigned s = 0; s < 4; s++) {
+	for (unsigned s = 0; s < 5; s++) {
 		struct uvm_object *uobj;
 		vaddr_t va = TM_VA(100);
 		int n = sizes[s], step = n > 64 ? 37 : 1, in = 0;
@@ -264,7 +282,7 @@ KTEST(aobj_slots, "objects of few pages and of many find their pages in swap, an
 		ts_boot(1, NPAGES, 256, 1);
 		uobj = uao_create(ptoa((uint64_t)n), 0);
 		CHECK_EQ(sys_shmat(tm_proc, uobj, &va, VM_PROT_READ | VM_PROT_WRITE), 0);
-		for (int i = 0; i < n; i += step, in++) {
+		for (int i = (n - 1) / step * step; i >= 0; i -= step, in++) {
 			CHECK_EQ(user_store(va + ptoa((unsigned)i), (uint64_t)i + 1), 0);
 			CHECK(ts_pageout(tm_proc, (int)atop(va - TM_BASE) + i));
 		}
@@ -283,6 +301,33 @@ KTEST(aobj_slots, "objects of few pages and of many find their pages in swap, an
 		CHECK_EQ(ts_exp()->swpginuse, 0);
 		tm_shutdown();
 	}
+}
+
+KTEST(B17_B18_object_gives_up_a_range, "B-17, B-18: what an object is told to free goes from swap too, and no more")
+{
+	struct uvm_object *uobj;
+	vaddr_t va = TM_VA(100);
+
+	ts_boot(1, NPAGES, 64, 1);
+	uobj = uao_create(ptoa(20), 0);
+	CHECK_EQ(sys_shmat(tm_proc, uobj, &va, VM_PROT_READ | VM_PROT_WRITE), 0);
+	for (int i = 0; i < 20; i++) {
+		CHECK_EQ(user_store(va + ptoa((unsigned)i), 7), 0);
+		CHECK(ts_pageout(tm_proc, (int)atop(va - TM_BASE) + i));
+	}
+	CHECK_EQ(tu_put(uobj, (voff_t)ptoa(5), (voff_t)ptoa(9), PGO_FREE), 0);
+	CHECK_EQ(ts_exp()->swpgonly, 20);		/* others use it: left alone */
+	CHECK_EQ(sys_munmap(tm_proc, va, ptoa(20)), 0);
+	tu_resident(uobj, (voff_t)ptoa(6));
+	CHECK_EQ(tu_put(uobj, (voff_t)ptoa(5), (voff_t)ptoa(9), PGO_FREE), 0);
+	CHECK(ts_exp()->swpgonly == 16 && ts_exp()->swpginuse == 16);
+	for (int i = 0; i < 20; i++)
+		CHECK_EQ(tu_words(tu_resident(uobj, (voff_t)ptoa((unsigned)i)))[0], i >= 5 && i < 9 ? 0 : 7);
+	CHECK_EQ(tu_put(uobj, (voff_t)ptoa(5), 0, PGO_FREE), 0);
+	CHECK_EQ(ts_exp()->swpginuse, 5);
+	uao_detach(uobj);
+	CHECK_EQ(ts_exp()->swpginuse, 0);
+	tm_shutdown();
 }
 
 KTEST(fork_shares_slots, "parent and child share what is in swap, and get copies of their own when they store")
@@ -407,6 +452,18 @@ KTEST(read_error_loses_one_page, "a slot that cannot be read is EIO for its page
 		CHECK_EQ(ts_exp()->swpginuse, k == 0 ? 1 : 3);	/* the object lives on */
 		tm_shutdown();
 	}
+}
+
+KTEST(short_read_is_an_error, "a swap file that somebody has cut is EIO, not zeroes")
+{
+	ts_boot(1, NPAGES, 64, 1);
+	tm_put(tm_proc, "a");
+	tm_store(0, 5);
+	CHECK(ts_pageout(tm_proc, 0));
+	CHECK(ftruncate(swap_devs[0].swd_fd, 0) == 0);
+	CHECK_EQ(tm_load_error(0), EIO);
+	CHECK_EQ(ts_exp()->npgbad, 1);
+	tm_shutdown();
 }
 
 KTEST(T46_write_error_ENOMEM_is_passing, "T-46: ENOMEM while writing: dirty, active, without slot, the slot is free")

@@ -279,6 +279,10 @@ write_late(struct tm_thread *tt)
 {
 	for (int i = 0; i < 5; i++)
 		kpause("late", 1000000);
+	for (int i = 0; i < 4; i++)
+		CHECK(ts_add(&inflight, tm_proc, i));
+	for (int i = 0; i < 5; i++)
+		kpause("late", 1000000);
 	CHECK_EQ(ts_write(&inflight, 0), 0);
 }
 
@@ -288,13 +292,17 @@ KTEST(T47_cluster_in_flight_is_waited_for, "T-47: slots of a cluster that is sti
 
 	begin(2, "aaoo");
 	check_lane("aaoo");
+	CHECK_EQ(uvm_swap_off(2), 0);
+	for (int i = 0; i < 4; i++) {			/* what is left to do is the cluster's */
+		CHECK_EQ(sys_mlock(tm_proc, TM_VA(i), PAGE_SIZE), 0);
+		CHECK_EQ(sys_munlock(tm_proc, TM_VA(i), PAGE_SIZE), 0);
+	}
 	ts_begin(&inflight, 8);
-	for (int i = 0; i < 4; i++)
-		CHECK(ts_add(&inflight, tm_proc, i));
 	tm_start(NULL, &th, 1, write_late, NULL);
 	CHECK_EQ(uvm_swap_off(1), 0);
 	tm_wait(&th, 1);
 	CHECK_EQ(ts_exp()->paging, 0);
+	CHECK(tu_count(UVMC_swapoff_wait) > 0);
 	check_lane("aaoo");
 	tm_shutdown();
 }
