@@ -77,6 +77,9 @@ lockdebug_want(const void *lock, uint32_t id, enum lock_class class, enum lock_h
 			violation(VIOL_LOCK_ASSERTION, "sleep-with-spin",
 			    "adaptive lock %s with a spin lock held", class_name(class));
 	}
+	if (!try && (l->l_onlytry >> class & 1) != 0)
+		panic("%s waits for a lock of class %s, which it may only try", l->l_name,
+		    class_name(class));
 	for (int i = 0; i < l->l_nheld; i++) {
 		const struct held_lock *hl = &l->l_held[i];
 

@@ -19,6 +19,7 @@ enum lock_class {
 #undef LOCK_CLASS
 	LC_COUNT
 };
+_Static_assert(LC_COUNT <= 64, "lwp::l_onlytry has one bit for each class");
 
 struct lock_class_info {
 	const char	*lc_name;
@@ -51,7 +52,8 @@ extern bool lockdebug_order;
 /*
  * The checks, called by mutex(9) and rwlock(9) only.
  * => want: before blocking or spinning; panics on recursion, rank, IPL and
- *    sleeping mistakes.  try: no rank check.
+ *    sleeping mistakes, and if the LWP may only try locks of the class (l_onlytry).
+ *    try: none of that but recursion, and no rank check.
  * => locked: after success.  unlocked: before the release.
  */
 void	lockdebug_want(const void *lock, uint32_t id, enum lock_class, enum lock_how, bool try,

@@ -68,6 +68,7 @@ struct lwp {
 	struct lwp_tlb	 l_tlb;			/* ! */
 	struct held_lock l_held[LWP_HELD_MAX];	/* ! */
 	int		 l_nheld;		/* ! */
+	uint64_t	 l_onlytry;		/* ! classes of locks that it may try, but not wait for */
 
 	void		(*l_func)(void *);	/* : */
 	void		*l_arg;			/* : */

@@ -45,6 +45,7 @@ struct uvm {
 	bool		 pd_idle;		/* f: it sleeps */
 	bool		 pd_stop;		/* f */
 	uint64_t	 pd_backoff;		/* f: allocations to go before the next kick by one */
+	uint64_t	 npageouts;		/* f: pageouts that have ended, well or not */
 	bool		 oom;			/* f: the daemon found nothing to free */
 };
 extern struct uvm uvm;

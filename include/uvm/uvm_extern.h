@@ -29,6 +29,7 @@ struct uvm_config {
 	bool		uc_pool_reserve;	/* PR 24039: pool_put gives pages back (pool.h) */
 	uint64_t	uc_nic_latency;		/* ns of the machine's time that a packet takes */
 	const char	*uc_swapdir;		/* their files' folder; NULL: $TMPDIR or /tmp */
+	bool		uc_pd_unmap_on_deactivate;	/* the page daemon of before 1999, to compare */
 	int		uc_ubc_windows;		/* UBC's windows; 0: UBC_NWINDOWS */
 	int		uc_ubc_winshift;	/* and their size; 0: UBC_WINSHIFT */
 };

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-void	uvm_pdaemon_init(void);		/* starts the LWP */
+void	uvm_pdaemon_init(bool unmap_on_deactivate);	/* starts the LWP */
 void	uvm_pdaemon_fini(void);
 /* => any context to IPL_VM; fpageq not held */
 void	uvm_kick_pdaemon(void);

@@ -11,6 +11,7 @@ struct uvmpd_cluster {
 	int		 uc_slot;		/* ! the first slot; 0: none */
 	int		 uc_nslots;		/* ! slots that are ours */
 	int		 uc_npages;		/* ! slots that have a page */
+	struct uvm_aio	*uc_aio;		/* ! its transfer, had before the first page joins */
 	struct vm_page	*uc_pages[BUF_MAXPAGES];	/* ! BUSY|PAGEOUT */
 };
 
@@ -21,7 +22,9 @@ struct uvmpd {
 	uint64_t	 up_freed;		/* ! swap-backed pages freed */
 	uint64_t	 up_started;		/* ! pageouts started */
 	uint64_t	 up_dropswap;		/* ! slots to take back from pages in memory */
+	unsigned	 up_dirtyreacts;	/* ! dirty pages that found no slot, this sweep */
 	unsigned	 up_trylock;		/* ! failures since the last pause */
+	bool		 up_needsfree;		/* ! free memory is below its target */
 	bool		 up_swapfull;		/* ! swap has no room for more */
 	bool		 up_reanon, up_refile;	/* ! the usage balance spares pages of that kind */
 	struct uvmpd_cluster up_cluster;
@@ -48,6 +51,9 @@ void	uvmpd_swap_page(struct uvmpd *, struct vm_page *, kmutex_t *owner);
 void	uvmpd_cluster_flush(struct uvmpd *);
 /* => pageq and the owner locked, page not BUSY: its slot is free, the page dirty */
 void	uvmpd_dropswap(struct uvmpd *, struct vm_page *);
+
+/* A sweep of the inactive queue ends after so many: what is left would not find slots either. */
+#define	UVMPD_NUMDIRTYREACTS	16
 
 extern bool uvm_pd_unmap;		/* : the policy before 1999, to compare with */
 

@@ -23,6 +23,7 @@ struct proc {
 	char		 p_name[32];		/* : */
 	struct vmspace	*p_vmspace;		/* l to write; own threads may read */
 	int		 p_refs;		/* @ table's, threads', finders' */
+	bool		 p_nomem;		/* @ a trap of it found no memory: a kernel would have killed it */
 	struct rcu_head	 p_rcu;
 	struct proc	*p_hash;		/* l to write, RCU to read */
 };

@@ -69,6 +69,10 @@ int	uvm_swap_get(struct vm_page *, int slot);
  *    Then uvm_pageout_done() for those that were PAGEOUT.
  */
 int	uvm_swap_put(int slot, struct vm_page **, int n, int flags);
+/* => the same, with a transfer from uvm_aio_get(): neither waits nor fails nor takes a lock of an
+ *    owner; transfer and pages are the completion's (R19).  The page daemon's (I-PD-4) */
+struct uvm_aio;
+void	uvm_swap_put_aio(struct uvm_aio *, int slot, struct vm_page **, int n);
 
 /*
  * Reconfiguration, as swapctl(2): one at a time; no VM lock held; sleeps.

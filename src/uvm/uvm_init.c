@@ -55,6 +55,10 @@ uvm_trap(struct pmap *pmap, vaddr_t va, vm_prot_t access)
 	error = uvm_fault(map, trunc_page(va), access);
 	if (start != 0)
 		uvm_latency_note(host_now_ns() - start);
+	/* a kernel would kill the process; relaxed: only whether it is the first time counts */
+	if (error == ENOMEM && map != kernel_map &&
+	    !__atomic_exchange_n(&curlwp->l_proc->p_nomem, true, __ATOMIC_RELAXED))
+		UVMCNT(oomkills);
 	return error;
 }
 
@@ -107,7 +111,7 @@ uvm_boot_modules(const struct uvm_config *uc)
 	    uc->uc_ubc_winshift != 0 ? uc->uc_ubc_winshift : UBC_WINSHIFT);
 	uvm_proc_init();
 	uvm_loan_init();
-	uvm_pdaemon_init();
+	uvm_pdaemon_init(uc->uc_pd_unmap_on_deactivate);
 }
 
 /*

@@ -216,6 +216,10 @@ uvm_page_take(int flags)
 	pg->on_free = false;
 	TAILQ_REMOVE(&uvm.page_free, pg, pageq);
 	__atomic_store_n(&uvm.free, uvm.free - 1, __ATOMIC_RELAXED);
+	KASSERTMSG(uvm.free >= uvm.reserve_pagedaemon || curlwp == uvm.pagedaemon_lwp,
+	    "I-PD-7: %s takes a page of the daemon's reserve", curlwp->l_name);
+	KASSERTMSG(uvm.free >= uvm.reserve_kernel || (flags & UVM_PGA_USERESERVE) != 0 ||
+	    curlwp == uvm.pagedaemon_lwp, "R35: %s takes a page of the kernel's reserve", curlwp->l_name);
 	pg->pqflags = 0;
 	if (flags & UVM_PGA_PRIVATE) {
 		pg->pqflags = PQ_PRIVATE;

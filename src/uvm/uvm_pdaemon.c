@@ -12,7 +12,8 @@
  *		  swap-backed page: freed if clean, else written to swap, to be freed
  *
  * The sweeps are in uvm_pdscan.c, what concerns swap in uvm_pdswap.c.  The daemon
- * never sleeps on a lock of a map, amap, object or anon, nor on a page (I-PD-4).
+ * never sleeps on a lock of a map, amap, object or anon, nor on a page (I-PD-4): with
+ * lock debugging it panics where it would, be the lock free or not (PD_ONLYTRY).
  *
  * No lost wakeups (I-PD-5).  A waiter announces itself and asks for a round
  * under fpageq; the daemon sleeps only after it has seen, under fpageq, that
@@ -21,9 +22,10 @@
  * none: then uvm.oom is set and uvm_reclaimable() says so, until pages come
  * back above the reserve.  With pageouts in flight their completion decides.
  *
- * A round may fail although there are file pages: all are busy, referenced or
- * locked.  It is repeated after a pause; when PD_FRUITLESS rounds have failed
- * in a row the waiters are given up too, so that nobody waits for ever.
+ * A round may fail although there are pages to free: all are busy, referenced or
+ * locked, or what was written fails.  It is repeated after a pause; when PD_FRUITLESS
+ * rounds have failed in a row the waiters are given up too, so that nobody waits for
+ * ever (I-PD-6).  A round with pageouts in flight has not failed until they have.
  */
 #include <host/host.h>
 #include <sys/kernel.h>
@@ -36,13 +38,27 @@
 #define	PD_PAUSE_NS	1000000
 #define	PD_FRUITLESS	64
 
+/* I-PD-4: locks that the daemon may try, but never wait for. */
+#define	PD_ONLYTRY	(UINT64_C(1) << LC_swap_syscall | UINT64_C(1) << LC_vnode |	\
+			 UINT64_C(1) << LC_map | UINT64_C(1) << LC_kmap | UINT64_C(1) << LC_glock | \
+			 UINT64_C(1) << LC_amap | UINT64_C(1) << LC_uobj | UINT64_C(1) << LC_ubc | \
+			 UINT64_C(1) << LC_anon)
+
+/* What the daemon remembers from round to round.  !: only the daemon. */
+struct progress {
+	uint64_t	 pr_nfreed;		/* ! uvm.nfreed when it was last looked at */
+	uint64_t	 pr_npageouts;		/* ! uvm.npageouts likewise */
+	unsigned	 pr_fruitless;		/* ! rounds since then that freed nothing */
+};
+
 static void uvmpd_main(void *);
 
 void
-uvm_pdaemon_init(void)
+uvm_pdaemon_init(bool unmap_on_deactivate)
 {
 	struct lwp *l;
 
+	uvm_pd_unmap = unmap_on_deactivate;
 	if (lwp_create(&l, NULL, "pgdaemon", uvmpd_main, NULL) != 0)
 		panic("cannot create the page daemon");
 	uvm.pagedaemon_lwp = l;
@@ -157,6 +173,7 @@ uvm_pageout_done(int npages)
 	mutex_spin_enter(&uvm_fpageqlock);
 	KASSERT(uvm.paging >= (uint64_t)npages);	/* I-PD-1 */
 	__atomic_store_n(&uvm.paging, uvm.paging - (uint64_t)npages, __ATOMIC_RELAXED);
+	uvm.npageouts += (uint64_t)npages;
 	uvm_page_wakewaiters();
 	if (uvm.nwaiters > 0 && uvm.paging == 0)
 		uvm_kick_pdaemon_locked();
@@ -189,30 +206,54 @@ uvmpd_tune(struct uvmpd *up)
 static void
 uvmpd_round(struct uvmpd *up)
 {
-	bool needsfree, short_of;
+	bool short_of;
 
 	uvm_lock_pageq();
 	uvmpd_tune(up);
-	needsfree = uvmpd_have(up) < uvm.freetarg;
+	up->up_needsfree = uvmpd_have(up) < uvm.freetarg;
 	short_of = uvmpd_have(up) < uvm.freemin && !up->up_swapfull;
-	if (needsfree || uvm.inactive < uvm.inactarg) {
+	if (up->up_needsfree || uvm.inactive < uvm.inactarg) {
 		UVMCNT(pdrevs);
-		if (needsfree)
+		if (up->up_needsfree)
 			uvmpd_scan_inactive(up);
-		if (needsfree && up->up_started == 0 && up->up_freed == 0 && !up->up_swapfull &&
+		if (up->up_needsfree && up->up_started == 0 && up->up_freed == 0 && !up->up_swapfull &&
 		    uvm_swapisfilled())
 			up->up_dropswap = uvm.freetarg;
 		uvmpd_scan_active(up);
 		/* what was just deactivated is all there is when memory is this short */
-		if (needsfree && uvmpd_have(up) < uvm.freetarg)
+		if (up->up_needsfree && uvmpd_have(up) < uvm.freetarg)
 			uvmpd_scan_inactive(up);
 		uvmpd_cluster_flush(up);
 	}
 	uvm_unlock_pageq();
-	if (needsfree)
+	if (up->up_needsfree)
 		pool_drain_all();
 	if (short_of)
 		uvm_swapout_threads();
+}
+
+/* => fpageq held: has anything come of the rounds? */
+static void
+uvmpd_progress(const struct uvmpd *up, struct progress *pr)
+{
+	bool freed = uvm.nfreed != pr->pr_nfreed;
+
+	if (freed || (!up->up_needsfree && uvm.paging == 0))
+		pr->pr_fruitless = 0;
+	else if (uvm.paging == 0 || uvm.npageouts != pr->pr_npageouts)
+		pr->pr_fruitless++;		/* nothing under way, or what was has failed */
+	pr->pr_nfreed = uvm.nfreed;
+	pr->pr_npageouts = uvm.npageouts;
+	uvm.pd_backoff = freed || uvm.paging > 0 ? 0 : uvm.npages / 64;
+}
+
+/* => fpageq held: nothing will be freed, however often the daemon looks */
+static bool
+uvmpd_hopeless(const struct uvmpd *up, const struct progress *pr)
+{
+	if (pr->pr_fruitless >= PD_FRUITLESS)
+		return true;
+	return pr->pr_fruitless > 0 && uvm.paging == 0 && up->up_candidates == 0;
 }
 
 /*
@@ -220,27 +261,19 @@ uvmpd_round(struct uvmpd *up)
  * => nothing held; true: pause, then another round.
  */
 static bool
-uvmpd_account(const struct uvmpd *up, uint64_t before, unsigned *fruitlessp)
+uvmpd_account(const struct uvmpd *up, struct progress *pr)
 {
 	bool again = false;
 
 	mutex_spin_enter(&uvm_fpageqlock);
-	if (uvm.nfreed != before || uvm.paging > 0) {
-		*fruitlessp = 0;
-		uvm.pd_backoff = 0;
-	} else {
-		++*fruitlessp;
-		uvm.pd_backoff = uvm.npages / 64;
-	}
+	uvmpd_progress(up, pr);
 	uvm_page_wakewaiters();
-	if (uvm.nwaiters > 0 && uvm.paging == 0) {
-		if ((*fruitlessp > 0 && up->up_candidates == 0) || *fruitlessp >= PD_FRUITLESS) {
-			uvm.oom = true;
-			uvm.nwaiters = 0;
-			wakeup(&uvm.free);
-		} else
-			again = true;
-	}
+	if (uvm.nwaiters > 0 && uvmpd_hopeless(up, pr)) {
+		uvm.oom = true;
+		uvm.nwaiters = 0;
+		wakeup(&uvm.free);
+	} else if (uvm.nwaiters > 0 && uvm.paging == 0)
+		again = true;
 	mutex_spin_exit(&uvm_fpageqlock);
 	return again;
 }
@@ -248,10 +281,10 @@ uvmpd_account(const struct uvmpd *up, uint64_t before, unsigned *fruitlessp)
 static void
 uvmpd_main(void *arg)
 {
-	unsigned fruitless = 0;
+	struct progress pr = { 0 };
 	bool again = false;
-	uint64_t before;
 
+	curlwp->l_onlytry = PD_ONLYTRY;
 	for (;;) {
 		struct uvmpd up = { 0 };
 
@@ -263,11 +296,10 @@ uvmpd_main(void *arg)
 		if (uvm.pd_stop)
 			break;
 		uvm.pd_kicked = false;
-		before = uvm.nfreed;
 		mutex_spin_exit(&uvm_fpageqlock);
 		UVMCNT(pdwoke);
 		uvmpd_round(&up);
-		again = uvmpd_account(&up, before, &fruitless);
+		again = uvmpd_account(&up, &pr);
 		if (again)
 			kpause("pdagain", PD_PAUSE_NS);
 	}

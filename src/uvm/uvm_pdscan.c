@@ -75,6 +75,7 @@ uvmpd_trylockowner(struct uvmpd *up, struct vm_page *pg)
 		return slock;
 	UVMCNT(pdtrylock);
 	if (++up->up_trylock >= PD_TRYLOCK_MAX) {
+		UVMCNT(pdtrypause);
 		up->up_trylock = 0;
 		uvm_unlock_pageq();
 		kpause("pdtry", PD_PAUSE_NS);
@@ -164,7 +165,10 @@ uvmpd_scan_inactive(struct uvmpd *up)
 {
 	struct vm_page *pg;
 
+	up->up_dirtyreacts = 0;
 	for (uint64_t n = uvm.inactive; n > 0 && uvmpd_have(up) < up->up_goal; n--) {
+		if (up->up_dirtyreacts >= UVMPD_NUMDIRTYREACTS)
+			break;
 		pg = TAILQ_FIRST(&uvm.page_inactive);
 		if (pg == NULL)
 			break;

@@ -13,9 +13,11 @@
  * (I-PG-6): nobody waits for it but on the page itself, and it comes free by the
  * completion of the write (R19), which runs elsewhere.
  *
- * The daemon may be the only one who can free memory, so nothing here waits for any:
- * a transfer that cannot be had ends as a write that failed for want of memory, and the
- * pages are dirty and active again.
+ * The daemon may be the only one who can free memory, so nothing here waits for any.
+ * The transfer is had before the first page joins a cluster; without one, or without a
+ * slot, the page is dirty and active again (uvm-spec 8.7).  No windows of kernel addresses
+ * are needed either, neither here nor for files: the disk is given frames.  So there is no
+ * pager_map that could be exhausted, and no emergency window (T-44).
  */
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
@@ -54,12 +56,16 @@ page_dropslot(struct vm_page *pg)
 		uvm_anon_dropswap(pg->uanon);
 }
 
-/* => pageq held; the cluster in build has room for a page; false: swap has none */
+/* => pageq held; the cluster in build has room for a page; false: no slot, or no transfer */
 static bool
 cluster_ready(struct uvmpd *up)
 {
 	struct uvmpd_cluster *uc = &up->up_cluster;
 
+	if (uc->uc_aio == NULL)
+		uc->uc_aio = uvm_aio_get(false);
+	if (uc->uc_aio == NULL)
+		return false;
 	if (uc->uc_slot == 0) {
 		uc->uc_nslots = BUF_MAXPAGES;
 		uc->uc_npages = 0;
@@ -68,26 +74,36 @@ cluster_ready(struct uvmpd *up)
 	return uc->uc_slot != 0;
 }
 
+/* => what is left of a cluster that has no pages goes back */
+static void
+cluster_drop(struct uvmpd_cluster *uc)
+{
+	KASSERT(uc->uc_npages == 0);
+	if (uc->uc_aio != NULL)
+		uvm_aio_put(uc->uc_aio);
+	uc->uc_aio = NULL;
+}
+
 void
 uvmpd_cluster_flush(struct uvmpd *up)
 {
 	struct uvmpd_cluster uc = up->up_cluster;
 
-	if (uc.uc_slot == 0)
-		return;
 	up->up_cluster.uc_slot = 0;
-	if (uc.uc_nslots > uc.uc_npages)
+	if (uc.uc_slot != 0 && uc.uc_nslots > uc.uc_npages)
 		uvm_swap_free(uc.uc_slot + uc.uc_npages, uc.uc_nslots - uc.uc_npages);
-	if (uc.uc_npages == 0)
+	if (uc.uc_slot == 0 || uc.uc_npages == 0) {
+		cluster_drop(&up->up_cluster);
 		return;
+	}
 	/* counted before they leave the cluster's count: uvmpd_have() never sinks */
 	uvm_pageout_start(uc.uc_npages);
 	up->up_cluster.uc_npages = 0;
+	up->up_cluster.uc_aio = NULL;
 	up->up_started += (uint64_t)uc.uc_npages;
 	UVMCNT(pdpageouts);
 	uvm_unlock_pageq();
-	/* 0 or ENOMEM, the pages are no longer ours (R19) */
-	(void)uvm_swap_put(uc.uc_slot, uc.uc_pages, uc.uc_npages, 0);
+	uvm_swap_put_aio(uc.uc_aio, uc.uc_slot, uc.uc_pages, uc.uc_npages);
 	uvm_lock_pageq();
 }
 
@@ -104,6 +120,7 @@ page_out(struct uvmpd *up, struct vm_page *pg, kmutex_t *owner)
 		page_dropslot(pg);
 	if (!cluster_ready(up) || !page_setslot(pg, uc->uc_slot + uc->uc_npages)) {
 		uvm_pageactivate(pg);
+		up->up_dirtyreacts++;
 		UVMCNT(pddirtyreact);
 		mutex_exit(owner);
 		return;
@@ -117,19 +134,33 @@ page_out(struct uvmpd *up, struct vm_page *pg, kmutex_t *owner)
 		uvmpd_cluster_flush(up);
 }
 
+/*
+ * => owner locked.  A question for pages that are about to go, and only then is the
+ *    answer good for something.
+ */
+static bool
+modified(struct vm_page *pg)
+{
+	KASSERTMSG((pg->flags & PG_CLEAN) != 0, "R21, I-PD-9: modified is asked of a dirty page");
+	KASSERTMSG(!pmap_page_mapped(pg), "R23, I-PD-3: modified is asked of a page that is mapped");
+	return pmap_clear_modify(pg);
+}
+
 void
 uvmpd_swap_page(struct uvmpd *up, struct vm_page *pg, kmutex_t *owner)
 {
 	KASSERT(mutex_owned(&uvm_pageqlock) && mutex_owned(owner));
 	KASSERT((pg->flags & (PG_BUSY | PG_FAKE)) == 0);
+	/* on one CPU nobody can have come in between; on more it is lost for once */
+	KASSERTMSG(ncpu > 1 || !pmap_is_referenced(pg), "R22: a referenced page is to go");
 	pmap_revoke(pg);
-	KASSERTMSG(!pmap_page_mapped(pg), "R23: modified is asked of a page that is mapped");
-	if ((pg->flags & PG_CLEAN) != 0 && pmap_clear_modify(pg))	/* R21 */
+	if ((pg->flags & PG_CLEAN) != 0 && modified(pg))	/* R21 */
 		pg->flags &= ~PG_CLEAN;
 	if ((pg->flags & PG_CLEAN) == 0) {
 		page_out(up, pg, owner);
 		return;
 	}
+	KASSERTMSG(!pmap_page_mapped(pg), "I-PD-3: a page that is to be freed is mapped");
 	KASSERTMSG(page_slot(pg) > 0, "I-SWP-3: a clean swap-backed page has no slot (PR 7578)");
 	uvm_swap_pgonly(1);			/* before anybody can find the page gone (B-6) */
 	uvm_pagefree(pg);

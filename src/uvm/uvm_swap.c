@@ -218,7 +218,9 @@ uvm_swap_pgonly(int n)
 bool
 uvm_swapisfull(void)
 {
-	return count_of(&swapcount.sc_swpgonly) >= count_of(&swapcount.sc_swpgavail) * 99 / 100;
+	/* a bad slot is one that can take nothing either */
+	return count_of(&swapcount.sc_swpgonly) + count_of(&swapcount.sc_npgbad) >=
+	    count_of(&swapcount.sc_swpgavail) * 99 / 100;
 }
 
 bool

@@ -190,12 +190,19 @@ cluster_written(struct vm_page **pgs, int n, int slot, int error)
 		uvm_pageout_done(pageouts);
 }
 
-/* What an asynchronous write remembers: ua_owner, ua_sync. */
+/* => the write is on its way; ua_owner and ua_sync say what its end has to know */
 static void
-put_begin(struct uvm_aio *aio, int slot, int forced)
+put_start(struct uvm_aio *aio, int slot, struct vm_page **pgs, int n)
 {
+	struct swapdev *sdp;
+	int fd, forced;
+
+	sdp = transfer_begin(slot, true, &fd, &forced);
+	memcpy(aio->ua_pgs, pgs, (size_t)n * sizeof(*pgs));
+	aio->ua_npgs = n;
 	aio->ua_owner = (void *)(intptr_t)slot;
 	aio->ua_sync = (void *)(intptr_t)forced;
+	uvm_aio_start(aio, fd, true, file_offset(sdp, slot), ptoa((uint64_t)n));
 }
 
 /* => the transfer is over; no lock held; the first error */
@@ -235,32 +242,34 @@ check_cluster(int slot, struct vm_page **pgs, int n)
 		KASSERTMSG(!pmap_page_mapped(pgs[i]), "I-PG-6: a mapped page is to be paged out");
 }
 
+void
+uvm_swap_put_aio(struct uvm_aio *aio, int slot, struct vm_page **pgs, int n)
+{
+	check_cluster(slot, pgs, n);
+	aio->ua_iodone = put_iodone;
+	put_start(aio, slot, pgs, n);			/* R19: not ours any more */
+}
+
 int
 uvm_swap_put(int slot, struct vm_page **pgs, int n, int flags)
 {
-	bool sync = (flags & PGO_SYNCIO) != 0;
-	struct uvm_aio onstack, *aio = &onstack;
-	struct swapdev *sdp;
-	int fd, forced;
+	struct uvm_aio onstack, *aio;
 
-	check_cluster(slot, pgs, n);
-	if (sync)
-		memset(aio, 0, sizeof(*aio));
-	else if ((aio = uvm_aio_get(false)) == NULL) {
+	if ((flags & PGO_SYNCIO) != 0) {
+		check_cluster(slot, pgs, n);
+		memset(&onstack, 0, sizeof(onstack));
+		put_start(&onstack, slot, pgs, n);
+		(void)uvm_aio_wait(&onstack);
+		return put_done(&onstack);
+	}
+	aio = uvm_aio_get(false);
+	if (aio == NULL) {
+		check_cluster(slot, pgs, n);
 		cluster_written(pgs, n, slot, ENOMEM);		/* C-12 */
 		return ENOMEM;
 	}
-	sdp = transfer_begin(slot, true, &fd, &forced);
-	memcpy(aio->ua_pgs, pgs, (size_t)n * sizeof(*pgs));
-	aio->ua_npgs = n;
-	put_begin(aio, slot, forced);
-	if (!sync)
-		aio->ua_iodone = put_iodone;
-	uvm_aio_start(aio, fd, true, file_offset(sdp, slot), ptoa((uint64_t)n));
-	if (!sync)
-		return 0;				/* R19: not ours any more */
-	(void)uvm_aio_wait(aio);
-	return put_done(aio);
+	uvm_swap_put_aio(aio, slot, pgs, n);
+	return 0;
 }
 
 void

@@ -25,6 +25,33 @@ boot(void)
 
 /* --- one lock --- */
 
+KTEST(may_only_try, "who may only try locks of a class may try them, and wait for others")
+{
+	boot();
+	curlwp->l_onlytry = UINT64_C(1) << LC_uobj | UINT64_C(1) << LC_map;
+	CHECK(mutex_tryenter(&m));
+	mutex_exit(&m);
+	CHECK(rw_tryenter(&rw, RW_WRITER));
+	rw_exit(&rw);
+	mutex_enter(&m2);
+	mutex_exit(&m2);
+}
+
+KTEST_DEATH(I_PD_4_waits_for_a_lock_it_may_only_try, "who may only try locks of a class must not wait for a mutex",
+    "waits for a lock of class uobj")
+{
+	boot();
+	curlwp->l_onlytry = UINT64_C(1) << LC_uobj;
+	mutex_enter(&m);
+}
+
+KTEST_DEATH(I_PD_4_waits_for_an_rwlock_it_may_only_try, "... nor for an rwlock", "waits for a lock of class map")
+{
+	boot();
+	curlwp->l_onlytry = UINT64_C(1) << LC_map;
+	rw_enter(&rw, RW_READER);
+}
+
 KTEST_DEATH(uninitialised_mutex, "a mutex must be initialised", "not initialised")
 {
 	static kmutex_t never;

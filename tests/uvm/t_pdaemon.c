@@ -360,6 +360,19 @@ KTEST_DEATH(daemon_does_not_wait_for_itself, "daemon does not wait for itself", 
 	uvm_wait("test");
 }
 
+KTEST(I_PD_4_daemon_may_only_try_owners, "lock debugging watches that the daemon only tries the locks of owners and maps")
+{
+	static const enum lock_class only[] = { LC_vnode, LC_map, LC_kmap, LC_glock, LC_amap, LC_uobj,
+		LC_ubc, LC_anon };
+
+	begin(1);
+	one_round(uvm.freemin - 10);
+	for (unsigned i = 0; i < sizeof(only) / sizeof(only[0]); i++)
+		CHECK((uvm.pagedaemon_lwp->l_onlytry >> only[i] & 1) != 0);
+	CHECK((uvm.pagedaemon_lwp->l_onlytry >> LC_pageq & 1) == 0);
+	end();
+}
+
 /* --- everybody at once --- */
 
 static void
