@@ -595,6 +595,7 @@ machine_up(const struct profile *p)
 		.uc_nic_latency = ms->ms_nic_latency,
 		.uc_swap = ms->ms_swap,
 		.uc_swapdevs = (int)ms->ms_swapdevs,
+		.uc_ubc_windows = (int)ms->ms_ubcwindows,
 		.uc_swapdir = strcmp(ms->ms_swapdir, "none") == 0 ? NULL : ms->ms_swapdir,
 		.uc_software_rm = ms->ms_mmu == MMU_SOFTWARE_RM,
 		.uc_fault_ahead = ms->ms_fault_ahead,

@@ -9,6 +9,7 @@ extern const struct workload wl_aobj_shm;
 extern const struct workload wl_chaos;
 extern const struct workload wl_cow_fork;
 extern const struct workload wl_device_map;
+extern const struct workload wl_file_io;
 extern const struct workload wl_file_map;
 extern const struct workload wl_kmem_pool;
 extern const struct workload wl_map_churn;

@@ -61,6 +61,7 @@ struct machine_settings {
 	uint64_t ms_swap;		/* bytes */
 	uint64_t ms_swapdevs;
 	char *ms_swapdir;		/* "none": $TMPDIR */
+	uint64_t ms_ubcwindows;
 	uint64_t ms_time;		/* ns; 0: until stopped */
 	uint64_t ms_ops;		/* per worker; 0: run by time */
 	uint64_t ms_seed;		/* see profile_is_set(p, "seed") */
