@@ -183,6 +183,8 @@ run_in_proc(struct job_worker *jw, struct proc *p, int (*fn)(struct job_worker *
 	int error;
 
 	error = proc_lwp_create(p, &l, "visit", visit_main, &vi);
+	if (error == ENOMEM)			/* nothing has happened: given up */
+		return ENOMEM;
 	if (error != 0)
 		return call_failed(jw, "lwp_create", 0, error);
 	lwp_start(l);
@@ -197,6 +199,8 @@ run_in_child(struct job_worker *jw, int (*fn)(struct job_worker *, void *), void
 	int error;
 
 	error = proc_fork(curlwp->l_proc, "child", &child);
+	if (error == ENOMEM)
+		return ENOMEM;
 	if (error != 0)
 		return call_failed(jw, "fork", 0, error);
 	error = run_in_proc(jw, child, fn, arg);

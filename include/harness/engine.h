@@ -49,5 +49,7 @@ int engine_run(const struct profile *, const struct run_options *, struct run_re
  * => 0 or an errno
  */
 int bench_fault(const struct bench_options *, struct bench_table *);
+/* bench_swap: bytes a second to swap and back, and what the host does with a file. */
+int bench_swap(const struct bench_options *, struct bench_table *);
 
 #endif /* HARNESS_ENGINE_H */

@@ -15,6 +15,7 @@ static const struct {
 	int (*b_run)(const struct bench_options *, struct bench_table *);
 } benches[] = {
 	{ "fault", bench_fault },
+	{ "swap", bench_swap },
 };
 #define NBENCHES (sizeof(benches) / sizeof(benches[0]))
 
@@ -54,7 +55,7 @@ check_names(const struct command *cmd, char **names, int n)
 			continue;
 		if (near != NULL)
 			return cmd_usage(cmd, "no benchmark '%s'; did you mean '%s'?", names[i], near);
-		return cmd_usage(cmd, "no benchmark '%s'; there is fault", names[i]);
+		return cmd_usage(cmd, "no benchmark '%s'; there are fault, swap", names[i]);
 	}
 	return EXIT_CLEAN;
 }
@@ -112,7 +113,7 @@ bench_main(const struct command *cmd, int argc, char **argv)
 
 const struct command cmd_bench = {
 	.c_name = "bench",
-	.c_synopsis = "[OPTION...] [fault]",
+	.c_synopsis = "[OPTION...] [fault] [swap]",
 	.c_help = "the performance table, each figure beside its reference",
 	.c_options = bench_options_rows,
 	.c_main = bench_main,

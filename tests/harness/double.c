@@ -180,6 +180,15 @@ bench_fault(const struct bench_options *bo, struct bench_table *bt)
 	return 0;
 }
 
+int
+bench_swap(const struct bench_options *bo, struct bench_table *bt)
+{
+	struct bench_row *br = bench_add(bt, "page-out and page-in", "bytes/s", 1e9);
+
+	bench_ref(br, "host", 2e9);
+	return 0;
+}
+
 struct trace *
 trace_open(const char *path, struct trace_error *err)
 {

@@ -365,7 +365,7 @@ evict(struct tm_thread *tt)
 }
 
 static void
-load(int ncpus, int nthreads, unsigned rounds)
+load(int ncpus, int nthreads, unsigned rounds, unsigned write_every)
 {
 	struct tm_thread own[4], out[2];
 	struct swapon_args sa = { .sa_bytes = ptoa(256) };
@@ -375,6 +375,8 @@ load(int ncpus, int nthreads, unsigned rounds)
 	ts_boot(ncpus, NPAGES, 256, 2);
 	CHECK_EQ(tm_put_at(tm_proc, 0, LOAD_PAGES * (nthreads - 1), 'a'), 0);
 	CHECK_EQ(tm_put_at(tm_proc, LOAD_PAGES * (nthreads - 1), LOAD_PAGES, 'o'), 0);
+	uvm_swap_inject(1, 0, write_every, ENOSPC);
+	uvm_swap_inject(2, 0, write_every, ENOMEM);
 	tm_start(tm_proc, own, nthreads, churn, NULL);
 	tm_start(NULL, out, 2, evict, NULL);
 	for (unsigned k = 0; k < rounds; k++) {
@@ -391,6 +393,7 @@ load(int ncpus, int nthreads, unsigned rounds)
 		sa.sa_priority = (int)(k % 3);
 		CHECK_EQ(uvm_swap_on(&sa, &got), 0);
 		CHECK_EQ(got, dev);
+		uvm_swap_inject(dev, 0, write_every, ENOSPC);
 		CHECK_EQ(uvm_swap_ctl(3 - dev, (int)(k % 5)), 0);
 		kpause("load", 2000000);
 	}
@@ -408,12 +411,17 @@ load(int ncpus, int nthreads, unsigned rounds)
 
 KTEST(T47_under_load, "T-47: devices go and come while threads store, unmap, wire and pages go out: no word is lost")
 {
-	load(4, 4, ktest_scale(60));
+	load(4, 4, ktest_scale(60), 0);
 }
 
 KTEST(T47_under_load_one_cpu, "T-47 on one CPU")
 {
-	load(1, 3, ktest_scale(40));
+	load(1, 3, ktest_scale(40), 0);
+}
+
+KTEST(T45_under_load, "T-45: every third cluster cannot be written, devices go and come: no word is lost")
+{
+	load(4, 4, ktest_scale(60), 3);
 }
 
 KTEST_MAIN()
