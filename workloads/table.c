@@ -9,6 +9,7 @@ const struct workload *const workload_table[] = {
 	&wl_shared_anon,
 	&wl_file_map,
 	&wl_file_io,
+	&wl_truncate,
 	&wl_aobj_shm,
 	&wl_map_churn,
 	&wl_swap_churn,

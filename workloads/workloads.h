@@ -17,5 +17,6 @@ extern const struct workload wl_mlock_physio;
 extern const struct workload wl_shared_anon;
 extern const struct workload wl_swap_churn;
 extern const struct workload wl_trace;
+extern const struct workload wl_truncate;
 
 #endif /* WORKLOADS_WORKLOADS_H */

@@ -258,6 +258,7 @@ uvm_vnp_setsize(struct vnode *vp, voff_t newsize)
 {
 	struct uvm_object *uobj = &vp->v_uobj;
 	voff_t oldend;
+	int npages;
 
 	KASSERT(rw_write_held(&vp->v_lock));
 	KASSERT(rw_write_held(&vp->v_glock));
@@ -270,8 +271,11 @@ uvm_vnp_setsize(struct vnode *vp, voff_t newsize)
 		mutex_exit(&uobj->vmobjlock);
 		return;
 	}
+	npages = uobj->uo_npages;
 	(void)uvn_put(uobj, (voff_t)round_page((uint64_t)newsize), 0, PGO_FREE | PGO_SYNCIO);
 	mutex_enter(&uobj->vmobjlock);
+	if (uobj->uo_npages < npages)
+		UVMCNT_ADD(filetrunc_pages, (uint64_t)(npages - uobj->uo_npages));
 	uvn_drain_output(vp);
 	mutex_exit(&uobj->vmobjlock);
 }
