@@ -619,7 +619,11 @@ machine_up(const struct profile *p)
 		return EINVAL;
 	}
 	error = uvm_boot(&uc);
-	if (error != 0)
+	if (error != 0 && error != ENOMEM && uc.uc_swap != 0)
+		engine.en_result->rr_error = xasprintf("cannot make %lu KiB of swap in %s: %s",
+		    (unsigned long)(ms->ms_swap >> 10), uc.uc_swapdir != NULL ? uc.uc_swapdir :
+		    "$TMPDIR (or /tmp)", strerror(error));
+	else if (error != 0)
 		engine.en_result->rr_error = xasprintf(
 		    "cannot start a machine of %lu CPUs and %lu KiB: %s",
 		    (unsigned long)ms->ms_cpus, (unsigned long)(ms->ms_memory >> 10),

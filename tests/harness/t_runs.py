@@ -25,6 +25,22 @@ def processes_that_find_no_memory_are_killed_and_replaced():
 
 
 @case
+def swap_takes_what_memory_cannot_hold():
+    job('memory = 6M\nswap = 32M\nops = 3000\nrequire = uvmexp.pgswapout uvmexp.pgswapin')
+    r = run('run', 'x.ini', '--json', '-', '--quiet')
+    equal(r.returncode, 0, r.stderr)
+    equal(json.loads(r.stdout)['jobs'][0]['killed'], 0)
+
+
+@case
+def a_swap_directory_that_is_not_there_is_the_hosts_limit():
+    job('memory = 6M\nswap = 32M\nswap-dir = /nonexistent/here\nops = 10')
+    r = run('run', 'x.ini')
+    equal(r.returncode, 3)
+    has(r.stderr, 'swap in /nonexistent/here: No such file')
+
+
+@case
 def jobs_larger_than_memory_need_overcommit():
     job('memory = 6M\ntime = 500ms')
     r = run('run', 'x.ini')
