@@ -62,12 +62,15 @@ struct machine_upcall {
 	/* => a zeroed, un-owned page from the reserve (R35), or NULL; must not sleep. */
 	struct vm_page	*(*mu_ptp_alloc)(void);
 	void		(*mu_ptp_free)(struct vm_page *);
+	/* => is nothing left but the reserve? May be NULL. */
+	bool		(*mu_memory_low)(void);
 };
 
 struct pool_allocator;
 
 struct machine_config {
 	bool		mc_software_rm;		/* R/M bits emulated by faults */
+	bool		mc_ptp_steal;		/* shortage in pmap_enter(): take another pmap's */
 	struct machine_upcall mc_upcall;
 };
 
@@ -171,7 +174,10 @@ unsigned pmap_check(struct pmap *);
 
 struct pmap_stat {
 	uint64_t shootdowns, ipis, local_flushes, tlb_hits_checked, rm_faults, ptp_alloc,
-		 enter, enter_failed, replaced, pv_backoff;
+		 enter, enter_failed, replaced, pv_backoff,
+		 leaving_flushes,	/* pages waited on that somebody had unmapped just before */
+		 ptp_steals, pv_steals,	/* enters that took another pmap's table, or pv entries */
+		 plain_enter_dips;	/* enters that may not fail, and took the reserve: 0 */
 };
 void	pmap_getstat(struct pmap_stat *);
 

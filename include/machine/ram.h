@@ -31,6 +31,7 @@ struct vm_page_md {
 	uint32_t	 md_ptpcount;	/* p PT page: valid entries in it (I-PMAP-9) */
 	uint32_t	 md_generation;	/* @ bumped when the frame is freed; checked on each TLB hit */
 	uint32_t	 md_readonly;	/* @ nobody may store to the frame: pmap_page_readonly() */
+	uint32_t	 md_leaving;	/* @ removed mappings that may be in TLBs yet (pmap_pv.c) */
 	paddr_t		 md_pa;		/* : */
 };
 

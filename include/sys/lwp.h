@@ -35,6 +35,8 @@ struct lwp_tlb {
 	struct pmap	*lt_pmap;		/* ! pmap of the packet, NULL = empty */
 	int		 lt_nva;		/* ! > LWP_TLB_VAS: flush everything */
 	uint64_t	 lt_va[LWP_TLB_VAS];	/* ! */
+	struct pv_entry	*lt_gone;		/* ! of mappings that were removed: see pmap_pv.c */
+	int		 lt_ngone;		/* ! how many */
 };
 
 /*

@@ -23,6 +23,7 @@ struct uvm_config {
 	uint64_t	uc_seed;
 	uint64_t	uc_memory;		/* bytes of simulated RAM */
 	bool		uc_software_rm;		/* R/M bits emulated by faults */
+	bool		uc_ptp_steal;		/* no page table page: take another process' */
 	bool		uc_fault_ahead;		/* map resident neighbours too */
 	uint64_t	uc_swap;		/* bytes of swap; 0: none */
 	int		uc_swapdevs;		/* in so many devices, priorities 1, 2, ...; 0: one */

@@ -52,6 +52,8 @@ void	uvm_km_pgremove(struct vm_map *, vaddr_t start, vaddr_t end);
 /* => a zeroed page table page from the reserve (R35), or NULL; any context to IPL_VM */
 struct vm_page *uvm_km_ptpalloc(void);
 void	uvm_km_ptpfree(struct vm_page *);
+/* => is nothing left but the reserve?  Any context */
+bool	uvm_km_memory_low(void);
 
 void	uvm_km_init(void);		/* kernel_map and kmem_map */
 void	uvm_km_fini(void);

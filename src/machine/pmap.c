@@ -10,9 +10,8 @@
  * CPU finds the address unmapped in between (R3); the page table page is there
  * and the pv entry moves to the new page, so that it cannot fail (R4).  What
  * can fail is a mapping where there was none, and a managed one over an
- * unmanaged one, which needs a pv entry.  Then the old mapping goes too (R2).
- * Dropped: stealing tables or pv entries from others.  Faults survive a
- * failure (R29), and the two pages' worth of code never ran anywhere (R40).
+ * unmanaged one, which needs a pv entry.  Then the old mapping goes too (R2),
+ * unless another pmap's table can be had (pmap_steal.c).
  */
 #include "pmap_private.h"
 
@@ -26,6 +25,8 @@ bool pmap_software_rm;
 struct machine_upcall machine_upcall;
 
 static vaddr_t	pmap_kernel_end;	/* pm_lock of the kernel's pmap, read @: tables exist below */
+
+#define	STEAL_TRIES	4		/* others may be quicker to take what was stolen */
 
 static void	pmap_remove_pte(struct pmap *, vaddr_t, uint64_t *, struct vm_page_md **);
 
@@ -51,7 +52,9 @@ machine_boot(const struct machine_config *mc)
 {
 	KASSERT(ram_base != NULL);
 	pmap_software_rm = mc->mc_software_rm;
+	pmap_ptp_steal = mc->mc_ptp_steal;
 	machine_upcall = mc->mc_upcall;
+	pmap_steal_init();
 	pmap_setup(&kernel_pmap, true);
 	return pmap_tlb_boot();
 }
@@ -70,6 +73,7 @@ machine_shutdown(void)
 		violation(VIOL_LEAK, "I-PMAP-8", "%ld kernel mappings left at shutdown",
 		    kernel_pmap.pm_resident);
 	pmap_tlb_shutdown();
+	pmap_steal_fini();
 	pmap_ptp_free_all(&kernel_pmap);
 	pmap_pv_fini();
 	mutex_destroy(&kernel_pmap.pm_lock);
@@ -88,6 +92,7 @@ pmap_create(void)
 	struct pmap *pm = kmem_alloc(sizeof(*pm), KM_SLEEP);
 
 	pmap_setup(pm, false);
+	pmap_steal_add(pm);
 	return pm;
 }
 
@@ -116,12 +121,16 @@ pmap_destroy(struct pmap *pm)
 	KASSERT(curlwp->l_pmap != pm);
 	KASSERTMSG(RELAXED_GET(pm->pm_resident) == 0, "%ld mappings left", pm->pm_resident);
 
+	pmap_steal_delete(pm);
 	pmap_tlb_expel(pm);
 	if (lt->lt_pmap == pm) {
 		lt->lt_pmap = NULL;	/* every TLB forgot it just now */
 		lt->lt_nva = 0;
+		pmap_pv_settle(lt->lt_gone);
+		lt->lt_gone = NULL;
+		lt->lt_ngone = 0;
 	}
-	mutex_enter(&pm->pm_lock);	/* the last revoke has left it */
+	mutex_enter(&pm->pm_lock);	/* the last revoke, and thief, has left it */
 	KASSERT(pm->pm_wired == 0);
 	KASSERT(pm->pm_root == 0);
 	KASSERT(pm->pm_nptp == 0);
@@ -206,14 +215,14 @@ enter_same(struct pmap *pm, vaddr_t va, uint64_t *ptep, uint64_t npte)
 {
 	uint64_t old = pte_load(ptep), new;
 
+	/* More rights need no shootdown: a CPU with the old ones traps and retries (T-28). */
+	if (old & PTE_RIGHTS & ~npte)
+		pmap_tlb_note(pm, va);
 	do {
 		new = npte | (old & PTE_RM);
 	} while (!__atomic_compare_exchange_n(ptep, &old, new, false, __ATOMIC_ACQ_REL,
 	    __ATOMIC_ACQUIRE));
 	pmap_count_change(pm, old, new);
-	/* More rights need no shootdown: a CPU with the old ones traps and retries (T-28). */
-	if (old & PTE_RIGHTS & ~new)
-		pmap_tlb_note(pm, va);
 }
 
 /*
@@ -228,12 +237,14 @@ enter_replace(struct pmap *pm, vaddr_t va, uint64_t *ptep, uint64_t npte,
 	uint64_t old = pte_load(ptep);
 	struct pv_entry *pv = NULL;
 
+	pmap_tlb_note(pm, va);
 	if (old & PTE_MANAGED) {
 		struct vm_page_md *omd = ram_md(old & PTE_FRAME);
 
 		mutex_enter(&omd->md_pvlock);
 		old = pte_exchange(ptep, npte);
 		pv = pmap_pv_unlink(omd, pm, va, old);
+		/* reused: the old page's owner stays locked until pmap_update(), see pmap_enter() */
 		mutex_exit(&omd->md_pvlock);
 	} else
 		old = pte_exchange(ptep, npte);
@@ -252,14 +263,16 @@ enter_replace(struct pmap *pm, vaddr_t va, uint64_t *ptep, uint64_t npte,
 		pmap_pv_free(pv);
 
 	pmap_count_change(pm, old, npte);
-	pmap_tlb_note(pm, va);
 	PMAP_COUNT(replaced);
 }
 
-/* => 0, or ENOMEM and no mapping at va; pm_lock held. */
+/*
+ * => 0, or ENOMEM: no mapping at va, or, if there will be another try, what there was
+ * => pm_lock held
+ */
 static int
 enter_locked(struct pmap *pm, vaddr_t va, uint64_t npte, struct vm_page_md *md,
-    struct pv_entry **pvp)
+    struct pv_entry **pvp, bool last)
 {
 	uint64_t *ptep = pmap_pte(pm, va);
 	uint64_t old = ptep != NULL ? pte_load(ptep) : 0;
@@ -268,7 +281,7 @@ enter_locked(struct pmap *pm, vaddr_t va, uint64_t npte, struct vm_page_md *md,
 	if ((need_pv && *pvp == NULL) ||
 	    (ptep == NULL && (ptep = pmap_ptp_grow(pm, va)) == NULL)) {
 		/* R2: the old mapping must not survive the failure (I-PMAP-1). */
-		if (old & PTE_V)
+		if ((old & PTE_V) != 0 && last)
 			pmap_remove_pte(pm, va, ptep, &pm->pm_limbo);
 		return ENOMEM;
 	}
@@ -281,11 +294,28 @@ enter_locked(struct pmap *pm, vaddr_t va, uint64_t npte, struct vm_page_md *md,
 	return 0;
 }
 
+/*
+ * A caller who cannot stand a failure must not need memory when it is short (R39): what
+ * only the reserve could give is counted, and nothing at all is a panic (R28).
+ */
+static void
+enter_plain(struct pmap *pm, vaddr_t va, int error, long nptp)
+{
+	if (error != 0)
+		panic("plain pmap_enter failed in the %s pmap: no page table page or pv entry "
+		    "for va 0x%llx, and not PMAP_CANFAIL (R28, R39)",
+		    pm->pm_kernel ? "kernel's" : "user's", (unsigned long long)va);
+	if (RELAXED_GET(pm->pm_nptp) > nptp && machine_upcall.mu_memory_low != NULL &&
+	    machine_upcall.mu_memory_low())
+		PMAP_COUNT(plain_enter_dips);
+}
+
 int
 pmap_enter(struct pmap *pm, vaddr_t va, paddr_t pa, vm_prot_t prot, unsigned flags)
 {
 	struct vm_page_md *md = ram_md(pa);
 	struct pv_entry *pv = NULL;
+	long nptp;
 	int error;
 
 	KASSERT(((va | pa) & PAGE_MASK) == 0);
@@ -298,23 +328,34 @@ pmap_enter(struct pmap *pm, vaddr_t va, paddr_t pa, vm_prot_t prot, unsigned fla
 	KASSERTMSG(may_map(md, prot), "R15: va 0x%llx: a page on loan mapped writable",
 	    (unsigned long long)va);
 
-	pmap_tlb_begin(pm);
-	/* Before the lock, whether needed or not: the pool's back end may take its time. */
-	if (md != NULL)
-		pv = pmap_pv_alloc();
-	mutex_enter(&pm->pm_lock);
-	error = enter_locked(pm, va, pte_make(pa, md != NULL, prot, flags), md, &pv);
-	mutex_exit(&pm->pm_lock);
+	nptp = RELAXED_GET(pm->pm_nptp);
+	for (int tries = pmap_ptp_steal ? STEAL_TRIES : 0; ; tries--) {
+		pmap_tlb_begin(pm);
+		/* Before the lock, needed or not: the pool's back end may take its time. */
+		if (md != NULL && pv == NULL)
+			pv = pmap_pv_alloc();
+		mutex_enter(&pm->pm_lock);
+		error = enter_locked(pm, va, pte_make(pa, md != NULL, prot, flags), md, &pv,
+		    tries == 0);
+		mutex_exit(&pm->pm_lock);
+		if (error == 0 || tries == 0)
+			break;
+		if (pmap_steal(pm)) {
+			if (md != NULL && pv == NULL)
+				PMAP_COUNT(pv_steals);
+			else
+				PMAP_COUNT(ptp_steals);
+		} else
+			tries = 1;			/* the last one: nobody has any */
+	}
 	if (pv != NULL)
 		pmap_pv_free(pv);
 
 	PMAP_COUNT(enter);
-	if (error) {
+	if ((flags & PMAP_CANFAIL) == 0)
+		enter_plain(pm, va, error, nptp);
+	if (error)
 		PMAP_COUNT(enter_failed);
-		if ((flags & PMAP_CANFAIL) == 0)	/* R28 */
-			panic("pmap_enter: no page table page or pv entry for va 0x%llx, and "
-			    "not PMAP_CANFAIL (R28)", (unsigned long long)va);
-	}
 	return error;
 }
 
@@ -325,22 +366,28 @@ pmap_enter(struct pmap *pm, vaddr_t va, paddr_t pa, vm_prot_t prot, unsigned fla
 static void
 pmap_remove_pte(struct pmap *pm, vaddr_t va, uint64_t *ptep, struct vm_page_md **limbo)
 {
+	pmap_tlb_note(pm, va);
+	curlwp->l_tlb.lt_ngone++;
+	pmap_take_pte(pm, va, ptep, limbo, &curlwp->l_tlb.lt_gone);
+}
+
+void
+pmap_take_pte(struct pmap *pm, vaddr_t va, uint64_t *ptep, struct vm_page_md **limbo,
+    struct pv_entry **gone)
+{
 	uint64_t old = pte_load(ptep);
 
 	KASSERT(old & PTE_V);
 	if (old & PTE_MANAGED) {
 		struct vm_page_md *md = ram_md(old & PTE_FRAME);
-		struct pv_entry *pv;
 
 		mutex_enter(&md->md_pvlock);
 		old = pte_exchange(ptep, 0);
-		pv = pmap_pv_unlink(md, pm, va, old);
+		pmap_pv_leave(md, pmap_pv_unlink(md, pm, va, old), gone);
 		mutex_exit(&md->md_pvlock);
-		pmap_pv_free(pv);
 	} else
 		old = pte_exchange(ptep, 0);
 	pmap_count_change(pm, old, 0);
-	pmap_tlb_note(pm, va);
 	pmap_ptp_drop(pm, va, ptep, limbo);
 }
 
@@ -370,8 +417,8 @@ range_protect(struct pmap *pm, vaddr_t va, uint64_t *ptep, vm_prot_t prot)
 
 	if ((old & PTE_V) == 0 || (old & gone) == 0)
 		return;
-	pte_clear_bits(ptep, gone);
 	pmap_tlb_note(pm, va);
+	pte_clear_bits(ptep, gone);
 }
 
 /*
@@ -391,8 +438,8 @@ pmap_range(struct pmap *pm, vaddr_t s, vaddr_t e, vm_prot_t prot,
 
 	KASSERT(((s | e) & PAGE_MASK) == 0);
 	KASSERT(pmap_va_ok(pm, s, e));
-	pmap_tlb_begin(pm);
 	while (va < e) {
+		pmap_tlb_begin(pm);
 		mutex_enter(&pm->pm_lock);
 		ptep = pmap_pte_span(pm, va, &span);
 		end = (va | (span - 1)) + 1;

@@ -16,6 +16,7 @@
 #ifndef MACHINE_PMAP_PRIVATE_H
 #define MACHINE_PMAP_PRIVATE_H
 
+#include <bsd/sys/queue.h>
 #include <machine/device.h>
 #include <machine/pmap.h>
 #include <machine/ram.h>
@@ -38,7 +39,7 @@ _Static_assert(PTE_X == (VM_PROT_EXECUTE << 1), "PTE_X");
 #define	CPUSET_WORDS	(MAXCPUS / 64)
 
 /*
- *	p  pm_lock	:  stable after creation	@  atomic
+ *	p  pm_lock	l  pmap_list_lock	:  stable after creation	@  atomic
  */
 struct pmap {
 	kmutex_t	 pm_lock;	/* LC_pmap, IPL_VM */
@@ -49,13 +50,18 @@ struct pmap {
 	long		 pm_resident;	/* p, read @: valid PTEs */
 	long		 pm_wired;	/* p, read @: of which wired */
 	long		 pm_nptp;	/* p, read @: PT pages linked in */
+	unsigned	 pm_unsettled;	/* @ LWPs with a packet for it (pmap_tlb.c) */
 	struct vm_page_md *pm_limbo;	/* p, peeked @: PT pages unlinked, not yet quiescent */
+	TAILQ_ENTRY(pmap) pm_list;	/* l, user pmaps: all of them, by birth (pmap_steal.c) */
 };
 
-/* One managed mapping.  All fields: the page's md_pvlock. */
+/* One managed mapping.  All fields: the page's md_pvlock; once unlinked, whoever did that. */
 struct pv_entry {
 	struct pv_entry	*pv_next;
-	struct pmap	*pv_pmap;
+	union {
+		struct pmap	  *pv_pmap;
+		struct vm_page_md *pv_md;	/* unlinked: the page that it mapped */
+	};
 	vaddr_t		 pv_va;
 };
 
@@ -183,6 +189,11 @@ uint64_t *pmap_pte(struct pmap *, vaddr_t);
 uint64_t *pmap_pte_span(struct pmap *, vaddr_t, vsize_t *span);
 /* => as pmap_pte(), makes missing tables; NULL: no page, and nothing is changed.  pm_lock held. */
 uint64_t *pmap_ptp_grow(struct pmap *, vaddr_t);
+/*
+ * => pm_lock held: a leaf table without wired mappings, of those the one with fewest; and the
+ *    address it begins with.  NULL: there is none
+ */
+uint64_t *pmap_ptp_poorest(struct pmap *, vaddr_t *);
 /* => a PTE became valid; pm_lock held. */
 void	pmap_ptp_hold(struct pmap *, uint64_t *ptep);
 /* => the PTE of va became invalid; tables left empty go to *limbo; pm_lock held. */
@@ -201,8 +212,25 @@ void	pmap_pv_free(struct pv_entry *);
 void	pmap_pv_link(struct vm_page_md *, struct pv_entry *);	/* md_pvlock held */
 /* => takes the entry off and harvests the R/M bits of the PTE that went; md_pvlock held. */
 struct pv_entry *pmap_pv_unlink(struct vm_page_md *, struct pmap *, vaddr_t, uint64_t oldpte);
+/* => it was just unlinked; TLBs may have its mapping yet: put on *list.  md_pvlock held. */
+void	pmap_pv_leave(struct vm_page_md *, struct pv_entry *, struct pv_entry **list);
+/* => no TLB has the list's mappings any more; frees them. */
+void	pmap_pv_settle(struct pv_entry *list);
+
+/* pmap_steal.c */
+extern bool pmap_ptp_steal;			/* : */
+void	pmap_steal_init(void);
+void	pmap_steal_fini(void);
+void	pmap_steal_add(struct pmap *);
+void	pmap_steal_delete(struct pmap *);
+/* => nothing of this floor locked; not from pm.  true: a table, and pv entries, came free. */
+bool	pmap_steal(struct pmap *pm);
 
 /* pmap.c */
+/* => the valid mapping at va goes; tables left empty to *limbo, its pv entry to *gone, R/M
+ *    harvested.  Invalidation is the caller's.  pm_lock held. */
+void	pmap_take_pte(struct pmap *, vaddr_t, uint64_t *ptep, struct vm_page_md **limbo,
+	    struct pv_entry **gone);
 void	pmap_count_change(struct pmap *, uint64_t oldpte, uint64_t newpte);
 /* => software-rm: sets REF (and MOD for a write) if the PTE permits the access. */
 void	pmap_rm_fault(struct pmap *, vaddr_t, uint64_t need);
@@ -212,8 +240,13 @@ int	pmap_tlb_boot(void);
 void	pmap_tlb_shutdown(void);
 /* => another pmap's packet of this LWP is sent first; no spin lock held unless ours is empty. */
 void	pmap_tlb_begin(struct pmap *);
-/* => va must be invalidated by the next pmap_update(); pm_lock held. */
+/* => va must be invalidated by the next pmap_update(); pm_lock held, the PTE not yet changed. */
 void	pmap_tlb_note(struct pmap *, vaddr_t);
+/*
+ * => mappings of the page that others have removed, and reductions of rights that others
+ *    have made, are complete too when the request is; md_pvlock held.
+ */
+void	pmap_tlb_collect_leaving(struct tlb_flush *, struct vm_page_md *);
 /* => the PTE has been changed: add va, and who may cache it now (S2). */
 void	pmap_tlb_collect(struct tlb_flush *, struct pmap *, vaddr_t);
 /* => invalidate everywhere, wait, give PT pages back.  No spin lock held. */

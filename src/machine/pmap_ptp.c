@@ -107,6 +107,52 @@ pmap_ptp_grow(struct pmap *pm, vaddr_t va)
 	return slot;
 }
 
+/* A search for a table to take. */
+struct search {
+	uint64_t	*se_table;
+	vaddr_t		 se_va;
+	uint32_t	 se_count;		/* its valid entries; fewer are better */
+};
+
+static bool
+has_wired(const uint64_t *table)
+{
+	for (unsigned i = 0; i < PTP_ENTRIES; i++)
+		if ((pte_load(&table[i]) & (PTE_V | PTE_WIRED)) == (PTE_V | PTE_WIRED))
+			return true;
+	return false;
+}
+
+static void
+search(struct search *se, uint64_t *table, int level, vaddr_t va)
+{
+	struct vm_page_md *md = pmap_ptp_md(table);
+
+	for (unsigned i = 0; level > 0 && i < PTP_ENTRIES && se->se_count > 1; i++) {
+		uint64_t pde = pte_load(&table[i]);
+
+		if (pde & PTE_V)
+			search(se, ptp_table(pde), level - 1,
+			    va | (vaddr_t)i << (PAGE_SHIFT + 9 * level));
+	}
+	if (level > 0 || md->md_ptpcount >= se->se_count || has_wired(table))
+		return;
+	*se = (struct search){ table, va, md->md_ptpcount };
+}
+
+uint64_t *
+pmap_ptp_poorest(struct pmap *pm, vaddr_t *vap)
+{
+	struct search se = { .se_count = PTP_ENTRIES + 1 };
+
+	KASSERT(mutex_owned(&pm->pm_lock));
+	KASSERT(!pm->pm_kernel);
+	if (pm->pm_root & PTE_V)
+		search(&se, ptp_table(pm->pm_root), PTP_LEVELS - 1, 0);
+	*vap = se.se_va;
+	return se.se_table;
+}
+
 void
 pmap_ptp_hold(struct pmap *pm, uint64_t *ptep)
 {

@@ -13,6 +13,15 @@
  * about to reuse the frame or to believe the bit (S5, S6).  The addresses are
  * collected over all pmaps, with the CPUs that each pmap's set holds after the
  * PTE was changed (S2), and sent as one request with no lock held.
+ *
+ * Forward operations defer theirs, and not everybody who calls pmap_remove() or
+ * pmap_protect() has the page's owner locked.  So a page may have no mapping, or
+ * none with W, while TLBs have one, until somebody's pmap_update().  Who must rely
+ * on the page does not wait for him: he may wait for our locks.
+ *   removed	the pv entry is kept until then, and the page counts it (md_leaving);
+ *		if there are any, every TLB is flushed
+ *   reduced	the pv entry leads to the pmap, which counts packets under way
+ *		(pm_unsettled); if there are any, the address is invalidated again
  */
 #include "pmap_private.h"
 
@@ -80,6 +89,30 @@ pmap_pv_unlink(struct vm_page_md *md, struct pmap *pm, vaddr_t va, uint64_t oldp
 	    (unsigned long long)va);
 }
 
+void
+pmap_pv_leave(struct vm_page_md *md, struct pv_entry *pv, struct pv_entry **list)
+{
+	KASSERT(mutex_owned(&md->md_pvlock));
+	/* relaxed: read under md_pvlock; who settles it has waited for the acknowledgements */
+	__atomic_fetch_add(&md->md_leaving, 1, __ATOMIC_RELAXED);
+	pv->pv_md = md;
+	pv->pv_next = *list;
+	*list = pv;
+}
+
+void
+pmap_pv_settle(struct pv_entry *list)
+{
+	struct pv_entry *pv;
+
+	while ((pv = list) != NULL) {
+		list = pv->pv_next;
+		/* release: pairs with the acquire in pmap_tlb_collect_leaving() */
+		__atomic_fetch_sub(&pv->pv_md->md_leaving, 1, __ATOMIC_RELEASE);
+		pmap_pv_free(pv);
+	}
+}
+
 /* => the PTE of a pv entry, which is valid and maps the page; md_pvlock held. */
 static uint64_t *
 pv_pte(struct vm_page_md *md, const struct pv_entry *pv)
@@ -107,9 +140,12 @@ md_write_protect(struct vm_page_md *md, bool cleaning)
 		if ((pte_load(ptep) & PTE_WIRED) && !cleaning)
 			panic("pmap_copy_on_write: va 0x%llx is wired (R10, R12)",
 			    (unsigned long long)pv->pv_va);
-		if (pte_clear_bits(ptep, PTE_W) & PTE_W)
+		/* acquired: what made the PTE what it is counted its packet before */
+		if ((pte_clear_bits(ptep, PTE_W) & PTE_W) ||
+		    __atomic_load_n(&pv->pv_pmap->pm_unsettled, __ATOMIC_ACQUIRE) != 0)
 			pmap_tlb_collect(&tf, pv->pv_pmap, pv->pv_va);
 	}
+	pmap_tlb_collect_leaving(&tf, md);
 	mutex_exit(&md->md_pvlock);
 	pmap_tlb_complete(&tf);
 }
@@ -183,6 +219,7 @@ pmap_revoke(struct vm_page *pg)
 		intr_poll();
 		mutex_enter(&md->md_pvlock);
 	}
+	pmap_tlb_collect_leaving(&tf, md);
 	mutex_exit(&md->md_pvlock);
 	pmap_tlb_complete(&tf);
 }
@@ -226,6 +263,7 @@ md_clear(struct vm_page_md *md, uint64_t bit)
 			pmap_tlb_collect(&tf, pv->pv_pmap, pv->pv_va);
 		}
 	}
+	pmap_tlb_collect_leaving(&tf, md);
 	mutex_exit(&md->md_pvlock);
 	pmap_tlb_complete(&tf);
 	return set;

@@ -354,6 +354,20 @@ pmap_tlb_collect(struct tlb_flush *tf, struct pmap *pm, vaddr_t va)
 }
 
 void
+pmap_tlb_collect_leaving(struct tlb_flush *tf, struct vm_page_md *md)
+{
+	KASSERT(mutex_owned(&md->md_pvlock));
+	/* acquire: pairs with the release in pmap_pv_settle() */
+	if (__atomic_load_n(&md->md_leaving, __ATOMIC_ACQUIRE) == 0)
+		return;
+	/* Which addresses in which pmaps is not known any more: everything, everywhere. */
+	tf->tf_nva = LWP_TLB_VAS + 1;
+	for (int cpu = 0; cpu < ncpu; cpu++)
+		tf->tf_cpus[cpu / 64] |= UINT64_C(1) << (cpu % 64);
+	PMAP_COUNT(leaving_flushes);
+}
+
+void
 pmap_tlb_complete(struct tlb_flush *tf)
 {
 	if (tf->tf_nva == 0)
@@ -381,16 +395,18 @@ pmap_tlb_expel(struct pmap *pm)
  * The deferred protocol.
  */
 
+#define	GONE_MAX	512	/* pv entries that a packet holds back */
+
 /*
- * => an LWP has one packet, for one pmap: another's goes out first
+ * => an LWP has one packet, for one pmap: another's goes out first, and a full one
  */
 void
 pmap_tlb_begin(struct pmap *pm)
 {
-	struct pmap *other = curlwp->l_tlb.lt_pmap;
+	struct lwp_tlb *lt = &curlwp->l_tlb;
 
-	if (other != NULL && other != pm)
-		pmap_update(other);
+	if (lt->lt_pmap != NULL && (lt->lt_pmap != pm || lt->lt_ngone >= GONE_MAX))
+		pmap_update(lt->lt_pmap);
 }
 
 void
@@ -400,6 +416,9 @@ pmap_tlb_note(struct pmap *pm, vaddr_t va)
 
 	KASSERT(mutex_owned(&pm->pm_lock));
 	KASSERT(lt->lt_pmap == NULL || lt->lt_pmap == pm);
+	/* relaxed: the change of the PTE that follows publishes it (md_write_protect()) */
+	if (lt->lt_pmap == NULL)
+		__atomic_fetch_add(&pm->pm_unsettled, 1, __ATOMIC_RELAXED);
 	lt->lt_pmap = pm;
 	flush_add(&lt->lt_nva, lt->lt_va, va);
 }
@@ -429,6 +448,7 @@ void
 pmap_update(struct pmap *pm)
 {
 	struct lwp_tlb *lt = &curlwp->l_tlb;
+	struct pv_entry *gone;
 	struct tlb_flush tf;
 	int s;
 
@@ -438,12 +458,18 @@ pmap_update(struct pmap *pm)
 	tf.tf_nva = lt->lt_nva;
 	memcpy(tf.tf_va, lt->lt_va, sizeof(tf.tf_va));
 	memset(tf.tf_cpus, 0, sizeof(tf.tf_cpus));
+	gone = lt->lt_gone;
+	lt->lt_gone = NULL;
+	lt->lt_ngone = 0;
 	lt->lt_pmap = NULL;
 	lt->lt_nva = 0;
 	tf.tf_ptps = pmap_take_limbo(pm);
 	cpuset_add(tf.tf_cpus, pm);
 	tlb_shootdown(&tf, NULL);
+	/* release: who finds it 0 finds no TLB with what our packet was about */
+	__atomic_fetch_sub(&pm->pm_unsettled, 1, __ATOMIC_RELEASE);
 	splx(s);
+	pmap_pv_settle(gone);
 	pmap_ptp_free(tf.tf_ptps);
 }
 
@@ -467,5 +493,9 @@ pmap_getstat(struct pmap_stat *out)
 		out->enter_failed += RELAXED_GET(ps->enter_failed);
 		out->replaced += RELAXED_GET(ps->replaced);
 		out->pv_backoff += RELAXED_GET(ps->pv_backoff);
+		out->leaving_flushes += RELAXED_GET(ps->leaving_flushes);
+		out->ptp_steals += RELAXED_GET(ps->ptp_steals);
+		out->pv_steals += RELAXED_GET(ps->pv_steals);
+		out->plain_enter_dips += RELAXED_GET(ps->plain_enter_dips);
 	}
 }

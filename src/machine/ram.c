@@ -70,6 +70,7 @@ ram_attach_pages(void *base, size_t stride)
 		md->md_ptpcount = 0;
 		md->md_generation = 0;
 		md->md_readonly = 0;
+		md->md_leaving = 0;
 		md->md_pa = ptoa(pfn);
 	}
 }

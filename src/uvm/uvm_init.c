@@ -127,10 +127,12 @@ uvm_boot(const struct uvm_config *uc)
 	};
 	struct machine_config mc = {
 		.mc_software_rm = uc->uc_software_rm,
+		.mc_ptp_steal = uc->uc_ptp_steal,
 		.mc_upcall = {
 			.mu_fault = uvm_trap,
 			.mu_ptp_alloc = uvm_km_ptpalloc,
 			.mu_ptp_free = uvm_km_ptpfree,
+			.mu_memory_low = uvm_km_memory_low,
 		},
 	};
 	int error;

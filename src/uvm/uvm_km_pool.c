@@ -193,6 +193,13 @@ uvm_km_ptpfree(struct vm_page *pg)
 	uvm_pagefree(pg);
 }
 
+bool
+uvm_km_memory_low(void)
+{
+	/* relaxed: a glance */
+	return __atomic_load_n(&uvm.free, __ATOMIC_RELAXED) <= uvm.reserve_kernel;
+}
+
 uint64_t
 uvm_km_pages(void)
 {

@@ -17,6 +17,7 @@
 #define	NDECL		2048
 
 int fv_ptp_supply = -1;
+bool fv_ptp_recycle, fv_steal;
 struct vm_page *fv_trap_page;
 uint64_t fv_faults;
 
@@ -189,6 +190,14 @@ ptp_free(struct vm_page *pg)
 			host_relax(&spins);
 	}
 	fv_free(pg);
+	if (fv_ptp_recycle && __atomic_load_n(&fv_ptp_supply, __ATOMIC_RELAXED) >= 0)
+		__atomic_fetch_add(&fv_ptp_supply, 1, __ATOMIC_RELAXED);
+}
+
+static bool
+memory_low(void)
+{
+	return __atomic_load_n(&fv_ptp_supply, __ATOMIC_RELAXED) == 0;
 }
 
 /* Shortage of pv entries: map one page as often as it takes. */
@@ -388,7 +397,8 @@ fv_boot(int n, bool software_rm)
 	};
 	const struct machine_config mc = {
 		.mc_software_rm = software_rm,
-		.mc_upcall = { fault, ptp_alloc, ptp_free },
+		.mc_ptp_steal = fv_steal,
+		.mc_upcall = { fault, ptp_alloc, ptp_free, memory_low },
 	};
 	int error;
 

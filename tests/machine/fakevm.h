@@ -40,6 +40,8 @@ void	fv_fill(struct vm_page *, uint64_t word);
 
 /* PT pages that may still be had; negative: any number.  Atomic. */
 extern int fv_ptp_supply;
+/* PT pages that are freed add to a limited supply; pmaps steal (before fv_boot()). */
+extern bool fv_ptp_recycle, fv_steal;
 /* Freed PT pages are filled with entries that lead to this page, if set: whoever walks them shows up. */
 extern struct vm_page *fv_trap_page;
 /* => uses pv entries up until there are none; gives them back. */

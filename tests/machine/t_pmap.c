@@ -731,7 +731,7 @@ KTEST(check_alarm_I_PMAP_3_pv_entry_missing,
 KTEST(check_alarm_I_PMAP_3_pv_entry_too_many,
     "pmap_check() rings: pv entry too many")
 {
-	struct pv_entry extra = { NULL, NULL, VA + PAGE_SIZE };
+	struct pv_entry extra = { .pv_va = VA + PAGE_SIZE };
 	struct damage d;
 
 	alarm_begin(&d);

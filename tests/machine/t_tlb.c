@@ -332,6 +332,58 @@ KTEST(T27_no_store_after_remove,
 }
 
 /*
+ * What one operation on the pmap has not completed yet, one on the page completes: its
+ * caller cannot know about the other's packet.
+ */
+static void
+revoke_before_update(struct vm_page *pg)
+{
+	pmap_remove(pm, VA, VA + PAGE_SIZE);
+	pmap_revoke(pg);
+}
+
+KTEST(I_PMAP_6_revoke_completes_removals_under_way,
+    "no store after revoke though the mapping was removed by somebody who has not updated")
+{
+	dirty_tlb(false, revoke_before_update);
+}
+
+static void
+protect_before_update(struct vm_page *pg)
+{
+	unsigned spins = 0;
+	uint64_t now;
+
+	pmap_protect(pm, VA, VA + PAGE_SIZE, RO);
+	pmap_copy_on_write(pg);
+	now = first_word(pg);
+	/* So long that the storer runs, even on a busy host; it tries all the time. */
+	for (unsigned k = 0; k < 220; k++)
+		fv_pause(&spins);
+	CHECK(first_word(pg) == now);
+}
+
+KTEST(T53_copy_on_write_completes_reductions_under_way,
+    "no store after copy on write though W was taken by somebody who has not updated")
+{
+	dirty_tlb(false, protect_before_update);
+}
+
+static void
+clear_before_update(struct vm_page *pg)
+{
+	pmap_remove(pm, VA, VA + PAGE_SIZE);
+	(void)pmap_clear_modify(pg);
+	__atomic_fetch_or(&pg->md.md_attrs, PTE_MOD, __ATOMIC_RELAXED);	/* for the caller's check */
+}
+
+KTEST(S6_clear_modify_completes_removals_under_way,
+    "no store after clear modify though the mapping was removed by somebody who has not updated")
+{
+	dirty_tlb(false, clear_before_update);
+}
+
+/*
  * M is set by the walker at any moment of the removal, and never lost: the
  * mapping lives for so short that the first store often meets its end.
  */
