@@ -45,7 +45,7 @@ static const struct workload_op ops[] = {
 	{ "access", "store to, or check, words of a buffer", 60 },
 	{ "mlock", "wire any pages of the process", 6 },
 	{ "munlock", "unwire any pages of the process", 6 },
-	{ "msync", "write pages of the mapped file back", 2 },
+	{ "msync", "write pages of the mapped file back", 10 },
 	{ "advise", "tell that some pages are not needed now", 2 },
 	{ "source", "raw write from a private read-only mapping that is made writable meanwhile", 4 },
 	{ "scratch", "raw I/O to memory that comes and goes, or have it come or go", 8 },
@@ -290,11 +290,11 @@ op_access(struct job_worker *jw)
 /* --- what others do to the pages meanwhile --- */
 
 static void
-draw_pages(struct job_worker *jw, bool file, vaddr_t *va, vsize_t *len)
+draw_pages(struct job_worker *jw, bool file, uint64_t most, vaddr_t *va, vsize_t *len)
 {
 	const struct raw_run *rr = jw->jw_run->jr_private;
 	uint64_t npages = rr->rr_bytes / PAGE_SIZE;
-	uint64_t n = 1 + host_rng_below(&jw->jw_rng, npages < 16 ? npages : 16);
+	uint64_t n = 1 + host_rng_below(&jw->jw_rng, npages < most ? npages : most);
 
 	*va = (file || host_rng_below(&jw->jw_rng, 2) ? FILE_BASE : ANON_BASE) +
 	    host_rng_below(&jw->jw_rng, npages - n + 1) * PAGE_SIZE;
@@ -316,7 +316,7 @@ op_wiring(struct job_worker *jw, bool wire)
 	vaddr_t va;
 	vsize_t len;
 
-	draw_pages(jw, false, &va, &len);
+	draw_pages(jw, false, 16, &va, &len);
 	if (wire)
 		return allow(jw, "mlock", va, sys_mlock(p, va, len), 0);
 	/* EINVAL: not all of it was wired */
@@ -341,7 +341,7 @@ op_pages(struct job_worker *jw, bool sync)
 	vaddr_t va;
 	vsize_t len;
 
-	draw_pages(jw, sync, &va, &len);
+	draw_pages(jw, sync, sync ? 64 : 16, &va, &len);
 	if (!sync)
 		return allow(jw, "madvise", va, sys_madvise(p, va, len, UMADV_DONTNEED), 0);
 	return allow(jw, "msync", va, sys_msync(p, va, len,
@@ -432,7 +432,7 @@ static int
 run(struct job_run *jr, struct job_worker *jw)
 {
 	struct raw_run *rr = jr->jr_private;
-	uint64_t dice = host_rng_below(&jw->jw_rng, 114);
+	uint64_t dice = host_rng_below(&jw->jw_rng, 122);
 
 	if (dice < 24)
 		return op_transfer(jw, rr, dice < 12);
@@ -440,13 +440,13 @@ run(struct job_run *jr, struct job_worker *jw)
 		return op_access(jw);
 	if (dice < 96)
 		return op_wiring(jw, dice < 90);
-	if (dice < 100)
-		return op_pages(jw, dice < 98);
-	if (dice < 104)
-		return op_source(jw, rr);
+	if (dice < 108)
+		return op_pages(jw, dice < 106);
 	if (dice < 112)
+		return op_source(jw, rr);
+	if (dice < 120)
 		return op_scratch(jw, rr);
-	return dice == 112 ? run_in_child(jw, check_child, NULL) : op_wire_all(jw);
+	return dice == 120 ? run_in_child(jw, check_child, NULL) : op_wire_all(jw);
 }
 
 /* --- at the end --- */

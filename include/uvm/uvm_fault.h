@@ -4,6 +4,8 @@
 
 #include <uvm/uvm_map.h>
 
+struct uvm_vslock;
+
 /* Where a fault is: filled by the look-up, checked after every relock (R36). */
 struct uvm_faultinfo {
 	struct vm_map	*orig_map;
@@ -13,7 +15,8 @@ struct uvm_faultinfo {
 	unsigned	 mapv;		/* its timestamp at the look-up */
 	struct vm_map_entry *entry;
 	vsize_t		 size;
-	paddr_t		 framepa;	/* what the fault has mapped */
+	struct uvm_vslock *vslock;	/* the I/O that it wires for, or NULL */
+	bool		 mlock;		/* it wires for mlock */
 };
 
 /*
@@ -34,9 +37,6 @@ int	uvm_fault_wire(struct vm_map *, vaddr_t, vaddr_t, vm_prot_t access, bool wir
 void	uvm_fault_unwire(struct vm_map *, vaddr_t, vaddr_t);
 /* => map at least read-locked (R32); the PTE becomes pageable only if the entry is not wired (R31) */
 void	uvm_fault_unwire_locked(struct vm_map *, vaddr_t, vaddr_t);
-
-/* => likewise; mappings of entries that are not wired any more become pageable, pages stay */
-void	uvm_fault_settle(struct vm_map *, vaddr_t, vaddr_t);
 
 extern bool uvm_fault_ahead;		/* : map resident neighbours too */
 

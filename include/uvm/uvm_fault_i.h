@@ -96,14 +96,13 @@ int	uvm_fault_lower(struct uvm_faultinfo *, struct uvm_faultctx *);
 int	uvmfault_read_page(struct uvm_faultinfo *, struct uvm_faultctx *, struct uvm_object *,
 	    struct vm_page **);
 
-/* => the whole handler, for uvm_fault(), mlock and vslock; *framep: what was mapped, or NULL */
+/* => the whole handler, for uvm_fault(), uvm_fault_wire() and vslock */
 int	uvmfault_internal(struct vm_map *, vaddr_t, vm_prot_t, bool wiring, bool wiremax,
-	    paddr_t *framep);
+	    struct uvm_vslock *);
 
 /* --- uvm_fault_wire.c --- */
 
-struct uvm_vslock;
-/* => map read-locked, the I/O off the map's list; its pages up to end are wired */
-void	uvm_fault_unwire_vslock(const struct uvm_vslock *, vaddr_t end);
+/* => map read-locked, the I/O off the map's list: what it has wired no longer is */
+void	uvm_fault_unwire_vslock(const struct uvm_vslock *);
 
 #endif /* UVM_UVM_FAULT_I_H */

@@ -78,6 +78,7 @@ struct vm_map {
 	int		 ref_count;		/* i */
 	struct uvm_vslocks vslocks;		/* i: I/O under way to it */
 	unsigned	 nvslocks;		/* i, read @: how many */
+	vaddr_t		 wire_next, wire_end;	/* i: what an mlock under way has not wired yet */
 	vsize_t		 quantum;		/* : kernel maps: size of a QUANTUM allocation, or 0 */
 	struct vm_map_entry *merged_entries;	/* m: parked for splits between quanta (R41) */
 	int		 nparked;		/* m: how many */

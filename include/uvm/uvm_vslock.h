@@ -11,6 +11,7 @@
 #include <bsd/sys/queue.h>
 #include <uvm/uvm_map.h>
 
+struct uvm_faultinfo;
 struct vmspace;
 
 /*
@@ -21,8 +22,8 @@ struct uvm_vslock {
 	struct vm_map	*vl_map;		/* : */
 	vaddr_t		 vl_start, vl_end;	/* : whole pages */
 	bool		 vl_input;		/* : the device stores to memory */
-	vaddr_t		 vl_done;		/* i: what is below has been wired, or is being wired */
-	bool		 vl_complete;		/* i: all of it is */
+	vaddr_t		 vl_done;		/* i: what is below is wired; owner's lock to change */
+	bool		 vl_ending;		/* i: somebody is about to end it */
 	paddr_t		 vl_frames[];		/* : of its pages, once wired */
 };
 
@@ -41,9 +42,19 @@ void	uvm_vsunlock_frames(struct uvm_vslock *);
 int	uvm_vslock(struct vmspace *, vaddr_t, vsize_t, vm_prot_t access);
 void	uvm_vsunlock(struct vmspace *, vaddr_t, vsize_t);
 
-/* => is I/O under way to the page at va?  Its owner locked: true as long as that is. */
-bool	uvm_vslocked(struct vm_map *, vaddr_t);
-bool	uvm_vslocked_locked(struct vm_map *, vaddr_t);	/* misc_lock held */
+/*
+ * Is a mapping to be wired?  If its entry is (R31), as far as an mlock under way has come,
+ * or while I/O to the address is under way, as far as that has come (B-16).
+ * => map locked, owner of the page locked (device: the object).  Both change with that
+ *    lock held, together with the page's wire_count, so at no moment is a mapping wired
+ *    whose page is not (B-19).
+ */
+bool	uvm_mapping_wired(struct vm_map *, const struct vm_map_entry *, vaddr_t);
+/* => a wiring fault has just mapped the page, and wired it; owner still locked */
+void	uvm_mapping_reached(struct uvm_faultinfo *, paddr_t);
+/* => mlock: so much of the range is yet to be wired; 0, 0: no mlock is under way */
+void	uvm_mapping_pending(struct vm_map *, vaddr_t next, vaddr_t end);
+
 /*
  * => map(W) as vm_map_lock(), and no I/O is under way to [start,end): it may be unmapped.
  *    No vslock of the caller's own overlaps.  Sleeps.

@@ -101,9 +101,7 @@ shall_be_wired(struct vm_map *map, vaddr_t va)
 {
 	struct vm_map_entry *e;
 
-	if (uvm_map_lookup_entry(map, va, &e) && VM_MAPENT_ISWIRED(e))
-		return true;
-	return uvm_vslocked(map, va);
+	return uvm_map_lookup_entry(map, va, &e) && uvm_mapping_wired(map, e, va);
 }
 
 static void

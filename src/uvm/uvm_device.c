@@ -191,21 +191,24 @@ udv_detach(struct uvm_object *uobj)
  * => 0, EIO, ENOMEM; locks as before
  */
 static int
-enter_frame(struct uvm_faultinfo *ufi, vaddr_t va, vm_prot_t access, bool wired)
+enter_frame(struct uvm_faultinfo *ufi, vaddr_t va, vm_prot_t access, bool wired, bool wiring)
 {
 	struct vm_map_entry *entry = ufi->entry;
 	struct uvm_device *udv = (struct uvm_device *)entry->object.uvm_obj;
 	paddr_t pa = device_mmap(udv->u_device, entry->offset + (voff_t)(va - entry->start),
 	    entry->protection);
+	int error;
 
 	KASSERT(mutex_owned(&udv->u_obj.vmobjlock));
 	if (pa == DEVICE_NONE)
 		return EIO;
 	UVMCNT(flt_device);
-	ufi->framepa = pa;
 	/* R30, B-15: the access that there was, not all that would be allowed */
-	return pmap_enter(ufi->orig_map->pmap, va, pa, entry->protection,
+	error = pmap_enter(ufi->orig_map->pmap, va, pa, entry->protection,
 	    (unsigned)access | PMAP_CANFAIL | (wired ? PMAP_WIRED : 0));
+	if (error == 0 && wiring)
+		uvm_mapping_reached(ufi, pa);
+	return error;
 }
 
 /*
@@ -217,7 +220,7 @@ udv_fault(struct uvm_faultinfo *ufi, vaddr_t startva, struct vm_page **pps, int 
 {
 	struct vm_map_entry *entry = ufi->entry;
 	struct uvm_object *uobj = entry->object.uvm_obj;
-	bool wired = (flags & PGO_WIRE) != 0;
+	bool wiring = (flags & PGO_WIRE) != 0, wired;
 	int error = 0;
 
 	KASSERT(vm_map_locked(ufi->map));
@@ -230,10 +233,10 @@ udv_fault(struct uvm_faultinfo *ufi, vaddr_t startva, struct vm_page **pps, int 
 		vaddr_t va = startva + ptoa(i);
 
 		if (i == centeridx) {
-			wired = wired || uvm_vslocked(ufi->orig_map, va);
-			error = enter_frame(ufi, va, access, wired);
+			wired = wiring || uvm_mapping_wired(ufi->map, entry, va);
+			error = enter_frame(ufi, va, access, wired, wiring);
 		} else if (pps[i] != PGO_DONTCARE) {
-			(void)enter_frame(ufi, va, 0, false);
+			(void)enter_frame(ufi, va, 0, false, false);
 		}
 	}
 	pmap_update(ufi->orig_map->pmap);

@@ -58,7 +58,6 @@ static int	check(struct uvm_faultinfo *, struct uvm_faultctx *);
 static void	range(struct uvm_faultinfo *, struct uvm_faultctx *);
 static bool	upper_neighbours(struct uvm_faultinfo *, struct uvm_faultctx *);
 static bool	intrsafe_address(struct vm_map *, vaddr_t);
-static bool	wiring_done(const struct uvm_faultinfo *);
 static void	count(const struct uvm_faultctx *);
 
 int
@@ -71,10 +70,11 @@ uvm_fault(struct vm_map *map, vaddr_t va, vm_prot_t access)
 
 int
 uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring, bool wiremax,
-    paddr_t *framep)
+    struct uvm_vslock *vl)
 {
 	struct uvm_faultinfo ufi = {
 		.orig_map = map, .orig_rvaddr = trunc_page(va), .orig_size = PAGE_SIZE,
+		.vslock = vl, .mlock = wiremax,
 	};
 	struct uvm_faultctx flt = {
 		.access_type = access, .wiring = wiring, .wiremax = wiremax,
@@ -103,8 +103,6 @@ uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring,
 	}
 	if (error == 0)
 		count(&flt);
-	if (error == 0 && framep != NULL)
-		*framep = ufi.framepa;
 	return error;
 }
 
@@ -130,7 +128,7 @@ attempt(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 		mutex_enter(&uobj->vmobjlock);
 		return uobj->pgops->pgo_fault(ufi, flt->startva, flt->pages, flt->npages,
 		    flt->centeridx, flt->access,
-		    PGO_LOCKED | (flt->wiring || wiring_done(ufi) ? PGO_WIRE : 0));
+		    PGO_LOCKED | (flt->wiring ? PGO_WIRE : 0));
 	}
 	return uvm_fault_lower(ufi, flt);
 }
@@ -551,19 +549,6 @@ wire_page(struct vm_page *pg)
 	KASSERT((pg->pqflags & PQ_ANON) == 0 || pg->uanon->an_swslot == 0);
 }
 
-/*
- * Has the entry been wired, and not only counted by an mlock under way?  That one may
- * fail yet, and undoes only what it did itself.
- * => maps(R): busy is set and cleared with map(W)
- */
-static bool
-wiring_done(const struct uvm_faultinfo *ufi)
-{
-	/* relaxed: see vm_map_busy() */
-	return ufi->entry->wired_count > 1 || (VM_MAPENT_ISWIRED(ufi->entry) &&
-	    __atomic_load_n(&ufi->map->busy, __ATOMIC_RELAXED) == NULL);
-}
-
 int
 uvmfault_enter(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_page *pg)
 {
@@ -574,14 +559,13 @@ uvmfault_enter(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_pa
 	assert_enter(ufi, flt, pg);
 	/* B-19: no wired mapping of a page that is not wired; B-16: while there is I/O it stays so */
 	if (!wired && uvm_page_hardwired(pg))
-		wired = wiring_done(ufi) || uvm_vslocked(ufi->orig_map, ufi->orig_rvaddr);
+		wired = uvm_mapping_wired(ufi->map, ufi->entry, ufi->orig_rvaddr);
 	if (wired)
 		flags |= PMAP_WIRED;
 	error = pmap_enter(ufi->orig_map->pmap, ufi->orig_rvaddr, VM_PAGE_TO_PHYS(pg),
 	    flt->enter_prot, flags);
 	if (error != 0)
 		return error;
-	ufi->framepa = VM_PAGE_TO_PHYS(pg);
 	if (flt->promoted && !flt->wiring)
 		return 0;				/* new, and active already */
 	uvm_lock_pageq();
@@ -590,5 +574,7 @@ uvmfault_enter(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_pa
 	else
 		uvm_pageactivate(pg);
 	uvm_unlock_pageq();
+	if (flt->wiring)
+		uvm_mapping_reached(ufi, VM_PAGE_TO_PHYS(pg));
 	return 0;
 }

@@ -12,7 +12,7 @@
  * Three things are wired, and each by its own count.  An entry, by mlock; it holds
  * one wiring of each of its pages.  A page, by entries and by I/O in flight, which
  * pins the frame.  A mapping, while its entry is wired (R31) or any I/O to the address
- * is under way (B-16); settle() decides.  Device memory has mappings to wire, but no
+ * is under way (B-16); uvm_mapping_wired() decides.  Device memory has mappings to wire, but no
  * pages.
  */
 #include <uvm/uvm.h>
@@ -23,8 +23,7 @@
 /*
  * => map not locked by us; its entries wired and the map busy by us (wiremax), or the
  *    caller keeps the range mapped.
- * => 0; EFAULT for a reversed range, or the errno of a fault: then no page is wired by us,
- *    and mlock, whose entries are wired in name still, settles its mappings.
+ * => 0; EFAULT for a reversed range, or the errno of a fault: then nothing is wired by us
  */
 int
 uvm_fault_wire(struct vm_map *map, vaddr_t start, vaddr_t end, vm_prot_t access, bool wiremax)
@@ -37,6 +36,8 @@ uvm_fault_wire(struct vm_map *map, vaddr_t start, vaddr_t end, vm_prot_t access,
 	for (vaddr_t va = start; va < end; va += PAGE_SIZE) {
 		error = uvmfault_internal(map, va, access, true, wiremax, NULL);
 		if (error != 0) {
+			if (wiremax)		/* the entry is wired in name only: nothing is reached */
+				uvm_mapping_pending(map, start, map->wire_end);
 			uvm_fault_unwire(map, start, va);
 			return error;
 		}
@@ -61,13 +62,8 @@ uvm_fault_unwire(struct vm_map *map, vaddr_t start, vaddr_t end)
 static void
 settle(struct vm_map *map, struct vm_map_entry *entry, vaddr_t va)
 {
-	if (VM_MAPENT_ISWIRED(entry))			/* R31 */
-		return;
-	/* A vslock that comes to the page now says so first, and wires the mapping after us. */
-	mutex_enter(&map->misc_lock);
-	if (!uvm_vslocked_locked(map, va) && pmap_extract(map->pmap, va, NULL))	/* B-16 */
+	if (!uvm_mapping_wired(map, entry, va) && pmap_extract(map->pmap, va, NULL))
 		pmap_unwire(map->pmap, va);
-	mutex_exit(&map->misc_lock);
 }
 
 /*
@@ -111,37 +107,25 @@ upper_layer(struct vm_map_entry *entry, vaddr_t va)
 	return anon;
 }
 
-enum unwire { UNWIRE_PAGE, SETTLE_ONLY };
-
-/*
- * => map locked, va in the entry; SETTLE_ONLY: the page is not wired by the caller, and may
- *    not even be there
- */
+/* => map locked, va in the entry and wired by the caller */
 static void
-unwire_va(struct vm_map *map, struct vm_map_entry *entry, vaddr_t va, enum unwire what,
-    const struct uvm_vslock *vl)
+unwire_va(struct vm_map *map, struct vm_map_entry *entry, vaddr_t va, const struct uvm_vslock *vl)
 {
 	struct uvm_object *uobj = entry->object.uvm_obj;
 	struct vm_anon *anon = upper_layer(entry, va);
 	struct vm_page *pg;
 
 	if (anon != NULL) {
-		pg = anon->an_page;
-		if (what == UNWIRE_PAGE) {
-			KASSERT(pg != NULL && pg->uobject == NULL);
-			unwire_page(map, va, pg, vl);
-		}
+		KASSERT(anon->an_page != NULL && anon->an_page->uobject == NULL);
+		unwire_page(map, va, anon->an_page, vl);
 		settle(map, entry, va);
 		mutex_exit(&anon->an_lock);
 		amap_unlock(entry->aref.ar_amap);
 		return;
 	}
-	if (uobj == NULL) {
-		KASSERTMSG(what == SETTLE_ONLY, "unwiring %#lx, which has no page", (unsigned long)va);
-		return;
-	}
+	KASSERTMSG(uobj != NULL, "unwiring %#lx, which has no page", (unsigned long)va);
 	mutex_enter(&uobj->vmobjlock);
-	if (what == UNWIRE_PAGE && !UVM_OBJ_IS_DEVICE(uobj)) {
+	if (!UVM_OBJ_IS_DEVICE(uobj)) {
 		pg = uvm_pagelookup(uobj, entry->offset + (voff_t)(va - entry->start));
 		KASSERTMSG(pg != NULL, "unwiring %#lx, which has no page", (unsigned long)va);
 		unwire_page(map, va, pg, vl);
@@ -150,19 +134,17 @@ unwire_va(struct vm_map *map, struct vm_map_entry *entry, vaddr_t va, enum unwir
 	mutex_exit(&uobj->vmobjlock);
 }
 
-/* => map locked; UNWIRE_PAGE: the range is mapped without holes, and wired by the caller */
+/* => map locked; the range is mapped without holes, and wired by the caller */
 static void
-unwire_range(struct vm_map *map, vaddr_t start, vaddr_t end, enum unwire what,
-    const struct uvm_vslock *vl)
+unwire_range(struct vm_map *map, vaddr_t start, vaddr_t end, const struct uvm_vslock *vl)
 {
 	struct vm_map_entry *entry;
 
 	KASSERTMSG(vm_map_locked(map), "R32: unwiring without the map's lock");
 	for (vaddr_t va = start; va < end; va += PAGE_SIZE) {
-		if (uvm_map_lookup_entry(map, va, &entry))
-			unwire_va(map, entry, va, what, vl);
-		else if (what == UNWIRE_PAGE)
+		if (!uvm_map_lookup_entry(map, va, &entry))
 			panic("unwiring %#lx, which is not mapped", (unsigned long)va);
+		unwire_va(map, entry, va, vl);
 	}
 }
 
@@ -172,24 +154,14 @@ unwire_range(struct vm_map *map, vaddr_t start, vaddr_t end, enum unwire what,
 void
 uvm_fault_unwire_locked(struct vm_map *map, vaddr_t start, vaddr_t end)
 {
-	unwire_range(map, start, end, UNWIRE_PAGE, NULL);
+	unwire_range(map, start, end, NULL);
 }
 
 /*
- * => map at least read-locked; no entry of the range is wired by the caller any more.
+ * => map read-locked, the I/O off the map's list
  */
 void
-uvm_fault_settle(struct vm_map *map, vaddr_t start, vaddr_t end)
+uvm_fault_unwire_vslock(const struct uvm_vslock *vl)
 {
-	unwire_range(map, start, end, SETTLE_ONLY, NULL);
-}
-
-/*
- * => map read-locked, the I/O off the map's list; end: how far its pages are wired
- */
-void
-uvm_fault_unwire_vslock(const struct uvm_vslock *vl, vaddr_t end)
-{
-	unwire_range(vl->vl_map, vl->vl_start, end, UNWIRE_PAGE, vl);
-	unwire_range(vl->vl_map, end, vl->vl_done, SETTLE_ONLY, vl);
+	unwire_range(vl->vl_map, vl->vl_start, vl->vl_done, vl);
 }

@@ -12,6 +12,7 @@
  * A wired entry holds exactly one wiring of each of its pages, whatever its count.
  */
 #include <uvm/uvm_proc.h>
+#include <uvm/uvm_vslock.h>
 
 #include "uvm_map_i.h"
 
@@ -56,6 +57,7 @@ fault_in(struct vm_map *map, struct vm_map_entry *first, vaddr_t end, struct vm_
 	struct vm_map_entry *e;
 	int error = 0;
 
+	uvm_mapping_pending(map, first->start, end);
 	vm_map_busy(map);
 	vm_map_unlock(map);
 	for (e = first; e != &map->header && e->start < end; e = e->next) {
@@ -69,6 +71,7 @@ fault_in(struct vm_map *map, struct vm_map_entry *first, vaddr_t end, struct vm_
 	vm_map_lock(map);
 	KASSERTMSG(map->timestamp == version + 1, "map %u changed while busy: %u, was %u", map->id,
 	    map->timestamp, version);
+	uvm_mapping_pending(map, 0, 0);
 	vm_map_unbusy(map);
 	return error;
 }
@@ -85,12 +88,8 @@ undo(struct vm_map *map, struct vm_map_entry *first, vaddr_t end, struct vm_map_
 		if (!wirable(e))
 			continue;
 		/* B-1: pages are unwired exactly when the count drops to 0 */
-		if (--e->wired_count > 0)
-			continue;
-		if (faulted)
+		if (--e->wired_count == 0 && faulted)
 			uvm_fault_unwire_locked(map, e->start, e->end);
-		else
-			uvm_fault_settle(map, e->start, e->end);
 	}
 }
 

@@ -4,11 +4,12 @@
  * The list of a map says what I/O is under way to it.  Three ask it: who makes a mapping
  * pageable (uvm_fault_wire.c), who enters one (uvmfault_enter), and who unmaps.
  *
- * A vslock wires page by page, and moves vl_done over a page before it faults it in.  So
- * while a mapping is wired on its behalf it is on the list, with that page below vl_done;
- * another vslock that ends meanwhile leaves the mapping alone.  It goes from the list
- * before it settles its mappings, with the map locked for reading, so that a writer sees
- * either it or what it leaves behind.
+ * A vslock wires page by page.  With the page's owner locked it maps it, raises its
+ * wire_count and moves vl_done over it; who unwires does it with the owner locked too.  So
+ * the two agree at every moment: another vslock that ends leaves the mapping wired if and
+ * only if the page is.  An mlock under way says in the same manner how far it has come
+ * (wire_next): its entries are counted before the first page is.  Who gives up goes from the
+ * list first, and unwires then.
  *
  * Who unmaps holds the map for writing.  A vslock that comes to the list after he has
  * looked has no page yet, and its faults wait for him; then they find nothing.
@@ -43,9 +44,9 @@ vslock_enter(struct vm_map *map, vaddr_t start, vaddr_t end, bool input)
 	return vl;
 }
 
-/* => what has been wired up to end no longer is */
+/* => what it has wired no longer is */
 static void
-vslock_leave(struct uvm_vslock *vl, vaddr_t end)
+vslock_leave(struct uvm_vslock *vl)
 {
 	struct vm_map *map = vl->vl_map;
 
@@ -55,7 +56,7 @@ vslock_leave(struct uvm_vslock *vl, vaddr_t end)
 	__atomic_store_n(&map->nvslocks, map->nvslocks - 1, __ATOMIC_RELAXED);
 	wakeup(&map->vslocks);
 	mutex_exit(&map->misc_lock);
-	uvm_fault_unwire_vslock(vl, end);
+	uvm_fault_unwire_vslock(vl);
 	vm_map_unlock_read(map);
 	kmem_free(vl, vslock_size(vl));
 }
@@ -74,19 +75,13 @@ uvm_vslock_frames(struct vmspace *vm, vaddr_t va, vsize_t len, vm_prot_t access,
 		return EFAULT;
 	vl = vslock_enter(map, trunc_page(va), round_page(end), (access & VM_PROT_WRITE) != 0);
 	for (va = vl->vl_start; va < vl->vl_end; va += PAGE_SIZE) {
-		mutex_enter(&map->misc_lock);
-		vl->vl_done = va + PAGE_SIZE;
-		mutex_exit(&map->misc_lock);
-		error = uvmfault_internal(map, va, access, true, false,
-		    &vl->vl_frames[atop(va - vl->vl_start)]);
+		error = uvmfault_internal(map, va, access, true, false, vl);
 		if (error != 0) {
-			vslock_leave(vl, va);
+			vslock_leave(vl);
 			return error;
 		}
 	}
-	mutex_enter(&map->misc_lock);
-	vl->vl_complete = true;
-	mutex_exit(&map->misc_lock);
+	KASSERT(vl->vl_done == vl->vl_end);
 	UVMCNT(vslocks);
 	*vlp = vl;
 	return 0;
@@ -95,8 +90,8 @@ uvm_vslock_frames(struct vmspace *vm, vaddr_t va, vsize_t len, vm_prot_t access,
 void
 uvm_vsunlock_frames(struct uvm_vslock *vl)
 {
-	KASSERT(vl->vl_complete);
-	vslock_leave(vl, vl->vl_end);
+	KASSERT(vl->vl_done == vl->vl_end);
+	vslock_leave(vl);
 }
 
 int
@@ -116,14 +111,14 @@ uvm_vsunlock(struct vmspace *vm, vaddr_t va, vsize_t len)
 
 	mutex_enter(&map->misc_lock);
 	LIST_FOREACH(vl, &map->vslocks, vl_link)
-		if (vl->vl_start == start && vl->vl_end == end && vl->vl_complete)
+		if (vl->vl_start == start && vl->vl_end == end && vl->vl_done == end && !vl->vl_ending)
 			break;
 	if (vl != NULL)
-		vl->vl_complete = false;		/* ours: nobody else ends it */
+		vl->vl_ending = true;
 	mutex_exit(&map->misc_lock);
 	KASSERTMSG(vl != NULL, "I-PG-16: vsunlock of %#lx-%#lx, to which no I/O is under way",
 	    (unsigned long)start, (unsigned long)end);
-	vslock_leave(vl, end);
+	vslock_leave(vl);
 }
 
 /* --- who asks --- */
@@ -135,12 +130,12 @@ none_under_way(struct vm_map *map)
 	return __atomic_load_n(&map->nvslocks, __ATOMIC_RELAXED) == 0;
 }
 
-bool
-uvm_vslocked_locked(struct vm_map *map, vaddr_t va)
+/* => misc_lock held */
+static bool
+io_under_way(struct vm_map *map, vaddr_t va)
 {
 	struct uvm_vslock *vl;
 
-	KASSERT(mutex_owned(&map->misc_lock));
 	LIST_FOREACH(vl, &map->vslocks, vl_link)
 		if (va >= vl->vl_start && va < vl->vl_done)
 			return true;
@@ -148,26 +143,59 @@ uvm_vslocked_locked(struct vm_map *map, vaddr_t va)
 }
 
 bool
-uvm_vslocked(struct vm_map *map, vaddr_t va)
+uvm_mapping_wired(struct vm_map *map, const struct vm_map_entry *entry, vaddr_t va)
 {
-	bool locked;
+	bool wired;
 
-	if (none_under_way(map))
+	KASSERT(vm_map_locked(map));
+	if (!VM_MAPENT_ISWIRED(entry) && none_under_way(map))
 		return false;
+	if (entry->wired_count > 1)		/* one of them is complete */
+		return true;
 	mutex_enter(&map->misc_lock);
-	locked = uvm_vslocked_locked(map, va);
+	wired = VM_MAPENT_ISWIRED(entry) && (va < map->wire_next || va >= map->wire_end);
+	wired = wired || io_under_way(map, va);
 	mutex_exit(&map->misc_lock);
-	return locked;
+	return wired;
+}
+
+void
+uvm_mapping_reached(struct uvm_faultinfo *ufi, paddr_t pa)
+{
+	struct uvm_vslock *vl = ufi->vslock;
+	vaddr_t va = ufi->orig_rvaddr;
+
+	if (vl == NULL && !ufi->mlock)		/* a wiring of the kernel's own */
+		return;
+	mutex_enter(&ufi->map->misc_lock);
+	if (vl != NULL) {
+		KASSERT(vl->vl_done == va);
+		vl->vl_frames[atop(va - vl->vl_start)] = pa;
+		vl->vl_done = va + PAGE_SIZE;
+	} else {
+		KASSERT(va >= ufi->map->wire_next && va < ufi->map->wire_end);
+		ufi->map->wire_next = va + PAGE_SIZE;
+	}
+	mutex_exit(&ufi->map->misc_lock);
+}
+
+void
+uvm_mapping_pending(struct vm_map *map, vaddr_t next, vaddr_t end)
+{
+	mutex_enter(&map->misc_lock);
+	map->wire_next = next;
+	map->wire_end = end;
+	mutex_exit(&map->misc_lock);
 }
 
 /* => misc_lock held: is any I/O under way to a part of the range? */
 static bool
-overlapped(struct vm_map *map, vaddr_t start, vaddr_t end, bool complete)
+overlapped(struct vm_map *map, vaddr_t start, vaddr_t end, bool wired)
 {
 	struct uvm_vslock *vl;
 
 	LIST_FOREACH(vl, &map->vslocks, vl_link)
-		if (vl->vl_start < end && vl->vl_end > start && (!complete || vl->vl_complete))
+		if (vl->vl_start < end && (wired ? vl->vl_done : vl->vl_end) > start)
 			return true;
 	return false;
 }

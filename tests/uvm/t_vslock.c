@@ -12,8 +12,10 @@
 #define	NPAGES	4096
 #define	RW	(VM_PROT_READ | VM_PROT_WRITE)
 
-int	__real_uvmfault_internal(struct vm_map *, vaddr_t, vm_prot_t, bool, bool, paddr_t *);
-int	__wrap_uvmfault_internal(struct vm_map *, vaddr_t, vm_prot_t, bool, bool, paddr_t *);
+int	__real_uvmfault_internal(struct vm_map *, vaddr_t, vm_prot_t, bool, bool,
+	    struct uvm_vslock *);
+int	__wrap_uvmfault_internal(struct vm_map *, vaddr_t, vm_prot_t, bool, bool,
+	    struct uvm_vslock *);
 
 /* Wiring faults to go before one fails for want of memory; negative: none. */
 static int fail_wiring = -1;
@@ -22,7 +24,7 @@ static void (*before_wiring)(void);
 
 int
 __wrap_uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring,
-    bool wiremax, paddr_t *framep)
+    bool wiremax, struct uvm_vslock *vl)
 {
 	void (*fn)(void) = before_wiring;
 
@@ -32,7 +34,7 @@ __wrap_uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool 
 	}
 	if (wiring && fail_wiring >= 0 && fail_wiring-- == 0)
 		return ENOMEM;
-	return __real_uvmfault_internal(map, va, access, wiring, wiremax, framep);
+	return __real_uvmfault_internal(map, va, access, wiring, wiremax, vl);
 }
 
 static struct vmspace *vm;
@@ -168,17 +170,17 @@ KTEST(a_failed_vslock_leaves_no_trace, "a hole, a page that may not be stored to
 }
 
 /*
- * A page that another mapping has wired is faulted in where an I/O that is going to fail
- * has just announced itself.
+ * What is announced is not yet done: an mlock has counted its entries, an I/O is on the
+ * list, and neither has come to the page.
  */
 static void
 load_once(void)
 {
 	tm_load(0);
-	CHECK(pte_wired(0));
+	CHECK(!pte_wired(0));
 }
 
-KTEST(B16_a_failed_vslock_takes_back_what_faults_wired_for_it, "a mapping that a fault made wired because of an I/O that then failed is wired no more")
+KTEST(B19_an_IO_that_has_not_come_to_a_page_wires_no_mapping, "a fault on a page that another has wired, below an I/O that will fail there: no wired mapping is left")
 {
 	vaddr_t va = TM_VA(4);
 
@@ -193,6 +195,29 @@ KTEST(B16_a_failed_vslock_takes_back_what_faults_wired_for_it, "a mapping that a
 	CHECK(tm_page(tm_proc, 0) != NULL && !pte_wired(0));
 	CHECK_EQ(inspect_wiring(), 0);
 	CHECK_EQ(sys_munmap(tm_proc, va, uao_size(tm_obj)), 0);
+	end();
+}
+
+static void
+end_IO(void)
+{
+	vsunlock(2, 1);
+	CHECK(tm_wire_count(tm_proc, 2) == 0 && !pte_wired(2));
+	CHECK_EQ(sys_msync(tm_proc, TM_VA(2), ptoa(1), UMS_SYNC | UMS_INVALIDATE), EBUSY);
+	pmap_revoke(tm_page(tm_proc, 2));	/* as one would that looked before the mlock */
+}
+
+KTEST(B19_an_mlock_that_has_not_come_to_a_page_keeps_no_mapping_wired, "an I/O that ends ahead of an mlock under way leaves no wired mapping of an unwired page")
+{
+	begin(1);
+	tm_put(tm_proc, "oooo");
+	CHECK_EQ(vslock(2, 1, RW), 0);
+	before_wiring = end_IO;
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(4)), 0);
+	CHECK(before_wiring == NULL);
+	CHECK(tm_wire_count(tm_proc, 2) == 1 && pte_wired(2));
+	CHECK_EQ(inspect_wiring(), 0);
+	CHECK_EQ(sys_munlock(tm_proc, TM_VA(0), ptoa(4)), 0);
 	end();
 }
 
@@ -219,7 +244,7 @@ plain_vslock(struct tm_thread *tt)
 	} while (tm_go_on(tt));
 }
 
-KTEST(B1_a_failed_mlock_settles_what_IO_left_to_it, "an I/O that ends below an mlock under way leaves its mappings to it; when that fails they are wired no more")
+KTEST(B1_B19_IO_ends_below_an_mlock_that_fails, "whatever an I/O that ends finds of an mlock under way: when that has failed no mapping is wired")
 {
 	struct tm_thread locker, io[2];
 	vaddr_t va = TM_VA(4);
