@@ -13,6 +13,7 @@
 #include <uvm/uvm_loan.h>
 #include <uvm/uvm_physio.h>
 #include <uvm/uvm_proc.h>
+#include <uvm/uvm_sosend.h>
 #include <uvm/uvm_stat.h>
 #include <uvm/uvm_swap.h>
 #include <uvm/uvm_vnode.h>

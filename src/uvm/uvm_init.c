@@ -22,6 +22,7 @@
 #include <uvm/uvm_extern.h>
 #include <uvm/uvm_glue.h>
 #include <uvm/uvm_loan.h>
+#include <uvm/uvm_sosend.h>
 #include <uvm/uvm_swap.h>
 
 /*
@@ -111,6 +112,7 @@ uvm_boot_modules(const struct uvm_config *uc)
 	    uc->uc_ubc_winshift != 0 ? uc->uc_ubc_winshift : UBC_WINSHIFT);
 	uvm_proc_init();
 	uvm_loan_init();
+	uvm_sosend_init();
 	uvm_pdaemon_init(uc->uc_pd_unmap_on_deactivate);
 }
 
@@ -173,7 +175,7 @@ uvm_quiesce(void)
 	for (int i = 0; i < QUIESCE_STEPS; i++) {
 		rcu_barrier();
 		/* in this order: a transfer that ends may wake the daemon, not the other way */
-		if (uvm_aio_idle() && uvm_pdaemon_idle() && uvm_aio_idle())
+		if (uvm_sosend_idle() && uvm_aio_idle() && uvm_pdaemon_idle() && uvm_aio_idle())
 			return true;
 		kpause("quiesce", QUIESCE_STEP_NS);
 	}
@@ -196,6 +198,7 @@ uvm_shutdown(void)
 	uvm_physio_fini();
 	uvm_proc_fini();
 	uvm_loan_fini();
+	uvm_sosend_fini();
 	ubc_fini();
 	vnode_fini();
 	uao_fini();

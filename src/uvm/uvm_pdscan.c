@@ -84,22 +84,6 @@ uvmpd_trylockowner(struct uvmpd *up, struct vm_page *pg)
 	return NULL;
 }
 
-/*
- * A page that its lender has given up belongs to the anon that borrowed it, as soon as
- * somebody sees it with the anon locked.
- * => pageq and the anon locked
- */
-static void
-adopt(struct vm_page *pg)
-{
-	if (pg->uobject != NULL || (pg->pqflags & PQ_ANON) != 0)
-		return;
-	KASSERT(pg->uanon != NULL && pg->loan_count > 0);
-	pg->loan_count--;
-	pg->pqflags |= PQ_ANON;
-	__atomic_fetch_add(&uvm.anonpages, 1, __ATOMIC_RELAXED);
-}
-
 /* => pageq held; the usage balance says so */
 static bool
 spared(const struct uvmpd *up, struct vm_page *pg)
@@ -146,7 +130,8 @@ inactive_page(struct uvmpd *up, struct vm_page *pg)
 		mutex_exit(slock);
 		return;
 	}
-	adopt(pg);
+	if (pg->uobject == NULL)
+		uvm_page_adopt(pg);
 	if ((pg->pqflags & PQ_SWAPBACKED) != 0) {
 		uvmpd_swap_page(up, pg, slock);
 		return;
