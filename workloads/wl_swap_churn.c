@@ -8,6 +8,10 @@
  * that is half in swap must find every word of its parent; and memory that is unmapped
  * while it is in swap must read as zero when it is mapped anew.
  *
+ * Beside that each process has a place that is nobody's: any thread stores, unmaps, frees
+ * there while the others fault, so that memory goes while it is being read in (T-1, T-37).
+ * A word of it is zero, or the one value that is ever stored there, or not mapped.
+ *
  * With swapoff-interval the job's first worker takes a device away every so many of its
  * operations and gives it back at once, and priority-interval shuffles priorities.  To be
  * refused is no error (ENOMEM: what is there does not fit elsewhere; EBUSY), but then the
@@ -22,6 +26,8 @@
 #include "workloads.h"
 
 #define	BASE		0x300000000UL
+#define	RAID_BASE	0x380000000UL
+#define	RAID_PAGES	1024
 #define	SWEEP_PAGES	64
 #define	CHILD_PAGES	32
 #define	RENEW_PAGES	16
@@ -38,10 +44,11 @@ static const struct option_row options[] = {
 	    NULL, NULL, "operations of the first worker between changes of priority; 0 = none" },
 };
 
-enum { OP_TOUCH, OP_SWEEP, OP_RENEW, OP_FORK };
+enum { OP_TOUCH, OP_SWEEP, OP_RAID, OP_RENEW, OP_FORK };
 static const struct workload_op ops[] = {
 	[OP_TOUCH] = { "touch", "store to or check a word of a random page", 900 },
 	[OP_SWEEP] = { "sweep", "store to or check a word of each of 64 neighbouring pages", 20 },
+	[OP_RAID] = { "raid", "store to, check, unmap or free memory that other threads use", 75 },
 	[OP_RENEW] = { "renew", "unmap a few pages, map them anew (processes of one thread)", 4 },
 	[OP_FORK] = { "fork", "a child checks pages and stores to its copies", 1 },
 };
@@ -61,6 +68,14 @@ map_range(struct proc *p, vaddr_t va, vsize_t len)
 }
 
 static int
+map_all(struct job_run *jr, struct job_proc *jp)
+{
+	int error = map_range(jp->jp_proc, BASE, jr->jr_job->job_size);
+
+	return error != 0 ? error : map_range(jp->jp_proc, RAID_BASE, RAID_PAGES * PAGE_SIZE);
+}
+
+static int
 setup(struct job_run *jr)
 {
 	vsize_t size = jr->jr_job->job_size;
@@ -73,7 +88,7 @@ setup(struct job_run *jr)
 		cp->cp_pages = size / PAGE_SIZE;
 		error = shadow_init(&cp->cp_shadow, BASE, size);
 		if (error == 0)
-			error = map_range(jr->jr_procs[i].jp_proc, BASE, size);
+			error = map_all(jr, &jr->jr_procs[i]);
 		if (error != 0)
 			return error;
 	}
@@ -86,7 +101,7 @@ killed(struct job_run *jr, struct job_proc *jp)
 	struct churn_proc *cp = jp->jp_private;
 
 	shadow_zero(&cp->cp_shadow, BASE, jr->jr_job->job_size);
-	return map_range(jp->jp_proc, BASE, jr->jr_job->job_size);
+	return map_all(jr, jp);
 }
 
 static int
@@ -107,6 +122,65 @@ sweep(struct job_worker *jw, struct churn_proc *cp)
 
 	for (int i = 0; i < SWEEP_PAGES && error == 0 && !engine_stopping(); i++) {
 		error = touch(jw, cp, (page + (uint64_t)i) % cp->cp_pages);
+		worker_userret(jw);
+	}
+	return error;
+}
+
+/* => unmaps and maps anew, or frees, up to 64 pages under the other threads' feet */
+static int
+raid_pages(struct job_worker *jw, vaddr_t va, bool unmap)
+{
+	struct proc *p = jw->jw_proc->jp_proc;
+	vsize_t len = (1 + host_rng_below(&jw->jw_rng, 64)) * PAGE_SIZE;
+	int error;
+
+	if (len > RAID_BASE + RAID_PAGES * PAGE_SIZE - va)
+		len = RAID_BASE + RAID_PAGES * PAGE_SIZE - va;
+	if (!unmap) {
+		/* EFAULT: somebody has unmapped it meanwhile */
+		error = sys_madvise(p, va, len, UMADV_FREE);
+		return error == 0 || error == EFAULT || error == ENOMEM ? 0 :
+		    call_failed(jw, "madvise", va, error);
+	}
+	error = sys_munmap(p, va, len);
+	if (error == 0)
+		error = map_range(p, va, len);
+	return error == 0 ? 0 : call_failed(jw, "renewing", va, error);
+}
+
+/* One word: stored to or checked. */
+static int
+raid_word(struct job_worker *jw, vaddr_t va)
+{
+	bool store = host_rng_below(&jw->jw_rng, 2) == 0;
+	uint64_t want = private_value(0, va, 1), got;
+	int error = store ? user_store(va, want) : user_load(va, &got);
+
+	if (error == ENOMEM)
+		return error;
+	if (error != 0 && error != EFAULT)
+		return content_bad(jw, "access-refused", va, "errno %d", error);
+	if (store || error != 0)
+		return 0;
+	if (got != 0 && got != want)
+		return content_bad(jw, "raid", va, "holds %#lx, must hold 0 or %#lx", (unsigned long)got,
+		    (unsigned long)want);
+	worker_verified(jw, sizeof(got));
+	return 0;
+}
+
+static int
+raid(struct job_worker *jw)
+{
+	uint64_t page = host_rng_below(&jw->jw_rng, RAID_PAGES);
+	uint64_t what = host_rng_below(&jw->jw_rng, 8);
+	int error = 0;
+
+	if (what < 2)
+		return raid_pages(jw, RAID_BASE + page * PAGE_SIZE, what == 0);
+	for (int i = 0; i < 16 && error == 0 && page + (uint64_t)i < RAID_PAGES; i++) {
+		error = raid_word(jw, RAID_BASE + (page + (uint64_t)i) * PAGE_SIZE);
 		worker_userret(jw);
 	}
 	return error;
@@ -223,10 +297,13 @@ run(struct job_run *jr, struct job_worker *jw)
 		return renew_device(jw);
 	if (jw->jw_index == 0 && so->so_priority != 0 && (jw->jw_ops + 1) % so->so_priority == 0)
 		return change_priority(jw);
-	dice = host_rng_below(&jw->jw_rng, 925);
+	dice = host_rng_below(&jw->jw_rng, 1000);
 	if (dice < ops[OP_SWEEP].wo_weight)
 		return sweep(jw, cp);
 	dice -= ops[OP_SWEEP].wo_weight;
+	if (dice < ops[OP_RAID].wo_weight)
+		return raid(jw);
+	dice -= ops[OP_RAID].wo_weight;
 	if (dice < ops[OP_RENEW].wo_weight && jw->jw_proc->jp_nthreads == 1)
 		return renew(jw, cp);
 	if (dice == ops[OP_RENEW].wo_weight)
