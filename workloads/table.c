@@ -10,6 +10,7 @@ const struct workload *const workload_table[] = {
 	&wl_file_map,
 	&wl_file_io,
 	&wl_truncate,
+	&wl_loan_read,
 	&wl_aobj_shm,
 	&wl_map_churn,
 	&wl_swap_churn,

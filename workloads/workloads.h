@@ -12,6 +12,7 @@ extern const struct workload wl_device_map;
 extern const struct workload wl_file_io;
 extern const struct workload wl_file_map;
 extern const struct workload wl_kmem_pool;
+extern const struct workload wl_loan_read;
 extern const struct workload wl_map_churn;
 extern const struct workload wl_mlock_physio;
 extern const struct workload wl_shared_anon;

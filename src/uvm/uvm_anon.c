@@ -281,7 +281,7 @@ uvm_anon_lockloanpg(struct vm_anon *anon)
 		if (trylock_lender(anon, pg))
 			break;
 		mutex_exit(&anon->an_lock);	/* H-4: let the other side run */
-		kpause("loanpg", LOANPG_PAUSE_NS);
+		uvmfault_pause("loanpg", LOANPG_PAUSE_NS);	/* a vnode may be locked */
 		mutex_enter(&anon->an_lock);
 	}
 	return pg;

@@ -20,6 +20,7 @@
 #include <machine/softmmu.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_bio.h>
+#include <uvm/uvm_loan.h>
 #include <uvm/uvm_proc.h>
 
 static void
@@ -166,6 +167,20 @@ check_range(voff_t off, size_t len)
 	return 0;
 }
 
+/*
+ * What is whole pages of the file goes by loan; if it cannot, be it half-way, it is copied.
+ * => v_lock held, the transfer ends within the file
+ */
+static void
+read_by_loan(struct proc *p, struct vnode *vp, struct uvm_uio *uio)
+{
+	vsize_t len = trunc_page(uio->uio_resid);
+
+	if (len == 0 || uvm_loanread(p, vp, uio->uio_offset, uio->uio_base, len) != 0)
+		return;
+	uio_advance(uio, len);
+}
+
 int
 sys_read(struct proc *p, struct vnode *vp, voff_t off, vaddr_t ubuf, size_t *lenp, int flags)
 {
@@ -182,6 +197,8 @@ sys_read(struct proc *p, struct vnode *vp, voff_t off, vaddr_t ubuf, size_t *len
 	if (off < vp->v_size)
 		uio.uio_resid = (vsize_t)(vp->v_size - off) < want ? (size_t)(vp->v_size - off) : want;
 	want = uio.uio_resid;
+	if ((flags & SYSR_LOAN) != 0)
+		read_by_loan(p, vp, &uio);
 	error = ubc_uiomove(&vp->v_uobj, &uio);
 	rw_exit(&vp->v_lock);
 	*lenp = want - uio.uio_resid;
