@@ -156,13 +156,6 @@ walk_proc(struct proc *p, void *arg)
 	walk_map(arg, &p->p_vmspace->vm_map);
 }
 
-/* => loans to the kernel: all but the one to an anon that has borrowed an object's page */
-static uint32_t
-kernel_loans(const struct vm_page *pg)
-{
-	return pg->loan_count - (pg->uobject != NULL && pg->uanon != NULL ? 1 : 0);
-}
-
 static unsigned
 compare(const struct wire_walk *ww)
 {
@@ -170,7 +163,7 @@ compare(const struct wire_walk *ww)
 
 	for (uint64_t i = 0; i < uvm.npages; i++) {
 		const struct vm_page *pg = &uvm.pages[i];
-		uint32_t named = ww->ww_count[i] + kernel_loans(pg);
+		uint32_t named = ww->ww_count[i] + uvm_page_kloans(pg);
 
 		if (pg->wire_count == named)
 			continue;
