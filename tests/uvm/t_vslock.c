@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include <inspect_int.h>
+#include <uvm/uvm_loan.h>
 
 #define	NPAGES	4096
 #define	RW	(VM_PROT_READ | VM_PROT_WRITE)
@@ -310,6 +311,65 @@ io_main(struct tm_thread *tt)
 		lwp_userret(4);
 		uvm_vsunlock_frames(vl);
 	}
+}
+
+/* --- T-61: loans --- */
+
+KTEST(T61_wiring_breaks_a_loan_and_a_wired_page_is_not_lent, "vslock of a page that the kernel has on loan wires a copy; a loan of a wired page is EBUSY")
+{
+	static const char kinds[] = "ao";
+
+	for (int k = 0; k < 2; k++) {
+		struct vm_page *lent = NULL, *pg;
+
+		begin(1);
+		CHECK_EQ(tm_put_at(tm_proc, 0, 2, kinds[k]), 0);
+		tm_store(0, 7);
+		CHECK_EQ(uvm_loan(tm_map(tm_proc), TM_VA(0), PAGE_SIZE, &lent, UVM_LOAN_TOPAGE), 0);
+		CHECK_EQ(inspect_wiring(), 0);
+		CHECK_EQ(vslock(0, 1, RW), 0);
+		pg = tm_page(tm_proc, 0);
+		CHECK(pg != lent && pg->wire_count == 1 && pg->loan_count == 0);
+		tu_words(pg)[0] = 8;				/* the device */
+		CHECK_EQ(tu_words(lent)[0], 7);
+		CHECK_EQ(inspect_wiring(), 0);
+		CHECK_EQ(uvm_loan(tm_map(tm_proc), TM_VA(0), PAGE_SIZE, &(struct vm_page *){ NULL },
+		    UVM_LOAN_TOPAGE), EBUSY);
+		uvm_unloan(&lent, 1, UVM_LOAN_TOPAGE);
+		vsunlock(0, 1);
+		CHECK_EQ(tm_load(0), 8);
+		end();
+	}
+}
+
+static void
+lend_main(struct tm_thread *tt)
+{
+	struct vm_page *lent[2];
+
+	do {
+		int page = (int)host_rng_below(&curlwp->l_rng, 3);
+		int error = uvm_loan(tm_map(tm_proc), TM_VA(page), ptoa(2), lent, UVM_LOAN_TOPAGE);
+
+		CHECK(error == 0 || error == EBUSY);
+		lwp_userret(1);
+		if (error == 0)
+			uvm_unloan(lent, 2, UVM_LOAN_TOPAGE);
+	} while (tm_go_on(tt));
+}
+
+KTEST(T61_loans_against_IO_on_the_same_pages, "lending and wiring the same pages by several threads: a page is never both, every count comes back")
+{
+	struct tm_thread lender[2], io[3];
+
+	begin(4);
+	tm_put(tm_proc, "aaoo");
+	tm_start(tm_proc, lender, 2, lend_main, NULL);
+	tm_start(tm_proc, io, 3, io_main, &lender);
+	tm_wait(io, 3);
+	tm_stop();
+	tm_wait(lender, 2);
+	end();
 }
 
 /* --- T-17, T-18, T-51 --- */
