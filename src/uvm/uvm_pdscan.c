@@ -126,6 +126,7 @@ inactive_page(struct uvmpd *up, struct vm_page *pg)
 	if (slock == NULL)
 		return;
 	if (pg->flags & PG_BUSY) {
+		KASSERTMSG((pg->flags & PG_PAGEOUT) == 0, "I-PG-6: a page on its way out is queued");
 		UVMCNT(pdbusy);
 		mutex_exit(slock);
 		return;

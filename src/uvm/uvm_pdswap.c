@@ -96,6 +96,9 @@ uvmpd_cluster_flush(struct uvmpd *up)
 		cluster_drop(&up->up_cluster);
 		return;
 	}
+	for (int i = 0; i < uc.uc_npages; i++)
+		KASSERTMSG((uc.uc_pages[i]->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0,
+		    "I-PG-6: a page on its way out is queued");
 	/* counted before they leave the cluster's count: uvmpd_have() never sinks */
 	uvm_pageout_start(uc.uc_npages);
 	up->up_cluster.uc_npages = 0;
