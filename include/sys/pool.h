@@ -63,6 +63,11 @@ void	pool_sethardlimit(struct pool *, unsigned nitems);
 unsigned pool_reclaim(struct pool *);
 /* => the same for every pool, the depots of caches first; not what CPUs keep themselves. */
 unsigned pool_drain_all(void);
+/* => at rest, thread context: I-POOL-1, -4, -5, -7 of every pool; number of violations reported.
+ *    Waits for surplus pages to go. */
+unsigned pool_check(void);
+/* => at rest: pages that all pools of the back end have, of hidden ones too */
+uint64_t pool_backend_pages(const struct pool_allocator *);
 void	pool_getstat(struct pool *, struct pool_stat *);
 /* => calls fn for every pool; for reports and leak checks. */
 void	pool_foreach(void (*fn)(const struct pool_stat *, void *), void *);

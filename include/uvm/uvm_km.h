@@ -21,6 +21,7 @@ extern struct vm_map *kmem_map;		/* interrupt-safe: faults in it fail at once (R
 extern struct vm_map *mb_map;		/* windows onto pages on loan */
 extern struct vm_map *phys_map;		/* windows onto pages under physio */
 extern struct vm_map *exec_map;		/* pageable memory */
+extern struct uvm_object *const uvm_kernel_object; /* owns the pages of WIRED allocations */
 
 /* flags of uvm_km_alloc(): one type, and */
 #define	UVM_KMF_WIRED		0x01	/* with frames */

@@ -1,16 +1,30 @@
 /*
  * The inspector of kernel address space: what is mapped there, by whom, and how.
  *
- * Kernel mappings outside a map's entries are nobody's; a page of kernel_object must be
- * mapped exactly at its address, and an interrupt-safe map has neither amaps nor mappings
- * that the page daemon could take.
+ * Two directions.  Every mapping must be what the entry around it is for:
+ *
+ *	entry			mapping
+ *	none			none (I-PMAP-10)
+ *	kernel_object's		unmanaged; the page at the offset of its address (I-KM-2)
+ *	in kmem_map		unmanaged; an un-owned page that knows its address (I-MAP-12)
+ *	in a pageable map,	managed: the page daemon can find it
+ *	  or UBC's windows
+ *	addresses only		unmanaged: a window; at rest none but read-only ones onto
+ *				pages on loan (I-PMAP-10)
+ *
+ * And what an entry is for must be there: every page of wired memory (I-KM-1), as many
+ * pages of kmem_map as its pools have (I-KM-4), as many parked entries as there are
+ * borders of quanta (I-MAP-11).
+ *
+ * kmem_map is a spin lock's, so it is not held while its mappings are looked at: nothing
+ * runs that could change it.
  */
 #include <uvm/uvm.h>
+#include <uvm/uvm_glue.h>
 #include <uvm/uvm_km.h>
 
 #include "inspect_int.h"
 
-/* One entry of a kernel map.  => complaints */
 static unsigned
 complain(const char *id, const struct vm_map *map, vaddr_t va, const char *what)
 {
@@ -19,111 +33,182 @@ complain(const char *id, const struct vm_map *map, vaddr_t va, const char *what)
 	return 1;
 }
 
-/* => is va inside an entry of one of the kernel's maps?  Nothing runs. */
 static bool
-described(struct vm_map *map, vaddr_t va, struct vm_map **whose)
+intrsafe(const struct vm_map *map)
 {
-	struct vm_map_entry *e;
-	bool found;
+	return (map->flags & VM_MAP_INTRSAFE) != 0;
+}
 
-	if ((map->flags & VM_MAP_INTRSAFE) != 0)
+/* => map(R), or as near to it as the map has */
+static void
+lock(struct vm_map *map)
+{
+	if (intrsafe(map))
 		vm_map_lock(map);
 	else
 		vm_map_lock_read(map);
-	found = uvm_map_lookup_entry(map, va, &e);
-	if ((map->flags & VM_MAP_INTRSAFE) != 0)
+}
+
+static void
+unlock(struct vm_map *map)
+{
+	if (intrsafe(map))
 		vm_map_unlock(map);
 	else
 		vm_map_unlock_read(map);
-	*whose = map;
-	if (found && UVM_ET_ISSUBMAP(e))
-		return described(e->object.sub_map, va, whose);
-	return found;
 }
 
+/* => the entry that va is in, and its map, perhaps a submap; NULL: a hole */
+static struct vm_map_entry *
+entry_at(vaddr_t va, struct vm_map **mapp)
+{
+	struct vm_map *map = kernel_map;
+	struct vm_map_entry *e;
+	bool found;
+
+	for (;; map = e->object.sub_map) {
+		lock(map);
+		found = uvm_map_lookup_entry(map, va, &e);
+		unlock(map);
+		*mapp = map;
+		if (!found || !UVM_ET_ISSUBMAP(e))
+			return found ? e : NULL;
+	}
+}
+
+/* --- from the mapping to the entry --- */
+
 struct km_walk {
-	uint64_t kw_wired;		/* mappings of pages of the kernel's object */
+	uint64_t kw_kmem;		/* mappings in kmem_map */
 	unsigned kw_bad;
 };
 
-/* I-PMAP-10, I-KM-2, I-MAP-12 for one PTE. */
+static bool
+wired(const struct vm_map_entry *e)
+{
+	return e->object.uvm_obj == uvm_kernel_object;
+}
+
+/* => an unmanaged mapping, by what it is in; device frames have no page */
+static unsigned
+check_unmanaged(const struct vm_map *map, const struct vm_map_entry *e, vaddr_t va, uint64_t pte,
+    const struct vm_page *pg)
+{
+	if ((map->flags & VM_MAP_PAGEABLE) != 0 && map != kernel_map)
+		return complain("I-PMAP-10", map, va, "an unmanaged mapping of pageable memory");
+	if (wired(e))
+		return pg != NULL && pg->uobject == uvm_kernel_object &&
+		    (vaddr_t)pg->offset == va - VM_MIN_KERNEL_ADDRESS ? 0 :
+		    complain("I-KM-2", map, va, "not the page of kernel_object that belongs there");
+	if (intrsafe(map))
+		return pg != NULL && pg->uobject == NULL && pg->uanon == NULL &&
+		    (pg->pqflags & PQ_PRIVATE) != 0 && (vaddr_t)pg->offset == va ? 0 :
+		    complain("I-MAP-12", map, va, "not an un-owned page of that address");
+	if (UVM_ET_ISOBJ(e))
+		return complain("I-PMAP-10", map, va, "an unmanaged mapping in UBC's window");
+	if (pg == NULL || pg->loan_count == 0 || (pte & PTE_W) != 0)
+		return complain("I-PMAP-10", map, va, "a window that nobody uses maps something");
+	return 0;
+}
+
 static void
 check_pte(vaddr_t va, uint64_t pte, void *arg)
 {
-	struct vm_page *pg = PHYS_TO_VM_PAGE(pte & PTE_FRAME);
+	const struct vm_page *pg = PHYS_TO_VM_PAGE(pte & PTE_FRAME);
 	struct km_walk *kw = arg;
+	struct vm_map_entry *e;
 	struct vm_map *map;
 
-	if (!described(kernel_map, va, &map)) {
-		kw->kw_bad += complain("I-PMAP-10", kernel_map, va, "mapped, and no entry has it");
+	e = entry_at(va, &map);
+	if (e == NULL) {
+		kw->kw_bad += complain("I-PMAP-10", map, va, "mapped, and no entry has it");
 		return;
 	}
-	if ((map->flags & VM_MAP_INTRSAFE) != 0 && (pte & PTE_KENTER) == 0)
-		kw->kw_bad += complain("I-MAP-12", map, va, "not entered by pmap_kenter_pa");
-	if (pg == NULL)
-		return;
-	if ((pg->pqflags & PQ_FREE) != 0)
+	kw->kw_kmem += map == kmem_map;
+	if (pg != NULL && (pg->pqflags & PQ_FREE) != 0)
 		kw->kw_bad += complain("I-PMAP-11", map, va, "the frame is free");
-	if ((pte & PTE_W) != 0 && pg->loan_count != 0)
+	else if (pg != NULL && (pte & PTE_W) != 0 && pg->loan_count != 0)
 		kw->kw_bad += complain("I-LOAN-1", map, va, "writable, and the page is on loan");
-	if (pg->uobject == NULL || pg->uobject->uo_refs != UVM_OBJ_KERN ||
-	    (pg->pqflags & PQ_PRIVATE) == 0)
-		return;
-	kw->kw_wired++;
-	if (VM_MIN_KERNEL_ADDRESS + (vaddr_t)pg->offset != va)
-		kw->kw_bad += complain("I-KM-2", map, va, "a page of kernel_object that belongs elsewhere");
+	else if ((pte & PTE_KENTER) != 0)
+		kw->kw_bad += check_unmanaged(map, e, va, pte, pg);
+	else if (intrsafe(map) || wired(e))
+		kw->kw_bad += complain("I-MAP-12", map, va, "not entered by pmap_kenter_pa()");
 }
 
-/* => pages of kernel_object there are */
-static uint64_t
-count_wired(void)
+/* --- from the entry to the mapping --- */
+
+static unsigned
+check_present(const struct vm_map *map, const struct vm_map_entry *e)
 {
-	uint64_t n = 0;
+	unsigned bad = 0;
 
-	for (uint64_t i = 0; i < uvm.npages; i++) {
-		const struct vm_page *pg = &uvm.pages[i];
-
-		if (pg->uobject != NULL && pg->uobject->uo_refs == UVM_OBJ_KERN &&
-		    (pg->pqflags & PQ_PRIVATE) != 0)
-			n++;
-	}
-	return n;
+	for (vaddr_t va = e->start; va < e->end; va += PAGE_SIZE)
+		if (!pmap_extract(pmap_kernel(), va, NULL))
+			bad += complain("I-KM-1", map, va, "wired memory is not mapped");
+	return bad;
 }
 
-/* I-MAP-11 and I-MAP-12 for a map's entries. */
+/* => borders of quanta inside the entry: each has an entry parked for it */
+static int
+borders(const struct vm_map *map, const struct vm_map_entry *e)
+{
+	return (e->flags & UVM_MAP_QUANTUM) == 0 ? 0 :
+	    (int)((e->end - e->start) / map->quantum) - 1;
+}
+
 static unsigned
 check_map(struct vm_map *map)
 {
-	bool intrsafe = (map->flags & VM_MAP_INTRSAFE) != 0;
-	int borders = 0;
-	unsigned bad = 0;
+	unsigned bad;
+	int n = 0;
 
+	lock(map);
+	bad = uvm_map_check(map);
+	for (struct vm_map_entry *e = map->header.next; e != &map->header; e = e->next)
+		n += borders(map, e);
+	unlock(map);
 	for (struct vm_map_entry *e = map->header.next; e != &map->header; e = e->next) {
-		if ((e->flags & UVM_MAP_QUANTUM) != 0)
-			borders += (int)((e->end - e->start) / map->quantum) - 1;
-		if (intrsafe && (e->aref.ar_amap != NULL || UVM_ET_ISCOPYONWRITE(e)))
-			bad += complain("I-MAP-12", map, e->start, "an amap in an interrupt-safe map");
+		if (wired(e))
+			bad += check_present(map, e);
+		if (intrsafe(map) && (e->aref.ar_amap != NULL || UVM_ET_ISCOPYONWRITE(e) ||
+		    e->object.uvm_obj != NULL))
+			bad += complain("I-MAP-12", map, e->start,
+			    "an amap or an object in an interrupt-safe map");
 	}
-	if (map->nparked < borders)
-		bad += complain("I-MAP-11", map, vm_map_min(map), "fewer parked entries than borders");
+	if (map->nparked != n) {
+		violation(VIOL_INVARIANT, "I-MAP-11", "kernel map %u: %d parked entries for %d borders of "
+		    "quanta", map->id, map->nparked, n);
+		bad++;
+	}
 	return bad;
+}
+
+static unsigned
+same(const char *id, const char *what, uint64_t have, uint64_t want)
+{
+	if (have == want)
+		return 0;
+	violation(VIOL_INVARIANT, id, "%s: %lu, not %lu", what, (unsigned long)have,
+	    (unsigned long)want);
+	return 1;
 }
 
 unsigned
 inspect_km(void)
 {
-	struct vm_map *const maps[] = { kernel_map, kmem_map, mb_map, phys_map, exec_map };
+	struct vm_map *const maps[] = {
+		kernel_map, kmem_map, mb_map, phys_map, exec_map, uarea_map
+	};
 	struct km_walk kw = { 0 };
-	uint64_t pages = count_wired();
 
+	kw.kw_bad += pool_check();		/* first: surplus pages go */
 	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
 		kw.kw_bad += check_map(maps[i]);
 	pmap_foreach(pmap_kernel(), check_pte, &kw);
 	kw.kw_bad += pmap_check(pmap_kernel());
-	if (kw.kw_wired != pages) {
-		violation(VIOL_INVARIANT, "I-KM-1", "kernel_object has %lu pages, %lu are mapped",
-		    (unsigned long)pages, (unsigned long)kw.kw_wired);
-		kw.kw_bad++;
-	}
+	kw.kw_bad += same("I-KM-4", "pages mapped in kmem_map, and pages of kmem_map",
+	    kw.kw_kmem, atop(kmem_map->size));
+	kw.kw_bad += same("I-KM-4", "pages of the pools in kmem_map, and pages of kmem_map",
+	    pool_backend_pages(&pool_allocator_kmem_map), atop(kmem_map->size));
 	return kw.kw_bad;
 }

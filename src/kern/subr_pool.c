@@ -34,6 +34,7 @@
 #define	PAGE_MAGIC	((uintptr_t)0x706f6f6c70616765)
 #define	FREE_PATTERN	0xdeadbeefdeadbeefULL
 #define	PATTERN_BYTES	16		/* of a free item are watched */
+#define	RECLAIM_MS	1000		/* after so long, surplus that is there will stay */
 
 static kmutex_t	pool_list_lock;		/* LC_pool_list */
 static kcondvar_t pool_list_cv;		/* pool_list_lock: a pool is no longer busy */
@@ -145,12 +146,24 @@ pages_collect(struct pool *pp, unsigned keep, struct pool_pages *list)
 	return n;
 }
 
-/* => thread context, pr_lock not held */
+/* => may pool_put() itself give pages back? */
+static bool
+put_frees(const struct pool *pp)
+{
+	return pool_put_mode == POOL_PUT_RESERVE && pp->pr_alloc->pa_intrfree;
+}
+
+/* => thread context, pr_lock not held; as far as the mode lets it: any context (R41) */
 static void
 pages_free(struct pool *pp, struct pool_pages *list)
 {
 	struct pool_page *ph;
 
+	if (!put_frees(pp)) {
+		KASSERTMSG(!cpu_intr_p(), "R43, PR 24039: pool %s gives pages back in interrupt",
+		    pp->pr_wmesg);
+		lockdebug_sleep_barrier("pool's back end");	/* I-POOL-3 */
+	}
 	while ((ph = LIST_FIRST(list)) != NULL) {
 		LIST_REMOVE(ph, ph_list);
 		ph->ph_magic = 0;
@@ -260,6 +273,26 @@ keep_pages(const struct pool *pp)
 	return pp->pr_hiwat > pp->pr_lowat ? pp->pr_hiwat : pp->pr_lowat;
 }
 
+/* => the reclaim LWP gives surplus pages back soon; any context, sleeps never */
+static void
+want_reclaim(void)
+{
+	mutex_spin_enter(&pool_recl_lock);
+	if (!pool_recl_wanted) {
+		pool_recl_wanted = true;
+		wakeup(&pool_recl_wanted);
+	}
+	mutex_spin_exit(&pool_recl_lock);
+}
+
+/* => idle pages above the marks? pr_lock held */
+static bool
+has_surplus(const struct pool *pp)
+{
+	KASSERT(mutex_owned(&pp->pr_lock));
+	return pp->pr_nidle > 0 && pp->pr_npages > keep_pages(pp);
+}
+
 /*
  * An item was put back and there are more pages than wanted.
  * => pr_lock held, given up for a moment in reserve mode; any context up to the pool's IPL
@@ -269,19 +302,14 @@ surplus(struct pool *pp)
 {
 	struct pool_pages list = LIST_HEAD_INITIALIZER(list);
 
-	if (pool_put_mode == POOL_PUT_RESERVE && pp->pr_alloc->pa_intrfree) {
+	if (put_frees(pp)) {
 		pages_collect(pp, keep_pages(pp), &list);
 		mutex_exit(&pp->pr_lock);
 		pages_free(pp, &list);
 		mutex_enter(&pp->pr_lock);
 		return;
 	}
-	mutex_spin_enter(&pool_recl_lock);
-	if (!pool_recl_wanted) {
-		pool_recl_wanted = true;
-		wakeup(&pool_recl_wanted);
-	}
-	mutex_spin_exit(&pool_recl_lock);
+	want_reclaim();
 }
 
 /* => pages above the high-water mark go back (R43: here, because here one may sleep) */
@@ -364,6 +392,8 @@ pool_get(struct pool *pp, int flags)
 		pp->pr_nget++;
 	else
 		pp->pr_nfail++;
+	if (has_surplus(pp))	/* it grew, and meanwhile somebody had put one back */
+		want_reclaim();
 	mutex_exit(&pp->pr_lock);
 	if (item != NULL && (flags & PR_ZERO) != 0)
 		memset(item, 0, pp->pr_asked);
@@ -381,7 +411,7 @@ pool_put(struct pool *pp, void *item)
 	pp->pr_nput++;
 	if (pp->pr_nwaiters != 0)
 		cv_signal(&pp->pr_cv);		/* I-POOL-5 */
-	if (pp->pr_nidle > 0 && pp->pr_npages > keep_pages(pp))
+	if (has_surplus(pp))
 		surplus(pp);
 	mutex_exit(&pp->pr_lock);
 }
@@ -404,6 +434,8 @@ pool_sethiwat(struct pool *pp, unsigned npages)
 	mutex_enter(&pp->pr_lock);
 	/* relaxed: the reader is in pool_get() */
 	__atomic_store_n(&pp->pr_hiwat, npages, __ATOMIC_RELAXED);
+	if (has_surplus(pp))
+		want_reclaim();
 	mutex_exit(&pp->pr_lock);
 }
 
@@ -501,7 +533,80 @@ pool_recl_main(void *arg)
 	mutex_spin_exit(&pool_recl_lock);
 }
 
+/* --- the checker, for a machine at rest --- */
+
+static bool
+reclaim_pending(void)
+{
+	bool wanted;
+
+	mutex_spin_enter(&pool_recl_lock);
+	wanted = pool_recl_wanted;
+	mutex_spin_exit(&pool_recl_lock);
+	return wanted;
+}
+
+/* => idle pages above the marks that stay though nobody is at work */
+static unsigned
+surplus_pages(struct pool *pp)
+{
+	unsigned n;
+
+	mutex_enter(&pp->pr_lock);
+	n = has_surplus(pp) ? pp->pr_npages - keep_pages(pp) : 0;
+	if (n > pp->pr_nidle)
+		n = pp->pr_nidle;
+	mutex_exit(&pp->pr_lock);
+	return n;
+}
+
+static unsigned
+check_one(struct pool *pp)
+{
+	bool counts, limit;
+	unsigned n = 0;
+
+	mutex_enter(&pp->pr_lock);
+	counts = pool_consistent(pp);
+	limit = pp->pr_nout <= pp->pr_hardlimit &&
+	    (pp->pr_nwaiters == 0 || pp->pr_nout == pp->pr_hardlimit);
+	mutex_exit(&pp->pr_lock);
+	if (!counts)
+		violation(VIOL_INVARIANT, "I-POOL-1", "pool %s: lists and counters disagree",
+		    pp->pr_wmesg), n++;
+	if (!limit)
+		violation(VIOL_INVARIANT, "I-POOL-5", "pool %s: %u of %u items out, %u sleep for one",
+		    pp->pr_wmesg, pp->pr_nout, pp->pr_hardlimit, pp->pr_nwaiters), n++;
+	if (surplus_pages(pp) != 0)
+		violation(VIOL_INVARIANT, "I-POOL-7", "pool %s: %u idle pages above %u stay", pp->pr_wmesg,
+		    surplus_pages(pp), keep_pages(pp)), n++;
+	return n;
+}
+
+unsigned
+pool_check(void)
+{
+	/* I-POOL-7: what is surplus now goes soon, or never */
+	for (int i = 0; i < RECLAIM_MS && (reclaim_pending() || each_pool(surplus_pages) != 0); i++)
+		kpause("poolchk", 1000000);
+	return each_pool(check_one);
+}
+
 /* --- statistics --- */
+
+uint64_t
+pool_backend_pages(const struct pool_allocator *pa)
+{
+	uint64_t n = 0;
+	struct pool *pp;
+
+	mutex_enter(&pool_list_lock);
+	TAILQ_FOREACH(pp, &pools, pr_list)
+		if (pp->pr_alloc == pa)
+			n += __atomic_load_n(&pp->pr_npages, __ATOMIC_RELAXED);
+	mutex_exit(&pool_list_lock);
+	return n;
+}
 
 void
 pool_getstat(struct pool *pp, struct pool_stat *ps)

@@ -34,6 +34,7 @@ struct vm_map *kernel_map, *kmem_map, *mb_map, *phys_map, *exec_map;
 static struct vm_map kernel_map_store;		/* : */
 static struct vm_map submap_store[4];		/* : */
 static struct uvm_object kernel_object;		/* : pages of WIRED allocations */
+struct uvm_object *const uvm_kernel_object = &kernel_object;
 
 /* --- kernel_object: has pages, and is never asked for one --- */
 
@@ -68,8 +69,12 @@ km_page_alloc(struct vm_map *map, vaddr_t va, int flags)
 	    (flags & UVM_KMF_ZERO ? UVM_PGA_ZERO : 0);
 	struct vm_page *pg;
 
-	if (intrsafe(map))
-		return uvm_pagealloc(NULL, 0, NULL, pga);
+	if (intrsafe(map)) {
+		pg = uvm_pagealloc(NULL, 0, NULL, pga);
+		if (pg != NULL)
+			pg->offset = (voff_t)va;	/* un-owned; its address, for the inspector */
+		return pg;
+	}
 	mutex_enter(&kernel_object.vmobjlock);
 	pg = uvm_pagealloc(&kernel_object, (voff_t)(va - VM_MIN_KERNEL_ADDRESS), NULL, pga);
 	mutex_exit(&kernel_object.vmobjlock);
@@ -140,6 +145,8 @@ uvm_km_pgremove(struct vm_map *map, vaddr_t start, vaddr_t end)
 			KASSERT((slock == NULL) == intrsafe(map));
 			if (slock != NULL)
 				mutex_enter(slock);
+			else
+				pages[i]->offset = 0;
 			uvm_pagefree(pages[i]);
 			if (slock != NULL)
 				mutex_exit(slock);
@@ -176,6 +183,16 @@ km_va(struct vm_map *map, vaddr_t *vap, vsize_t size, vsize_t align, int flags)
 		MAP_INHERIT_NONE, UVM_ADV_RANDOM, f));
 }
 
+/* => what is mapped there has gone; as it was allocated: a quantum may have merged (R42) */
+static void
+km_unmap(struct vm_map *map, vaddr_t start, vaddr_t end, int flags)
+{
+	if ((flags & UVM_KMF_QUANTUM) != 0)
+		uvm_unmap_quantum(map, start, end);
+	else
+		uvm_unmap(map, start, end);
+}
+
 vaddr_t
 uvm_km_alloc(struct vm_map *map, vsize_t size, vsize_t align, int flags)
 {
@@ -194,7 +211,7 @@ uvm_km_alloc(struct vm_map *map, vsize_t size, vsize_t align, int flags)
 	if (km_va(map, &va, size, align, flags) != 0)
 		return 0;
 	if (type == UVM_KMF_WIRED && km_wire(map, va, va + size, flags) != 0) {
-		uvm_unmap(map, va, va + size);
+		km_unmap(map, va, va + size, flags);
 		return 0;
 	}
 	UVMCNT(km_allocs);
@@ -213,10 +230,7 @@ uvm_km_free(struct vm_map *map, vaddr_t va, vsize_t size, int flags)
 		for (vsize_t off = 0; off < size; off += PAGE_SIZE)
 			KASSERTMSG(!pmap_extract(pmap_kernel(), va + off, NULL),
 			    "7.5: window at %#lx is given back, and still mapped", (unsigned long)(va + off));
-	if ((flags & UVM_KMF_QUANTUM) != 0)
-		uvm_unmap_quantum(map, va, va + size);
-	else
-		uvm_unmap(map, va, va + size);
+	km_unmap(map, va, va + size, flags);
 }
 
 /*

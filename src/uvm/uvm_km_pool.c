@@ -114,7 +114,10 @@ uvm_km_map_pool_free(struct pool *pp, void *page)
 {
 	struct vm_page *pg = uvm_km_page(page);
 	vaddr_t va = (vaddr_t)pg->offset;
+	paddr_t pa;
 
+	KASSERTMSG(pmap_extract(pmap_kernel(), va, &pa) && pa == VM_PAGE_TO_PHYS(pg),
+	    "I-MAP-12: page of pool memory is not mapped at its address %#lx", (unsigned long)va);
 	pg->offset = 0;
 	pmap_kremove(va, PAGE_SIZE);
 	pmap_update(pmap_kernel());

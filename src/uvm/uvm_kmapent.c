@@ -120,7 +120,7 @@ uvm_mapent_parked_ok(struct vm_map *map)
 		need += borders(map, e);
 	for (struct vm_map_entry *e = map->merged_entries; e != NULL; e = e->next)
 		have++;
-	return have == map->nparked && have >= need;
+	return have == map->nparked && have == need;
 }
 
 /* --- reservations (R42) --- */

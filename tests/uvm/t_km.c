@@ -102,6 +102,27 @@ KTEST(wired_without_memory_is_refused_whole, "a wired allocation that cannot hav
 	tu_shutdown();
 }
 
+KTEST(R42_quantum_without_frames_is_undone_as_a_quantum, "a wired quantum that has merged and gets no frames leaves its neighbours as they were")
+{
+	vsize_t q;
+	vaddr_t va[3];
+
+	tu_boot(1, 1024);
+	q = kernel_map->quantum;
+	for (int i = 0; i < 3; i++)
+		va[i] = uvm_km_alloc(kernel_map, q, 0, UVM_KMF_WIRED | UVM_KMF_QUANTUM);
+	CHECK_EQ(kernel_map->nparked, 2);
+	uvm_km_free(kernel_map, va[1], q, UVM_KMF_WIRED | UVM_KMF_QUANTUM);
+	CHECK_EQ(kernel_map->nparked, 0);
+	tu_take(uvm.npages, UVM_PGA_USERESERVE);
+	CHECK_EQ(uvm_km_alloc(kernel_map, q, 0, UVM_KMF_WIRED | UVM_KMF_QUANTUM | UVM_KMF_NOWAIT), 0);
+	CHECK_EQ(kernel_map->nparked, 0);
+	tu_release();
+	uvm_km_free(kernel_map, va[0], q, UVM_KMF_WIRED | UVM_KMF_QUANTUM);
+	uvm_km_free(kernel_map, va[2], q, UVM_KMF_WIRED | UVM_KMF_QUANTUM);
+	tu_shutdown();
+}
+
 static vaddr_t full_va;
 
 static void
@@ -129,6 +150,47 @@ KTEST(T9_waitva_sleeps_until_addresses_are_free, "a full submap: NOWAIT gets not
 	CHECK(tu_count(UVMC_map_vawaits) > 0);
 	lwp_wait(l);
 	uvm_km_free(mb_map, full_va, size, UVM_KMF_VAONLY);
+	tu_shutdown();
+}
+
+#define	SLEEPERS	8
+
+static vaddr_t room[SLEEPERS];
+
+static void
+sleeper_main(void *arg)
+{
+	vsize_t n = 1 + (vsize_t)(uintptr_t)arg % 3;
+	vaddr_t va = uvm_km_alloc(mb_map, ptoa(n), 0, UVM_KMF_VAONLY | UVM_KMF_WAITVA);
+
+	CHECK(va != 0);
+	room[(uintptr_t)arg] = va;
+}
+
+KTEST(T9_every_sleeper_gets_through, "sleepers for 1 to 3 pages, addresses that come one page at a time (I-SMP-8)")
+{
+	vaddr_t min, max;
+	struct lwp *l[SLEEPERS];
+
+	tu_boot(4, 2048);
+	min = vm_map_min(mb_map);
+	max = vm_map_max(mb_map);
+	CHECK_EQ(uvm_km_alloc(mb_map, max - min, 0, UVM_KMF_VAONLY), min);
+	for (uintptr_t i = 0; i < SLEEPERS; i++) {
+		CHECK_EQ(lwp_create(&l[i], NULL, "sleeper", sleeper_main, (void *)i), 0);
+		lwp_start(l[i]);
+	}
+	TU_WAIT(tu_count(UVMC_map_vawaits) >= SLEEPERS);
+	for (vaddr_t va = min; va < min + ptoa(3 * SLEEPERS); va += PAGE_SIZE) {
+		uvm_km_free(mb_map, va, PAGE_SIZE, UVM_KMF_VAONLY);
+		kpause("slow", 1000000);
+	}
+	for (int i = 0; i < SLEEPERS; i++)
+		lwp_wait(l[i]);
+	for (int i = 0; i < SLEEPERS; i++)
+		for (int k = 0; k < i; k++)
+			CHECK(room[i] != room[k]);
+	uvm_unmap(mb_map, min, max);
 	tu_shutdown();
 }
 
