@@ -51,5 +51,7 @@ int engine_run(const struct profile *, const struct run_options *, struct run_re
 int bench_fault(const struct bench_options *, struct bench_table *);
 /* bench_swap: bytes a second to swap and back, and what the host does with a file. */
 int bench_swap(const struct bench_options *, struct bench_table *);
+/* bench_file: bytes a second by read and write of a file in memory, and the host's. */
+int bench_file(const struct bench_options *, struct bench_table *);
 
 #endif /* HARNESS_ENGINE_H */

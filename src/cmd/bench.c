@@ -16,6 +16,7 @@ static const struct {
 } benches[] = {
 	{ "fault", bench_fault },
 	{ "swap", bench_swap },
+	{ "file", bench_file },
 };
 #define NBENCHES (sizeof(benches) / sizeof(benches[0]))
 
@@ -55,7 +56,7 @@ check_names(const struct command *cmd, char **names, int n)
 			continue;
 		if (near != NULL)
 			return cmd_usage(cmd, "no benchmark '%s'; did you mean '%s'?", names[i], near);
-		return cmd_usage(cmd, "no benchmark '%s'; there are fault, swap", names[i]);
+		return cmd_usage(cmd, "no benchmark '%s'; there are fault, swap, file", names[i]);
 	}
 	return EXIT_CLEAN;
 }
