@@ -29,6 +29,7 @@ struct uvm {
 	uint64_t	 free;			/* f, read @ */
 	uint64_t	 paging;		/* f, read @: PG_PAGEOUT pages in flight (I-PD-1) */
 	uint64_t	 nfreed;		/* f: pages freed since boot */
+	uint64_t	 pd_taken;		/* f: pages that the daemon took for itself */
 	uint64_t	 nwaiters;		/* f: LWPs in uvm_wait() */
 	uint64_t	 active, inactive, wired;	/* p, read @ */
 	uint64_t	 orphans;		/* p: loaned pages without owner */

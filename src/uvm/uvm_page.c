@@ -203,7 +203,8 @@ uvm_page_take(int flags)
 
 	mutex_spin_enter(&uvm_fpageqlock);
 	if (!uvm_page_mayalloc(flags)) {
-		uvm_kick_pdaemon_locked();
+		if (curlwp != uvm.pagedaemon_lwp)
+			uvm_kick_pdaemon_locked();
 		mutex_spin_exit(&uvm_fpageqlock);
 		UVMCNT(pga_fail);
 		return NULL;
@@ -225,7 +226,10 @@ uvm_page_take(int flags)
 		pg->pqflags = PQ_PRIVATE;
 		uvm.kernpages++;
 	}
-	uvm_page_kick();
+	if (curlwp == uvm.pagedaemon_lwp)
+		uvm.pd_taken++;			/* it knows */
+	else
+		uvm_page_kick();
 	mutex_spin_exit(&uvm_fpageqlock);
 	return pg;
 }

@@ -46,7 +46,7 @@
 
 /* What the daemon remembers from round to round.  !: only the daemon. */
 struct progress {
-	uint64_t	 pr_nfreed;		/* ! uvm.nfreed when it was last looked at */
+	int64_t		 pr_freed;		/* ! most pages that were ever freed for others */
 	uint64_t	 pr_npageouts;		/* ! uvm.npageouts likewise */
 	unsigned	 pr_fruitless;		/* ! rounds since then that freed nothing */
 };
@@ -236,13 +236,16 @@ uvmpd_round(struct uvmpd *up)
 static void
 uvmpd_progress(const struct uvmpd *up, struct progress *pr)
 {
-	bool freed = uvm.nfreed != pr->pr_nfreed;
+	/* what the daemon takes for a transfer and drains again is no progress */
+	int64_t now = (int64_t)(uvm.nfreed - uvm.pd_taken);
+	bool freed = now > pr->pr_freed;
 
 	if (freed || (!up->up_needsfree && uvm.paging == 0))
 		pr->pr_fruitless = 0;
 	else if (uvm.paging == 0 || uvm.npageouts != pr->pr_npageouts)
 		pr->pr_fruitless++;		/* nothing under way, or what was has failed */
-	pr->pr_nfreed = uvm.nfreed;
+	if (freed)
+		pr->pr_freed = now;
 	pr->pr_npageouts = uvm.npageouts;
 	uvm.pd_backoff = freed || uvm.paging > 0 ? 0 : uvm.npages / 64;
 }

@@ -102,11 +102,13 @@ tu_file(voff_t size)
 	int fd = memfd_create("tuvm", 0);
 
 	CHECK(fd >= 0);
-	for (voff_t o = 0; o < size; o += 8) {
-		uint64_t w = tu_word(o);
-		size_t n = size - o < 8 ? (size_t)(size - o) : 8;
+	for (voff_t o = 0; o < size; o += (voff_t)PAGE_SIZE) {
+		uint64_t w[PAGE_SIZE / 8];
+		size_t n = size - o < (voff_t)PAGE_SIZE ? (size_t)(size - o) : PAGE_SIZE;
 
-		CHECK(pwrite(fd, &w, n, o) == (ssize_t)n);
+		for (size_t i = 0; i < PAGE_SIZE / 8; i++)
+			w[i] = tu_word(o + 8 * (voff_t)i);
+		CHECK(pwrite(fd, w, n, o) == (ssize_t)n);
 	}
 	return vnode_create("tuvm", fd, size);
 }
