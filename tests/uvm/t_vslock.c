@@ -222,6 +222,27 @@ KTEST(B19_an_mlock_that_has_not_come_to_a_page_keeps_no_mapping_wired, "an I/O t
 	end();
 }
 
+static void
+end_IO_elsewhere(void)
+{
+	vsunlock(0, 1);
+	CHECK(tm_wire_count(tm_proc, 0) == 1 && pte_wired(0));
+}
+
+KTEST(R31_an_mlock_elsewhere_does_not_matter, "an I/O that ends on memory wired long ago, while an mlock of other memory is under way, leaves it wired")
+{
+	begin(1);
+	tm_put(tm_proc, "o.oo");
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(1)), 0);
+	CHECK_EQ(vslock(0, 1, RW), 0);
+	before_wiring = end_IO_elsewhere;
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(2), ptoa(2)), 0);
+	CHECK(before_wiring == NULL);
+	CHECK_EQ(inspect_wiring(), 0);
+	CHECK_EQ(sys_munlockall(tm_proc), 0);
+	end();
+}
+
 /* An I/O ends while an mlock that will fail has counted its entries. */
 static struct vnode *short_file;
 
