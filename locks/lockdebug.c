@@ -65,12 +65,13 @@ void
 lockdebug_want(const void *lock, uint32_t id, enum lock_class class, enum lock_how how,
     bool try, void *where)
 {
-	const struct held_lock *top = NULL;
 	const struct lwp *l = curlwp;
+	const bool intr = l != NULL && cpu_intr_p();
+	const struct held_lock *top = NULL;
 
 	KASSERTMSG(l != NULL, "lock %s taken by a thread that is no LWP", class_name(class));
 	if (how != LOCK_SPIN) {
-		if (cpu_intr_p())
+		if (intr)
 			violation(VIOL_INTERRUPT_CONTEXT, "lock-in-interrupt",
 			    "adaptive lock %s in interrupt context", class_name(class));
 		if (curcpu()->ci_mtx_count != 0)
@@ -86,6 +87,12 @@ lockdebug_want(const void *lock, uint32_t id, enum lock_class class, enum lock_h
 		/* A second read hold would deadlock with a writer between the two (I-SMP-6). */
 		if (hl->hl_lock == lock && (!try || how == LOCK_READ))
 			panic("%s: locking against myself (lock %u)", class_name(class), id);
+		/*
+		 * What the interrupted LWP holds and may sleep with says nothing of an interrupt's
+		 * order: whoever holds the lock that we want cannot be waiting for one of those.
+		 */
+		if (intr && hl->hl_how != LOCK_SPIN)
+			continue;
 		if (top == NULL || hl->hl_rank >= top->hl_rank)
 			top = hl;
 	}
@@ -99,26 +106,31 @@ lockdebug_locked(const void *lock, uint32_t id, enum lock_class class, enum lock
 {
 	struct lwp *l = curlwp;
 
+	host_mask();			/* an interrupt puts its own on top and takes them off */
 	KASSERTMSG(l->l_nheld < LWP_HELD_MAX, "more than %d locks held", LWP_HELD_MAX);
 	l->l_held[l->l_nheld++] = (struct held_lock){
 		.hl_lock = lock, .hl_where = where, .hl_id = id, .hl_class = (uint8_t)class,
 		.hl_how = (uint8_t)how, .hl_rank = (int16_t)lock_classes[class].lc_rank,
 		.hl_since = lockstat_acquired(class) ? host_now_ns() : 0,
 	};
+	host_unmask();
 }
 
 void
 lockdebug_unlocked(const void *lock, enum lock_how how, void *where)
 {
-	struct held_lock *hl = find(lock);
 	struct lwp *l = curlwp;
+	struct held_lock *hl;
 
+	host_mask();
+	hl = find(lock);
 	KASSERTMSG(hl != NULL, "release of a lock that this LWP does not hold");
 	KASSERT(hl->hl_how == how);
 	if (hl->hl_since != 0)
 		lockstat_held(hl->hl_class, host_now_ns() - hl->hl_since);
 	for (l->l_nheld--; hl < &l->l_held[l->l_nheld]; hl++)
 		*hl = hl[1];
+	host_unmask();
 }
 
 int

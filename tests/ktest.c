@@ -43,6 +43,12 @@ ktest_seed(void)
 	return seed;
 }
 
+bool
+ktest_signals(void)
+{
+	return getenv("KTEST_SIGNALS") != NULL;
+}
+
 unsigned
 ktest_scale(unsigned n)
 {

@@ -35,6 +35,8 @@ void	ktest_register(struct ktest_case *);
 int	ktest_main(int argc, char **argv);
 /* => the seed of this run, from --seed or the default 1 */
 uint64_t ktest_seed(void);
+/* => KTEST_SIGNALS is set: tests that boot a machine do so with interrupts by signal (kc_signals) */
+bool	ktest_signals(void);
 /* => n, or a tenth of it (1 at least) where a sanitizer makes everything slow */
 unsigned ktest_scale(unsigned n);
 void	ktest_fail(const char *file, int line, const char *fmt, ...)

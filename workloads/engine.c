@@ -354,7 +354,7 @@ result_irqs(struct run_result *rr)
 		{ "clock", IRQ_CLOCK }, { "disk", IRQ_DISK }, { "net", IRQ_NET },
 		{ "device", IRQ_DEVICE }, { "soft", IRQ_SOFT },
 	};
-	uint64_t puts = 0;
+	uint64_t puts = 0, rung = 0;
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
 		uint64_t n = 0;
@@ -363,9 +363,12 @@ result_irqs(struct run_result *rr)
 			n += __atomic_load_n(&cpus[cpu].ci_nirq[lines[i].irq], __ATOMIC_RELAXED);
 		result_count(&rr->rr_interrupts, lines[i].name, n);
 	}
-	for (int cpu = 0; cpu < ncpu; cpu++)
+	for (int cpu = 0; cpu < ncpu; cpu++) {
 		puts += __atomic_load_n(&cpus[cpu].ci_nintrput, __ATOMIC_RELAXED);
+		rung += __atomic_load_n(&cpus[cpu].ci_nrung, __ATOMIC_RELAXED);
+	}
 	result_count(&rr->rr_interrupts, "pool_puts", puts);
+	result_count(&rr->rr_interrupts, "by_signal", rung);
 }
 
 static void
@@ -592,6 +595,7 @@ machine_up(const struct profile *p)
 		.uc_seed = ms->ms_seed,
 		.uc_memory = ms->ms_memory,
 		.uc_pool_reserve = ms->ms_pool_put != 0,
+		.uc_signals = ms->ms_interrupts == INTR_SIGNAL,
 		.uc_nic_latency = ms->ms_nic_latency,
 		.uc_swap = ms->ms_swap,
 		.uc_swapdevs = (int)ms->ms_swapdevs,
@@ -619,6 +623,11 @@ machine_up(const struct profile *p)
 		return EINVAL;
 	}
 	error = uvm_boot(&uc);
+	if (error == ENOTSUP && uc.uc_signals) {
+		engine.en_result->rr_error = xasprintf("interrupts = signal: this build is "
+		    "ThreadSanitizer's, which puts signals off: say interrupts = poll");
+		return EINVAL;
+	}
 	if (error != 0 && error != ENOMEM && uc.uc_swap != 0)
 		engine.en_result->rr_error = xasprintf("cannot make %lu KiB of swap in %s: %s",
 		    (unsigned long)(ms->ms_swap >> 10), uc.uc_swapdir != NULL ? uc.uc_swapdir :

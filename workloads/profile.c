@@ -57,7 +57,7 @@ const struct option_row machine_options[] = {
 	    "who sets referenced and modified bits: the walker, or faults" },
 	{ "schedule", OPT_ENUM, MS(ms_schedule), 0, 0, "free", schedule_names, "free",
 	    "who runs when: real threads, or one LWP at a time by a strategy" },
-	{ "interrupts", OPT_ENUM, MS(ms_interrupts), 0, 0, "poll", interrupts_names, "poll",
+	{ "interrupts", OPT_ENUM, MS(ms_interrupts), 0, 0, "poll", interrupts_names, NULL,
 	    "how interrupts reach a CPU: at poll points, or at any instruction" },
 	{ "pool-put", OPT_ENUM, MS(ms_pool_put), 0, 0, "defer", pool_put_names, NULL,
 	    "who gives a pool's idle pages back: others later, or pool_put itself (PR 24039)" },

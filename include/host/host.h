@@ -58,8 +58,74 @@ host_give_way(void)
 }
 
 /*
+ * The doorbell: how one thread interrupts another at any instruction.
+ *
+ * host_ring() sends the thread a signal; its handler calls the one function that was
+ * installed, on the thread's own stack, wherever it was.  Some sections must not be
+ * interrupted there: those that hold a raw lock, those between two CPUs, calls of
+ * libraries that know nothing of us.  They are masked: the ring is remembered, and
+ * answered when the section is left.  Masks nest.
+ *
+ * A thread is masked by nobody but itself, and a signal handler leaves the depth as it
+ * found it, so no atomic is needed; the compiler must not move anything across.
+ */
+struct host_gate {
+	unsigned	hg_masked;	/* masked sections that the thread is in */
+	bool		hg_access;	/* likewise, a simulated access: does not nest, costs a store */
+	bool		hg_rung;	/* the bell rang in there */
+};
+extern __thread struct host_gate host_gate;
+
+/* => fn answers from now on, NULL: nobody; while no other thread runs.  ENOTSUP: this build
+ *    cannot (ThreadSanitizer puts signals off until it likes) */
+int	host_bell_install(void (*fn)(void));
+/* => the calling thread's name for host_ring(); any number that never was one is harmless */
+int	host_bell_id(void);
+void	host_ring(int id);
+/* => the bell rang: call fn unless masked; see host_unmask() */
+void	host_answer(void);
+
+static inline void
+host_mask(void)
+{
+	host_gate.hg_masked++;
+	__asm__ volatile("" ::: "memory");
+}
+
+static inline void
+host_unmask(void)
+{
+	__asm__ volatile("" ::: "memory");
+	host_gate.hg_masked--;
+	if (__builtin_expect(host_gate.hg_rung, 0))
+		host_answer();
+}
+
+static inline void
+host_access_begin(void)
+{
+	host_gate.hg_access = true;
+	__asm__ volatile("" ::: "memory");
+}
+
+static inline void
+host_access_end(void)
+{
+	__asm__ volatile("" ::: "memory");
+	host_gate.hg_access = false;
+	if (__builtin_expect(host_gate.hg_rung, 0))
+		host_answer();
+}
+
+static inline bool
+host_masked(void)
+{
+	return host_gate.hg_masked != 0 || host_gate.hg_access;
+}
+
+/*
  * Raw spin lock for the few words below mutex(9): sleep queue chains, run
- * queues.  Never held across anything that can block.
+ * queues.  Never held across anything that can block; its holder is masked.
  */
 struct host_lock {
 	int hl_word;			/* 0 free, 1 held; atomic */

@@ -41,6 +41,7 @@ struct cpu_info {
 	uint64_t	 ci_nswitch;		/* ! context switches */
 	uint64_t	 ci_nintr;		/* ! interrupts delivered, read @ by reports */
 	uint64_t	 ci_nipi;		/* ! of which IPIs */
+	uint64_t	 ci_nrung;		/* ! times that a signal found one to deliver, read @ by reports */
 	uint64_t	 ci_nirq[IRQ_COUNT];	/* ! by line, read @ by reports */
 	uint64_t	 ci_nintrput;		/* ! pool items put back in interrupt, read @ by reports */
 	struct host_rng	 ci_rng;		/* ! */

@@ -5,6 +5,14 @@
  * its pending word; it is delivered on whichever LWP holds that CPU, as soon
  * as its level is above the CPU's IPL: at spl lowering, lock release, spin
  * loops, user memory accesses, sleeps and idle ("poll").
+ *
+ * With kc_signals the poster also rings the doorbell of the LWP's thread (host/host.h),
+ * and it is delivered there at any instruction ("signal") but for two kinds: those that
+ * the IPL masks, which is the lazy masking of old machines (the handler looks, leaves
+ * it pending, and splx() delivers), and those in a masked section of the host's.  The second
+ * kind is short and closed: raw locks, the switch between LWPs, an LWP's list of held
+ * locks, RCU's and the unwinder's insides, and the simulated instruction that loads or
+ * stores (softmmu.c), from its translation to its access.
  */
 #ifndef SYS_INTR_H
 #define SYS_INTR_H

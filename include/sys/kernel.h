@@ -28,6 +28,7 @@ struct kern_upcall {
 struct kern_config {
 	int		 kc_ncpu;
 	uint64_t	 kc_seed;
+	bool		 kc_signals;		/* interrupts at any instruction, see <sys/intr.h> */
 	struct kern_upcall kc_upcall;
 };
 
@@ -35,6 +36,7 @@ struct kern_config {
  * => after kern_boot() the calling thread is lwp0 and holds CPU 0.
  * => kern_shutdown(): all other LWPs have exited; frees everything; the thread is
  *    no LWP any more.  A second boot in the same process works.
+ * => errno of the host; ENOTSUP: kc_signals in a build of ThreadSanitizer's
  */
 int	kern_boot(const struct kern_config *);
 void	kern_shutdown(void);

@@ -51,6 +51,7 @@ struct lwp {
 	struct pmap	*l_pmap;		/* ! pmap that its user accesses go through */
 	struct uarea	*l_addr;		/* ! its u-area, the VM floor's; NULL: has none */
 	struct host_thread *l_thread;		/* : */
+	int		 l_bell;		/* @ its thread's doorbell; 0: has not begun */
 	struct cpu_info	*l_cpu;			/* ! while running; r otherwise */
 	bool		 l_idle;		/* : is a CPU's idle LWP */
 

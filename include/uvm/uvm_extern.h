@@ -29,6 +29,7 @@ struct uvm_config {
 	uint64_t	uc_swap;		/* bytes of swap; 0: none */
 	int		uc_swapdevs;		/* in so many devices, priorities 1, 2, ...; 0: one */
 	bool		uc_pool_reserve;	/* PR 24039: pool_put gives pages back (pool.h) */
+	bool		uc_signals;		/* interrupts by host signal, see kc_signals */
 	uint64_t	uc_nic_latency;		/* ns of the machine's time that a packet takes */
 	const char	*uc_swapdir;		/* their files' folder; NULL: $TMPDIR or /tmp */
 	bool		uc_pd_unmap_on_deactivate;	/* the page daemon of before 1999, to compare */
@@ -39,8 +40,8 @@ struct uvm_config {
 /*
  * Boots the whole machine, bottom up: kernel floor, RAM, page structures,
  * pmap, pools, maps, daemons.
- * => the caller becomes lwp0 on CPU 0.  0, or ENOMEM of the host, EINVAL (memory too small), or what the
- *    host says to a swap file.
+ * => the caller becomes lwp0 on CPU 0.  0, or ENOMEM of the host, EINVAL (memory too small), ENOTSUP
+ *    (uc_signals), or what the host says to a swap file.
  */
 int	uvm_boot(const struct uvm_config *);
 /*

@@ -28,7 +28,9 @@ host_backtrace(void **pcs, int max, int skip)
 
 	if (want > (int)(sizeof(all) / sizeof(all[0])))
 		want = sizeof(all) / sizeof(all[0]);
+	host_mask();			/* its caches are not for two at once */
 	n = unw_backtrace(all, want) - (skip + 1);
+	host_unmask();
 	if (n > max)
 		n = max;
 	if (n < 0)
@@ -64,8 +66,12 @@ host_symbolise(void *pc, char *buf, size_t len)
 	unsigned long offset;
 	char name[128];
 	Dl_info info;
+	bool known;
 
-	if (function_name(call, name, sizeof(name), &offset)) {
+	host_mask();
+	known = function_name(call, name, sizeof(name), &offset);
+	host_unmask();
+	if (known) {
 		snprintf(buf, len, "%s+%#lx", name, offset + 1);
 	} else if (dladdr(call, &info) != 0 && info.dli_fname != NULL) {
 		file = strrchr(info.dli_fname, '/');

@@ -6,6 +6,8 @@
  * section releases the thread's tag, the end of a grace period acquires all
  * tags.  No edge is told in the other direction: a reader that starts after
  * the update finds its pointers by rcu_deref(), which TSan sees.
+ *
+ * What changes the thread's own state is masked: an interrupt in there may be a reader.
  */
 #include <stdlib.h>
 
@@ -58,20 +60,24 @@ void
 host_rcu_register(void)
 {
 	tag = &tags[__atomic_fetch_add(&ntags, 1, __ATOMIC_RELAXED) % TAGS];
+	host_mask();
 	NOSYNC_BEGIN();
 	urcu_qsbr_register_thread();
 	NOSYNC_END();
 	online = true;
+	host_unmask();
 }
 
 void
 host_rcu_unregister(void)
 {
+	host_mask();
 	section_end();
 	NOSYNC_BEGIN();
 	urcu_qsbr_unregister_thread();
 	NOSYNC_END();
 	online = false;
+	host_unmask();
 }
 
 void
@@ -89,8 +95,10 @@ host_rcu_read_unlock(void)
 void
 host_rcu_quiescent(void)
 {
+	host_mask();
 	section_end();
 	urcu_qsbr_quiescent_state();
+	host_unmask();
 }
 
 void
@@ -98,9 +106,11 @@ host_rcu_offline(void)
 {
 	if (!online)
 		return;
+	host_mask();
 	section_end();
 	urcu_qsbr_thread_offline();
 	online = false;
+	host_unmask();
 }
 
 void
@@ -108,8 +118,10 @@ host_rcu_online(void)
 {
 	if (online)
 		return;
+	host_mask();
 	urcu_qsbr_thread_online();
 	online = true;
+	host_unmask();
 }
 
 void

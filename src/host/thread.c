@@ -169,6 +169,7 @@ host_lock(struct host_lock *hl)
 {
 	unsigned spins = 0;
 
+	/* Not masked while it spins: whoever has the lock may be waiting for our answer. */
 	while (!host_trylock(hl))
 		host_relax(&spins);
 }
@@ -176,15 +177,20 @@ host_lock(struct host_lock *hl)
 bool
 host_trylock(struct host_lock *hl)
 {
+	host_mask();
 	/* acquire: pairs with the release in host_unlock() */
-	return __atomic_load_n(&hl->hl_word, __ATOMIC_RELAXED) == 0 &&
-	    __atomic_exchange_n(&hl->hl_word, 1, __ATOMIC_ACQUIRE) == 0;
+	if (__atomic_load_n(&hl->hl_word, __ATOMIC_RELAXED) == 0 &&
+	    __atomic_exchange_n(&hl->hl_word, 1, __ATOMIC_ACQUIRE) == 0)
+		return true;
+	host_unmask();
+	return false;
 }
 
 void
 host_unlock(struct host_lock *hl)
 {
 	__atomic_store_n(&hl->hl_word, 0, __ATOMIC_RELEASE);
+	host_unmask();
 }
 
 bool

@@ -44,6 +44,7 @@ become_lwp0(void)
 	if (lwp0 == NULL)
 		return ENOMEM;
 	lwp0->l_thread = host_thread_self();
+	__atomic_store_n(&lwp0->l_bell, host_bell_id(), __ATOMIC_RELAXED);
 	lwp0->l_cpu = &cpus[0];
 	__atomic_store_n(&lwp0->l_stat, LSONPROC, __ATOMIC_RELAXED);
 	cpus[0].ci_curlwp = lwp0;
@@ -113,8 +114,9 @@ kern_boot(const struct kern_config *kc)
 	lock_init();
 	lwp_init(kc->kc_seed);
 	sleepq_init();
-	intr_init();
-	error = timer_init();
+	error = intr_init(kc->kc_signals);
+	if (error == 0)
+		error = timer_init();
 	if (error == 0)
 		error = start_cpus(kc->kc_seed);
 	if (error != 0) {

@@ -74,7 +74,8 @@ void	timer_fini(void);
 extern struct kern_upcall kern_upcall;
 extern bool kern_stopping;		/* @ idle LWPs go */
 bool	intr_pending(const struct cpu_info *);	/* anything that IPL 0 would let in */
-void	intr_init(void);
+/* => 0, or ENOTSUP */
+int	intr_init(bool signals);
 void	intr_fini(void);
 /* => a CPU that idles, or any if none does; a hint */
 struct cpu_info *cpu_idlest(void);

@@ -4,6 +4,10 @@
  * Posting an interrupt sets a bit in the CPU's pending word.  Delivery happens on
  * the LWP that holds the CPU, in intr_poll(): highest level first, at the
  * handler's level, so that only a higher one can come in between.
+ *
+ * intr_poll() is called at the points that <sys/intr.h> lists, and with kc_signals by the
+ * doorbell, at any instruction.  Either way the choice and the CPU's own bookkeeping are
+ * masked and the handler's body is not, which each delivery asserts.
  */
 #include <stdlib.h>
 
@@ -25,6 +29,7 @@ struct softint {
 
 /* stable after boot, but for IRQ_SOFT, whose level goes by what is pending */
 static struct handler handlers[IRQ_COUNT];
+static bool intr_signals;		/* stable: deliver at any instruction */
 static struct host_lock softint_lock;
 static TAILQ_HEAD(, softint) softints;	/* softint_lock; in the order in which they were made */
 
@@ -97,6 +102,10 @@ run_softints(struct cpu_info *ci, ipl_t level)
 		si->si_fn(si->si_arg);
 }
 
+/*
+ * => masked: the line was the highest pending and is not any more
+ * => unmasked for the handler: a higher interrupt may come in at any of its instructions
+ */
 static void
 deliver(struct cpu_info *ci, int irq)
 {
@@ -104,6 +113,7 @@ deliver(struct cpu_info *ci, int irq)
 	const int spin_count = ci->ci_mtx_count, spin_oldspl = ci->ci_mtx_oldspl;
 	const ipl_t level = irq_level(ci, irq);
 
+	KASSERTMSG((int)level > saved, "interrupt %d delivered at IPL %d", irq, saved);
 	ci->ci_ilevel = level;
 	ci->ci_idepth++;
 	/* The handler's spin mutexes are its own: the last of them gives back the handler's level. */
@@ -117,10 +127,14 @@ deliver(struct cpu_info *ci, int irq)
 		__atomic_fetch_and(&ci->ci_softpending, ~(1u << level), __ATOMIC_ACQUIRE);
 		if (soft_level(ci) != IPL_NONE)
 			__atomic_fetch_or(&ci->ci_ipending, 1u << IRQ_SOFT, __ATOMIC_RELEASE);
-		run_softints(ci, level);
-	} else {
-		handlers[irq].ih_fn(handlers[irq].ih_arg);
 	}
+	host_unmask();
+	KASSERTMSG(!host_masked(), "interrupt %d in a section that is masked", irq);
+	if (irq == IRQ_SOFT)
+		run_softints(ci, level);
+	else
+		handlers[irq].ih_fn(handlers[irq].ih_arg);
+	host_mask();
 	KASSERTMSG(ci->ci_ilevel == (int)level, "interrupt %d came back at IPL %d", irq, ci->ci_ilevel);
 	KASSERTMSG(ci->ci_mtx_count == 0, "interrupt %d came back with a spin mutex", irq);
 	ci->ci_mtx_count = spin_count;
@@ -135,23 +149,63 @@ intr_deliver(struct cpu_info *ci)
 	uint32_t pending;
 	int irq;
 
+	host_mask();
 	/* acquire: as in intr_poll() */
 	while ((pending = __atomic_load_n(&ci->ci_ipending, __ATOMIC_ACQUIRE)) != 0 &&
 	    (irq = next_irq(ci, pending)) >= 0) {
 		__atomic_fetch_and(&ci->ci_ipending, ~(1u << irq), __ATOMIC_ACQ_REL);
 		deliver(ci, irq);
 	}
+	host_unmask();
+}
+
+/* The doorbell's answer, at any instruction of the LWP that holds the CPU; or of a thread that
+ * held it when the poster looked, and holds another, or none (then it is masked), by now. */
+static void
+bell(void)
+{
+	struct cpu_info *ci;
+
+	if (curlwp == NULL)
+		return;
+	ci = curcpu();
+	if (next_irq(ci, __atomic_load_n(&ci->ci_ipending, __ATOMIC_ACQUIRE)) < 0)
+		return;			/* the IPL masks it: splx() will see it */
+	/* relaxed: reports read it */
+	__atomic_store_n(&ci->ci_nrung, ci->ci_nrung + 1, __ATOMIC_RELAXED);
+	intr_deliver(ci);
+}
+
+/* => an interrupt was posted to the CPU, which does not idle: whoever holds it takes it now */
+static void
+ring(const struct cpu_info *ci)
+{
+	/* seq_cst: pending first, then the holder.  A later one polls when it comes in. */
+	const struct lwp *l = __atomic_load_n(&ci->ci_curlwp, __ATOMIC_SEQ_CST);
+	/* relaxed: of an LWP that does not run yet, and then polls first, there is none */
+	int id = __atomic_load_n(&l->l_bell, __ATOMIC_RELAXED);
+
+	if (l == curlwp) {
+		host_gate.hg_rung = true;
+		host_answer();
+	} else if (id != 0) {
+		host_ring(id);
+	}
 }
 
 void
 intr_post(struct cpu_info *ci, enum irq irq)
 {
+	uint32_t before;
+
 	KASSERTMSG(irq != IRQ_SOFT, "soft interrupts are softint_schedule()'s");
 	KASSERTMSG(handlers[irq].ih_fn != NULL, "interrupt %d has no handler", irq);
 	/* seq_cst: pending first, then the idle flag; the other half is in idle_wait() */
-	__atomic_fetch_or(&ci->ci_ipending, 1u << irq, __ATOMIC_SEQ_CST);
+	before = __atomic_fetch_or(&ci->ci_ipending, 1u << irq, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&ci->ci_idle, __ATOMIC_SEQ_CST))
 		host_unpark(ci->ci_idlelwp->l_thread);
+	else if (intr_signals && (before & 1u << irq) == 0)
+		ring(ci);
 }
 
 int
@@ -261,17 +315,20 @@ xc_broadcast(void (*fn)(void *), void *arg)
 
 /* --- boot --- */
 
-void
-intr_init(void)
+int
+intr_init(bool signals)
 {
 	for (int i = 0; i < IRQ_COUNT; i++)
 		handlers[i] = (struct handler){ IPL_NONE, NULL, NULL };
 	TAILQ_INIT(&softints);
 	intr_establish(IRQ_XCALL, IPL_VM, xc_handler, NULL);
+	intr_signals = signals;
+	return host_bell_install(signals ? bell : NULL);
 }
 
 void
 intr_fini(void)
 {
 	KASSERTMSG(TAILQ_EMPTY(&softints), "a soft interrupt is still established");
+	host_bell_install(NULL);
 }

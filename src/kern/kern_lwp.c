@@ -24,6 +24,9 @@
  * each quantum a CPU takes an LWP from a queue that is longer than its own, so that
  * LWPs that never sleep get like shares, on ever other CPUs.
  *
+ * Between two CPUs, and an idle LWP but for its polls, a thread is masked (host/host.h): an
+ * interrupt by signal finds a CPU under it or nothing.
+ *
  * No decision looks at the host's clock or an address: one CPU deals itself out in
  * the same way twice.
  *
@@ -280,7 +283,7 @@ hand_over(struct cpu_info *ci, struct lwp *from)
 	hand_to(ci, from, next != NULL ? next : ci->ci_idlelwp);
 }
 
-/* => first thing that an LWP does on a CPU that it was given */
+/* => first thing that an LWP does on a CPU that it was given: masked until here */
 static void
 switched_in(struct lwp *l)
 {
@@ -295,6 +298,7 @@ switched_in(struct lwp *l)
 		kern_upcall.cpu_switch(ci, from, l);
 		ci->ci_ilevel = IPL_NONE;
 	}
+	host_unmask();
 	intr_poll();
 }
 
@@ -309,6 +313,7 @@ lwp_block(void)
 	KASSERTMSG(ci->ci_ilevel == IPL_NONE, "sleep at IPL %d", ci->ci_ilevel);
 	rcu_quiescent_barrier("sleep");
 	intr_poll();
+	host_mask();
 	/* acq_rel: pairs with lwp_wake(); all that we did is seen by the CPU that takes us on */
 	if (__atomic_load_n(&l->l_offcpu, __ATOMIC_ACQUIRE) == LW_ONCPU) {
 		host_rcu_offline();
@@ -322,6 +327,7 @@ lwp_block(void)
 		host_rcu_online();
 	}
 	__atomic_store_n(&l->l_stat, LSONPROC, __ATOMIC_RELAXED);
+	host_unmask();
 }
 
 void
@@ -346,10 +352,12 @@ yield(void)
 	intr_poll();
 	if (__atomic_load_n(&ci->ci_runq_len, __ATOMIC_RELAXED) == 0)
 		return;
+	host_mask();
 	host_lock(&ci->ci_runq_lock);
 	next = runq_pop(ci);
 	if (next == NULL) {		/* another CPU was quicker */
 		host_unlock(&ci->ci_runq_lock);
+		host_unmask();
 		return;
 	}
 	host_rcu_offline();
@@ -405,6 +413,7 @@ lwp_release_cpu(void)
 
 	lockdebug_barrier("lwp_release_cpu");
 	rcu_quiescent_barrier("lwp_release_cpu");
+	host_mask();
 	host_rcu_offline();
 	__atomic_store_n(&l->l_stat, LSSLEEP, __ATOMIC_RELAXED);
 	hand_over(l->l_cpu, l);
@@ -428,12 +437,15 @@ lwp_main(void *arg)
 	struct lwp *l = arg;
 	struct sleepq *sq;
 
+	host_mask();
 	curlwp = l;
+	__atomic_store_n(&l->l_bell, host_bell_id(), __ATOMIC_RELAXED);
 	host_park();
 	host_rcu_register();
 	switched_in(l);
 	l->l_func(l->l_arg);
 	lockdebug_barrier("exit");
+	host_mask();
 	host_rcu_unregister();
 	/* Wakes lwp_wait(), which then joins this thread. */
 	sq = sleepq_lock(&l->l_func);
@@ -547,7 +559,9 @@ idle_main(void *arg)
 	struct lwp *idle = ci->ci_idlelwp;
 	bool fired;
 
+	host_mask();
 	curlwp = idle;
+	__atomic_store_n(&idle->l_bell, host_bell_id(), __ATOMIC_RELAXED);
 	idle->l_cpu = ci;
 	host_rcu_register();
 	host_rcu_offline();
@@ -558,12 +572,15 @@ idle_main(void *arg)
 		}
 		if (ci->ci_prevlwp != idle) {	/* just switched in */
 			switched_in(idle);
+			host_mask();
 			ci->ci_prevlwp = idle;
 		}
 		host_rcu_online();
+		host_unmask();
 		intr_poll();
 		/* what fired may have woken nobody, only asked a device to go on */
 		fired = __atomic_load_n(&ci->ci_runq_len, __ATOMIC_RELAXED) == 0 && timer_idle();
+		host_mask();
 		host_rcu_offline();
 		if (!idle_dispatch(ci, idle) && !fired)
 			idle_wait(ci);

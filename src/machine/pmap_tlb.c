@@ -139,6 +139,8 @@ pmap_tlb_switch(struct tlb *t, struct pmap *pm)
 		pm = NULL;
 	if (old == pm)
 		return;
+	host_mask();			/* a shootdown may come here, too */
+	old = t->t_pmap;
 	if (old != NULL) {
 		tlb_flush(t);
 		cpuset_leave(old);
@@ -146,6 +148,7 @@ pmap_tlb_switch(struct tlb *t, struct pmap *pm)
 	RELAXED_SET(t->t_pmap, pm);
 	if (pm != NULL)
 		cpuset_join(pm);
+	host_unmask();
 }
 
 void

@@ -24,8 +24,8 @@
  * MMU_REGISTER, with the frame in t_register, and are calls of the device; words only.
  *
  * Interrupts are taken between accesses only: from the look at ci_ipending to
- * the load or store there is no poll, so a CPU that acknowledges a shootdown
- * is never in the middle of a walk or of an access.
+ * the load or store there is no poll, and signals are masked (host_access_begin());
+ * so a CPU that acknowledges a shootdown is never in the middle of a walk or of an access.
  */
 #include "pmap_private.h"
 
@@ -149,8 +149,9 @@ mmu_walk(struct tlb *t, struct pmap *pm, vaddr_t va, uint32_t need)
 
 /*
  * => need: rights, and TE_USER for the current LWP's pmap; 0 without for the kernel's
- * => 0: *tep permits the access, until interrupts are polled again; MMU_REGISTER: t_register
- *    is what is to be accessed, likewise; else errno
+ * => an access has begun; on an errno it has ended
+ * => 0: *tep permits the access, until it ends; MMU_REGISTER: t_register is what is to be
+ *    accessed, likewise; else errno
  */
 static __attribute__((noinline)) int
 mmu_miss(vaddr_t va, uint32_t need, struct tlb_entry **tep)
@@ -168,10 +169,12 @@ mmu_miss(vaddr_t va, uint32_t need, struct tlb_entry **tep)
 		KASSERT(!cpu_intr_p());
 		lockdebug_fault_barrier("access user memory");
 	}
-	if (!mapped)
-		return EFAULT;
 	for (;;) {
+		host_access_end();
+		if (!mapped)
+			return EFAULT;
 		intr_poll();
+		host_access_begin();
 		t = curtlb();			/* a fault may have moved us */
 		if (!user)
 			pmap_tlb_join_kernel(t);
@@ -191,9 +194,11 @@ mmu_miss(vaddr_t va, uint32_t need, struct tlb_entry **tep)
 		case WALK_REGISTER:
 			return MMU_REGISTER;
 		case WALK_RM:
+			host_access_end();
 			pmap_rm_fault(pm, va, need & PTE_RIGHTS);
 			break;
 		case WALK_FAULT:
+			host_access_end();
 			error = machine_upcall.mu_fault(pm, trunc_page(va), PTE_TO_PROT(need));
 			if (error)
 				return error;
@@ -203,7 +208,8 @@ mmu_miss(vaddr_t va, uint32_t need, struct tlb_entry **tep)
 }
 
 /*
- * => host address of va, good for one access of this page; NULL: *errorp, or MMU_REGISTER.
+ * => host address of va, good for one access of this page: until host_access_end(), which is
+ *    the caller's; NULL: *errorp, and the access has ended, unless it is MMU_REGISTER
  */
 static inline __attribute__((always_inline)) void *
 mmu_access(vaddr_t va, uint32_t need, int *errorp)
@@ -211,6 +217,7 @@ mmu_access(vaddr_t va, uint32_t need, int *errorp)
 	struct cpu_info *ci = curcpu();
 	struct tlb_entry *te = NULL;
 
+	host_access_begin();
 	/* relaxed: pairs with intr_post(), which wakes whoever must not miss it. */
 	if (__builtin_expect(__atomic_load_n(&ci->ci_ipending, __ATOMIC_RELAXED) == 0, 1))
 		te = mmu_hit(ci->ci_md, va, need);
@@ -230,18 +237,26 @@ mmu_access(vaddr_t va, uint32_t need, int *errorp)
 static __attribute__((noinline)) int
 register_load(vaddr_t va, int error, uint64_t *valp)
 {
+	paddr_t pa;
+
 	if (error != MMU_REGISTER)
 		return error;
-	*valp = device_load(curtlb()->t_register | (va & PAGE_MASK));
+	pa = curtlb()->t_register | (va & PAGE_MASK);
+	host_access_end();
+	*valp = device_load(pa);
 	return 0;
 }
 
 static __attribute__((noinline)) int
 register_store(vaddr_t va, int error, uint64_t val)
 {
+	paddr_t pa;
+
 	if (error != MMU_REGISTER)
 		return error;
-	device_store(curtlb()->t_register | (va & PAGE_MASK), val);
+	pa = curtlb()->t_register | (va & PAGE_MASK);
+	host_access_end();
+	device_store(pa, val);
 	return 0;
 }
 
@@ -249,7 +264,10 @@ register_store(vaddr_t va, int error, uint64_t val)
 static int
 no_register(int error)
 {
-	return error == MMU_REGISTER ? EIO : error;
+	if (error != MMU_REGISTER)
+		return error;
+	host_access_end();
+	return EIO;
 }
 
 static inline __attribute__((always_inline)) int
@@ -264,6 +282,7 @@ word_load(vaddr_t va, uint32_t space, uint64_t *valp)
 	if (__builtin_expect(word == NULL, 0))
 		return register_load(va, error, valp);
 	*valp = __atomic_load_n(word, __ATOMIC_RELAXED);
+	host_access_end();
 	return 0;
 }
 
@@ -279,6 +298,7 @@ word_store(vaddr_t va, uint32_t space, uint64_t val)
 	if (__builtin_expect(word == NULL, 0))
 		return register_store(va, error, val);
 	__atomic_store_n(word, val, __ATOMIC_RELAXED);
+	host_access_end();
 	return 0;
 }
 
@@ -320,6 +340,7 @@ user_cas(vaddr_t va, uint64_t expect, uint64_t desired, uint64_t *seen)
 		return no_register(error);
 	__atomic_compare_exchange_n(word, &expect, desired, false, __ATOMIC_SEQ_CST,
 	    __ATOMIC_SEQ_CST);
+	host_access_end();
 	*seen = expect;
 	return 0;
 }
@@ -329,7 +350,10 @@ user_fetch(vaddr_t va)
 {
 	int error;
 
-	return mmu_access(trunc_page(va), PTE_X | TE_USER, &error) != NULL ? 0 : no_register(error);
+	if (mmu_access(trunc_page(va), PTE_X | TE_USER, &error) == NULL)
+		return no_register(error);
+	host_access_end();
+	return 0;
 }
 
 /*
@@ -392,6 +416,7 @@ kern_read(vaddr_t va, void *to, size_t len, size_t *donep)
 		if (page == NULL)
 			return no_register(error);
 		bytes_from_user((uint8_t *)to + *donep, page + ((va + *donep) & PAGE_MASK), n);
+		host_access_end();
 		*donep += n;
 	}
 	return 0;
@@ -410,6 +435,7 @@ kern_write(vaddr_t va, const void *from, size_t len, size_t *donep)
 			return no_register(error);
 		bytes_to_user(page + ((va + *donep) & PAGE_MASK), (const uint8_t *)from + *donep,
 		    n);
+		host_access_end();
 		*donep += n;
 	}
 	return 0;
@@ -428,6 +454,7 @@ copyin(vaddr_t uaddr, void *kaddr, size_t len)
 		if (page == NULL)
 			return no_register(error);
 		bytes_from_user(to, page + (uaddr & PAGE_MASK), n);
+		host_access_end();
 		to += n, uaddr += n, len -= n;
 	}
 	return 0;
@@ -446,6 +473,7 @@ copyout(const void *kaddr, vaddr_t uaddr, size_t len)
 		if (page == NULL)
 			return no_register(error);
 		bytes_to_user(page + (uaddr & PAGE_MASK), from, n);
+		host_access_end();
 		from += n, uaddr += n, len -= n;
 	}
 	return 0;
@@ -489,7 +517,7 @@ user_error(int error)
 }
 
 /*
- * => 0: *up and *kp are good until interrupts are polled; else errno
+ * => 0: *up and *kp are good until host_access_end(), which is the caller's; else errno
  */
 static int
 mmu_pair(vaddr_t uva, uint32_t uneed, vaddr_t kva, uint32_t kneed, uint8_t **up, uint8_t **kp)
@@ -499,13 +527,15 @@ mmu_pair(vaddr_t uva, uint32_t uneed, vaddr_t kva, uint32_t kneed, uint8_t **up,
 	for (;;) {
 		*up = mmu_access(trunc_page(uva), uneed | TE_USER, &error);
 		if (*up == NULL)
-			return user_error(error);
+			return user_error(no_register(error));
 		*up += uva & PAGE_MASK;
 		*kp = mmu_peek(kva, kneed);
 		if (*kp != NULL)
 			return 0;
+		host_access_end();
 		if (mmu_access(trunc_page(kva), kneed, &error) == NULL)
-			return error;
+			return no_register(error);
+		host_access_end();
 	}
 }
 
@@ -515,9 +545,13 @@ mmu_pair_nofault(vaddr_t uva, uint32_t uneed, vaddr_t kva, uint32_t kneed, uint8
     uint8_t **kp)
 {
 	intr_poll();
+	host_access_begin();
 	*up = mmu_peek(uva, uneed | TE_USER);
 	*kp = mmu_peek(kva, kneed);
-	return *up != NULL && *kp != NULL ? 0 : EBUSY;
+	if (*up != NULL && *kp != NULL)
+		return 0;
+	host_access_end();
+	return EBUSY;
 }
 
 /* relaxed: both sides may be loaded and stored by others, see bytes_from_user(). */
@@ -552,6 +586,7 @@ copyin_kva(vaddr_t uaddr, vaddr_t kva, size_t len, bool nofault, size_t *donep)
 		if (error != 0)
 			return error;
 		bytes_move(to, from, n);
+		host_access_end();
 	}
 	return 0;
 }
@@ -569,6 +604,7 @@ copyout_kva(vaddr_t kva, vaddr_t uaddr, size_t len, size_t *donep)
 		if (error != 0)
 			return error;
 		bytes_move(to, from, n);
+		host_access_end();
 	}
 	return 0;
 }
@@ -586,6 +622,7 @@ kern_zero(vaddr_t kva, size_t len)
 		if (page == NULL)
 			return no_register(error);
 		bytes_to_user(page + (kva & PAGE_MASK), (const uint8_t *)zeroes, n);
+		host_access_end();
 		kva += n, len -= n;
 	}
 	return 0;

@@ -32,6 +32,7 @@ const struct counter_info counter_table[] = {
 	{ "interrupts", "delivered", "interrupt handlers run" },
 	{ "interrupts", "pool_puts", "pool items returned at interrupt level" },
 	{ "interrupts", "ipis", "interrupts from one CPU to another" },
+	{ "interrupts", "by_signal", "times that a host signal found an interrupt to deliver" },
 	{ "interrupts", "clock", "interrupts of the clock" },
 	{ "interrupts", "disk", "interrupts of the disk" },
 	{ "interrupts", "net", "interrupts of the network interface" },

@@ -125,6 +125,7 @@ uvm_boot(const struct uvm_config *uc)
 	struct kern_config kc = {
 		.kc_ncpu = uc->uc_ncpu,
 		.kc_seed = uc->uc_seed,
+		.kc_signals = uc->uc_signals,
 		.kc_upcall = { .cpu_switch = machine_cpu_switch, .userret = uvm_uarea_userret },
 	};
 	struct machine_config mc = {

@@ -70,7 +70,7 @@ def wrong_usage_is_one_line_and_2():
 @case
 def what_this_version_has_not_is_refused():
     job()
-    for args in ['--schedule', 'mix'], ['--interrupts', 'signal'], ['--audit', 'full'], \
+    for args in ['--schedule', 'mix'], ['--audit', 'full'], \
             ['--inject', 'page-alloc:p=0.01'], ['--bug', 'any'], ['--iterations', '2']:
         usage(f'uvmstress: {args[0]} {args[1]}: this version offers only ', 'run', 'x.ini', *args)
     equal(run('run', 'x.ini', '--swap', '1G', '--schedule', 'free', '--iterations', '1').returncode, 0)

@@ -393,6 +393,7 @@ fv_boot(int n, bool software_rm)
 	const struct kern_config kc = {
 		.kc_ncpu = n,
 		.kc_seed = 1,
+		.kc_signals = getenv("KTEST_SIGNALS") != NULL,
 		.kc_upcall = { .cpu_switch = machine_cpu_switch },
 	};
 	const struct machine_config mc = {

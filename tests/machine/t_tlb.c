@@ -384,6 +384,64 @@ KTEST(S6_clear_modify_completes_removals_under_way,
 }
 
 /*
+ * What a handler sees of the page that the LWP which it interrupts is copying to.
+ */
+static struct vm_page *copied;
+static unsigned looked, halves;		/* interrupts, and which found half a copy */
+
+static void
+look_at_copy(void *arg)
+{
+	looked++;
+	if (fv_words(copied)[0] != fv_words(copied)[PAGE_SIZE / sizeof(uint64_t) - 1])
+		halves++;
+}
+
+/* No LWP: a device that wants attention all the time. */
+static void
+pester(void *arg)
+{
+	while (!stopped()) {
+		intr_post(&cpus[0], IRQ_DISK);
+		host_park_until(host_now_ns() + 10000);
+	}
+}
+
+KTEST(S1_an_access_is_one_instruction,
+    "no interrupt comes between a translation and the end of the access that uses it")
+{
+	static uint64_t page[PAGE_SIZE / sizeof(uint64_t)];
+	struct host_thread *device;
+	uint64_t until;
+
+	begin(1, false);
+	copied = fv_alloc();
+	intr_establish(IRQ_DISK, IPL_VM, look_at_copy, NULL);
+	fv_use(pm);
+	CHECK(pmap_enter(pm, VA, fv_pa(copied), RW, 0) == 0);
+	CHECK_EQ(host_thread_create(&device, "device", pester, NULL), 0);
+	until = host_now_ns() + 300000000UL;
+	for (uint64_t n = 1; host_now_ns() < until; n++) {
+		for (size_t i = 0; i < PAGE_SIZE / sizeof(page[0]); i++)
+			page[i] = n;
+		for (int i = 0; i < 16; i++) {
+			page[0] = page[PAGE_SIZE / sizeof(page[0]) - 1] = n * 16 + i;
+			CHECK_EQ(copyout(page, VA, PAGE_SIZE), 0);
+		}
+	}
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	host_thread_join(device);
+	intr_poll();
+	CHECK(looked > 0);
+	CHECK_EQ(halves, 0);
+	pmap_remove(pm, VA, VA + PAGE_SIZE);
+	pmap_update(pm);
+	fv_use(NULL);
+	fv_free(copied);
+	end();
+}
+
+/*
  * M is set by the walker at any moment of the removal, and never lost: the
  * mapping lives for so short that the first store often meets its end.
  */

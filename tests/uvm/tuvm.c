@@ -20,7 +20,8 @@ void
 tu_boot(int ncpus, uint64_t npages)
 {
 	struct uvm_config uc = {
-		.uc_ncpu = ncpus, .uc_seed = 1, .uc_memory = ptoa(npages), .uc_fault_ahead = true,
+		.uc_ncpu = ncpus, .uc_seed = 1, .uc_signals = ktest_signals(),
+		.uc_memory = ptoa(npages), .uc_fault_ahead = true,
 		.uc_swap = tu_swap, .uc_swapdevs = tu_swapdevs, .uc_ubc_windows = tu_ubc_windows,
 	};
 
