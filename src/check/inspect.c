@@ -272,6 +272,7 @@ inspect_at_rest(struct run_result *rr)
 	result_add_check(rr, "maps", 1, check_amaps());
 	result_add_check(rr, "mappings", 1, inspect_ptes());
 	result_add_check(rr, "kernel map", 1, inspect_km());
+	result_add_check(rr, "loans", 1, inspect_loans());
 	result_add_check(rr, "wiring", 1, inspect_wiring());
 	result_add_check(rr, "swap", 1, inspect_swap());
 	result_add_check(rr, "windows", 1, inspect_ubc());

@@ -6,6 +6,7 @@
 #define CHECK_INSPECT_INT_H
 
 unsigned inspect_km(void);		/* inspect_km.c: kernel address space */
+unsigned inspect_loans(void);		/* inspect_loan.c: who borrows each page */
 unsigned inspect_ptes(void);		/* inspect_pte.c: mappings against maps and pages */
 unsigned inspect_swap(void);		/* inspect_swap.c: slots, their owners and their content */
 unsigned inspect_ubc(void);		/* inspect_ubc.c: the windows of read() and write() */

@@ -22,7 +22,7 @@
  *	- what is wired by mlock or for I/O is not lent (EBUSY), and wiring breaks loans;
  *	- an anon that others refer to is copied for who lends it to the kernel;
  *	- fork copies what is on loan to the kernel for the child at once;
- *	- what the kernel has on loan is not lent to anons (EBUSY).
+ *	- an anon whose page the kernel has on loan is not lent to anons (EBUSY).
  *
  * If the owner goes first the page becomes an orphan: on no queue, found by its borrowers
  * only.  The last unloan frees it; an anon that borrows it adopts it at its next lock.

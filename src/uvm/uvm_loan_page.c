@@ -105,6 +105,22 @@ anon_to_kernel(struct uvm_loan *ul, struct vm_anon *anon)
 }
 
 /*
+ * R14: an anon whose page is wired is not shared copy-on-write.  A page that it has borrowed
+ * itself is its lender's to lend to the kernel, as often as that likes.
+ * => anon locked, which wires it, by mlock, for I/O and by loans
+ */
+static bool
+wired_own(struct vm_page *pg)
+{
+	bool yes;
+
+	uvm_lock_pageq();
+	yes = pg->wire_count != 0 && !uvm_page_borrowed(pg);
+	uvm_unlock_pageq();
+	return yes;
+}
+
+/*
  * Two references to one anon: copy-on-write as after a fork.  The page need not even be resident.
  * => maps(R), amap, anon locked.
  * => 0: maps(R), amap locked; else nothing
@@ -115,7 +131,7 @@ anon_to_anon(struct uvm_loan *ul, struct vm_anon *anon)
 	struct vm_page *pg = anon->an_page;
 
 	KASSERT(anon->an_ref > 0);
-	if (pg != NULL && uvm_page_wired(pg)) {		/* R14; mlock and I/O wire with the anon locked */
+	if (pg != NULL && wired_own(pg)) {
 		uvmfault_unlockall(&ul->ul_ufi, ul->ul_flt.amap, NULL, anon);
 		return EBUSY;
 	}

@@ -232,6 +232,8 @@ KTEST(T53_R15_no_store_reaches_a_loan, "two pages are lent over and over while o
 
 	begin(4);
 	tm_put(tm_proc, "so");
+	tm_store(0, 1);
+	tm_store(1, 1);
 	tm_start(tm_proc, tt, 3, store_always, NULL);
 	for (unsigned r = 0; r < ktest_scale(400); r++) {
 		uint64_t seen[2][3];
@@ -367,20 +369,22 @@ KTEST(T60_R2_enter_fails_in_read_by_loan, "the mapping of the buffer cannot be m
 	end();
 }
 
-static int quiet, stored;		/* atomic: the reader waits; what the sibling has stored since */
+static int quiet, stored;		/* atomic: round that the reader waits in, or 0; what was stored in it */
 
 static void
 sibling(struct tm_thread *tt)
 {
 	uint64_t n = 0;
+	int round;
 
 	do {
 		CHECK_EQ(user_store(TM_VA(0) + 64, ++n), 0);
 		/* acquire and release: pair with the reader */
-		if (__atomic_load_n(&quiet, __ATOMIC_ACQUIRE) != 0) {
+		round = __atomic_load_n(&quiet, __ATOMIC_ACQUIRE);
+		if (round != 0) {
 			CHECK_EQ(user_store(TM_VA(0) + 64, ++n), 0);
 			__atomic_store_n(&stored, (int)n, __ATOMIC_RELEASE);
-			while (__atomic_load_n(&quiet, __ATOMIC_ACQUIRE) != 0)
+			while (__atomic_load_n(&quiet, __ATOMIC_ACQUIRE) == round)
 				kpause("spin", 20000);
 		}
 	} while (tm_go_on(tt));
@@ -398,7 +402,7 @@ KTEST(T60_no_store_of_a_sibling_is_lost, "what a sibling stores after the read i
 	for (unsigned r = 0; r < ktest_scale(300); r++) {
 		CHECK_EQ(uvm_loanread(tm_proc, vp, 0, TM_VA(0), ptoa(1)), 0);
 		__atomic_store_n(&stored, 0, __ATOMIC_RELAXED);
-		__atomic_store_n(&quiet, 1, __ATOMIC_RELEASE);
+		__atomic_store_n(&quiet, (int)r + 1, __ATOMIC_RELEASE);
 		while (__atomic_load_n(&stored, __ATOMIC_ACQUIRE) == 0)
 			kpause("spin", 20000);
 		CHECK_EQ(user_load(TM_VA(0) + 64, &w), 0);

@@ -1,0 +1,337 @@
+/*
+ * loan-anon: memory moves from process to process, and from place to place, by loans.
+ *
+ * Each thread has some pages of its own in a process, half of them private memory of nobody,
+ * half a private mapping of a file, so that what it lends is anons, pages of the file, or
+ * nothing at all (zeroes).  A move makes one range another's memory; both go on with it
+ * copy-on-write.  It goes within the process, to a child, or from a child that then exits.
+ *
+ * One model per process says what each word must be.  Every word belongs to one thread.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <harness/xalloc.h>
+
+#include "engine_int.h"
+#include "workloads.h"
+
+#define	BASE		0x30000000UL		/* private memory */
+#define	FILE_BASE	0x50000000UL		/* the file, private */
+#define	THREAD_PAGES	32UL
+#define	MOVE_MAX	6			/* pages of one move */
+
+struct anon_proc {
+	struct shadow	ap_memory, ap_file;
+	uint64_t	ap_pages;		/* stable: of each */
+};
+
+struct anon_run {
+	struct vnode	*ar_vp;			/* stable */
+	uint64_t	 ar_object;		/* stable */
+	uint64_t	 ar_size;		/* stable: bytes of the file */
+};
+
+enum { OP_STORE, OP_CHECK, OP_MOVE, OP_GIVE, OP_TAKE, OP_RENEW };
+static const struct workload_op ops[] = {
+	[OP_STORE] = { "store", "store to a word of this thread's memory, or of its part of the file", 330 },
+	[OP_CHECK] = { "check", "check a word of them", 330 },
+	[OP_MOVE] = { "move", "lend pages to another place of the process", 310 },
+	[OP_GIVE] = { "give", "lend pages to a child, which stores to them", 10 },
+	[OP_TAKE] = { "take", "a child lends what it has made of its memory, and exits", 10 },
+	[OP_RENEW] = { "renew", "map the thread's part of the file anew", 10 },
+};
+
+/* --- set-up --- */
+
+static int
+map_file(struct job_run *jr, struct proc *p, vaddr_t va, uint64_t pages)
+{
+	struct anon_run *ar = jr->jr_private;
+
+	return sys_mmap(p, &va, pages * PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE,
+	    UMAP_PRIVATE | UMAP_FIXED, ar->ar_vp, UF_READ, (voff_t)(va - FILE_BASE));
+}
+
+/* The file as it is mapped: what the model must say. */
+static void
+shadow_file(struct job_run *jr, struct anon_proc *ap, vaddr_t va, uint64_t pages)
+{
+	struct anon_run *ar = jr->jr_private;
+	uint64_t first = (va - FILE_BASE) / 8;
+
+	for (uint64_t i = 0; i < pages * PAGE_SIZE / 8; i++)
+		*shadow_word(&ap->ap_file, va + i * 8) = content_file_word(ar->ar_object, first + i,
+		    ar->ar_size);
+}
+
+static int
+map_all(struct job_run *jr, struct job_proc *jp)
+{
+	struct anon_proc *ap = jp->jp_private;
+	vaddr_t va = BASE;
+	int error = sys_mmap(jp->jp_proc, &va, ap->ap_pages * PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE,
+	    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
+
+	if (error == 0)
+		error = map_file(jr, jp->jp_proc, FILE_BASE, ap->ap_pages);
+	shadow_file(jr, ap, FILE_BASE, ap->ap_pages);
+	return error;
+}
+
+static int
+setup_proc(struct job_run *jr, struct job_proc *jp)
+{
+	struct anon_proc *ap = jp->jp_private = xcalloc(1, sizeof(*ap));
+	int error;
+
+	ap->ap_pages = THREAD_PAGES * jp->jp_nthreads;
+	error = shadow_init(&ap->ap_memory, BASE, ap->ap_pages * PAGE_SIZE);
+	if (error == 0)
+		error = shadow_init(&ap->ap_file, FILE_BASE, ap->ap_pages * PAGE_SIZE);
+	return error != 0 ? error : map_all(jr, jp);
+}
+
+static int
+setup(struct job_run *jr)
+{
+	struct anon_run *ar = jr->jr_private = xcalloc(1, sizeof(*ar));
+	int error;
+
+	ar->ar_object = engine_object_id();
+	ar->ar_size = jr->jr_nworkers * THREAD_PAGES * PAGE_SIZE;
+	error = content_vnode("loan-anon", ar->ar_object, ar->ar_size, &ar->ar_vp);
+	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++)
+		error = setup_proc(jr, &jr->jr_procs[i]);
+	return error;
+}
+
+static int
+killed(struct job_run *jr, struct job_proc *jp)
+{
+	struct anon_proc *ap = jp->jp_private;
+
+	shadow_zero(&ap->ap_memory, BASE, ap->ap_pages * PAGE_SIZE);
+	return map_all(jr, jp);
+}
+
+/* --- places --- */
+
+/* n pages of this thread: in memory, or in the file */
+struct range {
+	struct shadow	*ra_shadow;
+	vaddr_t		 ra_va;
+	uint64_t	 ra_pages;
+};
+
+static struct range
+pick(struct job_worker *jw, uint64_t pages, bool file)
+{
+	struct anon_proc *ap = jw->jw_proc->jp_private;
+	uint64_t page = jw->jw_thread * THREAD_PAGES +
+	    host_rng_below(&jw->jw_rng, THREAD_PAGES - pages + 1);
+
+	return (struct range){ file ? &ap->ap_file : &ap->ap_memory,
+		(file ? FILE_BASE : BASE) + page * PAGE_SIZE, pages };
+}
+
+static struct range
+pick_any(struct job_worker *jw, uint64_t pages)
+{
+	return pick(jw, pages, host_rng_chance(&jw->jw_rng, 0.4));
+}
+
+static vaddr_t
+word_of(struct job_worker *jw, const struct range *ra)
+{
+	return ra->ra_va + 8 * host_rng_below(&jw->jw_rng, ra->ra_pages * PAGE_SIZE / 8);
+}
+
+/* => what is at dst is now what is at src */
+static void
+model_move(const struct range *src, const struct range *dst)
+{
+	memmove(shadow_word(dst->ra_shadow, dst->ra_va), shadow_word(src->ra_shadow, src->ra_va),
+	    src->ra_pages * PAGE_SIZE);
+}
+
+/* --- operations --- */
+
+static bool
+overlap(const struct range *a, const struct range *b)
+{
+	return a->ra_va < b->ra_va + b->ra_pages * PAGE_SIZE &&
+	    b->ra_va < a->ra_va + a->ra_pages * PAGE_SIZE;
+}
+
+static int
+op_move(struct job_worker *jw)
+{
+	struct proc *p = jw->jw_proc->jp_proc;
+	struct range src = pick_any(jw, 1 + host_rng_below(&jw->jw_rng, MOVE_MAX));
+	struct range dst = pick(jw, src.ra_pages, false);
+	int error;
+
+	if (overlap(&src, &dst))
+		return 0;
+	error = sys_loan(p, src.ra_va, src.ra_pages * PAGE_SIZE, p, dst.ra_va);
+	if (error != 0)
+		return call_failed(jw, "loan", src.ra_va, error);
+	model_move(&src, &dst);
+	error = private_check(jw, dst.ra_shadow, word_of(jw, &dst));
+	if (error == 0)
+		error = private_store(jw, src.ra_shadow, word_of(jw, &src));
+	return error != 0 ? error : private_check(jw, dst.ra_shadow, word_of(jw, &dst));
+}
+
+/* What a child is to do; it works while the thread waits. */
+struct errand {
+	struct range	er_src, er_dst;
+	bool		er_take;	/* child to parent */
+	uint64_t	er_word;	/* take: a word of src that the child changes, */
+	uint64_t	er_value;	/* to that */
+};
+
+static int
+child(struct job_worker *jw, void *arg)
+{
+	struct errand *er = arg;
+	struct proc *self = curlwp->l_proc, *parent = jw->jw_proc->jp_proc;
+	vsize_t len = er->er_src.ra_pages * PAGE_SIZE;
+	int error;
+
+	if (er->er_take) {
+		error = user_store(er->er_src.ra_va + er->er_word * 8, er->er_value);
+		if (error == 0)
+			error = sys_loan(self, er->er_src.ra_va, len, parent, er->er_dst.ra_va);
+		return error != 0 ? call_failed(jw, "loan", er->er_src.ra_va, error) : 0;
+	}
+	error = sys_loan(parent, er->er_src.ra_va, len, self, er->er_dst.ra_va);
+	if (error != 0)
+		return call_failed(jw, "loan", er->er_src.ra_va, error);
+	for (uint64_t i = 0; i < er->er_src.ra_pages && error == 0; i++) {
+		vaddr_t off = i * PAGE_SIZE + 8 * host_rng_below(&jw->jw_rng, PAGE_SIZE / 8);
+
+		error = expect_word(jw, er->er_dst.ra_va + off,
+		    *shadow_word(er->er_src.ra_shadow, er->er_src.ra_va + off), "loan");
+		if (error == 0 && (error = user_store(er->er_dst.ra_va + off, i)) != 0)
+			error = call_failed(jw, "store", er->er_dst.ra_va + off, error);
+	}
+	return error;
+}
+
+static int
+op_child(struct job_worker *jw, bool take)
+{
+	struct errand er = { .er_take = take };
+	int error;
+
+	er.er_src = pick_any(jw, 1 + host_rng_below(&jw->jw_rng, MOVE_MAX));
+	er.er_dst = pick(jw, er.er_src.ra_pages, false);
+	er.er_word = host_rng_below(&jw->jw_rng, er.er_src.ra_pages * PAGE_SIZE / 8);
+	er.er_value = jw->jw_seq << 8 | 1;
+	error = run_in_child(jw, child, &er);
+	if (error != 0 || !take)
+		return error;
+	model_move(&er.er_src, &er.er_dst);	/* a child's src and the parent's dst do not overlap */
+	*shadow_word(er.er_dst.ra_shadow, er.er_dst.ra_va + er.er_word * 8) = er.er_value;
+	return private_check(jw, er.er_dst.ra_shadow, er.er_dst.ra_va + er.er_word * 8);
+}
+
+static int
+op_renew(struct job_worker *jw)
+{
+	struct range ra = pick(jw, THREAD_PAGES, true);
+	int error = map_file(jw->jw_run, jw->jw_proc->jp_proc, ra.ra_va, ra.ra_pages);
+
+	if (error != 0)
+		return call_failed(jw, "mmap", ra.ra_va, error);
+	shadow_file(jw->jw_run, jw->jw_proc->jp_private, ra.ra_va, ra.ra_pages);
+	return 0;
+}
+
+static int
+run(struct job_run *jr, struct job_worker *jw)
+{
+	uint64_t dice = host_rng_below(&jw->jw_rng, 1000), op = 0;
+	struct range ra = pick_any(jw, THREAD_PAGES);
+
+	while (dice >= ops[op].wo_weight)
+		dice -= ops[op++].wo_weight;
+	switch (op) {
+	case OP_STORE:
+		return private_store(jw, ra.ra_shadow, word_of(jw, &ra));
+	case OP_CHECK:
+		return private_check(jw, ra.ra_shadow, word_of(jw, &ra));
+	case OP_MOVE:
+		return op_move(jw);
+	case OP_RENEW:
+		return op_renew(jw);
+	default:
+		return op_child(jw, op == OP_TAKE);
+	}
+}
+
+/* --- the end --- */
+
+static int
+verify_proc(struct job_worker *jw, struct job_proc *jp)
+{
+	const struct anon_proc *ap = jp->jp_private;
+	int error = private_check_all(jw, &ap->ap_memory);
+
+	return error != 0 ? error : private_check_all(jw, &ap->ap_file);
+}
+
+static int
+verify(struct job_run *jr)
+{
+	return visit_procs(jr, verify_proc);
+}
+
+static void
+teardown(struct job_run *jr)
+{
+	struct anon_run *ar = jr->jr_private;
+
+	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
+		struct anon_proc *ap = jr->jr_procs[i].jp_private;
+
+		if (ap == NULL)
+			continue;
+		shadow_fini(&ap->ap_memory);
+		shadow_fini(&ap->ap_file);
+		free(ap);
+	}
+	if (ar != NULL && ar->ar_vp != NULL)
+		vrele(ar->ar_vp);
+	free(ar);
+}
+
+static uint64_t
+footprint(const struct job *job)
+{
+	return 3 * job->job_threads * THREAD_PAGES * PAGE_SIZE;
+}
+
+static const char *const required[] = {
+	"loans.to_anon", "loans.zero", "loans.broken", "loans.returned", "faults.cow", NULL
+};
+
+const struct workload wl_loan_anon = {
+	.wl_name = "loan-anon",
+	.wl_help = "memory that moves between places and processes by loans to anons",
+	.wl_common = WL_THREADS | WL_PROCESSES | WL_WEIGHT,
+	.wl_ops = ops,
+	.wl_nops = sizeof(ops) / sizeof(ops[0]),
+	.wl_exercises = "loans of anons, file pages and zeroes to anons, replaced anons, broken loans, exits of borrowers and lenders",
+	.wl_verifies = "each word against a model that moves along",
+	.wl_required = required,
+	.wl_footprint = footprint,
+	.wl_setup = setup,
+	.wl_run = run,
+	.wl_verify = verify,
+	.wl_teardown = teardown,
+	.wl_killed = killed,
+};
