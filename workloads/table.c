@@ -15,6 +15,7 @@ const struct workload *const workload_table[] = {
 	&wl_loan_anon,
 	&wl_aobj_shm,
 	&wl_map_churn,
+	&wl_pressure,
 	&wl_swap_churn,
 	&wl_trace,
 	&wl_kmem_pool,
