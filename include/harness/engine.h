@@ -53,5 +53,7 @@ int bench_fault(const struct bench_options *, struct bench_table *);
 int bench_swap(const struct bench_options *, struct bench_table *);
 /* bench_file: bytes a second by read and write of a file in memory, and the host's. */
 int bench_file(const struct bench_options *, struct bench_table *);
+/* bench_move: what it costs to hand pages on: by loan, by copy, by passing map entries. */
+int bench_move(const struct bench_options *, struct bench_table *);
 
 #endif /* HARNESS_ENGINE_H */

@@ -17,6 +17,7 @@ static const struct {
 	{ "fault", bench_fault },
 	{ "swap", bench_swap },
 	{ "file", bench_file },
+	{ "data-movement", bench_move },
 };
 #define NBENCHES (sizeof(benches) / sizeof(benches[0]))
 
@@ -56,7 +57,7 @@ check_names(const struct command *cmd, char **names, int n)
 			continue;
 		if (near != NULL)
 			return cmd_usage(cmd, "no benchmark '%s'; did you mean '%s'?", names[i], near);
-		return cmd_usage(cmd, "no benchmark '%s'; there are fault, swap, file", names[i]);
+		return cmd_usage(cmd, "no benchmark '%s'; there are fault, swap, file, data-movement", names[i]);
 	}
 	return EXIT_CLEAN;
 }

@@ -198,6 +198,15 @@ bench_file(const struct bench_options *bo, struct bench_table *bt)
 	return 0;
 }
 
+int
+bench_move(const struct bench_options *bo, struct bench_table *bt)
+{
+	struct bench_row *br = bench_add(bt, "read", "bytes/s", 1e9);
+
+	bench_ref(br, "host", 2e9);
+	return 0;
+}
+
 struct trace *
 trace_open(const char *path, struct trace_error *err)
 {
