@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <harness/xalloc.h>
 
@@ -211,8 +212,11 @@ op_read(struct job_worker *jw, struct loan_run *lr)
 	int error;
 
 	__atomic_fetch_add(&lb->lb_gen, 1, __ATOMIC_SEQ_CST);
-	*lb = (struct loan_buffer){ .lb_gen = lb->lb_gen,
-	    .lb_first = host_rng_below(&jw->jw_rng, lr->lr_npages - BUF_PAGES + 1) };
+	/* not as one structure: siblings look at lb_gen meanwhile */
+	lb->lb_filled = false;
+	lb->lb_first = host_rng_below(&jw->jw_rng, lr->lr_npages - BUF_PAGES + 1);
+	memset(lb->lb_seq, 0, sizeof(lb->lb_seq));
+	memset(lb->lb_own, 0, sizeof(lb->lb_own));
 	for (uint64_t i = 0; i < BUF_PAGES; i++)
 		/* acquire: pairs with op_write() */
 		floor[i] = __atomic_load_n(&lr->lr_done[lb->lb_first + i], __ATOMIC_ACQUIRE);
