@@ -45,7 +45,7 @@ const struct option_row machine_options[] = {
 	    "devices that it is spread over, of priorities 1, 2, ..." },
 	{ "swap-dir", OPT_TEXT, MS(ms_swapdir), 0, 0, "none", NULL, NULL,
 	    "directory for their unlinked files; none = $TMPDIR" },
-	{ "ubc-windows", OPT_INT, MS(ms_ubcwindows), 1, 4096, "32", NULL, NULL,
+	{ "ubc-windows", OPT_INT, MS(ms_ubcwindows), 1, 1024, "32", NULL, NULL,
 	    "windows of 8 KiB that read and write go through; few are re-used often" },
 	{ "time", OPT_DURATION, MS(ms_time), 0, DAYS(365), "10s", NULL, NULL,
 	    "how long the jobs run; 0 = until stopped" },

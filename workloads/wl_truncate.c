@@ -285,11 +285,13 @@ op_store(struct job_worker *jw, struct trunc_run *tr)
 	vi = look(tr, page, jw->jw_index);
 	seq = (vi.vi_floor > vi.vi_base ? vi.vi_floor : vi.vi_base) + 1;
 	value = stamp_make(tr->tr_object, word, (struct stamp){ seq, jw->jw_index });
-	if (word * 8 + 8 > vi.vi_size)
-		/* a write would extend the file, and a store behind the end is nobody's */
-		error = ptoa(page) < vi.vi_size ? 0 : judge_refusal(jw, tr, page,
-		    user_store(FILE_BASE + word * 8, value), &vi);
-	else {
+	if (word * 8 + 8 > vi.vi_size) {
+		/* Behind the end, in its page: it may stay for a while, but growth must wipe it out. */
+		error = user_store(FILE_BASE + word * 8, value);
+		if (error == 0)
+			SET(tp->tp_floor[jw->jw_index], seq);
+		error = judge_refusal(jw, tr, page, error, &vi);
+	} else {
 		error = host_rng_chance(&jw->jw_rng, 0.5) ? store_by_write(jw, tr, word, value) :
 		    user_store(FILE_BASE + word * 8, value);
 		if (error == 0)

@@ -29,7 +29,7 @@ struct ubc_map {
 	TAILQ_ENTRY(ubc_map) um_inactive; /* u: refcount 0 */
 };
 
-#define	UBC_HASH	64		/* buckets */
+#define	UBC_HASH	16		/* buckets: chains of a few, so that names are compared */
 
 /*
  * The object that kernel_map shows where the windows are; it has no pages of its own.

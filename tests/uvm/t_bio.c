@@ -18,6 +18,7 @@ static struct {
 	int	allocs;			/* how often blocks were asked for */
 	int	loanbreak_fails;
 	void	(*before_copyin)(bool nofault);
+	void	(*in_fault)(void);	/* on a window; nothing is locked but v_lock */
 } hook;
 
 int	__real_pmap_enter(struct pmap *, vaddr_t, paddr_t, vm_prot_t, unsigned);
@@ -28,6 +29,11 @@ struct vm_page *__real_uvm_loanbreak(struct vm_page *);
 struct vm_page *__wrap_uvm_loanbreak(struct vm_page *);
 int	__real_copyin_kva(vaddr_t, vaddr_t, size_t, bool, size_t *);
 int	__wrap_copyin_kva(vaddr_t, vaddr_t, size_t, bool, size_t *);
+
+void	__real_uvmfault_unlockall(struct uvm_faultinfo *, struct vm_amap *, struct uvm_object *,
+	    struct vm_anon *);
+void	__wrap_uvmfault_unlockall(struct uvm_faultinfo *, struct vm_amap *, struct uvm_object *,
+	    struct vm_anon *);
 
 int
 __wrap_pmap_enter(struct pmap *pm, vaddr_t va, paddr_t pa, vm_prot_t prot, unsigned flags)
@@ -63,6 +69,15 @@ __wrap_copyin_kva(vaddr_t uaddr, vaddr_t kva, size_t len, bool nofault, size_t *
 	if (hook.before_copyin != NULL)
 		hook.before_copyin(nofault);
 	return __real_copyin_kva(uaddr, kva, len, nofault, donep);
+}
+
+void
+__wrap_uvmfault_unlockall(struct uvm_faultinfo *ufi, struct vm_amap *amap,
+    struct uvm_object *uobj, struct vm_anon *anon)
+{
+	__real_uvmfault_unlockall(ufi, amap, uobj, anon);
+	if (uobj == &ubc_object.uobj && hook.in_fault != NULL)
+		hook.in_fault();
 }
 
 static struct vnode *vp;
@@ -190,6 +205,27 @@ KTEST(R39_window_that_cannot_be_mapped_is_tried_again, "a window that cannot be 
 	for (int i = 0; i < 4; i++)
 		CHECK_EQ(tm_load(i), tu_word((voff_t)ptoa(i)));
 	CHECK(tu_count(UVMC_flt_shortage) >= 7);
+	end();
+}
+
+/* The buffer is mapped anew while the window faults: what was looked up before is not it. */
+static void
+new_buffer(void)
+{
+	hook.in_fault = NULL;
+	CHECK_EQ(tm_put_at(tm_proc, 0, 4, 'a'), 0);
+}
+
+KTEST(read_finds_its_buffer_again_after_the_window_has_faulted, "read finds its buffer again after the window has faulted")
+{
+	begin(4 * PAGE_SIZE);
+	fill(TM_VA(0), 4 * PAGE_SIZE, 5);
+	hook.in_fault = new_buffer;
+	rd(0, TM_VA(0), 2 * PAGE_SIZE);
+	CHECK(hook.in_fault == NULL);
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(tm_load(i), tu_word((voff_t)ptoa(i)));
+	CHECK_EQ(tm_load(2), 0);
 	end();
 }
 
@@ -338,7 +374,8 @@ KTEST(append_is_at_the_end, "append is at the end, and what is between is zero")
 
 	begin(100);
 	map_file(2 * PAGE_SIZE);
-	store(FILE_VA + 120, 0xbad);			/* behind the end: nobody's */
+	for (vaddr_t o = 104; o < PAGE_SIZE; o += 8)
+		store(FILE_VA + o, ~0UL);		/* behind the end: nobody's */
 	fill(TM_VA(0), PAGE_SIZE, 7);
 	CHECK_EQ(sys_append(tm_proc, vp, &off, TM_VA(0), &len), 0);
 	CHECK_EQ(off, 100);
@@ -565,6 +602,14 @@ KTEST(R15_write_breaks_loans, "write breaks loans, whichever way it goes")
 	end();
 }
 
+/* The slow way begins: the page that was given up is what the file has. */
+static void
+look_at_second_page(bool nofault)
+{
+	CHECK(!nofault);
+	CHECK_EQ(load(FILE_VA + PAGE_SIZE), tu_word((voff_t)PAGE_SIZE));
+}
+
 /* No memory to break the loan, twice; the second page of the window had no content. */
 KTEST(T68_B25_no_memory_to_break_a_loan, "no memory to break a loan: nobody sees pages without content")
 {
@@ -577,6 +622,7 @@ KTEST(T68_B25_no_memory_to_break_a_loan, "no memory to break a loan: nobody sees
 	CHECK_EQ(tu_put(obj, (voff_t)PAGE_SIZE, 0, PGO_FREE | PGO_CLEANIT | PGO_SYNCIO), 0);
 	fill(TM_VA(0), 2 * PAGE_SIZE, 5);
 	hook.loanbreak_fails = 2;
+	hook.before_copyin = look_at_second_page;
 	wr(0, TM_VA(0), 2 * PAGE_SIZE);
 	CHECK_EQ(hook.loanbreak_fails, 0);
 	CHECK(tu_count(UVMC_ubc_fallback) > 0);
@@ -677,31 +723,57 @@ KTEST(T65_I_SYS_8_regrown_file_reads_as_zeroes, "a regrown file reads as zeroes 
 	end();
 }
 
-/* Written behind the end while the extension is under way, thrown out, and read again. */
+/*
+ * Before each piece of a write that extends, what it has stored so far is thrown out, and
+ * somebody maps the page that the old end is in.
+ */
+static voff_t evict_end;
+
 static void
 evict(bool nofault)
 {
-	if (nofault)
-		return;			/* the pages are BUSY by us */
-	(void)tu_put(obj, 0, 0, PGO_FREE | PGO_CLEANIT | PGO_SYNCIO);
-	/* somebody maps the page with the old end in it meanwhile */
-	(void)user_load(FILE_VA, &(uint64_t){ 0 });
+	if (evict_end > 0)
+		CHECK_EQ(tu_put(obj, 0, evict_end, PGO_FREE | PGO_CLEANIT | PGO_SYNCIO), 0);
+	CHECK_EQ(user_load(FILE_VA, &(uint64_t){ 0 }), 0);
+	CHECK_EQ(user_load(FILE_VA + PAGE_SIZE, &(uint64_t){ 0 }), EINVAL);
 }
 
+/* old end  | 100 .|     |     |		| 100 .|     |     |     |
+ * write    |    ==|==========|===		|      |     |  ===|==========|===
+ * evicted  |------|				|------------------|		*/
 KTEST(extension_under_pressure_keeps_what_was_written, "an extension keeps what was written and thrown out before its end")
 {
-	begin(100);
-	map_file(PAGE_SIZE);
-	fill(TM_VA(0), 6 * PAGE_SIZE, 3);
-	hook.before_copyin = evict;
-	for (voff_t off = 100, n; off < 5 * (voff_t)PAGE_SIZE; off += n) {
-		n = 1300;
-		CHECK_EQ(wr(off, TM_VA(0) + (vaddr_t)off, (size_t)n), n);
+	static const struct {
+		voff_t from, evicted;
+	} cases[] = { { 104, PAGE_SIZE }, { 2 * PAGE_SIZE + 8, 3 * PAGE_SIZE } };
+
+	for (int i = 0; i < 2; i++) {
+		begin(104);
+		map_file(8 * PAGE_SIZE);
+		fill(TM_VA(0), 5 * PAGE_SIZE, 3);
+		hook.before_copyin = evict;
+		evict_end = cases[i].evicted;
+		CHECK_EQ(wr(cases[i].from, TM_VA(0), 4 * PAGE_SIZE), 4 * PAGE_SIZE);
+		hook.before_copyin = NULL;
+		CHECK_EQ(vp->v_size, cases[i].from + 4 * (voff_t)PAGE_SIZE);
+		rd(cases[i].from, TM_VA(8), 4 * PAGE_SIZE);
+		check_fill(TM_VA(8), 4 * PAGE_SIZE, 3);
+		CHECK_EQ(file_word(96), tu_word(96));
+		end();
 	}
-	wr(104, TM_VA(0) + 104, 5 * PAGE_SIZE);
-	hook.before_copyin = NULL;
-	rd(104, TM_VA(8), 5 * PAGE_SIZE);
-	check_fill(TM_VA(8), 5 * PAGE_SIZE, 3 + 104);
+}
+
+KTEST(tail_of_an_overwritten_last_page_is_zero, "the tail of a last page that was overwritten is zero")
+{
+	begin(8);
+	map_file(4 * PAGE_SIZE);
+	tu_take(1000, 0);
+	tu_release();			/* the frames that come next hold something */
+	fill(TM_VA(0), 2 * PAGE_SIZE, 3);
+	wr((voff_t)PAGE_SIZE, TM_VA(0), PAGE_SIZE + 64);
+	CHECK(tu_count(UVMC_ubc_faultbusy) > 0);
+	for (vaddr_t va = 2 * PAGE_SIZE + 64; va < 3 * PAGE_SIZE; va += 8)
+		CHECK_EQ(load(FILE_VA + va), 0);
 	end();
 }
 
