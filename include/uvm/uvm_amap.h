@@ -1,7 +1,7 @@
 /*
  * Amaps: arrays of slots that may hold an anon.  Only the amap module touches
  * the fields (R36); struct vm_amap is defined in uvm_amap_i.h, which only
- * src/uvm/uvm_amap*.c and the inspectors include.
+ * src/uvm/uvm_amap*.c and the tests include.
  */
 #ifndef UVM_UVM_AMAP_H
 #define UVM_UVM_AMAP_H
@@ -82,6 +82,8 @@ bool	amap_has_wired(struct vm_aref *, uint64_t npages);
 /* => no lock held; sleeps: everything in these slots of swap is read in; true: memory is short */
 bool	amap_swap_off(int startslot, int endslot);
 uint64_t amap_count(void);
+/* => amap locked: how many arefs cover the slot, as far as the amap knows */
+int	amap_slot_refs(struct vm_amap *, uint64_t slot);
 /* => checks I-AMAP-1..3, 5 under the amap's lock; number of violations */
 unsigned amap_check(struct vm_amap *);
 /* => amap locked; calls fn for each anon in it, unlocked: the inspectors' */

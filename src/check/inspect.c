@@ -158,7 +158,7 @@ check_counters(const struct census *ce)
 	    same("I-STAT-2", "uvmexp.aobjpages", exp.aobjpages, ce->aobj) +
 	    same("I-STAT-1", "uvmexp.kernpages", exp.kernpages, ce->private) +
 	    same("I-STAT-11", "uvmexp.orphans", exp.orphans, ce->orphan) +
-	    same("I-STAT-4", "uvmexp.paging", exp.paging, 0);
+	    same("I-STAT-4", "uvmexp.paging", exp.paging, 0) + inspect_events(&exp);
 }
 
 /* --- amaps against maps --- */
@@ -270,6 +270,7 @@ inspect_at_rest(struct run_result *rr)
 	result_add_check(rr, "pages", 1, walk_pages(&ce));
 	result_add_check(rr, "counters", 1, check_counters(&ce));
 	result_add_check(rr, "maps", 1, check_amaps());
+	result_add_check(rr, "references", 1, inspect_refs());
 	result_add_check(rr, "mappings", 1, inspect_ptes());
 	result_add_check(rr, "kernel map", 1, inspect_km());
 	result_add_check(rr, "loans", 1, inspect_loans());

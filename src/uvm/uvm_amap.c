@@ -142,6 +142,14 @@ amap_refs(struct vm_amap *amap)
 	return __atomic_load_n(&amap->am_ref, __ATOMIC_RELAXED);
 }
 
+int
+amap_slot_refs(struct vm_amap *amap, uint64_t slot)
+{
+	KASSERT(amap_locked(amap));
+	KASSERT(slot < amap->am_nslot);
+	return amap->am_pp ? amap_pp_count(amap, slot) : amap->am_ref;
+}
+
 static void
 set_ref(struct vm_amap *amap, int ref)
 {

@@ -1,0 +1,170 @@
+/*
+ * The walk over pages, counters and amaps (inspect.c) finds what it is for.  Each case
+ * makes one thing wrong, must hear the ids in the order of the walks, and puts it back.
+ */
+#include "tmap.h"
+
+#include <harness/inspect.h>
+#include <harness/result.h>
+#include <string.h>
+#include <uvm/uvm_amap_i.h>
+
+static struct run_result rr;
+
+static void
+begin(const char *lane)
+{
+	tm_boot(1, 2048);
+	tm_put(tm_proc, lane);
+	for (int i = 0; lane[i] != '\0'; i++)
+		tm_store(i, 1);
+	tm_collect();
+	inspect_at_rest(&rr);
+	CHECK_STR(tm_seen, "");
+}
+
+/* => what is wrong now is told so */
+static void
+told(const char *ids)
+{
+	inspect_at_rest(&rr);
+	CHECK_STR(tm_seen, ids);
+}
+
+/* => it is mended: nothing more is told */
+static void
+end(void)
+{
+	char seen[sizeof(tm_seen)];
+
+	memcpy(seen, tm_seen, sizeof(seen));
+	told(seen);
+	tm_shutdown();
+}
+
+static struct vm_amap *
+amap_of(int page)
+{
+	struct vm_map_entry *e;
+
+	vm_map_lock_read(tm_map(tm_proc));
+	CHECK(uvm_map_lookup_entry(tm_map(tm_proc), TM_VA(page), &e));
+	vm_map_unlock_read(tm_map(tm_proc));
+	return e->aref.ar_amap;
+}
+
+KTEST(I_PG_2_wired_and_queued, "a page that is wired and on a queue (R7)")
+{
+	begin("a");
+	tm_page(tm_proc, 0)->wire_count = 1;
+	told("I-PG-2 I-PG-4 I-PG-16");
+	tm_page(tm_proc, 0)->wire_count = 0;
+	end();
+}
+
+KTEST(I_PG_3_queue_of_another_length, "a queue that is shorter than its counter")
+{
+	begin("a");
+	uvm.active++;
+	told("I-PG-3");
+	uvm.active--;
+	end();
+}
+
+KTEST(I_PG_5_two_owners_and_no_loan, "a page of an object that names an anon")
+{
+	struct vm_page *pg;
+
+	begin("oa");
+	pg = tm_page(tm_proc, 0);
+	pg->uanon = tm_page(tm_proc, 1)->uanon;
+	told("I-PG-5 I-ANON-2 I-PG-16");	/* a loan that is not one is missing in the wirings */
+	pg->uanon = NULL;
+	end();
+}
+
+KTEST(I_PG_8_released_and_not_busy, "a page that is to be freed by nobody")
+{
+	begin("a");
+	tm_page(tm_proc, 0)->flags |= PG_RELEASED;
+	told("I-PG-8");
+	tm_page(tm_proc, 0)->flags &= ~PG_RELEASED;
+	end();
+}
+
+KTEST(I_PG_10_anons_bit_on_an_objects_page, "a page of an object that says it is an anon's")
+{
+	begin("o");
+	tm_page(tm_proc, 0)->pqflags |= PQ_ANON;
+	told("I-PG-10 I-STAT-2");
+	tm_page(tm_proc, 0)->pqflags &= ~(uint32_t)PQ_ANON;
+	end();
+}
+
+KTEST(I_PG_13_wanted_by_nobody, "a page that is wanted, and nobody sleeps")
+{
+	begin("a");
+	tm_page(tm_proc, 0)->flags |= PG_WANTED;
+	told("I-PG-13");
+	tm_page(tm_proc, 0)->flags &= ~PG_WANTED;
+	end();
+}
+
+KTEST(I_PG_14_free_pages_miscounted, "a free list that is longer than its counter")
+{
+	begin("a");
+	uvm.free--;
+	told("I-PG-14");
+	uvm.free++;
+	end();
+}
+
+KTEST(I_OBJ_10_busy_page_of_nobody, "a page that was left busy")
+{
+	begin("o");
+	tm_page(tm_proc, 0)->flags |= PG_BUSY;
+	told("I-OBJ-10");
+	tm_page(tm_proc, 0)->flags &= ~PG_BUSY;
+	end();
+}
+
+KTEST(I_STAT_2_anon_page_miscounted, "a counter of a kind of pages that is wrong")
+{
+	begin("a");
+	uvm.anonpages++;
+	told("I-STAT-2");
+	uvm.anonpages--;
+	end();
+}
+
+KTEST(I_STAT_11_orphan_that_is_none, "orphans that were counted and are not there")
+{
+	begin("a");
+	uvm.orphans++;
+	told("I-STAT-11");
+	uvm.orphans--;
+	end();
+}
+
+KTEST(I_MAP_7_reference_of_nobody, "an amap with more references than entries")
+{
+	begin("a");
+	amap_of(0)->am_ref++;
+	told("I-MAP-7 I-AMAP-6");
+	amap_of(0)->am_ref--;
+	end();
+}
+
+KTEST(I_AMAP_8_amap_off_the_list, "an amap that an entry has and the list has not")
+{
+	struct vm_amap *amap;
+
+	begin("a");
+	amap = amap_of(0);
+	TAILQ_REMOVE(&amap_list, amap, am_list);
+	told("I-AMAP-8");
+	TAILQ_INSERT_TAIL(&amap_list, amap, am_list);
+	end();
+}
+
+KTEST_MAIN()

@@ -1,0 +1,178 @@
+/*
+ * The inspector of references finds what it is for.  Each case makes one count wrong, or
+ * one owner, must hear the invariant's id, and puts it back: then all is well again.
+ */
+#include "tmap.h"
+
+#include <string.h>
+
+#include "inspect_int.h"
+
+static struct vm_map_entry *
+entry_of(struct proc *p, int page)
+{
+	struct vm_map_entry *e;
+
+	vm_map_lock_read(tm_map(p));
+	CHECK(uvm_map_lookup_entry(tm_map(p), TM_VA(page), &e));
+	vm_map_unlock_read(tm_map(p));
+	return e;
+}
+
+static struct vm_anon *
+anon_of(int page)
+{
+	return tm_page(tm_proc, page)->uanon;
+}
+
+static void
+begin(const char *lane)
+{
+	tm_boot(1, 2048);
+	tm_put(tm_proc, lane);
+	for (int i = 0; lane[i] != '\0'; i++)
+		if (lane[i] != '.')
+			tm_store(i, 1);
+	CHECK_EQ(inspect_refs(), 0);
+	tm_collect();
+}
+
+/* => the inspector said this, and nothing now that it is mended */
+#define	END(ids) do {								\
+	CHECK_STR(tm_seen, ids);						\
+	CHECK_EQ(inspect_refs(), 0);						\
+	tm_shutdown();								\
+} while (0)
+
+KTEST(I_AMAP_4_reference_of_nobody, "an anon with more references than slots")
+{
+	begin("a");
+	anon_of(0)->an_ref++;
+	CHECK_EQ(inspect_refs(), 1);
+	anon_of(0)->an_ref--;
+	END("I-AMAP-4");
+}
+
+KTEST(I_AMAP_4_reference_that_is_missing, "an anon that a parent's and a child's amap hold")
+{
+	struct proc *child;
+
+	begin("aa");
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
+	tm_store_in(child, 1, 2);		/* its amap is a copy now; page 0 is in both */
+	CHECK_EQ(anon_of(0)->an_ref, 2);
+	CHECK_EQ(inspect_refs(), 0);
+	anon_of(0)->an_ref = 1;
+	CHECK_EQ(inspect_refs(), 1);
+	anon_of(0)->an_ref = 2;
+	proc_exit(child);
+	END("I-AMAP-4");
+}
+
+KTEST(I_AMAP_6_slot_that_nobody_covers, "an entry that is shorter than its amap was told")
+{
+	struct vm_map_entry *e;
+
+	begin("aaaa");
+	e = entry_of(tm_proc, 0);
+	e->end -= PAGE_SIZE;
+	CHECK_EQ(inspect_refs(), 1);
+	e->end += PAGE_SIZE;
+	END("I-AMAP-6");
+}
+
+KTEST(I_AMAP_7_two_who_store_without_copying, "an amap of parent and child, and neither will copy it")
+{
+	struct proc *child;
+
+	begin("a");
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
+	CHECK_EQ(inspect_refs(), 0);
+	entry_of(tm_proc, 0)->etype &= ~UVM_ET_NEEDSCOPY;
+	CHECK_EQ(inspect_refs(), 0);		/* one may: the other's copy is still to come */
+	entry_of(child, 0)->etype &= ~UVM_ET_NEEDSCOPY;
+	CHECK_EQ(inspect_refs(), 1);
+	entry_of(tm_proc, 0)->etype |= UVM_ET_NEEDSCOPY;
+	entry_of(child, 0)->etype |= UVM_ET_NEEDSCOPY;
+	CHECK_EQ(inspect_refs(), 0);
+	proc_exit(child);
+	END("I-AMAP-7");
+}
+
+KTEST(I_MAP_8_object_with_too_few, "an object that is mapped more often than it knows")
+{
+	begin("o");
+	CHECK_EQ(tm_obj->uo_refs, 2);
+	tm_obj->uo_refs = 0;
+	CHECK_EQ(inspect_refs(), 1);
+	tm_obj->uo_refs = 2;
+	END("I-MAP-8");
+}
+
+KTEST(I_MAP_10_busy_at_rest, "a map that was never unbusied")
+{
+	begin("a");
+	tm_map(tm_proc)->busy = curlwp;
+	CHECK_EQ(inspect_refs(), 1);
+	tm_map(tm_proc)->busy = NULL;
+	END("I-MAP-10");
+}
+
+KTEST(I_MAP_16_address_space_that_somebody_holds, "a reference that was not given back")
+{
+	struct vmspace *vm;
+
+	begin("a");
+	vm = proc_vmspace_hold(tm_proc);
+	CHECK_EQ(inspect_refs(), 1);
+	uvmspace_free(vm);
+	END("I-MAP-16");
+}
+
+KTEST(I_ANON_1_page_of_another, "an anon whose page names another anon")
+{
+	struct vm_anon *mine;
+
+	begin("aa");
+	mine = anon_of(0);
+	tm_page(tm_proc, 0)->uanon = anon_of(1);
+	CHECK_EQ(inspect_refs(), 1);
+	tm_page(tm_proc, 0)->uanon = mine;
+	END("I-ANON-1");
+}
+
+/* --- event counters (inspect_stat.c) --- */
+
+/* => counters that were never counted: one is too large, and is mended */
+static void
+events(enum uvm_counter counter, const char *id, enum uvm_counter enough)
+{
+	struct uvmexp exp = { 0 };
+
+	tm_boot(1, 2048);
+	CHECK_EQ(inspect_events(&exp), 0);
+	tm_collect();
+	exp.count[counter] = 1;
+	CHECK_EQ(inspect_events(&exp), 1);
+	CHECK_STR(tm_seen, id);
+	exp.count[enough] = 1;
+	CHECK_EQ(inspect_events(&exp), 0);
+	tm_shutdown();
+}
+
+KTEST(I_STAT_7_more_good_relocks_than_relocks, "relocks that found the map unchanged are relocks")
+{
+	events(UVMC_fltrelckok, "I-STAT-7", UVMC_fltrelck);
+}
+
+KTEST(I_STAT_8_anon_cases_without_a_look_up, "who is answered by an anon has looked it up")
+{
+	events(UVMC_flt_acow, "I-STAT-8", UVMC_fltanget);
+}
+
+KTEST(I_STAT_9_freed_and_never_looked_at, "what the daemon frees it has looked at, or had written")
+{
+	events(UVMC_pdfreed, "I-STAT-9", UVMC_pdscans);
+}
+
+KTEST_MAIN()
