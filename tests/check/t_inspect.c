@@ -78,7 +78,7 @@ KTEST(I_PG_5_two_owners_and_no_loan, "a page of an object that names an anon")
 	begin("oa");
 	pg = tm_page(tm_proc, 0);
 	pg->uanon = tm_page(tm_proc, 1)->uanon;
-	told("I-PG-5 I-ANON-2 I-PG-16");	/* a loan that is not one is missing in the wirings */
+	told("I-PG-5 I-ANON-2 I-PG-12 I-LOAN-7 I-PG-16");
 	pg->uanon = NULL;
 	end();
 }
