@@ -340,6 +340,27 @@ KTEST(R14_what_is_shared_is_copied_for_the_lender, "memory shared with a child i
 	end();
 }
 
+KTEST(R14_needs_copy_is_not_forgotten, "a lender whose amap is still its child's too copies before it lends: the child never sees the loan")
+{
+	struct proc *child;
+
+	begin(1);
+	tm_put(tm_proc, "aa");
+	tm_store(0, 5);
+	tm_store(1, 6);
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
+	lend(0, 2);					/* before anybody has faulted */
+	CHECK_EQ(counted(UVMC_loan_copied), 2);
+	tm_store_in(child, 0, 7);
+	CHECK_EQ(tm_load_in(child, 1), 6);
+	CHECK(tm_page(child, 1) != pgs[1] && pgs[1]->uanon->an_ref == 1);
+	CHECK_EQ(tm_load(0), 5);
+	CHECK_EQ(counted(UVMC_loan_broken), 0);
+	unlend(2);
+	proc_exit(child);
+	end();
+}
+
 KTEST(R14_what_the_kernel_has_is_not_lent_to_anons, "copy-on-write of a page that is wired by a loan is refused")
 {
 	begin(1);
@@ -633,6 +654,8 @@ KTEST(read_by_loan, "the buffer shows the file; a store to either does not show 
 
 KTEST(read_by_loan_refuses, "what is not whole pages of private, writable, unwired memory is copied instead")
 {
+	struct proc *sharer;
+
 	begin(1);
 	tm_put(tm_proc, "arosq");
 	tm_store(0, 1);
@@ -653,6 +676,11 @@ KTEST(read_by_loan_refuses, "what is not whole pages of private, writable, unwir
 	uvm_vsunlock(tm_proc->p_vmspace, TM_VA(0), ptoa(1));
 	CHECK_EQ(tm_load(0), 1);
 	CHECK_EQ(uvm_anon_count(), 1);
+	/* private memory whose amap another process shares on purpose */
+	CHECK_EQ(sys_minherit(tm_proc, TM_VA(0), ptoa(1), MAP_INHERIT_SHARE), 0);
+	CHECK_EQ(proc_fork(tm_proc, "sharer", &sharer), 0);
+	CHECK_EQ(uvm_loanread(tm_proc, vp, 0, TM_VA(0), ptoa(1)), EINVAL);
+	proc_exit(sharer);
 	end();
 }
 
