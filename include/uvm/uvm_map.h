@@ -80,7 +80,7 @@ struct vm_map {
 	unsigned	 nvslocks;		/* i, read @: how many */
 	vaddr_t		 wire_next, wire_end;	/* i: what an mlock under way has not wired yet */
 	vsize_t		 quantum;		/* : kernel maps: size of a QUANTUM allocation, or 0 */
-	struct vm_map_entry *merged_entries;	/* m: parked for splits between quanta (R41) */
+	struct vm_map_entry *merged_entries;	/* m: for splits: of quanta (R41); user maps: to come */
 	int		 nparked;		/* m: how many */
 	struct uvm_mapent_reservation *reserved;	/* m: of the unmap that is at work (R42) */
 	struct vm_map_entry *hint;		/* @ map(R) and atomic */
@@ -131,6 +131,11 @@ void	vm_map_unbusy(struct vm_map *);
 void	vm_map_downgrade(struct vm_map *);
 /* => map(R) -> map(W) and true, or false and map(R) kept; timestamp++ on success */
 bool	vm_map_upgrade_try(struct vm_map *);
+/*
+ * => user map, unlocked: map(W), and splitting it at start and at end needs no memory; drain:
+ *    and no I/O is under way to the range.  Or ENOMEM: unlocked, nothing can be reclaimed
+ */
+int	uvm_map_lock_split(struct vm_map *, vaddr_t start, vaddr_t end, bool drain);
 bool	vm_map_locked_write(struct vm_map *);
 bool	vm_map_locked(struct vm_map *);		/* R or W, by this LWP */
 
@@ -146,7 +151,10 @@ bool	uvm_map_lookup_entry(struct vm_map *, vaddr_t, struct vm_map_entry **);
 /* => map(W); start of a free range or false; uvm-spec 1.5 */
 bool	uvm_map_findspace(struct vm_map *, vaddr_t hint, vsize_t len, vaddr_t *result,
 	    vsize_t align, unsigned flags);
-/* => map(W); split so that this very entry starts (ends) at va */
+/*
+ * => map(W); split so that this very entry starts (ends) at va.  User maps: an entry for it is
+ *    there: uvm_map_lock_split()
+ */
 void	uvm_map_clip_start(struct vm_map *, struct vm_map_entry *, vaddr_t);
 void	uvm_map_clip_end(struct vm_map *, struct vm_map_entry *, vaddr_t);
 
@@ -158,8 +166,10 @@ void	uvm_map_clip_end(struct vm_map *, struct vm_map_entry *, vaddr_t);
  */
 int	uvm_map(struct vm_map *, vaddr_t *startp, vsize_t, struct uvm_object *, voff_t,
 	    vsize_t align, unsigned flags);
-/* => map unlocked; holes are legal; never fails */
+/* => map unlocked; holes are legal; never fails: waits for memory, the map unlocked */
 void	uvm_unmap(struct vm_map *, vaddr_t start, vaddr_t end);
+/* => the same for user maps; ENOMEM: it would have to split an entry, nothing has changed */
+int	uvm_munmap(struct vm_map *, vaddr_t start, vaddr_t end);
 /* => as uvm_unmap(), of whole quanta in a kernel map: allocates nothing and does not sleep; any
  *    context to IPL_VM if the map is interrupt-safe (R41) */
 void	uvm_unmap_quantum(struct vm_map *, vaddr_t start, vaddr_t end);

@@ -13,10 +13,15 @@
 #include <uvm/uvm_amap_i.h>
 #include <uvm/uvm_fault_i.h>
 
+#include "uvm_map_i.h"
+
 #define	LOANPG_PAUSE_NS	100000
 
-/* => map(W): a big entry without an amap is cut to the chunks around [start, end) */
-static void
+/*
+ * => map(W): a big entry without an amap is cut to the chunks around [start, end); false:
+ *    there is no memory for the entries of the rest
+ */
+static bool
 cut_to_chunk(struct vm_map *map, struct vm_map_entry *entry, vaddr_t start, vaddr_t end)
 {
 	vsize_t size = ptoa(UVM_AMAP_CHUNK);
@@ -24,10 +29,13 @@ cut_to_chunk(struct vm_map *map, struct vm_map_entry *entry, vaddr_t start, vadd
 	KASSERT(start < end && start >= entry->start && end <= entry->end);
 	start = start / size * size;
 	end = (end + size - 1) / size * size;
+	if (!uvm_mapent_ready(map, (const vaddr_t[]){ start, end }, 2))
+		return false;
 	if (start > entry->start)
 		uvm_map_clip_start(map, entry, start);
 	if (end < entry->end)
 		uvm_map_clip_end(map, entry, end);
+	return true;
 }
 
 /* => src and dst locked, dst private: dst's slots get src's anons, each with one reference more */
@@ -85,8 +93,9 @@ amap_copy(struct vm_map *map, struct vm_map_entry *entry, int flags, vaddr_t sta
 	KASSERT(map != kernel_map);
 	KASSERT(UVM_ET_ISNEEDSCOPY(entry));
 	if (src == NULL && (flags & AMAP_COPY_NOCHUNK) == 0 &&
-	    atop(entry->end - entry->start) >= UVM_AMAP_LARGE)
-		cut_to_chunk(map, entry, start, end);
+	    atop(entry->end - entry->start) >= UVM_AMAP_LARGE &&
+	    !cut_to_chunk(map, entry, start, end))
+		return;
 	/* One aref, and that is ours: nobody else can make it two. */
 	if (src == NULL || amap_refs(src) != 1) {
 		dst = amap_alloc(entry->end - entry->start, 0, waitok);

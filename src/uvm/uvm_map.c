@@ -16,6 +16,7 @@
 #include "uvm_map_i.h"
 
 #define	VAWAIT_NS	1000000000UL	/* how long WAITVA sleeps at most between two tries */
+#define	NOMEM_NS	10000000UL	/* an unmap that may not fail, and finds no memory */
 
 static uint32_t last_map_id;		/* atomic */
 
@@ -43,6 +44,7 @@ uvm_map_teardown(struct vm_map *map)
 	KASSERTMSG(map->nentries == 0, "map %u dies with %d entries", map->id, map->nentries);
 	KASSERT(map->busy == NULL);
 	KASSERT(map->nvslocks == 0);
+	uvm_mapent_unready(map);
 	KASSERTMSG(map->nparked == 0, "I-MAP-11: map %u dies with %d parked entries", map->id,
 	    map->nparked);
 	cv_destroy(&map->cv);
@@ -284,16 +286,15 @@ uvm_map_finish(struct uvm_mapping *um)
 		uvm_mapent_free(um->um_spare);
 }
 
-/* => 0: map(W); replaced: and no I/O is under way to what is replaced; or EAGAIN */
+/* => 0: map(W); replaced: and no I/O is under way to what is replaced; or EAGAIN, ENOMEM */
 static int
 lock_for(struct vm_map *map, vaddr_t start, vsize_t size, unsigned flags)
 {
 	if ((flags & UVM_FLAG_TRYLOCK) != 0)
 		return vm_map_lock_try(map) ? 0 : EAGAIN;
 	if ((flags & UVM_FLAG_UNMAP) != 0)
-		uvm_vslock_drain(map, start, start + size);
-	else
-		vm_map_lock(map);
+		return uvm_map_lock_split(map, start, start + size, true);
+	vm_map_lock(map);
 	return 0;
 }
 
@@ -426,11 +427,30 @@ uvm_unmap_quantum(struct vm_map *map, vaddr_t start, vaddr_t end)
 	unmap_kernel(map, start, end, NULL);
 }
 
+int
+uvm_munmap(struct vm_map *map, vaddr_t start, vaddr_t end)
+{
+	struct vm_map_entry *dead = NULL;
+	int error;
+
+	if (start < vm_map_min(map))
+		start = vm_map_min(map);
+	if (end > vm_map_max(map))
+		end = vm_map_max(map);
+	if (start >= end)
+		return 0;
+	error = uvm_map_lock_split(map, start, end, true);
+	if (error != 0)
+		return error;
+	uvm_unmap_remove(map, start, end, &dead);
+	vm_map_unlock(map);
+	uvm_unmap_detach(dead);
+	return 0;
+}
+
 void
 uvm_unmap(struct vm_map *map, vaddr_t start, vaddr_t end)
 {
-	struct vm_map_entry *dead = NULL;
-
 	if (map->pmap == pmap_kernel()) {
 		struct uvm_mapent_reservation umr;
 
@@ -439,15 +459,8 @@ uvm_unmap(struct vm_map *map, vaddr_t start, vaddr_t end)
 		uvm_mapent_unreserve(&umr);
 		return;
 	}
-	uvm_vslock_drain(map, start, end);
-	if (start < vm_map_min(map))
-		start = vm_map_min(map);
-	if (end > vm_map_max(map))
-		end = vm_map_max(map);
-	if (start < end)
-		uvm_unmap_remove(map, start, end, &dead);
-	vm_map_unlock(map);
-	uvm_unmap_detach(dead);
+	while (uvm_munmap(map, start, end) != 0)
+		kpause("unmapmem", NOMEM_NS);
 }
 
 int

@@ -81,7 +81,9 @@ uvm_map_protect(struct vm_map *map, vaddr_t start, vaddr_t end, vm_prot_t prot, 
 	struct vm_map_entry *e, *dead = NULL;
 	int error;
 
-	vm_map_lock(map);
+	error = uvm_map_lock_split(map, start, end, false);
+	if (error != 0)
+		return error;
 	error = protect_allowed(map, start, end, prot);
 	if (error != 0) {
 		vm_map_unlock(map);
@@ -116,11 +118,14 @@ int
 uvm_map_inherit(struct vm_map *map, vaddr_t start, vaddr_t end, vm_inherit_t inherit)
 {
 	struct vm_map_entry *e, *dead = NULL;
+	int error;
 
 	if (inherit != MAP_INHERIT_NONE && inherit != MAP_INHERIT_COPY &&
 	    inherit != MAP_INHERIT_SHARE)
 		return EINVAL;
-	vm_map_lock(map);
+	error = uvm_map_lock_split(map, start, end, false);
+	if (error != 0)
+		return error;
 	for (e = uvm_map_clip_range(map, start, end); e != &map->header && e->start < end;
 	    e = e->next)
 		e->inheritance = inherit;
@@ -134,10 +139,13 @@ int
 uvm_map_advice(struct vm_map *map, vaddr_t start, vaddr_t end, int advice)
 {
 	struct vm_map_entry *e, *dead = NULL;
+	int error;
 
 	if (advice != UVM_ADV_NORMAL && advice != UVM_ADV_RANDOM && advice != UVM_ADV_SEQUENTIAL)
 		return EINVAL;
-	vm_map_lock(map);
+	error = uvm_map_lock_split(map, start, end, false);
+	if (error != 0)
+		return error;
 	for (e = uvm_map_clip_range(map, start, end); e != &map->header && e->start < end;
 	    e = e->next)
 		e->advice = advice;

@@ -378,14 +378,51 @@ share(struct vm_map_entry *low, struct vm_map_entry *high, vaddr_t va)
 	high->start = va;
 }
 
-/* => map(W); a user map may wait for it: the page daemon needs no map */
+bool
+uvm_mapent_ready(struct vm_map *map, const vaddr_t *at, int n)
+{
+	struct vm_map_entry *e;
+	int need = 0;
+
+	KASSERT(vm_map_locked_write(map));
+	if (kernel(map))
+		return true;
+	for (int i = 0; i < n; i++)
+		need += uvm_map_lookup_entry(map, at[i], &e) && e->start < at[i];
+	while (map->nparked < need) {
+		e = uvm_mapent_tryalloc(map);
+		if (e == NULL)
+			return false;
+		uvm_mapent_park(map, e);
+	}
+	return true;
+}
+
+void
+uvm_mapent_unready(struct vm_map *map)
+{
+	struct vm_map_entry *e;
+
+	while (!kernel(map) && (e = map->merged_entries) != NULL) {
+		map->merged_entries = e->next;
+		map->nparked--;
+		uvm_mapent_free(e);
+	}
+}
+
+/* => map(W); never sleeps */
 static struct vm_map_entry *
 entry_for_split(struct vm_map *map, const struct vm_map_entry *e, vaddr_t va)
 {
-	struct vm_map_entry *new;
+	struct vm_map_entry *new = map->merged_entries;
 
-	if (!kernel(map))
-		return uvm_mapent_alloc(map);
+	if (!kernel(map)) {
+		KASSERTMSG(new != NULL, "map %u: a split at %#lx, and no entry was made ready for it",
+		    map->id, (unsigned long)va);
+		map->merged_entries = new->next;
+		map->nparked--;
+		return new;
+	}
 	new = uvm_kmapent_forsplit(map, e, va);
 	new->id = __atomic_add_fetch(&last_id, 1, __ATOMIC_RELAXED);
 	return new;

@@ -251,12 +251,15 @@ static int
 pass(struct passing *ps)
 {
 	vaddr_t end = ps->ps_to + (ps->ps_end - ps->ps_start);
+	const vaddr_t splits[] = { ps->ps_start, ps->ps_end };
 	int error = check(ps);
 
 	if (error != 0)
 		return error;
 	if ((ps->ps_flags & UVM_EXTRACT_REMOVE) == 0)
 		error = make_twins(ps);
+	else if (!uvm_mapent_ready(ps->ps_src, splits, 2))
+		error = ENOMEM;
 	if (error != 0)
 		return error;
 	(void)uvm_map_replace(ps->ps_dst, ps->ps_to, end, ps->ps_list, ps->ps_n);

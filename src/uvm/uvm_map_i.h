@@ -11,6 +11,14 @@ struct vm_map_entry *uvm_mapent_alloc(struct vm_map *);
 /* => never sleeps; NULL when memory is short */
 struct vm_map_entry *uvm_mapent_tryalloc(struct vm_map *);
 void	uvm_mapent_free(struct vm_map_entry *);
+/*
+ * => map(W): entries for splits at these n addresses are with the map; false: memory is short.
+ *    So nobody waits for memory with a user map locked because he has to split it.  Kernel
+ *    maps: always true, who unmaps there brings his own
+ */
+bool	uvm_mapent_ready(struct vm_map *, const vaddr_t *at, int n);
+/* => map(W), or its last user: those that were not needed go */
+void	uvm_mapent_unready(struct vm_map *);
 
 /* --- kernel maps: uvm_kmapent.c --- */
 #define	UMR_MAX		2		/* an unmap splits two entries at most */

@@ -11,7 +11,9 @@
  * timestamp: bumped at each acquisition for writing, so whoever had the map
  * unlocked can tell whether anybody may have changed it.
  */
-#include <uvm/uvm.h>
+#include <uvm/uvm_vslock.h>
+
+#include "uvm_map_i.h"
 
 static bool
 intrsafe(const struct vm_map *map)
@@ -150,6 +152,26 @@ vm_map_upgrade_try(struct vm_map *map)
 	}
 	map->timestamp++;
 	return true;
+}
+
+int
+uvm_map_lock_split(struct vm_map *map, vaddr_t start, vaddr_t end, bool drain)
+{
+	const vaddr_t at[] = { start, end };
+
+	for (;;) {
+		if (drain)
+			uvm_vslock_drain(map, start, end);
+		else
+			vm_map_lock(map);
+		if (uvm_mapent_ready(map, at, 2))
+			return 0;
+		vm_map_unlock(map);
+		UVMCNT(map_splitwaits);
+		if (!uvm_reclaimable())
+			return ENOMEM;
+		uvm_wait("mapsplit");
+	}
 }
 
 bool

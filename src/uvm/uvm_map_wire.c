@@ -145,8 +145,13 @@ uvm_map_pageable(struct vm_map *map, vaddr_t start, vaddr_t end, bool unwire, in
 {
 	int error;
 
-	if ((lockflags & UVM_LK_ENTER) == 0)
-		vm_map_lock(map);
+	/* Who comes with the map locked asks for whole entries. */
+	if ((lockflags & UVM_LK_ENTER) == 0) {
+		KASSERT((lockflags & UVM_LK_EXIT) == 0);
+		error = uvm_map_lock_split(map, start, end, false);
+		if (error != 0)
+			return error;
+	}
 	KASSERT(vm_map_locked_write(map));
 	error = start < end ? pageable_allowed(map, start, end, unwire) : 0;
 	if (error == 0 && start < end) {

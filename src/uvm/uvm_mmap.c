@@ -186,7 +186,7 @@ sys_munmap(struct proc *p, vaddr_t va, vsize_t len)
 	int error = page_range(p, &va, &len);
 
 	if (error == 0 && len != 0)
-		uvm_unmap(map_of(p), va, va + len);
+		error = uvm_munmap(map_of(p), va, va + len);
 	return error;
 }
 
@@ -254,11 +254,11 @@ brk_from(struct vmspace *vm, vaddr_t seen, vaddr_t newbreak)
 		error = uvm_map_prepare(&vm->vm_map, &um, new - old, NULL, 0,
 		    UVM_MAPFLAG(VM_PROT_READ | VM_PROT_WRITE, VM_PROT_ALL, MAP_INHERIT_COPY,
 		    UVM_ADV_NORMAL, BRK_FLAGS));
+	if (error == 0 && new < old)
+		error = uvm_map_lock_split(&vm->vm_map, new, old, true);
+	else if (error == 0)
+		vm_map_lock(&vm->vm_map);
 	if (error == 0) {
-		if (new < old)
-			uvm_vslock_drain(&vm->vm_map, new, old);
-		else
-			vm_map_lock(&vm->vm_map);
 		error = new > old ? brk_grow(vm, &um, seen, newbreak) :
 		    brk_shrink(vm, &um, seen, newbreak);
 		vm_map_unlock(&vm->vm_map);

@@ -133,6 +133,7 @@ uvm_mremap(struct vm_map *map, vaddr_t old, vsize_t oldsize, vaddr_t *newva, vsi
 	struct vm_map_entry *last = NULL, *dead = NULL;
 	struct uvm_object *uobj = NULL;
 	vaddr_t va = *newva;
+	const vaddr_t splits[] = { old, old + newsize, old + oldsize, va, va + newsize };
 	int error;
 
 	drain(map, old, oldsize, va, fixed ? newsize : 0);
@@ -143,6 +144,8 @@ uvm_mremap(struct vm_map *map, vaddr_t old, vsize_t oldsize, vaddr_t *newva, vsi
 		if (error == E2BIG)
 			uobj = NULL;		/* no reference was taken */
 	}
+	if (error == 0 && !uvm_mapent_ready(map, splits, fixed ? 5 : 3))
+		error = ENOMEM;
 	if (error == 0)
 		error = choose(map, old, oldsize, &va, newsize, fixed, &dead);
 	if (error == 0) {

@@ -256,7 +256,8 @@ KTEST(clip_at_the_border_splits_nothing, "clipping where an entry begins or ends
 	begin();
 	map = tm_map(tm_proc);
 	tm_put(tm_proc, "aaa.a");
-	vm_map_lock(map);
+	CHECK_EQ(uvm_map_lock_split(map, TM_VA(1), TM_VA(2), false), 0);
+	CHECK_EQ(map->nparked, 2);
 	CHECK(uvm_map_lookup_entry(map, TM_VA(1), &e));
 	uvm_map_clip_start(map, e, TM_VA(0));
 	uvm_map_clip_end(map, e, TM_VA(3));
@@ -265,9 +266,22 @@ KTEST(clip_at_the_border_splits_nothing, "clipping where an entry begins or ends
 	CHECK(e->start == TM_VA(1) && e->end == TM_VA(3));
 	uvm_map_clip_end(map, e, TM_VA(2));
 	CHECK(e->start == TM_VA(1) && e->end == TM_VA(2));
+	CHECK_EQ(map->nparked, 0);
 	vm_map_unlock(map);
 	TM_SHAPE(tm_proc, "abc.d");
 	tm_shutdown();
+}
+
+KTEST_DEATH(split_without_an_entry_made_ready_panics, "nobody allocates with a user map locked because he has to split it",
+    "no entry was made ready")
+{
+	struct vm_map_entry *e;
+
+	begin();
+	tm_put(tm_proc, "aaa");
+	vm_map_lock(tm_map(tm_proc));
+	CHECK(uvm_map_lookup_entry(tm_map(tm_proc), TM_VA(1), &e));
+	uvm_map_clip_start(tm_map(tm_proc), e, TM_VA(1));
 }
 
 KTEST(unmap_takes_exactly_its_range, "unmapping splits at both ends; holes in the range are legal")
