@@ -597,6 +597,8 @@ machine_up(const struct profile *p)
 		.uc_pool_reserve = ms->ms_pool_put != 0,
 		.uc_signals = ms->ms_interrupts == INTR_SIGNAL,
 		.uc_nic_latency = ms->ms_nic_latency,
+		.uc_disk_latency = ms->ms_disk_latency,
+		.uc_disk_anycpu = ms->ms_disk_intr != 0,
 		.uc_swap = ms->ms_swap,
 		.uc_swapdevs = (int)ms->ms_swapdevs,
 		.uc_ubc_windows = (int)ms->ms_ubcwindows,

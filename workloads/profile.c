@@ -30,6 +30,7 @@ static const char *const mmu_names[] = { "hardware-rm", "software-rm", NULL };
 static const char *const schedule_names[] = { "free", "mix", "random", "pos", "pct", NULL };
 static const char *const interrupts_names[] = { "poll", "signal", NULL };
 static const char *const pool_put_names[] = { "defer", "reserve", NULL };
+static const char *const disk_intr_names[] = { "same", "any", NULL };
 static const char *const audit_names[] = { "off", "order", "full", NULL };
 
 #define MS(field) offsetof(struct machine_settings, field)
@@ -63,6 +64,10 @@ const struct option_row machine_options[] = {
 	    "who gives a pool's idle pages back: others later, or pool_put itself (PR 24039)" },
 	{ "nic-latency", OPT_DURATION, MS(ms_nic_latency), 0, SEC(1), "20us", NULL, NULL,
 	    "how long a packet takes; on one CPU in virtual time" },
+	{ "disk-latency", OPT_DURATION, MS(ms_disk_latency), 0, SEC(1), "0", NULL, NULL,
+	    "how long a request takes, give or take a half, and out of order; 0 = none" },
+	{ "disk-intr", OPT_ENUM, MS(ms_disk_intr), 0, 0, "same", disk_intr_names, NULL,
+	    "CPU on which it completes: the submitter's, or any" },
 	{ "audit", OPT_ENUM, MS(ms_audit), 0, 0, "order", audit_names, "off|order",
 	    "lock auditing" },
 	{ "iterations", OPT_INT, MS(ms_iterations), 1, INT64_MAX, "1", NULL, "1",

@@ -70,6 +70,8 @@ struct machine_settings {
 	unsigned ms_interrupts;		/* enum machine_interrupts */
 	unsigned ms_pool_put;		/* 1: reserve */
 	uint64_t ms_nic_latency;	/* ns */
+	uint64_t ms_disk_latency;	/* ns */
+	unsigned ms_disk_intr;		/* 1: any */
 	unsigned ms_audit;		/* enum machine_audit */
 	uint64_t ms_iterations;
 	bool ms_fault_ahead;

@@ -5,7 +5,8 @@
  * The transfer itself runs at submission; completion is an IRQ_DISK on the
  * submitting CPU, delivered when its IPL allows, which calls b_iodone at
  * IPL_VM.  So an asynchronous request may be complete before the submitter
- * returns (T-79), and one CPU with one seed is deterministic.
+ * returns (T-79), and one CPU with one seed is deterministic.  With a latency it is
+ * later than that, and out of order.
  */
 #ifndef MACHINE_DISK_H
 #define MACHINE_DISK_H
@@ -34,10 +35,13 @@ struct buf {
 	void		*b_private;			/* : */
 	int		 b_error;			/* i errno */
 	uint32_t	 b_resid;			/* i bytes not moved (end of file) */
+	int		 b_cpu;				/* i submitter's CPU */
 	TAILQ_ENTRY(buf) b_queue;			/* i */
 };
 
-void	disk_init(void);
+/* => latency_ns: of the machine's time, give or take a half, 0: none; anycpu: completions come on
+ *    any CPU, not the submitter's; both by seed */
+void	disk_init(uint64_t latency_ns, bool anycpu, uint64_t seed);
 void	disk_fini(void);		/* panics with requests in flight */
 /* => any context; does not sleep; b_iodone follows exactly once. */
 void	disk_strategy(struct buf *);

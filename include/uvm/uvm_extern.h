@@ -30,6 +30,8 @@ struct uvm_config {
 	int		uc_swapdevs;		/* in so many devices, priorities 1, 2, ...; 0: one */
 	bool		uc_pool_reserve;	/* PR 24039: pool_put gives pages back (pool.h) */
 	bool		uc_signals;		/* interrupts by host signal, see kc_signals */
+	uint64_t	uc_disk_latency;	/* ns of the machine's time that a request takes; 0: none */
+	bool		uc_disk_anycpu;		/* completions on any CPU, not the submitter's */
 	uint64_t	uc_nic_latency;		/* ns of the machine's time that a packet takes */
 	const char	*uc_swapdir;		/* their files' folder; NULL: $TMPDIR or /tmp */
 	bool		uc_pd_unmap_on_deactivate;	/* the page daemon of before 1999, to compare */

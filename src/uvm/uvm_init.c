@@ -92,7 +92,7 @@ uvm_boot_modules(const struct uvm_config *uc)
 {
 	kmem_init(&uvm_kmem_backend);
 	pmap_init(&pool_allocator_kmem);
-	disk_init();
+	disk_init(uc->uc_disk_latency, uc->uc_disk_anycpu, uc->uc_seed);
 	device_init();
 	nic_init(uc->uc_nic_latency);
 	uvm_map_init();

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sleepq.h>
 #include <unistd.h>
 
 static struct vm_page *pg[BUF_MAXPAGES];
@@ -32,7 +33,7 @@ static void
 begin(void)
 {
 	fv_boot(1, false);
-	disk_init();
+	disk_init(0, false, 1);
 	fd = memfd_create("disk", 0);
 	CHECK(fd >= 0);
 	for (int i = 0; i < BUF_MAXPAGES; i++)
@@ -154,6 +155,85 @@ KTEST(errors_of_the_host_arrive,
 	close(fd);
 	fd = good;
 	end();
+}
+
+/* --- latency, and other CPUs --- */
+
+#define	REQUESTS	12
+static struct buf slow[REQUESTS];
+static int order[REQUESTS];		/* @ which request was the nth to complete */
+static unsigned completed;		/* @ */
+static unsigned elsewhere;		/* @ of which on a CPU that did not submit them */
+
+static void
+slow_done(struct buf *bp)
+{
+	unsigned n = __atomic_fetch_add(&completed, 1, __ATOMIC_RELAXED);
+
+	CHECK(cpu_intr_p());
+	CHECK(n < REQUESTS);
+	order[n] = (int)(bp - slow);
+	if (curcpu()->ci_index != (int)(intptr_t)bp->b_private)
+		__atomic_fetch_add(&elsewhere, 1, __ATOMIC_RELAXED);
+}
+
+/* => all requests have been submitted and are complete; the machine is gone */
+static void
+slow_run(int ncpus, uint64_t latency_ns, bool anycpu, uint64_t seed)
+{
+	struct vm_page *frame;
+	int file = memfd_create("disk", 0);
+
+	fv_boot(ncpus, false);
+	disk_init(latency_ns, anycpu, seed);
+	frame = fv_alloc();
+	completed = elsewhere = 0;
+	for (int i = 0; i < REQUESTS; i++) {
+		slow[i] = (struct buf){
+			.b_fd = file, .b_write = true, .b_bytes = PAGE_SIZE, .b_npages = 1,
+			.b_pages = { fv_pa(frame) }, .b_iodone = slow_done,
+			.b_private = (void *)(intptr_t)curcpu()->ci_index,
+		};
+		disk_strategy(&slow[i]);
+		if (ncpus == 1 && latency_ns != 0)
+			CHECK_EQ(completed, 0);
+	}
+	while (__atomic_load_n(&completed, __ATOMIC_ACQUIRE) < REQUESTS)
+		kpause("slow", 1000000);
+	fv_free(frame);
+	disk_fini();
+	fv_shutdown();
+	close(file);
+}
+
+KTEST(latency_delays_and_reorders,
+    "with a latency requests complete later and out of order; one CPU and one seed do so the same way twice")
+{
+	int first[REQUESTS];
+	unsigned overtaken = 0;
+
+	slow_run(1, 50000, false, 1);
+	memcpy(first, order, sizeof(first));
+	for (int i = 0; i < REQUESTS; i++)
+		overtaken += first[i] != i;
+	CHECK(overtaken > 0);
+	slow_run(1, 50000, false, 1);
+	CHECK(memcmp(first, order, sizeof(first)) == 0);
+	slow_run(1, 50000, false, 2);
+	CHECK(memcmp(first, order, sizeof(first)) != 0);
+}
+
+KTEST(completions_come_where_they_are_to,
+    "completions come on the submitter's CPU, or with anycpu on others; with latency and without")
+{
+	slow_run(4, 0, false, 1);
+	CHECK_EQ(elsewhere, 0);
+	slow_run(4, 50000, false, 1);
+	CHECK_EQ(elsewhere, 0);
+	slow_run(4, 0, true, 1);
+	CHECK(elsewhere > 0);
+	slow_run(4, 50000, true, 1);
+	CHECK(elsewhere > 0);
 }
 
 KTEST_DEATH(fini_with_a_request_in_flight_panics,
