@@ -17,6 +17,7 @@ struct uvm_faultinfo {
 	vsize_t		 size;
 	struct uvm_vslock *vslock;	/* the I/O that it wires for, or NULL */
 	bool		 mlock;		/* it wires for mlock */
+	unsigned	 backoffs;	/* times that a page's lender could not be locked */
 };
 
 /*

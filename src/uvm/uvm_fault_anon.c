@@ -98,6 +98,19 @@ pagein(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon *anon)
 	return error != 0 ? error : ERESTART;
 }
 
+/*
+ * H-4: whoever has the lender may need long, if it is an LWP that is not running.  So the pauses
+ * grow, from a tenth of a millisecond to a tenth of a second; restarts are numbered (I-FLT-7).
+ * => nothing locked; ufi NULL: swapoff
+ */
+static void
+lender_pause(struct uvm_faultinfo *ufi)
+{
+	unsigned n = ufi == NULL ? 0 : ufi->backoffs++;
+
+	uvmfault_pause("fltloan", (uint64_t)PAUSE_NS << (n < 10 ? n : 10));
+}
+
 int
 uvmfault_anonget(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon *anon)
 {
@@ -109,7 +122,7 @@ uvmfault_anonget(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon
 	if (!uvm_anon_trylockloanpg(anon)) {
 		UVMCNT(fltanretry);
 		uvmfault_unlockall(ufi, amap, NULL, anon);
-		uvmfault_pause("fltloan", PAUSE_NS);		/* H-4 */
+		lender_pause(ufi);
 		return ERESTART;
 	}
 	pg = anon->an_page;
