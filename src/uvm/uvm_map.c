@@ -375,6 +375,10 @@ uvm_unmap_remove(struct vm_map *map, vaddr_t start, vaddr_t end, struct vm_map_e
 			pmap_remove(map->pmap, e->start, e->end);
 		if ((e->flags & UVM_MAP_QUANTUM) != 0)
 			uvm_mapent_unpark(map, e, dead);
+		else
+			KASSERTMSG((e->flags & UVM_MAP_KERNEL) == 0 || map->reserved != NULL,
+			    "R42: map %u: [%#lx,%#lx) is freed as quanta, and is none", map->id,
+			    (unsigned long)e->start, (unsigned long)e->end);
 		uvm_map_entry_unlink(map, e);
 		e->next = *dead;
 		*dead = e;

@@ -177,6 +177,26 @@ KTEST(R43_put_never_calls_the_back_end,
 	end(pp);
 }
 
+KTEST(R41_put_gives_back_only_what_the_back_end_lets_it,
+    "reserve: a back end whose free may sleep is not called by a put, whatever the mode")
+{
+	struct pool *pp = begin(1, QUARTER, IPL_NONE);
+	void *item[MANY];
+
+	pool_setputmode(POOL_PUT_RESERVE);
+	for (int i = 0; i < MANY; i++)
+		item[i] = pool_get(pp, PR_WAITOK);
+	pool_sethiwat(pp, 2);
+	in_put = true;
+	for (int i = 0; i < MANY; i++)
+		pool_put(pp, item[i]);
+	in_put = false;
+	CHECK_EQ(pages_out(), MANY / 4);
+	CHECK_EQ(pool_check(), 0);		/* I-POOL-7: the reclaim LWP does it soon */
+	CHECK_EQ(pages_out(), 2);
+	end(pp);
+}
+
 static struct pool *intr_pool;
 static void *intr_items[MANY];
 static int intr_done;			/* atomic */

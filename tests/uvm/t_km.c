@@ -32,6 +32,20 @@ KTEST(wired_memory_is_there_at_once, "every page of a wired allocation is zero i
 	CHECK_EQ(tu_count(UVMC_faults), faults);
 	uvm_km_free(kernel_map, va, 9 * PAGE_SIZE - 5, UVM_KMF_WIRED);
 	CHECK_EQ(kern_store(va, 1), EFAULT);
+	/* frames that have been used */
+	tu_exhaust();
+	for (int i = 0; i < 32; i++)
+		tu_release_one();
+	for (int round = 0; round < 4; round++) {
+		va = uvm_km_alloc(kernel_map, ptoa(16), 0, UVM_KMF_WIRED | UVM_KMF_ZERO | UVM_KMF_NOWAIT);
+		CHECK(va != 0);
+		for (int i = 0; i < 16; i++) {
+			CHECK_EQ(kload(va + ptoa(i) + 64), 0);
+			CHECK_EQ(kern_store(va + ptoa(i) + 64, 5), 0);
+		}
+		uvm_km_free(kernel_map, va, ptoa(16), UVM_KMF_WIRED);
+	}
+	tu_release();
 	tu_shutdown();
 }
 

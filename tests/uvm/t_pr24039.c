@@ -131,6 +131,15 @@ KTEST_DEATH(R42_quanta_are_not_split_by_others, "an unmap that is not of quanta 
 	uvm_km_free(kmem_map, va, PAGE_SIZE, UVM_KMF_VAONLY);
 }
 
+KTEST_DEATH(R42_others_are_not_freed_as_quanta, "a range that was not allocated as quanta brings no parked entries, so it is not freed as such", "R42")
+{
+	vaddr_t va;
+
+	tu_boot(1, 2048);
+	va = uvm_km_alloc(kmem_map, ptoa(4), 0, UVM_KMF_VAONLY | UVM_KMF_NOWAIT);
+	give_back(va, 4);
+}
+
 /* --- pools whose pages have addresses in kmem_map --- */
 
 static struct pool *pl;
