@@ -55,5 +55,7 @@ int bench_swap(const struct bench_options *, struct bench_table *);
 int bench_file(const struct bench_options *, struct bench_table *);
 /* bench_move: what it costs to hand pages on: by loan, by copy, by passing map entries. */
 int bench_move(const struct bench_options *, struct bench_table *);
+/* bench_pagedaemon: accesses under pressure, with the inactive queue and as before 1999. */
+int bench_pagedaemon(const struct bench_options *, struct bench_table *);
 
 #endif /* HARNESS_ENGINE_H */

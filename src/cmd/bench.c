@@ -18,6 +18,7 @@ static const struct {
 	{ "swap", bench_swap },
 	{ "file", bench_file },
 	{ "data-movement", bench_move },
+	{ "pagedaemon", bench_pagedaemon },
 };
 #define NBENCHES (sizeof(benches) / sizeof(benches[0]))
 
@@ -57,7 +58,8 @@ check_names(const struct command *cmd, char **names, int n)
 			continue;
 		if (near != NULL)
 			return cmd_usage(cmd, "no benchmark '%s'; did you mean '%s'?", names[i], near);
-		return cmd_usage(cmd, "no benchmark '%s'; there are fault, swap, file, data-movement", names[i]);
+		return cmd_usage(cmd,
+		    "no benchmark '%s'; there are fault, swap, file, data-movement, pagedaemon", names[i]);
 	}
 	return EXIT_CLEAN;
 }
@@ -115,7 +117,7 @@ bench_main(const struct command *cmd, int argc, char **argv)
 
 const struct command cmd_bench = {
 	.c_name = "bench",
-	.c_synopsis = "[OPTION...] [fault] [swap]",
+	.c_synopsis = "[OPTION...] [fault] [swap] [file] [pagedaemon]",
 	.c_help = "the performance table, each figure beside its reference",
 	.c_options = bench_options_rows,
 	.c_main = bench_main,

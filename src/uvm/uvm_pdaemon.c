@@ -206,6 +206,7 @@ uvmpd_tune(struct uvmpd *up)
 static void
 uvmpd_round(struct uvmpd *up)
 {
+	uint64_t start;
 	bool short_of;
 
 	uvm_lock_pageq();
@@ -214,6 +215,7 @@ uvmpd_round(struct uvmpd *up)
 	short_of = uvmpd_have(up) < uvm.freemin && !up->up_swapfull;
 	if (up->up_needsfree || uvm.inactive < uvm.inactarg) {
 		UVMCNT(pdrevs);
+		start = host_now_ns();
 		if (up->up_needsfree)
 			uvmpd_scan_inactive(up);
 		if (up->up_needsfree && up->up_started == 0 && up->up_freed == 0 && !up->up_swapfull &&
@@ -224,6 +226,7 @@ uvmpd_round(struct uvmpd *up)
 		if (up->up_needsfree && uvmpd_have(up) < uvm.freetarg)
 			uvmpd_scan_inactive(up);
 		uvmpd_cluster_flush(up);
+		UVMCNT_ADD(pdscan_ns, host_now_ns() - start);
 	}
 	uvm_unlock_pageq();
 	if (up->up_needsfree)

@@ -220,6 +220,7 @@ uvmpd_scan_active(struct uvmpd *up)
 		pg = TAILQ_FIRST(&uvm.page_active);
 		if (pg == NULL)
 			break;
+		UVMCNT(pdactive);
 		TAILQ_REMOVE(&uvm.page_active, pg, pageq);
 		TAILQ_INSERT_TAIL(&uvm.page_active, pg, pageq);
 		active_page(up, pg);

@@ -207,6 +207,15 @@ bench_move(const struct bench_options *bo, struct bench_table *bt)
 	return 0;
 }
 
+int
+bench_pagedaemon(const struct bench_options *bo, struct bench_table *bt)
+{
+	struct bench_row *br = bench_add(bt, "hot pages", "accesses/s", 3e6);
+
+	bench_ref(br, "old policy", 2e6);
+	return 0;
+}
+
 struct trace *
 trace_open(const char *path, struct trace_error *err)
 {
