@@ -448,6 +448,11 @@ result_pmap(struct run_result *rr)
 	result_count(&rr->rr_uvmexp, "shootdowns", ps.shootdowns);
 	result_count(&rr->rr_uvmexp, "rm_faults", ps.rm_faults);
 	result_count(&rr->rr_uvmexp, "ptp_alloc", ps.ptp_alloc);
+	result_count(&rr->rr_uvmexp, "enter_failed", ps.enter_failed);
+	result_count(&rr->rr_uvmexp, "ptp_steals", ps.ptp_steals);
+	result_count(&rr->rr_uvmexp, "pv_steals", ps.pv_steals);
+	result_count(&rr->rr_uvmexp, "plain_enter_dips", ps.plain_enter_dips);
+	result_count(&rr->rr_uvmexp, "leaving_flushes", ps.leaving_flushes);
 	result_count(&rr->rr_uvmexp, "disk_reads", disk_requests(false));
 	result_count(&rr->rr_uvmexp, "disk_writes", disk_requests(true));
 }
@@ -605,6 +610,7 @@ machine_up(const struct profile *p)
 		.uc_swapdir = strcmp(ms->ms_swapdir, "none") == 0 ? NULL : ms->ms_swapdir,
 		.uc_software_rm = ms->ms_mmu == MMU_SOFTWARE_RM,
 		.uc_fault_ahead = ms->ms_fault_ahead,
+		.uc_ptp_steal = ms->ms_ptp_steal,
 	};
 	int error;
 

@@ -74,6 +74,8 @@ const struct option_row machine_options[] = {
 	    "executions, with seeds seed, seed+1, ..." },
 	{ "fault-ahead", OPT_BOOL, MS(ms_fault_ahead), 0, 0, "on", NULL, NULL,
 	    "map resident neighbours of a faulting page too" },
+	{ "ptp-steal", OPT_BOOL, MS(ms_ptp_steal), 0, 0, "off", NULL, NULL,
+	    "no page table to be had: take one of another process" },
 	{ "check-interval", OPT_DURATION, MS(ms_check_interval), 0, DAYS(1), "0", NULL, "0",
 	    "time between whole-system checks; 0 = only at the end" },
 	{ "overcommit", OPT_BOOL, MS(ms_overcommit), 0, 0, "off", NULL, NULL,

@@ -16,6 +16,8 @@ const struct workload *const workload_table[] = {
 	&wl_aobj_shm,
 	&wl_map_churn,
 	&wl_pressure,
+	&wl_mremap_extract,
+	&wl_ptp_exhaust,
 	&wl_swap_churn,
 	&wl_trace,
 	&wl_kmem_pool,

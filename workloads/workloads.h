@@ -18,6 +18,8 @@ extern const struct workload wl_loan_tx;
 extern const struct workload wl_map_churn;
 extern const struct workload wl_mlock_physio;
 extern const struct workload wl_pressure;
+extern const struct workload wl_mremap_extract;
+extern const struct workload wl_ptp_exhaust;
 extern const struct workload wl_shared_anon;
 extern const struct workload wl_swap_churn;
 extern const struct workload wl_trace;

@@ -75,6 +75,7 @@ struct machine_settings {
 	unsigned ms_audit;		/* enum machine_audit */
 	uint64_t ms_iterations;
 	bool ms_fault_ahead;
+	bool ms_ptp_steal;
 	uint64_t ms_check_interval;	/* ns between whole-system checks; 0: only at the end */
 	bool ms_overcommit;		/* jobs may need more than memory and swap hold */
 	char *ms_require;		/* "faults.cow uvmexp.pdfreed ...": must be > 0 */

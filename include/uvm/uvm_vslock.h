@@ -61,6 +61,8 @@ void	uvm_mapping_pending(struct vm_map *, vaddr_t next, vaddr_t end);
  */
 void	uvm_vslock_drain(struct vm_map *, vaddr_t start, vaddr_t end);
 
+/* => map(W): is any I/O under way to a part of the range, pages wired or not yet? */
+bool	uvm_vslock_under_way(struct vm_map *, vaddr_t start, vaddr_t end);
 /* => map(W): is it, to any part of the range, with pages wired? */
 bool	uvm_vslock_overlaps(struct vm_map *, vaddr_t start, vaddr_t end);
 

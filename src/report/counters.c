@@ -38,5 +38,11 @@ const struct counter_info counter_table[] = {
 	{ "interrupts", "net", "interrupts of the network interface" },
 	{ "interrupts", "device", "interrupts of mapped devices" },
 	{ "interrupts", "soft", "soft interrupts" },
+	{ "uvmexp", "ptp_alloc", "page table pages made" },
+	{ "uvmexp", "enter_failed", "mappings that could not be made for want of a table or pv entry" },
+	{ "uvmexp", "ptp_steals", "tables taken from other processes" },
+	{ "uvmexp", "pv_steals", "pv entries taken from other processes" },
+	{ "uvmexp", "plain_enter_dips", "enters that may not fail and took the reserve; 0 or a bug" },
+	{ "uvmexp", "leaving_flushes", "pages relied upon that somebody had unmapped just before" },
 	{ NULL, NULL, NULL },
 };

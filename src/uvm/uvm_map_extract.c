@@ -15,12 +15,15 @@
  * A move passes the entries themselves, so no reference changes, and nothing can fail
  * once it has begun.
  *
- * Two maps: the source first, then the destination, by trylock.  If that fails, the
- * source is let go, the destination waited for with nothing held, and all begins anew
- * (T-8).  The work is done with both locked: what is moved is seen at one place or the
- * other at any moment, and a reservation that has been replaced is found out before
- * anything has changed.  Memory is not waited for with the maps locked: shortage undoes
- * what there is, waits with nothing held, and begins anew too.
+ * Two maps: a user's map before the kernel's, by rank; two users' in the order of their
+ * births (T-8).  The work is done with both locked: what is moved is seen at one place or
+ * the other at any moment, and a reservation that has been replaced is found out before
+ * anything has changed.  NetBSD tries the second lock; and if that fails lets the first
+ * go and waits for the second.  With queues at both maps, and locks that are handed on
+ * to who waits, the try then never succeeds: six debuggers hung here for ever (H-4).
+ *
+ * Memory is not waited for with the maps locked: shortage undoes what there is, waits with
+ * nothing held, and begins anew.
  *
  * QREF: a window that is dropped soon, while its maker holds it, refers to the whole
  * amap.  So counting by slot need not begin for it, and it is never clipped.
@@ -126,23 +129,26 @@ struct passing {
 	int		 ps_n;
 };
 
+static void	unlock_both(const struct passing *);
+
 /* => both maps(W); moves: no I/O is under way to what is moved */
 static void
 lock_both(const struct passing *ps)
 {
-	struct vm_map *src = ps->ps_src, *dst = ps->ps_dst;
+	struct vm_map *src = ps->ps_src, *dst = ps->ps_dst, *first = src, *second = dst;
 
+	if (dst->pmap != pmap_kernel() && dst->id < src->id)
+		first = dst, second = src;
 	for (;;) {
-		if ((ps->ps_flags & UVM_EXTRACT_REMOVE) != 0)
-			uvm_vslock_drain(src, ps->ps_start, ps->ps_end);
-		else
-			vm_map_lock(src);
-		if (dst == src || vm_map_lock_try(dst))
+		vm_map_lock(first);
+		if (second != first)
+			vm_map_lock(second);
+		if ((ps->ps_flags & UVM_EXTRACT_REMOVE) == 0 ||
+		    !uvm_vslock_under_way(src, ps->ps_start, ps->ps_end))
 			return;
+		unlock_both(ps);
+		uvm_vslock_drain(src, ps->ps_start, ps->ps_end);
 		vm_map_unlock(src);
-		UVMCNT(extract_retries);
-		vm_map_lock(dst);		/* H-4: wait for it, really */
-		vm_map_unlock(dst);
 	}
 }
 

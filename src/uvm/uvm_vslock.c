@@ -218,17 +218,29 @@ uvm_vslock_drain(struct vm_map *map, vaddr_t start, vaddr_t end)
 	}
 }
 
-bool
-uvm_vslock_overlaps(struct vm_map *map, vaddr_t start, vaddr_t end)
+static bool
+any_vslock(struct vm_map *map, vaddr_t start, vaddr_t end, bool complete)
 {
 	bool any;
 
 	if (none_under_way(map))
 		return false;
 	mutex_enter(&map->misc_lock);
-	any = overlapped(map, start, end, true);
+	any = overlapped(map, start, end, complete);
 	mutex_exit(&map->misc_lock);
 	return any;
+}
+
+bool
+uvm_vslock_under_way(struct vm_map *map, vaddr_t start, vaddr_t end)
+{
+	return any_vslock(map, start, end, false);
+}
+
+bool
+uvm_vslock_overlaps(struct vm_map *map, vaddr_t start, vaddr_t end)
+{
+	return any_vslock(map, start, end, true);
 }
 
 void

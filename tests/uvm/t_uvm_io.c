@@ -260,6 +260,28 @@ KTEST(process_runs_meanwhile, "reads of a counter never go back, stores arrive, 
 }
 
 static void
+debugger_main(struct tm_thread *tt)
+{
+	for (unsigned i = 0; i < ktest_scale(300); i++) {
+		CHECK_EQ(peek_word(tt->tt_number % 3), 70);
+		(void)tm_go_on(tt);
+	}
+}
+
+KTEST(H4_many_debuggers_at_once, "six LWPs that open windows all the time get through")
+{
+	struct tm_thread tt[6];
+
+	begin(4);
+	tm_put(debugged, "aas");
+	for (int i = 0; i < 3; i++)
+		tm_store_in(debugged, i, 70);
+	tm_start(NULL, tt, 6, debugger_main, NULL);
+	tm_wait(tt, 6);
+	end();
+}
+
+static void
 exiter_main(struct tm_thread *tt)
 {
 	proc_exit(debugged);
