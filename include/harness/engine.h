@@ -57,5 +57,7 @@ int bench_file(const struct bench_options *, struct bench_table *);
 int bench_move(const struct bench_options *, struct bench_table *);
 /* bench_pagedaemon: accesses under pressure, with the inactive queue and as before 1999. */
 int bench_pagedaemon(const struct bench_options *, struct bench_table *);
+/* bench_kmem: an item of a pool and back, in every context, beside malloc() and free(). */
+int bench_kmem(const struct bench_options *, struct bench_table *);
 
 #endif /* HARNESS_ENGINE_H */

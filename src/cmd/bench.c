@@ -19,6 +19,7 @@ static const struct {
 	{ "file", bench_file },
 	{ "data-movement", bench_move },
 	{ "pagedaemon", bench_pagedaemon },
+	{ "kernel-memory", bench_kmem },
 };
 #define NBENCHES (sizeof(benches) / sizeof(benches[0]))
 
@@ -58,8 +59,8 @@ check_names(const struct command *cmd, char **names, int n)
 			continue;
 		if (near != NULL)
 			return cmd_usage(cmd, "no benchmark '%s'; did you mean '%s'?", names[i], near);
-		return cmd_usage(cmd,
-		    "no benchmark '%s'; there are fault, swap, file, data-movement, pagedaemon", names[i]);
+		return cmd_usage(cmd, "no benchmark '%s'; there are fault, swap, file, data-movement, "
+		    "pagedaemon, kernel-memory", names[i]);
 	}
 	return EXIT_CLEAN;
 }
