@@ -122,7 +122,8 @@ gather(struct holders *hs)
 	amap_foreach(note_amap, hs);
 	TAILQ_FOREACH(aobj, &uao_list, u_list)		/* at rest: stable */
 		note_aobj(aobj, hs);
-	qsort(hs->hs_v, hs->hs_n, sizeof(*hs->hs_v), by_slot);
+	if (hs->hs_n > 0)		/* without one there is no array, which qsort() must not be given */
+		qsort(hs->hs_v, hs->hs_n, sizeof(*hs->hs_v), by_slot);
 	for (size_t i = 0; i < hs->hs_n; i++)
 		if (n == 0 || hs->hs_v[i].ho_owner == NULL ||
 		    hs->hs_v[i].ho_owner != hs->hs_v[n - 1].ho_owner)
