@@ -90,6 +90,29 @@ op_store(struct job_worker *jw)
 	return judge(jw, "store", va, user_store(va, value), no_access);
 }
 
+/* Some words around a page border, through a debugger's window; a word of its own is changed. */
+static int
+op_debug(struct job_worker *jw)
+{
+	uint64_t words[64];
+	size_t len = sizeof(words);
+	vaddr_t va = draw(jw).ra_va + PAGE_SIZE - sizeof(words) / 2;
+	int error = sys_ptrace_io(curlwp->l_proc, va, words, &len, false);
+
+	for (size_t i = 0; i < len / sizeof(words[0]); i++)
+		if (words[i] != 0 && words[i] >> 32 != place(jw, va + i * 8) >> 32)
+			return content_bad(jw, "misplaced", va + i * 8,
+			    "holds %#lx for a debugger: no value of this word", (unsigned long)words[i]);
+	worker_verified(jw, len);
+	if (error != 0)
+		return judge(jw, "debugger's look", va, error, no_access);
+	va = own_word(jw, draw(jw).ra_va, 0);
+	words[0] = (place(jw, va) & ~UINT64_C(0xffffffff)) | (++jw->jw_seq & UINT32_MAX);
+	len = sizeof(words[0]);
+	return judge(jw, "debugger's change", va, sys_ptrace_io(curlwp->l_proc, va, words, &len, true),
+	    no_access);
+}
+
 static vm_prot_t
 draw_prot(struct job_worker *jw)
 {
@@ -228,13 +251,14 @@ static const struct workload_op ops[] = {
 	{ "msync", "write back, now or later, or invalidate", 4 },
 	{ "wire", "mlock or munlock", 8 },
 	{ "mincore", "ask what is resident", 2 },
+	{ "debug", "look at words, and change one, as a debugger does", 6 },
 	{ "fork", "a child does some of this too, and exits", 2 },
 };
 #define	NOPS	(sizeof(ops) / sizeof(ops[0]))
 
 static int (*const op_fn[NOPS])(struct job_worker *) = {
 	op_load, op_store, op_mmap, op_munmap, op_mprotect, op_minherit, op_madvise, op_msync,
-	op_wire, op_mincore, op_fork
+	op_wire, op_mincore, op_debug, op_fork
 };
 
 /* One call, drawn by weight; generations of children die out. */
@@ -309,7 +333,9 @@ teardown(struct job_run *jr)
 	free(ch);
 }
 
-static const char *const required[] = { "faults.total", "faults.zero_fill", "faults.file", NULL };
+static const char *const required[] = {
+	"faults.total", "faults.zero_fill", "faults.file", "uvmexp.uvm_ios", NULL
+};
 
 const struct workload wl_chaos = {
 	.wl_name = "chaos",
