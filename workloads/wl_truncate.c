@@ -354,6 +354,52 @@ extend(struct job_worker *jw, struct trunc_run *tr, uint64_t size)
 	return store_by_write(jw, tr, size / 8 - 1, 0);
 }
 
+/*
+ * Before it grows: store behind the end, in its page; after: that must be gone.
+ * => the page's truncation is announced
+ */
+static int
+behind_the_end(struct job_worker *jw, struct trunc_run *tr, uint64_t end, bool grown)
+{
+	uint64_t page = atop(end), value;
+	struct trunc_page *tp = &tr->tr_pages[page];
+	int error = 0;
+
+	for (unsigned w = 0; w < tr->tr_nwriters && error == 0 && (end & PAGE_MASK) != 0; w++) {
+		vaddr_t va = FILE_BASE + word_of(page, w) * 8;
+		struct view vi = look(tr, page, w);
+		uint32_t seq = vi.vi_floor + 1;
+
+		if (va - FILE_BASE < end || (grown && va + 8 - FILE_BASE > GET(tr->tr_size)))
+			continue;
+		error = grown ? user_load(va, &value) : user_store(va,
+		    stamp_make(tr->tr_object, word_of(page, w), (struct stamp){ seq, w }));
+		if (error != 0)
+			return call_failed(jw, grown ? "load" : "store", va, error);
+		if (grown)
+			error = judge(jw, tr, page, w, value, &vi, "a load after growth");
+		else
+			SET(tp->tp_floor[w], seq);
+	}
+	return error;
+}
+
+/* => all pages from the lower of the two ends on are announced */
+static int
+set_size(struct job_worker *jw, struct trunc_run *tr, uint64_t old, uint64_t size)
+{
+	int error = size > old ? behind_the_end(jw, tr, old, false) : 0;
+
+	if (error == 0)
+		error = size > old && host_rng_chance(&jw->jw_rng, 0.5) ? extend(jw, tr, size) :
+		    sys_ftruncate(jw->jw_proc->jp_proc, tr->tr_vp, (voff_t)size);
+	if (error != 0)
+		return call_failed(jw, "truncation", size, error);
+	forget(tr, size < old ? size : old);
+	SET(tr->tr_size, size);
+	return size > old ? behind_the_end(jw, tr, old, true) : 0;
+}
+
 static int
 resize(struct job_worker *jw, struct trunc_run *tr)
 {
@@ -371,15 +417,10 @@ resize(struct job_worker *jw, struct trunc_run *tr)
 	for (uint64_t p = from; p < tr->tr_npages; p++)
 		while (GET(tr->tr_pages[p].tp_storing) != 0)
 			worker_userret(jw);
-	error = size > old && host_rng_chance(&jw->jw_rng, 0.5) ? extend(jw, tr, size) :
-	    sys_ftruncate(jw->jw_proc->jp_proc, tr->tr_vp, (voff_t)size);
-	if (error == 0) {
-		forget(tr, size < old ? size : old);
-		SET(tr->tr_size, size);
-	}
+	error = set_size(jw, tr, old, size);
 	for (uint64_t p = from; p < tr->tr_npages; p++)
 		__atomic_fetch_add(&tr->tr_pages[p].tp_gen, 1, __ATOMIC_SEQ_CST);
-	return error != 0 ? call_failed(jw, "truncation", size, error) : 0;
+	return error;
 }
 
 static int
