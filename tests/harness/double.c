@@ -216,6 +216,16 @@ bench_pagedaemon(const struct bench_options *bo, struct bench_table *bt)
 	return 0;
 }
 
+int
+bench_kmem(const struct bench_options *bo, struct bench_table *bt)
+{
+	struct bench_row *br = bench_add(bt, "pool item, get and put", "ns", 60);
+
+	br->br_lower_is_better = true;
+	bench_ref(br, "malloc and free", 10);
+	return 0;
+}
+
 struct trace *
 trace_open(const char *path, struct trace_error *err)
 {
