@@ -10,6 +10,7 @@
  * I-AMAP-7  who may store to a slot without copying is alone, or the amap is shared
  * I-MAP-8   an object has one for each entry at least: its owner may have more
  * I-MAP-10  no map is busy; I-MAP-16: an address space is its process' alone
+ * I-OBJ-1   the list and the tree of a mapped object hold the same pages, as many as it says
  * I-ANON-1  an anon's page says that it is the anon's
  *
  * That am_ref is the number of entries is inspect.c's (I-MAP-7).
@@ -153,14 +154,39 @@ check_anons(const struct refs *rf)
 	return bad;
 }
 
+/* I-OBJ-1: from the list to the tree; as many in both is the rest. */
+static unsigned
+check_pages(struct uvm_object *uobj)
+{
+	struct vm_page *pg;
+	unsigned bad = 0;
+	int n = 0;
+
+	mutex_enter(&uobj->vmobjlock);
+	TAILQ_FOREACH(pg, &uobj->memq, listq) {
+		if ((pg->flags & PG_MARKER) != 0)
+			continue;
+		n++;
+		bad += pg->uobject != uobj || uvm_pagelookup(uobj, pg->offset) != pg;
+	}
+	if (bad != 0 || n != uobj->uo_npages) {
+		violation(VIOL_INVARIANT, "I-OBJ-1", "object %u: %d pages on its list, %d counted, %u of "
+		    "them not to be found by their offset", uobj->uo_id, n, uobj->uo_npages, bad);
+		bad = 1;
+	}
+	mutex_exit(&uobj->vmobjlock);
+	return bad;
+}
+
 static unsigned
 check_objects(const struct refs *rf)
 {
 	unsigned bad = 0;
 
 	for (size_t i = 0, n; i < rf->rf_nobj; i += n) {
-		const struct uvm_object *uobj = rf->rf_obj[i];
+		struct uvm_object *uobj = rf->rf_obj[i];
 
+		bad += check_pages(uobj);
 		for (n = 1; i + n < rf->rf_nobj && rf->rf_obj[i + n] == uobj;)
 			n++;
 		if (uobj->uo_refs >= (int)n)

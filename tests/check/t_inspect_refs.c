@@ -109,6 +109,24 @@ KTEST(I_MAP_8_object_with_too_few, "an object that is mapped more often than it 
 	END("I-MAP-8");
 }
 
+KTEST(I_OBJ_1_pages_miscounted, "an object that has another number of pages")
+{
+	begin("oo");
+	tm_obj->uo_npages++;
+	CHECK_EQ(inspect_refs(), 1);
+	tm_obj->uo_npages--;
+	END("I-OBJ-1");
+}
+
+KTEST(I_OBJ_1_page_that_is_not_found, "two pages of one offset, of which a look-up finds one")
+{
+	begin("oo");
+	tm_page(tm_proc, 0)->offset += PAGE_SIZE;
+	CHECK_EQ(inspect_refs(), 1);
+	tm_page(tm_proc, 0)->offset -= PAGE_SIZE;
+	END("I-OBJ-1");
+}
+
 KTEST(I_MAP_10_busy_at_rest, "a map that was never unbusied")
 {
 	begin("a");

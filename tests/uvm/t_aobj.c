@@ -212,4 +212,11 @@ KTEST(T70_overlapping_gets_do_not_deadlock, "T70 overlapping gets do not deadloc
 	end();
 }
 
+KTEST_DEATH(I_OBJ_6_slot_beyond_the_end, "a slot of a page that the object has not is not asked for", "I-OBJ-6")
+{
+	begin(1);
+	mutex_enter(&obj->vmobjlock);
+	(void)uao_find_swslot(obj, 32);
+}
+
 KTEST_MAIN()
