@@ -118,7 +118,7 @@ bench_main(const struct command *cmd, int argc, char **argv)
 
 const struct command cmd_bench = {
 	.c_name = "bench",
-	.c_synopsis = "[OPTION...] [fault] [swap] [file] [pagedaemon]",
+	.c_synopsis = "[OPTION...] [NAME...]",
 	.c_help = "the performance table, each figure beside its reference",
 	.c_options = bench_options_rows,
 	.c_main = bench_main,

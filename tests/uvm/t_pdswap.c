@@ -759,6 +759,7 @@ KTEST(T42_T49_T50_storm_over_swap, "threads store, age and wire more memory than
 	ts_boot(4, NPAGES, 2048, 2);
 	CHECK_EQ(tm_put_at(tm_proc, 0, STORM / 2, 'o'), 0);
 	CHECK_EQ(tm_put_at(tm_proc, STORM / 2, STORM / 2, 'a'), 0);
+	fill(0, STORM, 0);
 	tm_start(tm_proc, tt, 6, storm, NULL);
 	tm_wait(tt, 6);
 	CHECK(tu_count(UVMC_pgswapout) > 0);
