@@ -115,6 +115,13 @@ by_address(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static void
+sort(void *v, size_t n, size_t size)
+{
+	if (n != 0)			/* qsort() wants an array, even of nothing */
+		qsort(v, n, size, by_address);
+}
+
 /* => everything by what it points at: an aref_row begins with its amap */
 static void
 gather(struct refs *rf)
@@ -123,9 +130,9 @@ gather(struct refs *rf)
 	note_map(rf, exec_map);
 	note_map(rf, uarea_map);
 	amap_foreach(note_amap, rf);
-	qsort(rf->rf_aref, rf->rf_naref, sizeof(*rf->rf_aref), by_address);
-	qsort(rf->rf_anon, rf->rf_nanon, sizeof(struct vm_anon *), by_address);
-	qsort(rf->rf_obj, rf->rf_nobj, sizeof(struct uvm_object *), by_address);
+	sort(rf->rf_aref, rf->rf_naref, sizeof(*rf->rf_aref));
+	sort(rf->rf_anon, rf->rf_nanon, sizeof(struct vm_anon *));
+	sort(rf->rf_obj, rf->rf_nobj, sizeof(struct uvm_object *));
 }
 
 /* --- judging --- */
