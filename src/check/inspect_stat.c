@@ -21,8 +21,12 @@ unsigned
 inspect_events(const struct uvmexp *exp)
 {
 	const uint64_t *n = exp->count;
+	struct pmap_stat ps;
 
-	return no_more("I-STAT-7", "relocks that found the map unchanged", n[UVMC_fltrelckok],
+	pmap_getstat(&ps);
+	return no_more("R39", "enters that may not fail, and that took the reserve",
+	    ps.plain_enter_dips, 0) +
+	    no_more("I-STAT-7", "relocks that found the map unchanged", n[UVMC_fltrelckok],
 	    n[UVMC_fltrelck]) +
 	    no_more("I-STAT-8", "faults answered by an anon", n[UVMC_flt_anon] + n[UVMC_flt_acow],
 	    n[UVMC_fltanget]) +

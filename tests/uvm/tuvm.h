@@ -21,6 +21,8 @@ extern uint64_t tu_swap;
 extern int tu_swapdevs;
 /* => UBC's windows; 0: as always */
 extern int tu_ubc_windows;
+/* => the next machine steals page tables */
+extern bool tu_ptp_steal;
 /* => lwp0 on CPU 0 of a machine with so many pages. */
 void	tu_boot(int ncpus, uint64_t npages);
 /* => checks the page invariants, then that nothing leaks. */
