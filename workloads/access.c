@@ -28,7 +28,7 @@ content_bad(struct job_worker *jw, const char *id, vaddr_t va, const char *fmt, 
 int
 call_failed(struct job_worker *jw, const char *call, vaddr_t va, int error)
 {
-	if (error == ENOMEM && jw->jw_run->jr_job->job_workload->wl_killed != NULL)
+	if (error == ENOMEM)		/* nothing has changed: given up, or killed for it */
 		return ENOMEM;
 	return content_bad(jw, "call-refused", va, "%s: %s", call, strerror(error));
 }

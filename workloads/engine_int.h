@@ -107,8 +107,7 @@ int	coherent_check(struct job_worker *, struct coherent *, vaddr_t base, uint64_
 	    unsigned writer);
 /* => any access; must be refused with that errno */
 int	expect_refusal(struct job_worker *, vaddr_t, bool write, int want);
-/* => a call of the kernel that must succeed did not; ENOMEM of a process that may be killed
- *    for it is passed on */
+/* => a call of the kernel that must succeed did not; ENOMEM is passed on: it changed nothing */
 int	call_failed(struct job_worker *, const char *call, vaddr_t, int error);
 
 /*

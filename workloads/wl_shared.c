@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include <harness/xalloc.h>
+#include <sys/sleepq.h>
 
 #include "engine_int.h"
 #include "workloads.h"
@@ -127,9 +128,12 @@ reattach(struct job_worker *jw, struct shared_run *sr)
 	if (error != 0)
 		return call_failed(jw, "munmap", BASE, error);
 	error = expect_refusal(jw, BASE, false, EFAULT);
-	if (error == 0 && (error = attach(p, sr)) != 0)
-		error = call_failed(jw, "shmat", BASE, error);
-	return error;
+	/* Detached it must not stay: verify() looks at it. */
+	while (error == 0 && (error = attach(p, sr)) == ENOMEM) {
+		kpause("shmat", 1000000);
+		error = 0;
+	}
+	return error != 0 ? call_failed(jw, "shmat", BASE, error) : 0;
 }
 
 static int

@@ -234,9 +234,16 @@ uvm_map_prepare(struct vm_map *map, struct uvm_mapping *um, vsize_t size,
 		if (um->um_amap == NULL)
 			return ENOMEM;
 	}
-	um->um_spare = (flags & UVM_FLAG_NOWAIT) != 0 ? uvm_mapent_tryalloc(map) :
-	    uvm_mapent_alloc(map);
-	return um->um_spare != NULL ? 0 : ENOMEM;
+	/*
+	 * Who maps does not wait for memory that nobody can free: he may be the one who has it
+	 * all, and must come to an end (R40).
+	 */
+	while ((um->um_spare = uvm_mapent_tryalloc(map)) == NULL) {
+		if ((flags & UVM_FLAG_NOWAIT) != 0 || !uvm_reclaimable())
+			return ENOMEM;
+		uvm_wait("mapent");
+	}
+	return 0;
 }
 
 int

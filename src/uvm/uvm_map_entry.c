@@ -115,12 +115,6 @@ mapent_get(struct vm_map *map, int flags)
 }
 
 struct vm_map_entry *
-uvm_mapent_alloc(struct vm_map *map)
-{
-	return mapent_get(map, PR_WAITOK);
-}
-
-struct vm_map_entry *
 uvm_mapent_tryalloc(struct vm_map *map)
 {
 	return mapent_get(map, PR_NOWAIT);

@@ -6,8 +6,6 @@
 
 #include <uvm/uvm.h>
 
-/* => may sleep; never NULL */
-struct vm_map_entry *uvm_mapent_alloc(struct vm_map *);
 /* => never sleeps; NULL when memory is short */
 struct vm_map_entry *uvm_mapent_tryalloc(struct vm_map *);
 void	uvm_mapent_free(struct vm_map_entry *);

@@ -173,14 +173,16 @@ KTEST(R38_stealing_serves_the_honest, "with ptp-steal an honest process takes ta
 	tu_ptp_steal = true;
 	begin(1);
 	be_honest();
-	got = exhaust(false);			/* no swap: nothing of it can be reclaimed */
-	pmap_getstat(&before);
-	/* 16 more tables for the honest one, without a new page: its own memory, by another way */
-	for (int i = 0; i < 16; i++, va += LEAF) {
-		vaddr_t at = va;
+	/* its own memory by another way: that will need tables and nothing else */
+	for (int i = 0; i < 16; i++) {
+		vaddr_t at = va + (vaddr_t)i * LEAF;
 
 		CHECK_EQ(sys_extract(tm_proc, TM_VA(i % 8), PAGE_SIZE, tm_proc, &at, false), 0);
-		CHECK_EQ(user_load(at, &w), 0);
+	}
+	got = exhaust(false);			/* no swap: nothing of it can be reclaimed */
+	pmap_getstat(&before);
+	for (int i = 0; i < 16; i++) {
+		CHECK_EQ(user_load(va + (vaddr_t)i * LEAF, &w), 0);
 		CHECK_EQ(w, 50 + (uint64_t)i % 8);
 	}
 	pmap_getstat(&after);
@@ -206,8 +208,9 @@ KTEST(wired_tables_are_not_stolen, "with ptp-steal wired mappings stay where the
 	wired = pmap_wired_count(tm_map(evil)->pmap);
 	CHECK_EQ(tm_store_error(13), ENOMEM);
 	CHECK_EQ(pmap_wired_count(tm_map(evil)->pmap), wired);
-	still_honest();
 	kill_evil();
+	/* It had stolen the honest one's tables, for good: that is the price of stealing. */
+	still_honest();
 	tm_store(13, 1);
 	proc_exit(evil);
 	end();
