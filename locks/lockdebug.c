@@ -61,6 +61,20 @@ rank_broken(const struct held_lock *top, enum lock_class class)
 	    top->hl_rank);
 }
 
+/*
+ * A lock of the wanted one's own class, but for a lower IPL: the interrupted LWP holds it.
+ * Locks of one class do not nest, so whoever has ours does not wait for it.  (One of a
+ * higher rank he might wait for, and we would for him.)
+ */
+static bool
+below_peer(const struct held_lock *hl, const void *lock, enum lock_class class)
+{
+	const kmutex_t *held = hl->hl_lock, *wanted = lock;
+
+	return hl->hl_class == class && !lock_classes[class].lc_nest &&
+	    held->mtx_ipl < wanted->mtx_ipl;
+}
+
 void
 lockdebug_want(const void *lock, uint32_t id, enum lock_class class, enum lock_how how,
     bool try, void *where)
@@ -92,6 +106,8 @@ lockdebug_want(const void *lock, uint32_t id, enum lock_class class, enum lock_h
 		 * order: whoever holds the lock that we want cannot be waiting for one of those.
 		 */
 		if (intr && hl->hl_how != LOCK_SPIN)
+			continue;
+		if (intr && below_peer(hl, lock, class))
 			continue;
 		if (top == NULL || hl->hl_rank >= top->hl_rank)
 			top = hl;

@@ -46,6 +46,7 @@ struct engine {
 	struct host_lock	  en_vlock;
 	uint64_t		  en_nviolations; /* v, read @ */
 	struct host_thread	 *en_clock;	/* : */
+	uint64_t		  en_offlined;	/* the hotplug LWP; then lwp0 */
 };
 
 static struct engine engine;
@@ -297,10 +298,44 @@ job_fini(struct job_run *jr)
 	free(jr->jr_workers);
 }
 
+/* --- CPUs that come and go --- */
+
+static void
+hotplug_main(void *arg)
+{
+	uint64_t interval = engine.en_profile->p_machine.ms_hotplug;
+
+	while (!engine_stopping()) {
+		kpause("hotplug", interval);
+		if (ncpu > 1) {
+			struct cpu_info *ci = &cpus[1 + host_rng_below(&curlwp->l_rng, (uint64_t)ncpu - 1)];
+
+			engine.en_offlined += !ci->ci_offline;
+			cpu_setstate(ci, ci->ci_offline);
+		}
+	}
+	for (int i = 1; i < ncpu; i++)
+		cpu_setstate(&cpus[i], true);
+}
+
+/* => NULL: CPUs stay, or the host has no thread for it */
+static struct lwp *
+hotplug_start(void)
+{
+	struct lwp *l;
+
+	if (engine.en_profile->p_machine.ms_hotplug == 0 ||
+	    lwp_create(&l, NULL, "hotplug", hotplug_main, NULL) != 0)
+		return NULL;
+	lwp_start(l);
+	return l;
+}
+
 /* => workers have run and are gone */
 static int
 run_load(void)
 {
+	struct lwp *hotplug = hotplug_start();
 	int error = 0;
 
 	for (unsigned i = 0; i < engine.en_njobs && error == 0; i++)
@@ -318,6 +353,9 @@ run_load(void)
 		for (unsigned w = 0; w < engine.en_jobs[i].jr_nworkers; w++)
 			if (engine.en_jobs[i].jr_workers[w].jw_lwp != NULL)
 				lwp_wait(engine.en_jobs[i].jr_workers[w].jw_lwp);
+	engine_stop();
+	if (hotplug != NULL)
+		lwp_wait(hotplug);
 	engine.en_result->rr_elapsed_s = elapsed_s();
 	/* release: pairs with the acquire in clock_main() */
 	__atomic_store_n(&engine.en_over, true, __ATOMIC_RELEASE);
@@ -503,6 +541,7 @@ fill_result(void)
 	result_count(&rr->rr_interrupts, "delivered", result_interrupts(&ipis));
 	result_count(&rr->rr_interrupts, "ipis", ipis);
 	result_irqs(rr);
+	result_count(&rr->rr_interrupts, "cpus_offlined", engine.en_offlined);
 	result_loans(rr, &exp);
 	for (unsigned i = 0; i < engine.en_njobs; i++) {
 		struct job_run *jr = &engine.en_jobs[i];

@@ -80,6 +80,8 @@ const struct option_row machine_options[] = {
 	    "time between whole-system checks; 0 = only at the end" },
 	{ "overcommit", OPT_BOOL, MS(ms_overcommit), 0, 0, "off", NULL, NULL,
 	    "jobs may need more than memory and swap hold: processes are killed for it" },
+	{ "cpu-hotplug", OPT_DURATION, MS(ms_hotplug), 0, SEC(3600), "0", NULL, NULL,
+	    "time between two CPUs that go offline or come back, by seed; 0 = all stay" },
 	{ "require", OPT_TEXT, MS(ms_require), 0, 0, "none", NULL, NULL,
 	    "counters that must be above 0 for the run to prove anything: faults.cow ..." },
 	{ "inject", OPT_TEXT, MS(ms_inject), 0, 0, "none", NULL, "none",

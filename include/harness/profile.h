@@ -78,6 +78,7 @@ struct machine_settings {
 	bool ms_ptp_steal;
 	uint64_t ms_check_interval;	/* ns between whole-system checks; 0: only at the end */
 	bool ms_overcommit;		/* jobs may need more than memory and swap hold */
+	uint64_t ms_hotplug;		/* ns; 0: CPUs stay */
 	char *ms_require;		/* "faults.cow uvmexp.pdfreed ...": must be > 0 */
 	char *ms_inject;
 	char *ms_bug;

@@ -24,6 +24,7 @@ struct cpu_info {
 	struct lwp	*ci_curlwp;		/* @ holder; written by the holder or under r */
 	struct lwp	*ci_idlelwp;		/* : runs when nothing else does */
 	struct lwp	*ci_prevlwp;		/* ! whom the LWP that comes in takes over from */
+	bool		 ci_offline;		/* r to write, read @: no LWP is to run here */
 	int		 ci_idle;		/* r to write, read @: the idle LWP waits, anybody may take the CPU */
 	int		 ci_ilevel;		/* ! current IPL */
 	int		 ci_idepth;		/* ! interrupt nesting */
@@ -53,6 +54,12 @@ extern int ncpu;
 #define	curcpu()	(curlwp->l_cpu)
 
 #include <sys/lwp.h>
+
+/*
+ * => no LWP is given to the CPU any more, or LWPs are again (cpuctl(8)); who runs there leaves
+ *    soon.  Interrupts are taken as before.  EBUSY: the boot CPU stays.  Thread context.
+ */
+int	cpu_setstate(struct cpu_info *, bool online);
 
 /* => in a hard or soft interrupt handler? */
 static inline bool

@@ -27,6 +27,10 @@
  * Between two CPUs, and an idle LWP but for its polls, a thread is masked (host/host.h): an
  * interrupt by signal finds a CPU under it or nothing.
  *
+ * A CPU may be offline: no LWP is given to it, its queue is dealt out to the others, and
+ * whoever runs on it leaves at the end of his quantum, if he does not sleep before.  Its
+ * idle LWP stays, so it goes on taking interrupts, and is in no pmap's set.
+ *
  * No decision looks at the host's clock or an address: one CPU deals itself out in
  * the same way twice.
  *
@@ -147,6 +151,13 @@ cpu_idlest(void)
 	return &cpus[first % (unsigned)ncpu];
 }
 
+/* => a hint, unless ci_runq_lock is held */
+static bool
+offline(const struct cpu_info *ci)
+{
+	return __atomic_load_n(&ci->ci_offline, __ATOMIC_RELAXED);
+}
+
 /* => ci_runq_lock held; the CPU is l's from now on, l has not been told yet */
 static void
 assign(struct cpu_info *ci, struct lwp *from, struct lwp *l)
@@ -166,7 +177,7 @@ claim_idle(struct cpu_info *ci, struct lwp *l)
 	if (!__atomic_load_n(&ci->ci_idle, __ATOMIC_RELAXED))
 		return false;
 	host_lock(&ci->ci_runq_lock);
-	if (ci->ci_idle) {
+	if (ci->ci_idle && !offline(ci)) {
 		set_idle(ci, 0);
 		assign(ci, ci->ci_idlelwp, l);
 		mine = true;
@@ -193,7 +204,7 @@ kick_idle(void)
 	if (__atomic_load_n(&nidle, __ATOMIC_SEQ_CST) == 0)
 		return;
 	for (int i = 0; i < ncpu; i++)
-		if (__atomic_load_n(&cpus[i].ci_idle, __ATOMIC_SEQ_CST)) {
+		if (__atomic_load_n(&cpus[i].ci_idle, __ATOMIC_SEQ_CST) && !offline(&cpus[i])) {
 			host_unpark(cpus[i].ci_idlelwp->l_thread);
 			return;
 		}
@@ -210,9 +221,18 @@ setrunnable(struct lwp *l)
 		for (int i = 0; i < ncpu; i++)
 			if (claim_idle(&cpus[(last->ci_index + i) % ncpu], l))
 				return;
-	host_lock(&last->ci_runq_lock);
-	runq_push(last, l);
-	host_unlock(&last->ci_runq_lock);
+	/* the boot CPU is always there */
+	for (struct cpu_info *ci = last;; ci = &cpus[(ci->ci_index + 1) % ncpu]) {
+		bool taken;
+
+		host_lock(&ci->ci_runq_lock);
+		taken = !offline(ci);
+		if (taken)
+			runq_push(ci, l);
+		host_unlock(&ci->ci_runq_lock);
+		if (taken)
+			break;
+	}
 	kick_idle();
 }
 
@@ -273,7 +293,7 @@ hand_over(struct cpu_info *ci, struct lwp *from)
 
 	host_lock(&ci->ci_runq_lock);
 	next = runq_pop(ci);
-	if (next == NULL) {
+	if (next == NULL && !offline(ci)) {
 		host_unlock(&ci->ci_runq_lock);
 		next = steal(ci, 0);
 		host_lock(&ci->ci_runq_lock);
@@ -350,6 +370,11 @@ yield(void)
 	l->l_quantum = LWP_QUANTUM;
 	timer_quantum();
 	intr_poll();
+	if (offline(ci)) {
+		lwp_release_cpu();
+		lwp_acquire_cpu();
+		return;
+	}
 	if (__atomic_load_n(&ci->ci_runq_len, __ATOMIC_RELAXED) == 0)
 		return;
 	host_mask();
@@ -368,6 +393,38 @@ yield(void)
 	switched_in(l);
 }
 
+/* => what waits in the queue of a CPU that is offline goes to others; masked, or no LWP's CPU */
+static void
+deal_out(struct cpu_info *ci)
+{
+	struct lwp *l;
+
+	do {
+		host_lock(&ci->ci_runq_lock);
+		l = runq_pop(ci);
+		host_unlock(&ci->ci_runq_lock);
+		if (l != NULL) {
+			l->l_cpu = ci;
+			setrunnable(l);
+		}
+	} while (l != NULL);
+}
+
+int
+cpu_setstate(struct cpu_info *ci, bool online)
+{
+	if (ci == &cpus[0])
+		return online ? 0 : EBUSY;
+	host_lock(&ci->ci_runq_lock);
+	__atomic_store_n(&ci->ci_offline, !online, __ATOMIC_RELAXED);
+	host_unlock(&ci->ci_runq_lock);
+	if (online)
+		host_unpark(ci->ci_idlelwp->l_thread);	/* looks for something to run */
+	else
+		deal_out(ci);
+	return 0;
+}
+
 /*
  * => at the end of a quantum: a CPU whose queue is shorter than another's takes one
  *    from there.  Stealing by idle CPUs alone would leave three LWPs that never sleep
@@ -376,13 +433,18 @@ yield(void)
 static void
 balance(struct cpu_info *ci)
 {
-	struct lwp *l = steal(ci, __atomic_load_n(&ci->ci_runq_len, __ATOMIC_RELAXED));
+	struct lwp *l;
 
+	if (offline(ci))
+		return;
+	l = steal(ci, __atomic_load_n(&ci->ci_runq_len, __ATOMIC_RELAXED));
 	if (l == NULL)
 		return;
 	host_lock(&ci->ci_runq_lock);
 	runq_push(ci, l);
 	host_unlock(&ci->ci_runq_lock);
+	if (offline(ci))		/* since then */
+		deal_out(ci);
 }
 
 void
@@ -514,7 +576,7 @@ idle_wait(struct cpu_info *ci)
 	/* From here on whoever posts or queues anything unparks this thread, or sees to it himself. */
 	if (intr_pending(ci))
 		return;
-	for (int i = 0; i < ncpu; i++)
+	for (int i = 0; i < ncpu && !offline(ci); i++)
 		if (__atomic_load_n(&cpus[i].ci_runq_len, __ATOMIC_SEQ_CST) != 0)
 			return;
 	host_park();
@@ -540,6 +602,8 @@ idle_dispatch(struct cpu_info *ci, struct lwp *idle)
 {
 	struct lwp *next;
 
+	if (offline(ci))
+		return false;
 	host_lock(&ci->ci_runq_lock);
 	next = runq_pop(ci);
 	host_unlock(&ci->ci_runq_lock);

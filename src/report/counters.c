@@ -38,6 +38,7 @@ const struct counter_info counter_table[] = {
 	{ "interrupts", "net", "interrupts of the network interface" },
 	{ "interrupts", "device", "interrupts of mapped devices" },
 	{ "interrupts", "soft", "soft interrupts" },
+	{ "interrupts", "cpus_offlined", "times that a CPU was taken offline" },
 	{ "uvmexp", "ptp_alloc", "page table pages made" },
 	{ "uvmexp", "enter_failed", "mappings that could not be made for want of a table or pv entry" },
 	{ "uvmexp", "ptp_steals", "tables taken from other processes" },

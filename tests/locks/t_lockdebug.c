@@ -438,4 +438,47 @@ KTEST_DEATH(report_names_locks_and_functions, "a panic tells the locks held and 
 	panic("on purpose");
 }
 
+/* --- an interrupt over locks of the LWP that it interrupts --- */
+
+static kmutex_t below, wanted;
+
+static void
+take_wanted(void *arg)
+{
+	mutex_enter(&wanted);
+	mutex_exit(&wanted);
+}
+
+/* => violations, when an interrupt takes a lock of that class over one of another, of IPL_NONE */
+static unsigned
+interrupt_over(enum lock_class held, enum lock_class class)
+{
+	unsigned before;
+
+	ktest_kern(1, 1);
+	ktest_expect_violations();
+	before = ktest_violations(VIOL_LOCK_ORDER);
+	mutex_init(&below, MUTEX_SPIN, IPL_NONE, held);
+	mutex_init(&wanted, MUTEX_SPIN, IPL_VM, class);
+	intr_establish(IRQ_DISK, IPL_VM, take_wanted, NULL);
+	mutex_enter(&below);
+	intr_post(curcpu(), IRQ_DISK);
+	intr_poll();
+	mutex_exit(&below);
+	mutex_destroy(&below);
+	mutex_destroy(&wanted);
+	kern_shutdown();
+	return ktest_violations(VIOL_LOCK_ORDER) - before;
+}
+
+KTEST(interrupt_over_a_peer_of_lower_ipl, "who has a lock of a class does not wait for another of it, so an interrupt may want one")
+{
+	CHECK_EQ(interrupt_over(LC_pool, LC_pool), 0);
+}
+
+KTEST(interrupt_over_a_lock_of_higher_rank, "who has the lock that an interrupt wants may wait for the one below")
+{
+	CHECK_EQ(interrupt_over(LC_disk, LC_pool), 1);
+}
+
 KTEST_MAIN()
