@@ -24,7 +24,6 @@ struct vm_aref {
 /* flags of amap_copy() */
 #define	AMAP_COPY_NOWAIT	0x02
 #define	AMAP_COPY_NOCHUNK	0x04
-#define	AMAP_COPY_NOMERGE	0x08
 /* flags of amap_extend() */
 #define	AMAP_EXTEND_BACKWARDS	0x00
 #define	AMAP_EXTEND_FORWARDS	0x01

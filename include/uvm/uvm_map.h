@@ -84,7 +84,6 @@ struct vm_map {
 	int		 nparked;		/* m: how many */
 	struct uvm_mapent_reservation *reserved;	/* m: of the unmap that is at work (R42) */
 	struct vm_map_entry *hint;		/* @ map(R) and atomic */
-	struct vm_map_entry *first_free;	/* m */
 	unsigned	 timestamp;		/* m: bumped at each write lock */
 	uint32_t	 id;			/* : */
 };

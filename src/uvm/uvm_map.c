@@ -35,7 +35,7 @@ uvm_map_setup(struct vm_map *map, struct pmap *pmap, vaddr_t min, vaddr_t max, i
 	map->header.start = max;
 	map->header.gap = max - min;
 	map->header.next = map->header.prev = &map->header;
-	map->hint = map->first_free = &map->header;
+	map->hint = &map->header;
 }
 
 void

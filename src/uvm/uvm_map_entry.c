@@ -200,8 +200,6 @@ uvm_map_entry_unlink(struct vm_map *map, struct vm_map_entry *e)
 	/* I-MAP-3, T-11: nobody finds it again.  Readers are out: map(W). */
 	if (__atomic_load_n(&map->hint, __ATOMIC_RELAXED) == e)
 		__atomic_store_n(&map->hint, e->prev, __ATOMIC_RELAXED);
-	if (map->first_free == e)
-		map->first_free = e->prev;
 	parent = RB_PARENT(e, rb_node);
 	RB_REMOVE(uvm_map_tree, &map->rb_tree, e);
 	augment_path(parent);

@@ -201,7 +201,7 @@ make_sharable(const struct passing *ps, vaddr_t va, struct vm_map_entry **ep)
 	struct vm_map_entry *e = *ep;
 
 	if (UVM_ET_ISNEEDSCOPY(e))
-		amap_copy(src, e, AMAP_COPY_NOWAIT | AMAP_COPY_NOMERGE, va,
+		amap_copy(src, e, AMAP_COPY_NOWAIT, va,
 		    e->end < ps->ps_end ? e->end : ps->ps_end);
 	if (UVM_ET_ISNEEDSCOPY(e))
 		return ENOMEM;

@@ -43,7 +43,7 @@ struct vm_map_entry *uvm_kmapent_forsplit(struct vm_map *, const struct vm_map_e
 bool	uvm_mapent_parked_ok(struct vm_map *);
 /* => map(W): new goes in behind prev, its range is free */
 void	uvm_map_entry_link(struct vm_map *, struct vm_map_entry *prev, struct vm_map_entry *new);
-/* => map(W): hint and first_free are moved off it */
+/* => map(W): the hint is moved off it */
 void	uvm_map_entry_unlink(struct vm_map *, struct vm_map_entry *);
 /* => map(W): start or end have changed; gaps of it and of its predecessor are made right */
 void	uvm_map_entry_moved(struct vm_map *, struct vm_map_entry *);
