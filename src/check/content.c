@@ -65,13 +65,20 @@ private_value(uint64_t owner, uint64_t va, uint64_t seq)
 	return mix(mix(owner + 1) ^ mix(va) ^ seq) | 1;
 }
 
+/* A model of up to this size is resident at once, so that what grows later is a leak. */
+#define	SHADOW_TOUCHED	(UINT64_C(256) << 20)
+
 int
 shadow_init(struct shadow *sh, uint64_t base, uint64_t size)
 {
 	sh->sh_base = base;
 	sh->sh_size = size;
 	sh->sh_words = host_mem_map(size);
-	return sh->sh_words == NULL ? ENOMEM : 0;
+	if (sh->sh_words == NULL)
+		return ENOMEM;
+	if (size <= SHADOW_TOUCHED)
+		memset(sh->sh_words, 0, size);
+	return 0;
 }
 
 void
