@@ -234,7 +234,9 @@ KTEST(move_takes_everything_along, "REMOVE leaves a hole, and the other side has
 		tm_store(i, 10 + (uint64_t)i);
 	tm_store(7, 17);
 	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
+	CHECK_EQ(tm_load(2), 12);
 	CHECK_EQ(extract(tm_proc, 1, 7, other, UVM_EXTRACT_REMOVE), 0);
+	CHECK_EQ(tm_load_error(2), EFAULT);		/* I-SYS-3: gone from the TLB too */
 	TM_SHAPE(tm_proc, "a.......b");
 	for (int i = 1; i < 6; i++)
 		CHECK_EQ(tm_load_in(other, FAR + i), 10 + (uint64_t)i);
@@ -343,6 +345,9 @@ KTEST(qref_counts_the_whole_amap, "a QREF window needs no counts by slot, and ou
 			CHECK_EQ(tm_load(i), i == 5 ? 55 : 20 + (uint64_t)i);
 	/* 3 and 4 went with the window: nobody else had them */
 	CHECK_EQ(uvm_anon_count(), 6);
+	/* nor is anybody left who counts for the rest: slots go with their pages */
+	CHECK_EQ(sys_munmap(tm_proc, TM_VA(0), ptoa(2)), 0);
+	CHECK_EQ(uvm_anon_count(), 4);
 	end();
 }
 
