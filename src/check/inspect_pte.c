@@ -7,6 +7,8 @@
  * entry, grant no more than the entry and the page permit, and map the very page that
  * is there: the anon's, if the amap has one, else the object's.
  */
+#include <stdio.h>
+
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
 #include <uvm/uvm_proc.h>
@@ -26,13 +28,34 @@ wrong(struct pte_walk *pw, const char *id, vaddr_t va, uint64_t pte, const char 
 	pw->pw_bad++;
 }
 
+/* A page that is not the anon's: whose it is says where to look. */
+static void
+stranger(struct pte_walk *pw, vaddr_t va, uint64_t pte, const struct vm_anon *anon,
+    const struct vm_page *pg)
+{
+	char what[256];
+	struct vm_map_entry *e;
+
+	(void)uvm_map_lookup_entry(pw->pw_map, va, &e);
+	snprintf(what, sizeof(what), "maps another page than its anon has: one of %s %u, offset %#lx, "
+	    "flags %#x, wired %u; the anon has %s, slot %d, %d references; amap %u has %d%s; entry "
+	    "etype %#x, wired %d, prot %d/%d, inherit %d",
+	    pg->uobject != NULL ? "object" : pg->uanon != NULL ? "anon" : "nobody",
+	    pg->uobject != NULL ? pg->uobject->uo_id : 0, (unsigned long)pg->offset, pg->flags,
+	    pg->wire_count, anon->an_page != NULL ? "a page" : "none", anon->an_swslot, anon->an_ref,
+	    amap_id(e->aref.ar_amap), amap_refs(e->aref.ar_amap),
+	    amap_shared(e->aref.ar_amap) ? ", shared" : "", e->etype, e->wired_count, e->protection,
+	    e->max_protection, e->inheritance);
+	wrong(pw, "I-AMAP-9", va, pte, what);
+}
+
 /* => the page of an anon; its amap locked, nothing runs */
 static void
 check_upper(struct pte_walk *pw, vaddr_t va, uint64_t pte, const struct vm_anon *anon,
     const struct vm_page *pg)
 {
 	if (anon->an_page != pg)
-		wrong(pw, "I-AMAP-9", va, pte, "maps another page than its anon has");
+		stranger(pw, va, pte, anon, pg);
 	else if ((pte & PTE_W) != 0 && anon->an_ref > 1)
 		wrong(pw, "I-AMAP-10", va, pte, "writable, and the anon is shared copy-on-write");
 }
