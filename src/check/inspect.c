@@ -240,7 +240,8 @@ check_amaps(void)
 	struct amap_tally at = { 0 };
 
 	amap_foreach(tally_amap, &at);
-	qsort(at.at_v, at.at_n, sizeof(*at.at_v), by_address);
+	if (at.at_n > 1)		/* none: there is no array */
+		qsort(at.at_v, at.at_n, sizeof(*at.at_v), by_address);
 	proc_foreach(inspect_proc, &at);
 	inspect_kernel_map(exec_map, &at);
 	inspect_kernel_map(uarea_map, &at);

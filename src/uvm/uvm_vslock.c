@@ -67,21 +67,23 @@ uvm_vslock_frames(struct vmspace *vm, vaddr_t va, vsize_t len, vm_prot_t access,
 {
 	struct vm_map *map = &vm->vm_map;
 	struct uvm_vslock *vl;
-	vaddr_t end;
+	vaddr_t start, end;
 	int error;
 
 	KASSERT(!vm_map_locked(map));
 	if (__builtin_add_overflow(va, len, &end) || end > vm_map_max(map))
 		return EFAULT;
-	vl = vslock_enter(map, trunc_page(va), round_page(end), (access & VM_PROT_WRITE) != 0);
-	for (va = vl->vl_start; va < vl->vl_end; va += PAGE_SIZE) {
+	start = trunc_page(va);
+	end = round_page(end);
+	vl = vslock_enter(map, start, end, (access & VM_PROT_WRITE) != 0);
+	/* When the last page is done, a vsunlock of the same range elsewhere may take it for its own. */
+	for (va = start; va < end; va += PAGE_SIZE) {
 		error = uvmfault_internal(map, va, access, true, false, vl);
 		if (error != 0) {
 			vslock_leave(vl);
 			return error;
 		}
 	}
-	KASSERT(vl->vl_done == vl->vl_end);
 	UVMCNT(vslocks);
 	*vlp = vl;
 	return 0;
