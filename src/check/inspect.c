@@ -200,7 +200,8 @@ tally_map(struct vm_map *map, struct amap_tally *at)
 
 		if (UVM_ET_ISSUBMAP(e) || key.ar_amap == NULL)
 			continue;
-		found = bsearch(&key, at->at_v, at->at_n, sizeof(*at->at_v), by_address);
+		found = at->at_n == 0 ? NULL :
+		    bsearch(&key, at->at_v, at->at_n, sizeof(*at->at_v), by_address);
 		if (found == NULL) {
 			violation(VIOL_INVARIANT, "I-AMAP-8",
 			    "map %u, entry %u points at an amap that is not on the list", map->id, e->id);
