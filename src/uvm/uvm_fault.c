@@ -480,6 +480,7 @@ uvmfault_promote(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_
 	struct vm_page *pg;
 
 	KASSERT(amap_locked(flt->amap));
+	KASSERTMSG(!UVM_ET_ISNEEDSCOPY(ufi->entry), "an anon for an amap that is to be copied first");
 	if (anon == NULL) {
 		UVMCNT(fltnoanon);
 		return NULL;

@@ -172,12 +172,15 @@ promote(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_page *src
  * object's page out of all mappings then would hit those who have it wired (R10, C-7).
  * So under copy-on-write in a SHARED amap it is not mapped in the first place: the first
  * touch promotes, be it a load, and fork drops what was mapped before the amap was shared.
+ * Not under needs-copy: of one amap some slots may be shared and others be waiting for
+ * their copy (two halves of an entry, inherited differently); nobody adds to those.
  * => maps(R), amap locked
  */
 static bool
 promotes_loads(const struct uvm_faultinfo *ufi, const struct uvm_faultctx *flt)
 {
-	return UVM_ET_ISCOPYONWRITE(ufi->entry) && flt->amap != NULL && amap_shared(flt->amap);
+	return UVM_ET_ISCOPYONWRITE(ufi->entry) && !UVM_ET_ISNEEDSCOPY(ufi->entry) &&
+	    flt->amap != NULL && amap_shared(flt->amap);
 }
 
 /*

@@ -864,6 +864,27 @@ KTEST(T39_sharers_follow_a_promoted_file_page, "case 2B in a shared amap: a shar
 	end();
 }
 
+/* One amap, and fork has made two things of it: the slots of one half wait for their copy. */
+KTEST(load_under_needs_copy_promotes_nothing, "the other half of the entry is shared: a load of this one still maps the file's page")
+{
+	struct proc *child;
+	uint64_t promoted;
+
+	begin(1);
+	map_file(tm_proc, 0, 4, 0, UMAP_PRIVATE);
+	tm_store(0, 1);
+	CHECK_EQ(sys_minherit(tm_proc, TM_VA(2), ptoa(2), MAP_INHERIT_SHARE), 0);
+	CHECK_EQ(tm_load(1), tu_word(ptoa(1)));
+	child = fork_child();
+	promoted = tu_count(UVMC_flt_prcopy);
+	CHECK_EQ(tm_load_in(child, 1), tu_word(ptoa(1)));
+	CHECK_EQ(tu_count(UVMC_flt_prcopy), promoted);
+	CHECK_EQ(tm_load_in(child, 3), tu_word(ptoa(3)));
+	CHECK_EQ(tu_count(UVMC_flt_prcopy), promoted + 1);
+	proc_exit(child);
+	end();
+}
+
 /* R10: the page is pinned by a third, who maps the file shared and has it wired. */
 KTEST(R10_promotion_leaves_wired_mappings_of_the_file_alone, "case 2B in a shared amap while somebody else has the file's page wired")
 {
