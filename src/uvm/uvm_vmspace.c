@@ -199,10 +199,16 @@ fork_entries(struct vmspace *vm1, struct vmspace *vm2)
 	return error;
 }
 
+/*
+ * What a fork that failed gives back looks to the page daemon like progress.  One that
+ * needs more entries than there is memory for would wait for ever: so it tries a few times.
+ */
+#define	FORK_TRIES	8
+
 struct vmspace *
 uvmspace_fork(struct vmspace *vm1)
 {
-	for (;;) {
+	for (unsigned tries = 1;; tries++) {
 		struct vmspace *vm2 = uvmspace_alloc(vm_map_min(&vm1->vm_map),
 		    vm_map_max(&vm1->vm_map));
 		int error = fork_entries(vm1, vm2);
@@ -213,7 +219,7 @@ uvmspace_fork(struct vmspace *vm1)
 			return vm2;
 		}
 		/* Asked now: what the child gives back is no sign of more. */
-		hope = error == ENOMEM && uvm_reclaimable();
+		hope = error == ENOMEM && tries < FORK_TRIES && uvm_reclaimable();
 		/* What the parent has given up for it, it gets back by faults. */
 		uvmspace_free(vm2);
 		if (!hope)

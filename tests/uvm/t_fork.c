@@ -527,4 +527,23 @@ KTEST(fork_without_memory_is_ENOMEM, "a fork that cannot copy wired memory fails
 	tm_shutdown();
 }
 
+/* What it gives back each time is all that there is, and not enough. */
+KTEST(fork_with_more_entries_than_memory_is_ENOMEM, "a fork that can never have its map entries fails in bounded time")
+{
+	struct proc *child;
+
+	begin(1);
+	for (int i = 0; i < 8000; i += 2)
+		CHECK_EQ(tm_put_at(tm_proc, i, 1, 'a'), 0);
+	tu_take(NPAGES, 0);
+	for (int i = 0; i < 40; i++)
+		tu_release_one();
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), ENOMEM);
+	tu_release();
+	CHECK_EQ(vmspace_count(), 1);
+	child = spawn(tm_proc);
+	proc_exit(child);
+	tm_shutdown();
+}
+
 KTEST_MAIN()
