@@ -12,6 +12,7 @@
 #include <uvm/uvm.h>
 #include <uvm/uvm_amap.h>
 #include <uvm/uvm_aobj_i.h>
+#include <uvm/uvm_extern.h>
 #include <uvm/uvm_swap_i.h>
 
 #include "inspect_int.h"
@@ -281,31 +282,34 @@ unchanged(const struct holder *ho)
 	    (ho->ho_owner == NULL || pg->uobject == NULL) && !pmap_is_modified(ho->ho_pg);
 }
 
-/* => the clean pages, or so many of them, spread over all */
+/* => of the clean pages, or of so many of them, spread over all */
 static unsigned
-check_contents(const struct holders *hs)
+check_contents(const struct holders *hs, struct vm_page *scratch)
 {
-	struct vm_page *scratch = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE | UVM_PGA_USERESERVE);
 	size_t step = hs->hs_n / CONTENT_MAX + 1;
 	unsigned bad = 0;
 
-	if (scratch == NULL)
-		return 0;
 	for (size_t i = 0; i < hs->hs_n; i += step)
 		if (unchanged(&hs->hs_v[i]))
 			bad += check_content(&hs->hs_v[i], scratch);
-	uvm_pagefree(scratch);
 	return bad;
 }
 
 unsigned
 inspect_swap(void)
 {
+	struct vm_page *scratch = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE | UVM_PGA_USERESERVE);
 	struct holders hs = { 0 };
 	unsigned bad;
 
+	/* Where memory is short that page has woken the daemon; what is seen below must not move. */
+	uvm_quiesce();
 	gather(&hs);
-	bad = hs.hs_bad + check_holders(&hs) + check_devices(&hs) + check_contents(&hs);
+	bad = hs.hs_bad + check_holders(&hs) + check_devices(&hs);
+	if (scratch != NULL) {
+		bad += check_contents(&hs, scratch);
+		uvm_pagefree(scratch);
+	}
 	free(hs.hs_v);
 	return bad;
 }
