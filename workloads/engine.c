@@ -368,45 +368,34 @@ run_load(void)
 
 /* --- results --- */
 
-static uint64_t
-result_interrupts(uint64_t *ipis)
-{
-	uint64_t delivered = 0;
-
-	*ipis = 0;
-	for (int i = 0; i < ncpu; i++) {
-		/* relaxed: pair with the counts of the CPU itself, which may go on */
-		delivered += __atomic_load_n(&cpus[i].ci_nintr, __ATOMIC_RELAXED);
-		*ipis += __atomic_load_n(&cpus[i].ci_nipi, __ATOMIC_RELAXED);
-	}
-	return delivered;
-}
+#define	CPU(field)	offsetof(struct cpu_info, field)
 
 static void
-result_irqs(struct run_result *rr)
+result_interrupts(struct run_result *rr)
 {
 	static const struct {
 		const char *name;
-		enum irq irq;
-	} lines[] = {
-		{ "clock", IRQ_CLOCK }, { "disk", IRQ_DISK }, { "net", IRQ_NET },
-		{ "device", IRQ_DEVICE }, { "soft", IRQ_SOFT },
+		size_t offset;
+	} counts[] = {
+		{ "delivered", CPU(ci_nintr) }, { "ipis", CPU(ci_nipi) },
+		{ "clock", CPU(ci_nirq[IRQ_CLOCK]) }, { "clock_user", CPU(ci_cptime[CP_USER]) },
+		{ "clock_sys", CPU(ci_cptime[CP_SYS]) }, { "clock_intr", CPU(ci_cptime[CP_INTR]) },
+		{ "clock_idle", CPU(ci_cptime[CP_IDLE]) }, { "disk", CPU(ci_nirq[IRQ_DISK]) },
+		{ "net", CPU(ci_nirq[IRQ_NET]) }, { "device", CPU(ci_nirq[IRQ_DEVICE]) },
+		{ "soft", CPU(ci_nirq[IRQ_SOFT]) }, { "pool_puts", CPU(ci_nintrput) },
+		{ "by_signal", CPU(ci_nrung) },
 	};
-	uint64_t puts = 0, rung = 0;
 
-	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+	for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
 		uint64_t n = 0;
 
+		/* relaxed: pairs with the counts of the CPU itself, which may go on */
 		for (int cpu = 0; cpu < ncpu; cpu++)
-			n += __atomic_load_n(&cpus[cpu].ci_nirq[lines[i].irq], __ATOMIC_RELAXED);
-		result_count(&rr->rr_interrupts, lines[i].name, n);
+			n += __atomic_load_n((uint64_t *)((char *)&cpus[cpu] + counts[i].offset),
+			    __ATOMIC_RELAXED);
+		result_count(&rr->rr_interrupts, counts[i].name, n);
 	}
-	for (int cpu = 0; cpu < ncpu; cpu++) {
-		puts += __atomic_load_n(&cpus[cpu].ci_nintrput, __ATOMIC_RELAXED);
-		rung += __atomic_load_n(&cpus[cpu].ci_nrung, __ATOMIC_RELAXED);
-	}
-	result_count(&rr->rr_interrupts, "pool_puts", puts);
-	result_count(&rr->rr_interrupts, "by_signal", rung);
+	result_count(&rr->rr_interrupts, "cpus_offlined", engine.en_offlined);
 }
 
 static void
@@ -530,7 +519,6 @@ static void
 fill_result(void)
 {
 	struct run_result *rr = engine.en_result;
-	uint64_t ipis;
 	struct uvmexp exp;
 
 	uvm_stat_get(&exp);
@@ -538,10 +526,7 @@ fill_result(void)
 	result_gauges(rr, &exp);
 	result_pmap(rr);
 	result_latency_and_locks(rr);
-	result_count(&rr->rr_interrupts, "delivered", result_interrupts(&ipis));
-	result_count(&rr->rr_interrupts, "ipis", ipis);
-	result_irqs(rr);
-	result_count(&rr->rr_interrupts, "cpus_offlined", engine.en_offlined);
+	result_interrupts(rr);
 	result_loans(rr, &exp);
 	for (unsigned i = 0; i < engine.en_njobs; i++) {
 		struct job_run *jr = &engine.en_jobs[i];
@@ -640,6 +625,7 @@ machine_up(const struct profile *p)
 		.uc_memory = ms->ms_memory,
 		.uc_pool_reserve = ms->ms_pool_put != 0,
 		.uc_signals = ms->ms_interrupts == INTR_SIGNAL,
+		.uc_clock = (unsigned)ms->ms_clock,
 		.uc_nic_latency = ms->ms_nic_latency,
 		.uc_disk_latency = ms->ms_disk_latency,
 		.uc_disk_anycpu = ms->ms_disk_intr != 0,

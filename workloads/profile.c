@@ -60,6 +60,8 @@ const struct option_row machine_options[] = {
 	    "who runs when: real threads, or one LWP at a time by a strategy" },
 	{ "interrupts", OPT_ENUM, MS(ms_interrupts), 0, 0, "poll", interrupts_names, NULL,
 	    "how interrupts reach a CPU: at poll points, or at any instruction" },
+	{ "clock-interval", OPT_INT, MS(ms_clock), 0, 1000000000, "1000", NULL, NULL,
+	    "operations (returns to user mode, lowerings of IPL) between two ticks of a CPU; 0 = no ticks" },
 	{ "pool-put", OPT_ENUM, MS(ms_pool_put), 0, 0, "defer", pool_put_names, NULL,
 	    "who gives a pool's idle pages back: others later, or pool_put itself (PR 24039)" },
 	{ "nic-latency", OPT_DURATION, MS(ms_nic_latency), 0, SEC(1), "20us", NULL, NULL,

@@ -68,6 +68,7 @@ struct machine_settings {
 	unsigned ms_mmu;		/* enum machine_mmu */
 	unsigned ms_schedule;		/* enum machine_schedule */
 	unsigned ms_interrupts;		/* enum machine_interrupts */
+	uint64_t ms_clock;		/* operations of a CPU between two ticks; 0: no ticks */
 	unsigned ms_pool_put;		/* 1: reserve */
 	uint64_t ms_nic_latency;	/* ns */
 	uint64_t ms_disk_latency;	/* ns */

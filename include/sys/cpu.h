@@ -14,6 +14,9 @@
 struct lwp;
 struct pool_cache_cpu;
 
+/* What a clock interrupt found the CPU doing. */
+enum cpustate { CP_USER, CP_SYS, CP_INTR, CP_IDLE, CPUSTATES };
+
 /*
  * Fields are marked by what protects them:
  *	:  stable after boot		!  only the LWP that holds the CPU
@@ -44,6 +47,9 @@ struct cpu_info {
 	uint64_t	 ci_nipi;		/* ! of which IPIs */
 	uint64_t	 ci_nrung;		/* ! times that a signal found one to deliver, read @ by reports */
 	uint64_t	 ci_nirq[IRQ_COUNT];	/* ! by line, read @ by reports */
+	unsigned	 ci_clockleft;		/* ! steps until the next tick; 0: none comes */
+	bool		 ci_tickuser;		/* ! the last one was posted on return to user mode */
+	uint64_t	 ci_cptime[CPUSTATES];	/* ! clock interrupts by what they found, read @ by reports */
 	uint64_t	 ci_nintrput;		/* ! pool items put back in interrupt, read @ by reports */
 	struct host_rng	 ci_rng;		/* ! */
 } __attribute__((aligned(64)));

@@ -29,6 +29,7 @@ struct kern_config {
 	int		 kc_ncpu;
 	uint64_t	 kc_seed;
 	bool		 kc_signals;		/* interrupts at any instruction, see <sys/intr.h> */
+	unsigned	 kc_clock;		/* steps between two ticks of a CPU, see <sys/clock.h>; 0: none */
 	struct kern_upcall kc_upcall;
 };
 

@@ -67,6 +67,7 @@ struct lwp {
 	int		 l_rwhow;		/* s: what a sleeper on an rwlock wants */
 
 	unsigned	 l_quantum;		/* ! user operations until the next yield */
+	unsigned	 l_slice;		/* ! clock ticks since the last one */
 	struct host_rng	 l_rng;			/* ! its own random stream */
 	struct lwp_tlb	 l_tlb;			/* ! */
 	struct held_lock l_held[LWP_HELD_MAX];	/* ! */

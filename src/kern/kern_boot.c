@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <host/rcu.h>
+#include <sys/clock.h>
 
 #include "kern_int.h"
 
@@ -25,6 +26,7 @@ cpu_attach(struct cpu_info *ci, int index, uint64_t seed)
 	char name[LWP_NAME_MAX];
 
 	ci->ci_index = index;
+	clock_start(ci);
 	TAILQ_INIT(&ci->ci_runq);
 	host_rng_init(&ci->ci_rng, seed, 3ULL << 62 | (unsigned)index);
 	snprintf(name, sizeof(name), "idle/%d", index);
@@ -115,8 +117,10 @@ kern_boot(const struct kern_config *kc)
 	lwp_init(kc->kc_seed);
 	sleepq_init();
 	error = intr_init(kc->kc_signals);
+	clock_init(kc->kc_clock);
 	if (error == 0)
 		error = timer_init();
+	clock_hook(sched_tick);
 	if (error == 0)
 		error = start_cpus(kc->kc_seed);
 	if (error != 0) {

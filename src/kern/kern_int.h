@@ -54,8 +54,27 @@ void	lwp_init(uint64_t seed);
 void	lwp_fini(void);
 struct lwp *lwp_alloc(const char *name);
 void	lwp_free(struct lwp *);
+/* => the clock's hook: another tick of the slice of whoever runs */
+void	sched_tick(struct cpu_info *);
 /* => the thread's body of a CPU's idle LWP */
 void	idle_main(void *);
+
+/* --- the clock (kern_clock.c) --- */
+
+/* => steps between two ticks of a CPU, 0 for none; the hooks of the kernel floor come next */
+void	clock_init(unsigned steps);
+/* => the CPU counts from now on */
+void	clock_start(struct cpu_info *);
+/* => the CPU's own: a tick is posted to it; user: on return to user mode */
+void	clock_tick(struct cpu_info *, bool user);
+
+/* => the CPU has made a step */
+static inline void
+clock_step(struct cpu_info *ci, bool user)
+{
+	if (ci->ci_clockleft != 0 && --ci->ci_clockleft == 0)
+		clock_tick(ci, user);
+}
 
 /* --- timers (kern_timer.c) --- */
 

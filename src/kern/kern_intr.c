@@ -225,6 +225,7 @@ splx(int old)
 	struct cpu_info *ci = curcpu();
 
 	KASSERTMSG(old <= ci->ci_ilevel, "splx(%d) at IPL %d", old, ci->ci_ilevel);
+	clock_step(ci, false);
 	ci->ci_ilevel = old;
 	intr_poll();
 }

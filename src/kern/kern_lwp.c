@@ -22,7 +22,8 @@
  * idle CPUs afterwards, who goes idle looks at the queues afterwards; both halves
  * are sequentially consistent, so one of the two sees the other.  And at the end of
  * each quantum a CPU takes an LWP from a queue that is longer than its own, so that
- * LWPs that never sleep get like shares, on ever other CPUs.
+ * LWPs that never sleep get like shares, on ever other CPUs.  A quantum is counted in operations
+ * of user mode; one of long system calls ends when the clock has ticked often enough.
  *
  * Between two CPUs, and an idle LWP but for its polls, a thread is masked (host/host.h): an
  * interrupt by signal finds a CPU under it or nothing.
@@ -45,6 +46,8 @@
 #include <host/rcu.h>
 
 #include "kern_int.h"
+
+#define	SLICE_TICKS	8		/* a quantum is over after so many ticks, whatever it cost */
 
 __thread struct lwp *curlwp_tls;
 
@@ -368,6 +371,7 @@ yield(void)
 	lockdebug_barrier("yield");
 	rcu_quiescent_barrier("yield");
 	l->l_quantum = LWP_QUANTUM;
+	l->l_slice = 0;
 	timer_quantum();
 	intr_poll();
 	if (offline(ci)) {
@@ -448,6 +452,12 @@ balance(struct cpu_info *ci)
 }
 
 void
+sched_tick(struct cpu_info *ci)
+{
+	curlwp->l_slice++;
+}
+
+void
 lwp_userret(unsigned cost)
 {
 	struct lwp *l = curlwp;
@@ -458,9 +468,10 @@ lwp_userret(unsigned cost)
 		kern_upcall.userret(l);
 	KASSERT(l->l_tlb.lt_pmap == NULL);
 	host_rcu_quiescent();
+	clock_step(l->l_cpu, true);
 	intr_poll();
 	host_give_way();
-	if (l->l_quantum <= cost) {
+	if (l->l_quantum <= cost || l->l_slice >= SLICE_TICKS) {
 		balance(l->l_cpu);
 		yield();
 	} else {

@@ -3,22 +3,24 @@
  *
  * With several CPUs they follow the host's clock.  A host thread plays the clock
  * chip: it sleeps until the first time-out and posts IRQ_CLOCK to a CPU that has
- * nothing to do, else to each in turn; the handler fires what is due.
+ * nothing to do, else to each in turn.  Any clock interrupt, the chip's or a CPU's own
+ * (kern_clock.c), fires what is due.
  *
- * With one CPU, time is virtual: it goes on by a fixed step with each quantum, and
- * jumps to the next time-out when the CPU has nothing else to do; so a run on one
- * CPU does not depend on the host's clock.
+ * With one CPU, time is virtual: it goes on by a fixed step with each quantum and each
+ * tick, and jumps to the next time-out when the CPU has nothing else to do; so a run on
+ * one CPU does not depend on the host's clock.
  *
  * Lock order: timer_lock, then a sleep queue's bucket, then a run queue.  Callouts are
  * called without it.
  */
 #include <errno.h>
 #include <sys/callout.h>
+#include <sys/clock.h>
 
 #include "kern_int.h"
 
 #define	QUANTUM_NS	1000000		/* virtual length of a quantum */
-#define	TICK_NS		100000		/* real time between two clock interrupts */
+#define	TICK_NS		100000		/* of a tick: virtual; between two of the chip: real */
 
 static struct host_lock timer_lock;
 static TAILQ_HEAD(, lwp) timers;	/* timer_lock; ascending deadline */
@@ -30,7 +32,7 @@ static struct host_thread *chip;	/* stable */
 static bool chip_stop;			/* @ */
 
 static void	chip_main(void *);
-static void	clock_intr(void *);
+static void	timer_hardclock(struct cpu_info *);
 
 int
 timer_init(void)
@@ -41,9 +43,9 @@ timer_init(void)
 	virtual_now = 1;
 	chip = NULL;
 	chip_stop = false;
+	clock_hook(timer_hardclock);
 	if (ncpu == 1)
 		return 0;
-	intr_establish(IRQ_CLOCK, IPL_SCHED, clock_intr, NULL);
 	return host_thread_create(&chip, "clock", chip_main, NULL);
 }
 
@@ -168,11 +170,12 @@ fire(struct callout *c)
 static void
 timer_run(void)
 {
+	/* relaxed: a hint, see note_earliest() */
+	uint64_t first = __atomic_load_n(&earliest, __ATOMIC_RELAXED);
 	struct callout *c;
 	struct lwp *l;
 
-	/* relaxed: a hint, see note_earliest() */
-	if (__atomic_load_n(&earliest, __ATOMIC_RELAXED) > now())
+	if (first == UINT64_MAX || first > now())
 		return;
 	host_lock(&timer_lock);
 	while ((l = TAILQ_FIRST(&timers)) != NULL && l->l_deadline <= now())
@@ -267,13 +270,15 @@ timer_quantum(void)
 	timer_run();
 }
 
-/* --- the clock chip --- */
-
 static void
-clock_intr(void *arg)
+timer_hardclock(struct cpu_info *ci)
 {
+	if (ncpu == 1)
+		virtual_now += TICK_NS;
 	timer_run();
 }
+
+/* --- the clock chip --- */
 
 /* => woken by timer_set() when there is a new first time-out, and to stop */
 static void

@@ -1,0 +1,238 @@
+/*
+ * The clock of each CPU: by its own steps, inside the kernel too, the same again on one CPU.
+ */
+#include <ktest_kern.h>
+#include <string.h>
+#include <sys/callout.h>
+#include <sys/clock.h>
+
+#define	INTERVAL	50
+
+static unsigned ticks[4];		/* by CPU; atomic */
+
+static void
+boot(int cpus_wanted, unsigned interval)
+{
+	const struct kern_config kc = { .kc_ncpu = cpus_wanted, .kc_seed = 1, .kc_clock = interval };
+
+	memset(ticks, 0, sizeof(ticks));
+	CHECK_EQ(kern_boot(&kc), 0);
+}
+
+static void
+count(struct cpu_info *ci)
+{
+	CHECK(ci == curcpu());
+	CHECK_EQ(ci->ci_ilevel, IPL_SCHED);
+	__atomic_fetch_add(&ticks[ci->ci_index], 1, __ATOMIC_RELAXED);
+}
+
+static unsigned
+nticks(int cpu)
+{
+	return __atomic_load_n(&ticks[cpu], __ATOMIC_RELAXED);
+}
+
+static void
+steps(unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		splx(splvm());
+}
+
+/* boot has made some */
+static void
+first_tick(void)
+{
+	for (int i = 0; i < INTERVAL && nticks(0) == 0; i++)
+		steps(1);
+	CHECK_EQ(nticks(0), 1);
+}
+
+KTEST(ticks_after_so_many_steps, "an IPL lowered is one, a return to user mode is one; with no interval there are none")
+{
+	boot(1, INTERVAL);
+	clock_hook(count);
+	first_tick();
+	steps(INTERVAL - 1);
+	CHECK_EQ(nticks(0), 1);
+	steps(1);
+	CHECK_EQ(nticks(0), 2);
+	for (int i = 0; i < INTERVAL - 1; i++)
+		lwp_userret(1);
+	CHECK_EQ(nticks(0), 2);
+	lwp_userret(1);
+	CHECK_EQ(nticks(0), 3);
+	kern_shutdown();
+	boot(1, 0);
+	clock_hook(count);
+	steps(100 * INTERVAL);
+	CHECK_EQ(nticks(0), 0);
+	kern_shutdown();
+}
+
+static bool posted;
+
+static void
+handler(void *arg)
+{
+	CHECK(posted);
+	posted = false;
+	steps(INTERVAL);
+}
+
+KTEST(a_tick_waits_for_its_level_and_says_what_it_found, "user, kernel, another handler")
+{
+	uint64_t before[CPUSTATES];
+
+	boot(1, INTERVAL);
+	clock_hook(count);
+	intr_establish(IRQ_DEVICE, IPL_VM, handler, NULL);
+	first_tick();
+	memcpy(before, cpus[0].ci_cptime, sizeof(before));
+	int s = splhigh();
+	steps(INTERVAL);
+	CHECK_EQ(nticks(0), 1);
+	splx(s);
+	CHECK_EQ(nticks(0), 2);
+	CHECK_EQ(cpus[0].ci_cptime[CP_SYS], before[CP_SYS] + 1);
+	for (int i = 0; i < INTERVAL - 1; i++)
+		lwp_userret(1);
+	CHECK_EQ(cpus[0].ci_cptime[CP_USER], before[CP_USER] + 1);
+	posted = true;
+	intr_post(curcpu(), IRQ_DEVICE);
+	intr_poll();
+	CHECK(!posted);
+	CHECK_EQ(cpus[0].ci_cptime[CP_INTR], before[CP_INTR] + 1);
+	kern_shutdown();
+}
+
+static bool
+all_tick(void)
+{
+	for (int i = 0; i < ncpu; i++)
+		if (nticks(i) < 3)
+			return false;
+	return true;
+}
+
+static uint64_t deadline;
+
+/* No time-outs here: the chip's interrupts are not those that are meant. */
+static void
+run_until_all_tick(void *arg)
+{
+	while (!all_tick() && host_now_ns() < deadline)
+		lwp_userret(1);
+}
+
+KTEST(every_cpu_that_runs_has_its_own, "each CPU ticks, on itself")
+{
+	boot(4, INTERVAL);
+	clock_hook(count);
+	deadline = host_now_ns() + 2000000000;
+	ktest_lwps(7, run_until_all_tick);
+	CHECK(all_tick());
+	kern_shutdown();
+}
+
+static void
+fired(void *arg)
+{
+	*(bool *)arg = true;
+}
+
+KTEST(a_callout_is_called_in_the_middle_of_things, "time goes on with the ticks, on one CPU too")
+{
+	struct callout c;
+	bool done = false;
+
+	boot(1, INTERVAL);
+	callout_init(&c, fired, &done);
+	callout_schedule(&c, 1000000);
+	steps(5 * INTERVAL);
+	CHECK(!done);
+	steps(10 * INTERVAL);
+	CHECK(done);
+	callout_halt(&c);
+	kern_shutdown();
+}
+
+static unsigned turns;
+
+static void
+hog(void *arg)
+{
+	unsigned long *mine = arg;
+
+	while (turns < 10) {
+		steps(INTERVAL);
+		++*mine;
+		lwp_userret(1);
+	}
+}
+
+static unsigned long hogged[2];
+
+static void
+other(void *arg)
+{
+	while (turns < 10) {
+		turns++;
+		yield();
+	}
+}
+
+static void
+hog_or_other(void *arg)
+{
+	(arg == NULL ? hog : other)(&hogged[0]);
+}
+
+KTEST(long_system_calls_do_not_keep_the_cpu, "a quantum is over after some ticks, whatever it cost")
+{
+	boot(1, INTERVAL);
+	turns = 0;
+	hogged[0] = 0;
+	ktest_lwps(2, hog_or_other);
+	CHECK(hogged[0] < 20 * 10);		/* a quantum has 4096 returns */
+	kern_shutdown();
+}
+
+static uint64_t trace[1000];
+static unsigned ntrace;
+
+static void
+note(struct cpu_info *ci)
+{
+	if (ntrace < 1000)
+		trace[ntrace++] = (uint64_t)curlwp->l_id << 32 | (uint32_t)curlwp->l_quantum;
+}
+
+static void
+wander(void *arg)
+{
+	for (int i = 0; i < 3000; i++) {
+		steps((unsigned)host_rng_below(&curlwp->l_rng, 5));
+		lwp_userret(16);
+	}
+}
+
+KTEST(one_cpu_ticks_at_the_same_places_again, "which LWP, and how far in its quantum")
+{
+	static uint64_t first[1000];
+
+	for (int run = 0; run < 2; run++) {
+		ntrace = 0;
+		boot(1, INTERVAL);
+		clock_hook(note);
+		ktest_lwps(3, wander);
+		kern_shutdown();
+		CHECK(ntrace > 100);
+		if (run == 0)
+			memcpy(first, trace, sizeof(first));
+	}
+	CHECK_EQ(memcmp(first, trace, sizeof(first)), 0);
+}
+
+KTEST_MAIN()
