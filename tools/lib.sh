@@ -3,7 +3,7 @@
 # Sourced with the working directory at the top of the tree.
 
 need_packages="build-essential meson ninja-build pkg-config clang libclang-rt-dev \
-liburcu-dev libunwind-dev libbsd-dev libjansson-dev libzstd-dev valgrind python3"
+liburcu-dev libunwind-dev libbsd-dev libjansson-dev libzstd-dev libdw-dev valgrind python3"
 
 say() {
 	printf '== %s\n' "$*" >&2

@@ -56,8 +56,9 @@ enum lockgraph_class_kind {
 struct lockgraph_class {
 	const char	*lgc_name;
 	enum lockgraph_class_kind lgc_kind;
-	int		 lgc_rank;		/* declared; -1: none */
-	int		 lgc_nest;		/* declared: two of the class may be held */
+	int		 lgc_rank;		/* declared, from 1 on; others: none */
+	int		 lgc_nest;		/* declared: two of the class may be held: 0 no, 1 by birth
+						   number, 2 a child's with its parent's, 3 as they like */
 	int		 lgc_ipl;		/* of its spin locks; 0: none, or no spin locks */
 	const char	*lgc_reason;		/* of the rank; NULL: none */
 	uint32_t	 lgc_created;		/* trace: where the first one was made, or LOCKGRAPH_NONE */

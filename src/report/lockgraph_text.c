@@ -1,0 +1,340 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * A lock graph for people: the declared order beside the observed one, what of it was
+ * exercised, who waited where.
+ */
+#include <string.h>
+
+#include <harness/lockgraph.h>
+
+#include "lockgraph_view.h"
+#include "report_int.h"
+
+#define SITES_SHOWN 10
+
+static const char *
+class_name(const struct lg_view *vw, uint32_t class)
+{
+	return vw->vw_lg->lg_classes[class].lgc_name;
+}
+
+/* --- the order --- */
+
+/* => "map, amap", the classes that are nearest above: held when this one was wanted */
+static void
+text_above(const struct lg_view *vw, uint32_t class, FILE *out)
+{
+	const char *sep = "";
+
+	for (uint32_t i = 0; i < vw->vw_npairs; i++) {
+		const struct lg_pair *pa = &vw->vw_pairs[i];
+
+		if (pa->pa_to != class || pa->pa_implied || pa->pa_verdict == LG_TRIED)
+			continue;
+		fprintf(out, "%s%s%s%s", sep, pa->pa_verdict == LG_AGAINST ? "AGAINST " : "",
+		    pa->pa_from == class ? "itself" : class_name(vw, pa->pa_from),
+		    pa->pa_violation ? "!" : "");
+		sep = ", ";
+	}
+	if (*sep == '\0')
+		fputc('-', out);
+}
+
+static void
+text_class(const struct lg_view *vw, uint32_t class, FILE *out)
+{
+	static const char *const nests[] = { "", " nests by id", " nests in parent", " nests" };
+	const struct lockgraph_class *c = &vw->vw_lg->lg_classes[class];
+	char left[64], rank[16] = "-", count[32];
+
+	if (c->lgc_rank > 0)
+		snprintf(rank, sizeof(rank), "%d", c->lgc_rank);
+	snprintf(left, sizeof(left), "%.30s%s%s", c->lgc_name,
+	    c->lgc_kind == LOCKGRAPH_EVENT ? " (event)" : "", nests[c->lgc_nest & 3]);
+	human_count((double)c->lgc_acquisitions, count, sizeof(count));
+	fprintf(out, "%5s %-32s %3d", rank, left, c->lgc_ipl);
+	if (!lg_was_used(vw, class)) {
+		fprintf(out, " | never\n");
+		return;
+	}
+	fprintf(out, " | %5u %8s ", vw->vw_level[class], count);
+	text_above(vw, class, out);
+	fputc('\n', out);
+}
+
+static void
+text_order(const struct lg_view *vw, FILE *out)
+{
+	const struct lockgraph *lg = vw->vw_lg;
+
+	fprintf(out, "declared                                   | observed\n"
+	    " rank class                            IPL | level    taken with these held, nearest first\n");
+	for (uint32_t i = 0; i < lg->lg_nclasses; i++)
+		if (lg->lg_classes[vw->vw_order[i]].lgc_kind != LOCKGRAPH_INSTANCE)
+			text_class(vw, vw->vw_order[i], out);
+}
+
+static void
+text_tries(const struct lg_view *vw, FILE *out)
+{
+	const char *sep = "\ntried against the order: ";
+
+	for (uint32_t i = 0; i < vw->vw_npairs; i++) {
+		const struct lg_pair *pa = &vw->vw_pairs[i];
+
+		if (pa->pa_verdict != LG_TRIED || lg_allowed(&vw->vw_lg->lg_classes[pa->pa_from],
+		    &vw->vw_lg->lg_classes[pa->pa_to]))
+			continue;
+		fprintf(out, "%s%s -> %s", sep, class_name(vw, pa->pa_from),
+		    class_name(vw, pa->pa_to));
+		sep = ", ";
+	}
+	if (*sep == ',')
+		fputc('\n', out);
+}
+
+/* --- coverage --- */
+
+/* Was `from` held while a lock of that class was wanted?  Classes may be there once for each IPL. */
+static bool
+was_seen(const struct lg_view *vw, const char *from, const char *to)
+{
+	for (uint32_t i = 0; i < vw->vw_npairs; i++)
+		if (vw->vw_pairs[i].pa_verdict != LG_TRIED && !vw->vw_pairs[i].pa_wait &&
+		    strcmp(class_name(vw, vw->vw_pairs[i].pa_from), from) == 0 &&
+		    strcmp(class_name(vw, vw->vw_pairs[i].pa_to), to) == 0)
+			return true;
+	return false;
+}
+
+static bool
+is_known(const struct lockgraph_known *known, size_t n, const char *from, const char *to)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strcmp(known[i].lgk_from, from) == 0 && strcmp(known[i].lgk_to, to) == 0)
+			return true;
+	return false;
+}
+
+/* May a pair of ranked locks occur, by rank, and by what else is declared of locks? */
+static bool
+may_occur(const struct lockgraph_class *from, const struct lockgraph_class *to)
+{
+	if (from->lgc_kind != LOCKGRAPH_LOCK || to->lgc_kind != LOCKGRAPH_LOCK ||
+	    from->lgc_rank <= 0 || to->lgc_rank <= 0)
+		return false;
+	/* nobody blocks with a spin lock */
+	if ((from->lgc_usage & LOCKGRAPH_SPIN) != 0 && to->lgc_acquisitions != 0 &&
+	    (to->lgc_usage & LOCKGRAPH_SPIN) == 0)
+		return false;
+	return lg_allowed(from, to);
+}
+
+static void
+text_missed(const struct lg_view *vw, const struct lockgraph_known *known, size_t n, FILE *out)
+{
+	bool heading = false;
+
+	for (size_t i = 0; i < n; i++) {
+		char arrow[96];
+
+		if (was_seen(vw, known[i].lgk_from, known[i].lgk_to))
+			continue;
+		if (!heading)
+			fprintf(out, "  not exercised                          exercised by\n");
+		heading = true;
+		snprintf(arrow, sizeof(arrow), "%s -> %s", known[i].lgk_from, known[i].lgk_to);
+		fprintf(out, "  %-38s %s\n", arrow, known[i].lgk_profiles);
+	}
+}
+
+static void
+text_new(const struct lg_view *vw, const struct lockgraph_known *known, size_t n, FILE *out)
+{
+	for (uint32_t i = 0; i < vw->vw_npairs; i++) {
+		const struct lg_pair *pa = &vw->vw_pairs[i];
+		const struct lockgraph_edge *e = &vw->vw_lg->lg_edges[pa->pa_edge];
+		char where[256], runs[200];
+
+		if (pa->pa_verdict == LG_TRIED || pa->pa_wait ||
+		    is_known(known, n, class_name(vw, pa->pa_from), class_name(vw, pa->pa_to)))
+			continue;
+		lg_trace_brief(vw->vw_lg, e->lge_to_trace, where, sizeof(where));
+		lg_edge_runs(vw->vw_lg, e, runs, sizeof(runs));
+		fprintf(out, "  not known before: %s -> %s, in %s at %s\n", class_name(vw, pa->pa_from),
+		    class_name(vw, pa->pa_to), runs[0] != '\0' ? runs : "a run",
+		    where[0] != '\0' ? where : "an unknown place");
+	}
+}
+
+/* Allowed, neither seen nor known: per held class, those that were never wanted. */
+static void
+text_unknown(const struct lg_view *vw, const struct lockgraph_known *known, size_t n, FILE *out)
+{
+	const struct lockgraph *lg = vw->vw_lg;
+
+	for (uint32_t i = 0; i < lg->lg_nclasses; i++) {
+		const struct lockgraph_class *from = &lg->lg_classes[vw->vw_order[i]];
+		const char *sep = "";
+
+		for (uint32_t k = 0; k < lg->lg_nclasses; k++) {
+			const struct lockgraph_class *to = &lg->lg_classes[vw->vw_order[k]];
+
+			if (!may_occur(from, to) || was_seen(vw, from->lgc_name, to->lgc_name) ||
+			    is_known(known, n, from->lgc_name, to->lgc_name))
+				continue;
+			if (*sep == '\0')
+				fprintf(out, "  %s -> never ", from->lgc_name);
+			fprintf(out, "%s%s", sep, to->lgc_name);
+			sep = ", ";
+		}
+		if (*sep != '\0')
+			fputc('\n', out);
+	}
+}
+
+void
+lockgraph_coverage(const struct lockgraph *lg, const struct lockgraph_known *known, size_t n,
+    struct lockgraph_coverage *cov)
+{
+	struct lg_view vw;
+
+	memset(cov, 0, sizeof(*cov));
+	lg_view_init(&vw, lg);
+	for (uint32_t c = 0; c < lg->lg_nclasses; c++) {
+		cov->cov_classes += lg->lg_classes[c].lgc_kind == LOCKGRAPH_LOCK;
+		cov->cov_classes_used += lg->lg_classes[c].lgc_kind == LOCKGRAPH_LOCK &&
+		    lg_was_used(&vw, c);
+		for (uint32_t to = 0; to < lg->lg_nclasses; to++)
+			cov->cov_allowed += may_occur(&lg->lg_classes[c], &lg->lg_classes[to]);
+	}
+	for (uint32_t i = 0; i < vw.vw_npairs; i++)
+		cov->cov_allowed_seen += vw.vw_pairs[i].pa_verdict == LG_ALLOWED &&
+		    !vw.vw_pairs[i].pa_wait;
+	cov->cov_known = n;
+	for (size_t i = 0; i < n; i++)
+		cov->cov_known_seen += was_seen(&vw, known[i].lgk_from, known[i].lgk_to);
+	lg_view_fini(&vw);
+}
+
+static void
+text_coverage(const struct lg_view *vw, const struct lockgraph_known *known, size_t n,
+    FILE *out, bool verbose)
+{
+	struct lockgraph_coverage cov;
+	const char *sep = "\n  classes never taken: ";
+
+	lockgraph_coverage(vw->vw_lg, known, n, &cov);
+	if (cov.cov_allowed == 0)
+		return;			/* nothing is declared */
+	fprintf(out, "\ncoverage of the order: %zu of %zu known edges (%.0f %%), %zu of %zu classes; "
+	    "%zu of the %zu pairs that the ranks allow", cov.cov_known_seen, cov.cov_known,
+	    cov.cov_known != 0 ? 100.0 * (double)cov.cov_known_seen / (double)cov.cov_known : 0,
+	    cov.cov_classes_used, cov.cov_classes, cov.cov_allowed_seen, cov.cov_allowed);
+	for (uint32_t i = 0; i < vw->vw_lg->lg_nclasses; i++) {
+		uint32_t c = vw->vw_order[i];
+
+		if (vw->vw_lg->lg_classes[c].lgc_kind != LOCKGRAPH_LOCK || lg_was_used(vw, c))
+			continue;
+		fprintf(out, "%s%s", sep, class_name(vw, c));
+		sep = ", ";
+	}
+	fputc('\n', out);
+	text_missed(vw, known, n, out);
+	text_new(vw, known, n, out);
+	if (verbose)
+		text_unknown(vw, known, n, out);
+}
+
+/* --- statistics --- */
+
+static int
+by_wait(const void *a, const void *b)
+{
+	const struct lockgraph_site *const *x = a, *const *y = b;
+
+	if ((*x)->lgs_wait_ns != (*y)->lgs_wait_ns)
+		return (*x)->lgs_wait_ns < (*y)->lgs_wait_ns ? 1 : -1;
+	return (*x)->lgs_acquisitions < (*y)->lgs_acquisitions ? 1 :
+	    (*x)->lgs_acquisitions > (*y)->lgs_acquisitions ? -1 : 0;
+}
+
+static void
+text_times(uint64_t contended, uint64_t wait, uint64_t wait_max, uint64_t holds, uint64_t hold,
+    uint64_t hold_max, FILE *out)
+{
+	char buf[5][32];
+
+	human_count((double)contended, buf[0], sizeof(buf[0]));
+	human_time((double)wait, buf[1], sizeof(buf[1]));
+	human_time((double)wait_max, buf[2], sizeof(buf[2]));
+	human_time(holds != 0 ? (double)hold / (double)holds : 0, buf[3], sizeof(buf[3]));
+	human_time((double)hold_max, buf[4], sizeof(buf[4]));
+	fprintf(out, " %9s %9s %9s %9s %9s", buf[0], buf[1], buf[2], buf[3], buf[4]);
+}
+
+static void
+text_sites(const struct lockgraph *lg, FILE *out, bool verbose)
+{
+	const struct lockgraph_site **sorted;
+	uint32_t n = lg->lg_nsites;
+
+	if (n == 0)
+		return;
+	sorted = xcalloc(n, sizeof(*sorted));
+	for (uint32_t i = 0; i < n; i++)
+		sorted[i] = &lg->lg_sites[i];
+	qsort(sorted, n, sizeof(*sorted), by_wait);
+	fprintf(out, "\n%-16s %9s %9s %9s %9s %9s %9s  %s\n", "class", "taken", "contended", "waited",
+	    "longest", "held avg", "held max", "call site, by wait");
+	for (uint32_t i = 0; i < n && (verbose || i < SITES_SHOWN); i++) {
+		const struct lockgraph_site *s = sorted[i];
+		char where[256], count[32];
+
+		lg_frame_text(lg, &s->lgs_frame, where, sizeof(where));
+		human_count((double)s->lgs_acquisitions, count, sizeof(count));
+		fprintf(out, "%-16s %9s", lg->lg_classes[s->lgs_class].lgc_name, count);
+		text_times(s->lgs_contended, s->lgs_wait_ns, s->lgs_wait_ns_max, s->lgs_holds,
+		    s->lgs_hold_ns, s->lgs_hold_ns_max, out);
+		fprintf(out, "  %s\n", where);
+	}
+	if (!verbose && n > SITES_SHOWN)
+		fprintf(out, "and %u call sites more; --verbose shows them\n", n - SITES_SHOWN);
+	free(sorted);
+}
+
+static void
+text_heading(const struct lg_view *vw, FILE *out)
+{
+	const struct lockgraph *lg = vw->vw_lg;
+	uint32_t used = 0;
+
+	for (uint32_t c = 0; c < lg->lg_nclasses; c++)
+		used += lg_was_used(vw, c);
+	fprintf(out, "lock order of ");
+	for (uint32_t i = 0; i < lg->lg_nruns; i++)
+		fprintf(out, "%s%s (seed %ju)", i == 0 ? "" : ", ", lg->lg_runs[i].lgr_name,
+		    (uintmax_t)lg->lg_runs[i].lgr_seed);
+	fprintf(out, "%s%u classes used, %u arrows, %ju different stacks of locks, %u violation%s\n\n",
+	    lg->lg_nruns != 0 ? ": " : "one program: ", used, vw->vw_npairs, (uintmax_t)lg->lg_chains,
+	    lg->lg_nfindings, lg->lg_nfindings == 1 ? "" : "s");
+	if (lg->lg_lost != 0)
+		fprintf(out, "INCOMPLETE: there was no memory for %ju parts of it\n\n",
+		    (uintmax_t)lg->lg_lost);
+}
+
+void
+lockgraph_text(const struct lockgraph *lg, const struct lockgraph_known *known, size_t nknown,
+    FILE *out, bool verbose)
+{
+	struct lg_view vw;
+
+	lg_view_init(&vw, lg);
+	text_heading(&vw, out);
+	text_order(&vw, out);
+	text_tries(&vw, out);
+	text_coverage(&vw, known, nknown, out, verbose);
+	text_sites(lg, out, verbose);
+	lg_view_fini(&vw);
+}
