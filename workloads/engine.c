@@ -30,6 +30,16 @@
 #define	VIOLATIONS_KEPT		64	/* more are counted, not kept */
 #define	COST_UNIT		16	/* quantum cost of an operation of weight 1 */
 
+/* Stable during the load. */
+struct periodic {
+	struct periodic	 *pe_next;
+	const char	 *pe_name;
+	uint64_t	  pe_interval;		/* ns */
+	void		(*pe_fn)(void *);
+	void		 *pe_arg;
+	struct lwp	 *pe_lwp;		/* NULL: the host had no thread for it */
+};
+
 /*
  *	:  stable after set-up	  v  en_vlock	  @  atomic
  */
@@ -46,6 +56,7 @@ struct engine {
 	struct host_lock	  en_vlock;
 	uint64_t		  en_nviolations; /* v, read @ */
 	struct host_thread	 *en_clock;	/* : */
+	struct periodic		 *en_periodic;	/* : */
 	uint64_t		  en_offlined;	/* the hotplug LWP; then lwp0 */
 };
 
@@ -298,45 +309,86 @@ job_fini(struct job_run *jr)
 	free(jr->jr_workers);
 }
 
-/* --- CPUs that come and go --- */
+/* --- what happens to the machine now and then --- */
+
+#define	PAUSE_NS	100000000	/* 100 ms: how late it may notice that the run is over */
 
 static void
-hotplug_main(void *arg)
+periodic_main(void *arg)
 {
-	uint64_t interval = engine.en_profile->p_machine.ms_hotplug;
+	const struct periodic *pe = arg;
+	uint64_t left = pe->pe_interval;
 
 	while (!engine_stopping()) {
-		kpause("hotplug", interval);
-		if (ncpu > 1) {
-			struct cpu_info *ci = &cpus[1 + host_rng_below(&curlwp->l_rng, (uint64_t)ncpu - 1)];
+		uint64_t ns = left < PAUSE_NS ? left : PAUSE_NS;
 
-			engine.en_offlined += !ci->ci_offline;
-			cpu_setstate(ci, ci->ci_offline);
+		kpause(pe->pe_name, ns);
+		left -= ns;
+		if (left == 0 && !engine_stopping()) {
+			pe->pe_fn(pe->pe_arg);
+			left = pe->pe_interval;
 		}
 	}
-	for (int i = 1; i < ncpu; i++)
-		cpu_setstate(&cpus[i], true);
 }
 
-/* => NULL: CPUs stay, or the host has no thread for it */
-static struct lwp *
-hotplug_start(void)
+void
+engine_every(uint64_t ns, const char *name, void (*fn)(void *), void *arg)
 {
-	struct lwp *l;
+	struct periodic *pe;
 
-	if (engine.en_profile->p_machine.ms_hotplug == 0 ||
-	    lwp_create(&l, NULL, "hotplug", hotplug_main, NULL) != 0)
-		return NULL;
-	lwp_start(l);
-	return l;
+	if (ns == 0)
+		return;
+	pe = xcalloc(1, sizeof(*pe));
+	*pe = (struct periodic){ engine.en_periodic, name, ns, fn, arg, NULL };
+	engine.en_periodic = pe;
+}
+
+/* => 0 or errno; those that began are to be waited for in either case */
+static int
+periodic_start(void)
+{
+	int error = 0;
+
+	for (struct periodic *pe = engine.en_periodic; pe != NULL && error == 0; pe = pe->pe_next) {
+		error = lwp_create(&pe->pe_lwp, NULL, pe->pe_name, periodic_main, pe);
+		if (error == 0)
+			lwp_start(pe->pe_lwp);
+	}
+	return error;
+}
+
+/* => the run is to end: waits for them, and forgets them */
+static void
+periodic_fini(void)
+{
+	struct periodic *pe;
+
+	while ((pe = engine.en_periodic) != NULL) {
+		engine.en_periodic = pe->pe_next;
+		if (pe->pe_lwp != NULL)
+			lwp_wait(pe->pe_lwp);
+		free(pe);
+	}
+}
+
+/* => CPUs come and go */
+static void
+hotplug(void *arg)
+{
+	struct cpu_info *ci;
+
+	if (ncpu == 1)
+		return;
+	ci = &cpus[1 + host_rng_below(&curlwp->l_rng, (uint64_t)ncpu - 1)];
+	engine.en_offlined += !ci->ci_offline;
+	cpu_setstate(ci, ci->ci_offline);
 }
 
 /* => workers have run and are gone */
 static int
 run_load(void)
 {
-	struct lwp *hotplug = hotplug_start();
-	int error = 0;
+	int error = periodic_start();
 
 	for (unsigned i = 0; i < engine.en_njobs && error == 0; i++)
 		error = job_start(&engine.en_jobs[i]);
@@ -354,8 +406,9 @@ run_load(void)
 			if (engine.en_jobs[i].jr_workers[w].jw_lwp != NULL)
 				lwp_wait(engine.en_jobs[i].jr_workers[w].jw_lwp);
 	engine_stop();
-	if (hotplug != NULL)
-		lwp_wait(hotplug);
+	periodic_fini();
+	for (int i = 1; i < ncpu; i++)
+		cpu_setstate(&cpus[i], true);
 	engine.en_result->rr_elapsed_s = elapsed_s();
 	/* release: pairs with the acquire in clock_main() */
 	__atomic_store_n(&engine.en_over, true, __ATOMIC_RELEASE);
@@ -761,11 +814,13 @@ engine_run(const struct profile *p, const struct run_options *ro, struct run_res
 	error = machine_up(p);
 	if (error == 0) {
 		engine_kill_init();
+		engine_every(p->p_machine.ms_hotplug, "hotplug", hotplug, NULL);
 		error = set_up_jobs(p);
 		if (error == 0)
 			error = run_jobs();
 		for (unsigned i = 0; i < engine.en_njobs; i++)
 			job_teardown(&engine.en_jobs[i]);
+		periodic_fini();	/* set-up may have failed */
 		engine_kill_fini();
 		machine_down();
 		for (unsigned i = 0; i < engine.en_njobs; i++)

@@ -67,6 +67,12 @@ bool	engine_stopping(void);
 uint64_t engine_object_id(void);
 
 /*
+ * => set-up only: while the load runs, fn(arg) each ns of the machine's time (0: never), on an
+ *    LWP of its own, which has no process and may sleep.
+ */
+void	engine_every(uint64_t ns, const char *name, void (*fn)(void *), void *arg);
+
+/*
  * The user boundary of a long operation: lets interrupts and other LWPs in.
  * Engine calls it between operations itself.
  */

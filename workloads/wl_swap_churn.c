@@ -12,8 +12,9 @@
  * there while the others fault, so that memory goes while it is being read in (T-1, T-37).
  * A word of it is zero, or the one value that is ever stored there, or not mapped.
  *
- * With swapoff-interval the job's first worker takes a device away every so many of its
- * operations and gives it back at once, and priority-interval shuffles priorities.  To be
+ * With swapoff-interval a device is taken away and given back again and again, beside the
+ * load, and priority-interval shuffles priorities: by the machine's time, for operations are
+ * slow just when a device is full, and a swapoff at work would keep a worker from its own.  To be
  * refused is no error (ENOMEM: what is there does not fit elsewhere; EBUSY), but then the
  * device must be in use as before.
  */
@@ -31,17 +32,18 @@
 #define	SWEEP_PAGES	64
 #define	CHILD_PAGES	32
 #define	RENEW_PAGES	16
+#define	HOUR		3600000000000ULL	/* ns */
 
 struct swap_options {
-	uint64_t so_swapoff;		/* operations from one swapoff to the next; 0: none */
+	uint64_t so_swapoff;		/* ns from one swapoff to the next; 0: none */
 	uint64_t so_priority;		/* likewise: from one change of priority to the next */
 };
 
 static const struct option_row options[] = {
-	{ "swapoff-interval", OPT_INT, offsetof(struct swap_options, so_swapoff), 0, UINT32_MAX, "0",
-	    NULL, NULL, "operations of the first worker between swapoffs; 0 = none" },
-	{ "priority-interval", OPT_INT, offsetof(struct swap_options, so_priority), 0, UINT32_MAX, "0",
-	    NULL, NULL, "operations of the first worker between changes of priority; 0 = none" },
+	{ "swapoff-interval", OPT_DURATION, offsetof(struct swap_options, so_swapoff), 0, HOUR, "0",
+	    NULL, NULL, "time from a device that is back to the next swapoff; 0 = none" },
+	{ "priority-interval", OPT_DURATION, offsetof(struct swap_options, so_priority), 0, HOUR, "0",
+	    NULL, NULL, "time between two changes of priority; 0 = none" },
 };
 
 enum { OP_TOUCH, OP_SWEEP, OP_RAID, OP_RENEW, OP_FORK };
@@ -75,11 +77,82 @@ map_all(struct job_run *jr, struct job_proc *jp)
 	return error != 0 ? error : map_range(jp->jp_proc, RAID_BASE, RAID_PAGES * PAGE_SIZE);
 }
 
+/* --- devices: operator's work, beside the load --- */
+
+/* => the device is listed: then it must be in use */
+static void
+check_enabled(struct job_worker *jw, int dev, int error)
+{
+	struct swapent se[SWAP_MAXDEV];
+	int n = uvm_swap_stats(se, SWAP_MAXDEV);
+
+	for (int i = 0; i < n; i++)
+		if (se[i].se_dev == dev && !se[i].se_enabled)
+			content_bad(jw, "I-SWP-6", 0,
+			    "swapoff of device %d failed with errno %d, and it is not in use", dev, error);
+}
+
+/* => one that has something, if there is one; false: there is no device at this moment */
+static bool
+any_device(struct swapent *it)
+{
+	struct swapent se[SWAP_MAXDEV];
+	int n = uvm_swap_stats(se, SWAP_MAXDEV), used = 0;
+
+	for (int i = 0; i < n; i++)
+		if (se[i].se_inuse != 0)
+			se[used++] = se[i];
+	if (n != 0)
+		*it = se[host_rng_below(&curlwp->l_rng, (uint64_t)(used != 0 ? used : n))];
+	return n != 0;
+}
+
+/* => takes a device away and gives one of the same size and priority back */
+static void
+renew_device(void *arg)
+{
+	struct job_worker *jw = arg;
+	struct swapon_args sa = { 0 };
+	struct swapent it;
+	int error;
+
+	if (!any_device(&it))
+		return;
+	error = uvm_swap_off(it.se_dev);
+	if (error == ENOMEM || error == EBUSY) {
+		check_enabled(jw, it.se_dev, error);
+	} else if (error == 0) {
+		sa.sa_bytes = (uint64_t)it.se_nblks * PAGE_SIZE;
+		sa.sa_priority = it.se_priority;
+		error = uvm_swap_on(&sa, NULL);
+		if (error != 0)
+			content_bad(jw, "call-refused", 0, "swapon: errno %d", error);
+	} else if (error != ENXIO) {		/* another job was quicker */
+		content_bad(jw, "call-refused", 0, "swapoff: errno %d", error);
+	}
+}
+
+static void
+change_priority(void *arg)
+{
+	struct swapent it;
+	int error;
+
+	if (!any_device(&it))
+		return;
+	error = uvm_swap_ctl(it.se_dev, 1 + (int)host_rng_below(&curlwp->l_rng, 4));
+	if (error != 0 && error != ENOENT)
+		content_bad(arg, "call-refused", 0, "swapctl: errno %d", error);
+}
+
 static int
 setup(struct job_run *jr)
 {
+	const struct swap_options *so = jr->jr_job->job_options;
 	vsize_t size = jr->jr_job->job_size;
 
+	engine_every(so->so_swapoff, "swapoff", renew_device, &jr->jr_self);
+	engine_every(so->so_priority, "swapctl", change_priority, &jr->jr_self);
 	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
 		struct churn_proc *cp = xcalloc(1, sizeof(*cp));
 		int error;
@@ -230,73 +303,14 @@ in_child(struct job_worker *jw, void *arg)
 	return error;
 }
 
-/* --- devices --- */
-
-/* => the device is listed: then it must be in use */
-static int
-check_enabled(struct job_worker *jw, int dev, int error)
-{
-	struct swapent se[SWAP_MAXDEV];
-	int n = uvm_swap_stats(se, SWAP_MAXDEV);
-
-	for (int i = 0; i < n; i++)
-		if (se[i].se_dev == dev && !se[i].se_enabled)
-			return content_bad(jw, "I-SWP-6", 0,
-			    "swapoff of device %d failed with errno %d, and it is not in use", dev, error);
-	return 0;
-}
-
-/* => takes a device away and gives one of the same size and priority back */
-static int
-renew_device(struct job_worker *jw)
-{
-	struct swapent se[SWAP_MAXDEV], *it;
-	struct swapon_args sa = { 0 };
-	int n = uvm_swap_stats(se, SWAP_MAXDEV), error;
-
-	if (n == 0)
-		return 0;
-	it = &se[host_rng_below(&jw->jw_rng, (uint64_t)n)];
-	error = uvm_swap_off(it->se_dev);
-	if (error == ENOMEM || error == EBUSY)
-		return check_enabled(jw, it->se_dev, error);
-	if (error == ENXIO)			/* another job was quicker */
-		return 0;
-	if (error != 0)
-		return content_bad(jw, "call-refused", 0, "swapoff: errno %d", error);
-	sa.sa_bytes = (uint64_t)it->se_nblks * PAGE_SIZE;
-	sa.sa_priority = it->se_priority;
-	error = uvm_swap_on(&sa, NULL);
-	return error == 0 ? 0 : content_bad(jw, "call-refused", 0, "swapon: errno %d", error);
-}
-
-static int
-change_priority(struct job_worker *jw)
-{
-	struct swapent se[SWAP_MAXDEV];
-	int n = uvm_swap_stats(se, SWAP_MAXDEV), error;
-
-	if (n == 0)
-		return 0;
-	error = uvm_swap_ctl(se[host_rng_below(&jw->jw_rng, (uint64_t)n)].se_dev,
-	    1 + (int)host_rng_below(&jw->jw_rng, 4));
-	return error == 0 || error == ENOENT ? 0 :
-	    content_bad(jw, "call-refused", 0, "swapctl: errno %d", error);
-}
-
 /* --- the mix --- */
 
 static int
 run(struct job_run *jr, struct job_worker *jw)
 {
-	const struct swap_options *so = jr->jr_job->job_options;
 	struct churn_proc *cp = jw->jw_proc->jp_private;
 	uint64_t dice;
 
-	if (jw->jw_index == 0 && so->so_swapoff != 0 && (jw->jw_ops + 1) % so->so_swapoff == 0)
-		return renew_device(jw);
-	if (jw->jw_index == 0 && so->so_priority != 0 && (jw->jw_ops + 1) % so->so_priority == 0)
-		return change_priority(jw);
 	dice = host_rng_below(&jw->jw_rng, 1000);
 	if (dice < ops[OP_SWEEP].wo_weight)
 		return sweep(jw, cp);
