@@ -70,7 +70,7 @@ const struct option_row machine_options[] = {
 	    "how long a request takes, give or take a half, and out of order; 0 = none" },
 	{ "disk-intr", OPT_ENUM, MS(ms_disk_intr), 0, 0, "same", disk_intr_names, NULL,
 	    "CPU on which it completes: the submitter's, or any" },
-	{ "audit", OPT_ENUM, MS(ms_audit), 0, 0, "order", audit_names, "off|order",
+	{ "audit", OPT_ENUM, MS(ms_audit), 0, 0, "order", audit_names, NULL,
 	    "lock auditing" },
 	{ "iterations", OPT_INT, MS(ms_iterations), 1, INT64_MAX, "1", NULL, "1",
 	    "executions, with seeds seed, seed+1, ..." },

@@ -13,9 +13,12 @@
 
 /*
  * lockgraph_dup: a copy that owns everything.
+ * lockgraph_of_run: likewise, and it says whose it is: by the job file's name.
  * lockgraph_free: of a copy, of what was read or merged; NULL allowed.
  */
 struct lockgraph *lockgraph_dup(const struct lockgraph *);
+struct lockgraph *lockgraph_of_run(const struct lockgraph *, const char *path, const char *command,
+    uint64_t seed);
 void lockgraph_free(struct lockgraph *);
 
 /*

@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+struct lockgraph;
+
 enum run_outcome {
 	RUN_CLEAN,
 	RUN_VIOLATION,
@@ -72,6 +74,8 @@ struct result_violation {
 	char *rv_kind;		/* "invariant", "content", ...: <sys/kernel.h>'s names */
 	char *rv_id;		/* rule: "I-PG-2", "lock-owner" */
 	char *rv_message;	/* one line */
+	char *rv_grade;		/* of a matter of lock order: "latent", ...; else NULL */
+	char *rv_fingerprint;	/* by who found it; NULL: made of rule and stack */
 	int rv_cpu;		/* -1: none in particular */
 	double rv_time_s;
 	char **rv_stack;	/* innermost first */
@@ -105,6 +109,7 @@ struct run_result {
 	size_t rr_njobs;
 	struct result_latency *rr_latencies;
 	size_t rr_nlatencies;
+	struct lockgraph *rr_lockgraph;	/* what the lock auditor saw; NULL: it was off */
 	struct result_lock *rr_locks;
 	size_t rr_nlocks;
 	struct result_check *rr_checks;
@@ -189,9 +194,12 @@ void result_violation_details(struct result_violation *, const char *text);
 const char *run_outcome_name(enum run_outcome);
 
 /*
- * result_fingerprint: rule and normalised stack; the same for the same bug.
+ * result_fingerprint: rule and normalised stack, or what its finder made of it; the same
+ *    for the same bug.
+ * => buf is used if it must be made
  */
-void result_fingerprint(const struct result_violation *, char buf[static 17]);
+const char *result_fingerprint(const struct result_violation *, char buf[static 17]);
+void result_violation_grade(struct result_violation *, const char *grade, const char *fingerprint);
 
 /*
  * result_require: note in rr_missing that "group.name" stayed 0, if it did; who needs it.
@@ -221,12 +229,15 @@ void report_bench_json(const struct bench_table *, FILE *);
 
 /*
  * report_json_file: the same into a file; "-" is standard output.
+ * report_write: likewise, whatever writer writes: whole or not at all.
  * report_failure: write outdir/NNNN with report.txt, result.json and profile.ini; the
  *    directory is there whole or not at all.  Sets rv_dir of every violation.
  * report_probe: would these be able to write there?  Asked before a long run starts.
  * => 0, or an errno with one line in why
  */
 int report_json_file(const struct run_result *, const char *path, char *why, size_t whylen);
+int report_write(const char *path, void (*writer)(const void *what, FILE *), const void *what,
+    char *why, size_t whylen);
 int report_probe(const char *json_path, const char *outdir, char *why, size_t whylen);
 int report_failure(struct run_result *, const char *outdir, char *why, size_t whylen);
 

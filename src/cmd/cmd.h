@@ -37,7 +37,7 @@ struct command {			/* stable */
 	int (*c_main)(const struct command *, int argc, char **argv);
 };
 
-extern const struct command cmd_run, cmd_check, cmd_list, cmd_trace, cmd_bench;
+extern const struct command cmd_run, cmd_audit, cmd_check, cmd_list, cmd_trace, cmd_bench;
 extern const char *cmd_program;		/* as it was called: argv[0] */
 
 /*
@@ -88,6 +88,9 @@ struct overrides {
  * overrides_take: was this option one of the above?  Then it is remembered.
  */
 bool overrides_take(struct overrides *, const struct cmd_option *, const char *arg);
+
+/* overrides_add: the command itself sets a key of [global]; what follows may override it. */
+void overrides_add(struct overrides *, const char *key, const char *value);
 
 /*
  * cmd_load_profile: parse the files, apply the overrides, resolve, look for files.

@@ -159,6 +159,13 @@ overrides_take(struct overrides *ovs, const struct cmd_option *row, const char *
 	return true;
 }
 
+void
+overrides_add(struct overrides *ovs, const char *key, const char *value)
+{
+	ovs->ovs_v = xgrow(ovs->ovs_v, ovs->ovs_n, sizeof(*ovs->ovs_v));
+	ovs->ovs_v[ovs->ovs_n++] = (struct override){ key, value, key };
+}
+
 static int
 apply_override(struct profile *p, const struct override *ov, struct profile_error *err)
 {

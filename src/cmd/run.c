@@ -16,33 +16,14 @@
 #include <harness/engine.h>
 #include <harness/xalloc.h>
 
-#include "cmd.h"
+#include "run.h"
 
-enum { OPT_JSON = CMD_NOSHORT, OPT_STATUS, OPT_OUT, OPT_INTERVAL };
+enum { OPT_JSON = CMD_NOSHORT, OPT_STATUS = CMD_NOSHORT + 80, OPT_OUT, OPT_INTERVAL };
 
 static const struct cmd_option run_options_rows[] = {
-	PROFILE_CMD_OPTIONS,
+	RUN_CMD_OPTIONS,
 	{ OPT_JSON, "json", "FILE", "the result as one JSON object; - = standard output", NULL },
-	{ OPT_STATUS, "status-json", "FILE", "the progress as JSON Lines", NULL },
-	{ OPT_OUT, "out", "DIR", "where failures go; ./uvmstress-out", NULL },
-	{ OPT_INTERVAL, "status-interval", "D", "a progress line that often; 1s on a terminal, else 10s",
-	    NULL },
-	{ 'q', "quiet", NULL, "print only what went wrong", NULL },
-	{ 'v', "verbose", NULL, "print the profile, every counter and every lock class too", NULL },
 	{ 0, NULL, NULL, NULL, NULL },
-};
-
-/* One run.  All fields: main thread, but ro_fatal's caller takes over for good. */
-struct run {
-	const char *r_json, *r_status, *r_out;
-	uint64_t r_interval;		/* ns; UINT64_MAX: by where the progress goes */
-	bool r_quiet, r_verbose;
-	struct overrides r_overrides;
-	struct profile *r_profile;
-	struct run_result r_result;
-	struct progress r_progress;
-	FILE *r_text;			/* where people read */
-	char *r_command;
 };
 
 static atomic_int stop_requested;	/* set by the signal handler, read by the engine, relaxed */
@@ -113,30 +94,43 @@ parse_interval(const struct command *cmd, struct run *r, const char *arg)
 	return EINVAL;
 }
 
+bool
+run_option(const struct command *cmd, struct run *r, const struct cmd_option *row, int c,
+    const char *arg, bool *bad)
+{
+	*bad = false;
+	if (overrides_take(&r->r_overrides, row, arg))
+		return true;
+	if (c == OPT_STATUS)
+		r->r_status = arg;
+	else if (c == OPT_OUT)
+		r->r_out = arg;
+	else if (c == 'q')
+		r->r_quiet = true;
+	else if (c == 'v')
+		r->r_verbose = true;
+	else if (c == OPT_INTERVAL)
+		*bad = parse_interval(cmd, r, arg) != 0;
+	else
+		return false;
+	return true;
+}
+
 /* => CMD_END, CMD_HELP or CMD_BAD */
 static int
 parse_options(const struct command *cmd, struct run *r, int argc, char **argv, int *first)
 {
 	const struct cmd_option *row;
 	const char *arg;
+	bool bad;
 	int c;
 
 	while ((c = cmd_getopt(cmd, argc, argv, &row, &arg, first)) != CMD_END) {
 		if (c == CMD_HELP || c == CMD_BAD)
 			return c;
-		if (overrides_take(&r->r_overrides, row, arg))
-			continue;
-		if (c == OPT_JSON)
+		if (!run_option(cmd, r, row, c, arg, &bad))
 			r->r_json = arg;
-		else if (c == OPT_STATUS)
-			r->r_status = arg;
-		else if (c == OPT_OUT)
-			r->r_out = arg;
-		else if (c == 'q')
-			r->r_quiet = true;
-		else if (c == 'v')
-			r->r_verbose = true;
-		else if (c == OPT_INTERVAL && parse_interval(cmd, r, arg) != 0)
+		else if (bad)
 			return CMD_BAD;
 	}
 	return CMD_END;
@@ -183,10 +177,9 @@ static int
 open_outputs(struct run *r)
 {
 	char why[600];
-	bool stdout_taken = (r->r_json != NULL && strcmp(r->r_json, "-") == 0) ||
+	r->r_stdout_taken |= (r->r_json != NULL && strcmp(r->r_json, "-") == 0) ||
 	    (r->r_status != NULL && strcmp(r->r_status, "-") == 0);
-
-	r->r_text = stdout_taken ? stderr : stdout;
+	r->r_text = r->r_stdout_taken ? stderr : stdout;
 	if (report_probe(r->r_json, r->r_out, why, sizeof(why)) != 0)
 		return cmd_fail(EXIT_HOST, "%s", why);
 	if (r->r_status != NULL) {
@@ -208,10 +201,10 @@ open_outputs(struct run *r)
 
 /*
  * Everything that is to be told when a run is over.
- * => the exit status
+ * => the exit status; fatal: the process ends with it
  */
 static int
-conclude(struct run *r)
+conclude(struct run *r, bool fatal)
 {
 	struct run_result *rr = &r->r_result;
 	char why[600];
@@ -234,7 +227,7 @@ conclude(struct run *r)
 		status = cmd_fail(EXIT_HOST, "%s", why);
 	if (r->r_progress.pg_failed)
 		status = cmd_fail(EXIT_HOST, "cannot write %s", r->r_status);
-	return status;
+	return r->r_after != NULL ? r->r_after(r, status, fatal) : status;
 }
 
 static void
@@ -253,7 +246,7 @@ static void
 on_fatal(void *arg, struct run_result *rr)
 {
 	struct run *r = arg;
-	int status = conclude(r);
+	int status = conclude(r, true);
 
 	fflush(NULL);
 	_exit(status);
@@ -297,37 +290,77 @@ execute(struct run *r)
 		    r->r_result.rr_error != NULL ? r->r_result.rr_error : strerror(error));
 	}
 	require_counters(r);
-	return conclude(r);
+	return conclude(r, false);
+}
+
+void
+run_init(struct run *r, int argc, char **argv)
+{
+	memset(r, 0, sizeof(*r));
+	r->r_out = "uvmstress-out";
+	r->r_interval = UINT64_MAX;
+	r->r_command = command_line(argc, argv);
+}
+
+void
+run_fini(struct run *r)
+{
+	free(r->r_overrides.ovs_v);
+	free(r->r_command);
+}
+
+/* => a copy, for cmd_load_profile() to free */
+static struct overrides
+overrides_copy(const struct overrides *ovs)
+{
+	struct overrides copy = { .ovs_n = ovs->ovs_n };
+
+	copy.ovs_v = xcalloc(ovs->ovs_n + 1, sizeof(*copy.ovs_v));
+	if (ovs->ovs_n != 0)
+		memcpy(copy.ovs_v, ovs->ovs_v, ovs->ovs_n * sizeof(*copy.ovs_v));
+	return copy;
+}
+
+int
+run_files(const struct command *cmd, struct run *r, char **files, int nfiles)
+{
+	struct overrides ovs = overrides_copy(&r->r_overrides);
+	int status = cmd_load_profile(cmd, files, nfiles, &ovs, true, &r->r_profile);
+
+	if (status != EXIT_CLEAN)
+		return status;
+	memset(&r->r_progress, 0, sizeof(r->r_progress));
+	fill_header(r);
+	status = open_outputs(r);
+	if (status == EXIT_CLEAN)
+		status = execute(r);
+	if (r->r_progress.pg_status != NULL && r->r_progress.pg_status != stdout &&
+	    fclose(r->r_progress.pg_status) != 0)
+		status = cmd_fail(EXIT_HOST, "cannot write %s: %s", r->r_status, strerror(errno));
+	run_result_fini(&r->r_result);
+	profile_destroy(r->r_profile);
+	return status;
+}
+
+bool
+run_stopped(void)
+{
+	return atomic_load_explicit(&stop_requested, memory_order_relaxed) != 0;
 }
 
 static int
 run_main(const struct command *cmd, int argc, char **argv)
 {
-	struct run r = { .r_out = "uvmstress-out", .r_interval = UINT64_MAX };
+	struct run r;
 	int c, first, status;
 
-	r.r_command = command_line(argc, argv);
+	run_init(&r, argc, argv);
 	c = parse_options(cmd, &r, argc, argv, &first);
-	if (c != CMD_END) {
-		free(r.r_overrides.ovs_v);
-		free(r.r_command);
-		return c == CMD_HELP ? EXIT_CLEAN : EXIT_USAGE;
-	}
-	status = cmd_load_profile(cmd, argv + first, argc - first, &r.r_overrides, true,
-	    &r.r_profile);
-	if (status == EXIT_CLEAN) {
-		fill_header(&r);
-		status = open_outputs(&r);
-		if (status == EXIT_CLEAN)
-			status = execute(&r);
-		if (r.r_progress.pg_status != NULL && r.r_progress.pg_status != stdout &&
-		    fclose(r.r_progress.pg_status) != 0)
-			status = cmd_fail(EXIT_HOST, "cannot write %s: %s", r.r_status,
-			    strerror(errno));
-		run_result_fini(&r.r_result);
-		profile_destroy(r.r_profile);
-	}
-	free(r.r_command);
+	if (c == CMD_END)
+		status = run_files(cmd, &r, argv + first, argc - first);
+	else
+		status = c == CMD_HELP ? EXIT_CLEAN : EXIT_USAGE;
+	run_fini(&r);
 	return status;
 }
 

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <harness/lockgraph.h>
 #include <harness/result.h>
 #include <harness/xalloc.h>
 
@@ -24,6 +25,20 @@
 #define FAILURES_MAX 9999
 
 typedef void (*writer_t)(const struct run_result *, FILE *);
+
+/* A run's result, as report_write() has things written. */
+struct result_writer {
+	writer_t rw_fn;
+	const struct run_result *rw_rr;
+};
+
+static void
+write_result(const void *what, FILE *out)
+{
+	const struct result_writer *rw = what;
+
+	rw->rw_fn(rw->rw_rr, out);
+}
 
 static int
 host_error(int error, const char *doing, const char *path, char *why, size_t whylen)
@@ -34,7 +49,7 @@ host_error(int error, const char *doing, const char *path, char *why, size_t why
 
 /* => 0 or an errno; what was written may then be partial */
 static int
-write_file(const char *path, writer_t writer, const struct run_result *rr)
+write_file(const char *path, void (*writer)(const void *, FILE *), const void *what)
 {
 	FILE *out = fopen(path, "we");
 	int error = 0;
@@ -42,7 +57,7 @@ write_file(const char *path, writer_t writer, const struct run_result *rr)
 	if (out == NULL)
 		return errno;
 	errno = 0;
-	writer(rr, out);
+	writer(what, out);
 	if (fflush(out) != 0 || ferror(out))
 		error = errno != 0 ? errno : EIO;
 	if (fclose(out) != 0 && error == 0)
@@ -61,21 +76,30 @@ is_replaceable(const char *path)
 int
 report_json_file(const struct run_result *rr, const char *path, char *why, size_t whylen)
 {
+	const struct result_writer rw = { report_json, rr };
+
+	return report_write(path, write_result, &rw, why, whylen);
+}
+
+int
+report_write(const char *path, void (*writer)(const void *, FILE *), const void *what, char *why,
+    size_t whylen)
+{
 	char *tmp;
 	int error;
 
 	if (strcmp(path, "-") == 0) {
-		report_json(rr, stdout);
+		writer(what, stdout);
 		if (fflush(stdout) != 0 || ferror(stdout))
 			return host_error(errno, "write", "standard output", why, whylen);
 		return 0;
 	}
 	if (!is_replaceable(path)) {
-		error = write_file(path, report_json, rr);
+		error = write_file(path, writer, what);
 		return error != 0 ? host_error(error, "write", path, why, whylen) : 0;
 	}
 	tmp = xasprintf("%s.%ld.tmp", path, (long)getpid());
-	error = write_file(tmp, report_json, rr);
+	error = write_file(tmp, writer, what);
 	if (error == 0 && rename(tmp, path) != 0)
 		error = errno;
 	if (error != 0)
@@ -190,6 +214,10 @@ write_report(const struct run_result *rr, FILE *out)
 		if (rr->rr_violations[i].rv_details != NULL)
 			fprintf(out, "\n%s: %s\n%s\n", rr->rr_violations[i].rv_kind,
 			    rr->rr_violations[i].rv_message, rr->rr_violations[i].rv_details);
+	if (rr->rr_lockgraph != NULL && rr->rr_lockgraph->lg_nfindings != 0) {
+		lockgraph_symbolise(rr->rr_lockgraph);
+		lockgraph_stories(rr->rr_lockgraph, out);
+	}
 	fprintf(out, "\nThe run as a whole:\n\n");
 	report_text(rr, out, true);
 	report_sentence(rr, out, true);
@@ -232,7 +260,8 @@ fill_dir(const struct run_result *rr, const char *dir)
 	for (size_t i = 0; error == 0 && i < sizeof(files) / sizeof(files[0]); i++) {
 		char *path = xasprintf("%s/%s", dir, files[i].f_name);
 
-		error = write_file(path, files[i].f_writer, rr);
+		error = write_file(path, write_result, &(const struct result_writer){ files[i].f_writer,
+		    rr });
 		free(path);
 	}
 	if (error != 0)

@@ -162,7 +162,6 @@ violation(const struct result_violation *rv)
 	json_t *obj = xcheck(json_object()), *stack = xcheck(json_array());
 	char fingerprint[17];
 
-	result_fingerprint(rv, fingerprint);
 	put(obj, "kind", text(rv->rv_kind));
 	put(obj, "id", text(rv->rv_id));
 	put(obj, "message", text(rv->rv_message));
@@ -171,7 +170,9 @@ violation(const struct result_violation *rv)
 	for (size_t i = 0; i < rv->rv_nstack; i++)
 		push(stack, text(rv->rv_stack[i]));
 	put(obj, "stack", stack);
-	put(obj, "fingerprint", text(fingerprint));
+	put(obj, "fingerprint", text(result_fingerprint(rv, fingerprint)));
+	if (rv->rv_grade != NULL)
+		put(obj, "grade", text(rv->rv_grade));
 	put(obj, "dir", text(rv->rv_dir));
 	return obj;
 }

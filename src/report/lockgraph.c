@@ -82,6 +82,22 @@ lockgraph_dup(const struct lockgraph *lg)
 	return lockgraph_merge(&lg, 1, NULL, 0);
 }
 
+struct lockgraph *
+lockgraph_of_run(const struct lockgraph *lg, const char *path, const char *command, uint64_t seed)
+{
+	const char *slash = strrchr(path, '/'), *name = slash != NULL ? slash + 1 : path;
+	size_t len = strlen(name);
+	char *stem = xstrndup(name, len > 4 && strcmp(name + len - 4, ".ini") == 0 ? len - 4 : len);
+	const struct lockgraph_run run = { stem, command, seed };
+	struct lockgraph named = *lg, *copy;
+
+	named.lg_runs = &run;
+	named.lg_nruns = 1;
+	copy = lockgraph_dup(&named);
+	free(stem);
+	return copy;
+}
+
 uint32_t
 lg_hash(uint32_t hash, const void *bytes, size_t len)
 {

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include <harness/lockgraph.h>
 #include <harness/result.h>
 #include <harness/xalloc.h>
 
@@ -35,6 +36,8 @@ violation_fini(struct result_violation *rv)
 		free(rv->rv_stack[i]);
 	free(rv->rv_stack);
 	free(rv->rv_details);
+	free(rv->rv_grade);
+	free(rv->rv_fingerprint);
 	free(rv->rv_dir);
 }
 
@@ -65,6 +68,7 @@ run_result_fini(struct run_result *rr)
 	for (size_t i = 0; i < rr->rr_nmissing; i++)
 		free(rr->rr_missing[i]);
 	free(rr->rr_missing);
+	lockgraph_free(rr->rr_lockgraph);
 	free(rr->rr_schedule);
 	free(rr->rr_profile);
 	free(rr->rr_command);
@@ -201,6 +205,15 @@ result_violation_details(struct result_violation *rv, const char *text)
 	rv->rv_details = xstrdup(text);
 }
 
+void
+result_violation_grade(struct result_violation *rv, const char *grade, const char *fingerprint)
+{
+	free(rv->rv_grade);
+	free(rv->rv_fingerprint);
+	rv->rv_grade = xstrdup(grade);
+	rv->rv_fingerprint = xstrdup(fingerprint);
+}
+
 const char *
 run_outcome_name(enum run_outcome outcome)
 {
@@ -229,17 +242,20 @@ hash_frame(uint64_t hash, const char *frame)
 	return (hash ^ '\n') * UINT64_C(1099511628211);
 }
 
-void
+const char *
 result_fingerprint(const struct result_violation *rv, char buf[static 17])
 {
 	uint64_t hash = UINT64_C(14695981039346656037);	/* FNV-1a */
 
+	if (rv->rv_fingerprint != NULL)
+		return rv->rv_fingerprint;
 	hash = hash_frame(hash, rv->rv_kind);
 	for (const char *p = rv->rv_id; *p != '\0'; p++)
 		hash = (hash ^ (unsigned char)*p) * UINT64_C(1099511628211);
 	for (size_t i = 0; i < rv->rv_nstack; i++)
 		hash = hash_frame(hash, rv->rv_stack[i]);
 	snprintf(buf, 17, "%016jx", (uintmax_t)hash);
+	return buf;
 }
 
 static void

@@ -179,14 +179,15 @@ text_violation(const struct result_violation *rv, FILE *out)
 {
 	char fingerprint[17];
 
-	result_fingerprint(rv, fingerprint);
 	fprintf(out, "VIOLATION %s %s at %.3f s", rv->rv_kind, rv->rv_id, rv->rv_time_s);
 	if (rv->rv_cpu >= 0)
 		fprintf(out, " on CPU %d", rv->rv_cpu);
 	fprintf(out, ": %s\n", rv->rv_message);
 	for (size_t i = 0; i < rv->rv_nstack; i++)
 		fprintf(out, "    #%zu %s\n", i, rv->rv_stack[i]);
-	fprintf(out, "    fingerprint %s%s%s\n", fingerprint, rv->rv_dir != NULL ? ", kept in " : "",
+	fprintf(out, "    %s%sfingerprint %s%s%s\n", rv->rv_grade != NULL ? rv->rv_grade : "",
+	    rv->rv_grade != NULL ? ", " : "", result_fingerprint(rv, fingerprint),
+	    rv->rv_dir != NULL ? ", kept in " : "",
 	    rv->rv_dir != NULL ? rv->rv_dir : "");
 }
 

@@ -12,14 +12,17 @@
 #include <time.h>
 
 #include <harness/engine.h>
+#include <harness/lockgraph.h>
 #include <harness/trace.h>
 #include <harness/xalloc.h>
 
 
-enum ending { END_CLEAN, END_VIOLATION, END_VACUOUS, END_NOMEM, END_INVALID, END_FATAL, END_WAIT };
+enum ending {
+	END_CLEAN, END_VIOLATION, END_VACUOUS, END_NOMEM, END_INVALID, END_FATAL, END_WAIT, END_MISORDER,
+};
 
 static const char *const ending_names[] = {
-	"clean", "violation", "vacuous", "nomem", "invalid", "fatal", "wait", NULL,
+	"clean", "violation", "vacuous", "nomem", "invalid", "fatal", "wait", "misorder", NULL,
 };
 
 struct fake_options {
@@ -130,6 +133,43 @@ violate(struct run_result *rr, const char *kind)
 	result_violation_details(rv, "locks held: pageq");
 }
 
+/*
+ * What the auditor saw: map before amap, by a job that ends clean; the other way round too,
+ * by one that ends in misorder.
+ */
+#define CLASS(name, rank) \
+	{ .lgc_name = name, .lgc_rank = rank, .lgc_reason = "so", .lgc_created = LOCKGRAPH_NONE, \
+	  .lgc_intr_ipl = -1, .lgc_intr_trace = LOCKGRAPH_NONE, .lgc_open_ipl = 0, \
+	  .lgc_open_trace = LOCKGRAPH_NONE, .lgc_acquisitions = 5 }
+#define EDGE(from, to) \
+	{ from, to, LOCKGRAPH_ORDER, LOCKGRAPH_M_WRITE, LOCKGRAPH_M_WRITE, 1, 0, 1, NULL, 0 }
+
+static void
+audit(const struct profile *p, struct run_result *rr, bool misorder)
+{
+	static const struct lockgraph_class classes[] = { CLASS("map", 40), CLASS("amap", 70) };
+	static const struct lockgraph_edge edges[] = { EDGE(0, 1), EDGE(1, 0) };
+	static const struct lockgraph_frame frames[] = {
+		{ LOCKGRAPH_NONE, 0x1000, "uvm_fault (uvm_fault.c:1)" },
+		{ LOCKGRAPH_NONE, 0x2000, "uvm_unmap (uvm_map.c:2)" },
+	};
+	static const struct lockgraph_trace traces[] = { { 0, 1 }, { 1, 1 } };
+	static const struct lockgraph_finding finding = {
+		"lock-order", "lock-cycle", LOCKGRAPH_UNCONFIRMED, "lock-cycle:amap,map",
+		"amap and map form a cycle", NULL, NULL, 1, 0, edges, 2,
+	};
+	const struct lockgraph lg = {
+		.lg_classes = classes, .lg_nclasses = 2, .lg_edges = edges, .lg_nedges = misorder ? 2 : 1,
+		.lg_frames = frames, .lg_nframes = 2, .lg_traces = traces, .lg_ntraces = 2,
+		.lg_findings = &finding, .lg_nfindings = misorder, .lg_chains = 3,
+	};
+
+	rr->rr_lockgraph = lockgraph_of_run(&lg, p->p_name, rr->rr_command, rr->rr_seed);
+	if (misorder)
+		result_violation_grade(result_add_violation(rr, finding.lgv_kind, finding.lgv_id,
+		    finding.lgv_message), "unconfirmed", finding.lgv_fingerprint);
+}
+
 static void
 wait_for_stop(const struct run_options *ro)
 {
@@ -161,6 +201,8 @@ engine_run(const struct profile *p, const struct run_options *ro, struct run_res
 	measure(p, rr, end);
 	if (end == END_WAIT)
 		rr->rr_interrupted = true;
+	if (p->p_machine.ms_audit != AUDIT_OFF)
+		audit(p, rr, end == END_MISORDER);
 	if (end == END_VIOLATION)
 		violate(rr, "invariant");
 	if (end == END_FATAL) {

@@ -32,7 +32,7 @@ def usage(line, *args):
 def help_and_version_go_to_standard_output():
     for args in ['--help'], ['help'], ['run', '--help'], ['check', '-h'], ['list', '--help'], \
             ['trace', '--help'], ['trace', 'record', '--help'], ['trace', 'info', '--help'], \
-            ['bench', '--help'], ['--version']:
+            ['bench', '--help'], ['audit', '--help'], ['audit', 'diff', '--help'], ['--version']:
         r = run(*args)
         equal((r.returncode, r.stderr), (0, b''), args)
         assert r.stdout
@@ -46,7 +46,7 @@ def wrong_usage_is_one_line_and_2():
     job()
     usage('uvmstress: no command given')
     usage("uvmstress: unknown command 'rnu'; did you mean 'run'?", 'rnu')
-    for later in 'audit', 'replay', 'minimize', 'selftest', 'report', 'daemon', 'ctl':
+    for later in 'replay', 'minimize', 'selftest', 'report', 'daemon', 'ctl':
         usage(f"uvmstress: unknown command '{later}'", later)
     usage('uvmstress run: no job file given', 'run')
     usage("uvmstress run: unknown option '--cpsu'; did you mean '--cpus'?", 'run', '--cpsu', '4', 'x.ini')
@@ -65,13 +65,19 @@ def wrong_usage_is_one_line_and_2():
     usage('uvmstress trace record: no command to record given', 'trace', 'record', '-o', 'x')
     usage('uvmstress trace info: no trace given', 'trace', 'info')
     usage('uvmstress: x.ini: not a trace', 'trace', 'info', 'x.ini')
+    usage('uvmstress audit: no job file and no --merge FILE given', 'audit')
+    usage('uvmstress audit: --export rows: must be comment, kassert or edges', 'audit', 'x.ini', '--export', 'rows')
+    usage('uvmstress: cannot read gone.json: No such file', 'audit', '--merge', 'gone.json')
+    usage('uvmstress: cannot read .: it is no regular file', 'audit', 'x.ini', '--baseline', '.')
+    usage('uvmstress: x.ini:1: not JSON', 'audit', '--merge', 'x.ini')
+    usage('uvmstress audit diff: two graphs are compared', 'audit', 'diff', 'x.ini')
+    usage('uvmstress: the run was not audited: say --audit full', 'audit', '-q', 'x.ini', '--audit', 'off')
 
 
 @case
 def what_this_version_has_not_is_refused():
     job()
-    for args in ['--schedule', 'mix'], ['--audit', 'full'], \
-            ['--inject', 'page-alloc:p=0.01'], ['--bug', 'any'], ['--iterations', '2']:
+    for args in ['--schedule', 'mix'], ['--inject', 'page-alloc:p=0.01'], ['--bug', 'any'], ['--iterations', '2']:
         usage(f'uvmstress: {args[0]} {args[1]}: this version offers only ', 'run', 'x.ini', *args)
     equal(run('run', 'x.ini', '--swap', '1G', '--schedule', 'free', '--iterations', '1').returncode, 0)
 
@@ -213,6 +219,88 @@ def quiet_is_silent_when_all_is_well():
     r = run('run', '-q', 'x.ini')
     equal((r.returncode, r.stderr), (1, b''))
     equal(r.stdout.count(b'VIOLATION'), 1)
+
+
+def audit(*args, status=0):
+    r = run('audit', '-q', '--seed', '3', *args)
+    equal(r.returncode, status, (args, r.stderr))
+    return r
+
+
+@case
+def an_audit_reports_the_order_and_what_broke_it():
+    job()
+    r = run('audit', 'x.ini', '--seed', '3', '--json', 'g.json', '--dot', 'g.dot')
+    equal(r.returncode, 0, r.stderr)
+    has(r.stdout, 'lock order of x (seed 3): 2 classes used, 1 arrows')
+    has(r.stdout, '   70 amap                               0 |     1        5 map\n')
+    with open('g.json') as f:
+        j = json.load(f)
+    equal((j['schema'], j['runs'][0]['name'], j['locks'][1]['class'], j['violations']),
+          ('uvmstress-lockgraph/1', 'x', 'amap', []))
+    equal([(e['from'], e['to']) for e in j['edges']], [('map', 'amap')])
+    with open('g.dot') as f:
+        has(f.read(), 'digraph "lock order"')
+    job('misorder')
+    r = audit('x.ini', '--json', '-', status=1)
+    equal(json.loads(r.stdout)['violations'][0]['grade'], 'unconfirmed')
+    has(r.stderr, 'VIOLATION lock-cycle: amap and map form a cycle\n  map -> amap -> map\n')
+    has(r.stderr, '      lock-cycle:amap,map REASON\n')
+    equal(run('run', 'x.ini', '--json', 'r.json').returncode, 1)
+    with open('r.json') as f:
+        v = json.load(f)['violations'][0]
+    equal((v['kind'], v['grade'], v['fingerprint']), ('lock-order', 'unconfirmed', 'lock-cycle:amap,map'))
+    with open('uvmstress-out/0002/report.txt') as f:
+        has(f.read(), '      amap wanted at               uvm_unmap (uvm_map.c:2)\n')
+
+
+@case
+def audits_are_merged_and_compared():
+    job()
+    write('bad.ini', JOB + 'ending = misorder\n')
+    audit('x.ini', '--json', 'a.json')
+    audit('bad.ini', '--json', 'b.json', status=1)
+    audit('x.ini', 'bad.ini', '--json', 'two.json', status=1)
+    audit('--merge', 'a.json', '--merge', 'b.json', '--json', 'merged.json', status=1)
+    with open('two.json') as f, open('merged.json') as g:
+        two, merged = json.load(f), json.load(g)
+    for key in 'locks', 'edges', 'violations':
+        equal(two[key], merged[key], key)
+    equal([r['name'] for r in merged['runs']], ['x', 'bad'])
+    equal(merged['edges'][0]['runs'], [0, 1])
+    has(audit('bad.ini', '--baseline', 'a.json', status=1).stdout, '+ edge amap -> map AGAINST the declared order')
+    has(audit('bad.ini', '--baseline', 'b.json').stdout, 'nothing that the baseline has not')
+    r = run('audit', 'diff', 'a.json', 'b.json')
+    equal((r.returncode, r.stdout.count(b'\n')), (1, 2), r.stdout)
+    r = run('audit', 'diff', 'b.json', 'a.json')
+    equal((r.returncode, r.stdout[:1]), (0, b'-'))
+    equal(run('audit', 'diff', 'a.json', 'a.json').stdout, b'')
+
+
+@case
+def a_baseline_forgives_no_other_violation():
+    job('violation')
+    audit('x.ini', '--json', 'a.json', status=1)
+    audit('x.ini', '--baseline', 'a.json', status=1)
+
+
+@case
+def an_audit_that_ends_in_panic_reports_what_it_saw():
+    write('x.ini', JOB)
+    write('bad.ini', JOB + 'ending = fatal\n')
+    r = run('audit', 'x.ini', 'bad.ini', 'x.ini', '--seed', '3', '--json', 'g.json')
+    equal(r.returncode, 1)
+    has(r.stdout, 'lock order of x (seed 3), bad (seed 3)')
+    with open('g.json') as f:
+        equal(len(json.load(f)['runs']), 2)
+
+
+@case
+def an_audit_writes_source():
+    job()
+    has(audit('x.ini', '--export', 'kassert').stdout, '\tKASSERT(!mutex_owned(amap));')
+    has(audit('x.ini', '--export', 'comment').stdout, ' *\tmap              > amap\n')
+    equal(audit('x.ini', '--export', 'edges').stdout, b'LOCK_EDGE(map, amap, "x")\n')
 
 
 @case

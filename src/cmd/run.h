@@ -1,0 +1,55 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * One run of the engine, from its options to its report; for the commands that make runs.
+ */
+#ifndef CMD_RUN_H
+#define CMD_RUN_H
+
+#include "cmd.h"
+
+/* Rows of the options that all of them have. */
+#define RUN_CMD_OPTIONS \
+	PROFILE_CMD_OPTIONS, \
+	{ CMD_NOSHORT + 80, "status-json", "FILE", "the progress as JSON Lines", NULL }, \
+	{ CMD_NOSHORT + 81, "out", "DIR", "where failures go; ./uvmstress-out", NULL }, \
+	{ CMD_NOSHORT + 82, "status-interval", "D", \
+	    "a progress line that often; 1s on a terminal, else 10s", NULL }, \
+	{ 'q', "quiet", NULL, "print only what went wrong", NULL }, \
+	{ 'v', "verbose", NULL, "print the profile, every counter and every lock class too", NULL }
+
+/* All fields: main thread, but ro_fatal's caller takes over for good. */
+struct run {
+	const char *r_json;		/* where the result goes, or NULL */
+	const char *r_status, *r_out;
+	uint64_t r_interval;		/* ns; UINT64_MAX: by where the progress goes */
+	bool r_quiet, r_verbose;
+	bool r_stdout_taken;		/* by something that is not for people */
+	struct overrides r_overrides;
+	struct profile *r_profile;
+	struct run_result r_result;
+	struct progress r_progress;
+	FILE *r_text;			/* where people read */
+	char *r_command;
+	/* => exit status; called when all else has been told.  fatal: the process ends then */
+	int (*r_after)(struct run *, int status, bool fatal);
+	void *r_arg;			/* its */
+};
+
+/* => stands for argv, which is what repeats it; run_fini() */
+void run_init(struct run *, int argc, char **argv);
+void run_fini(struct run *);
+
+/* run_option: take one.  => false: none of RUN_CMD_OPTIONS; else *bad tells whether it was wrong */
+bool run_option(const struct command *, struct run *, const struct cmd_option *row, int c,
+    const char *arg, bool *bad);
+
+/*
+ * run_files: load the files as one machine, run it, tell everything.
+ * => exit status; may be called again
+ */
+int run_files(const struct command *, struct run *, char **files, int nfiles);
+/* => has a signal asked to end? */
+bool run_stopped(void);
+
+#endif /* CMD_RUN_H */
