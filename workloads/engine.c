@@ -18,6 +18,7 @@
 
 #include <harness/engine.h>
 #include <harness/inspect.h>
+#include <harness/watchdog.h>
 #include <harness/xalloc.h>
 #include <machine/disk.h>
 #include <sys/lockstat.h>
@@ -94,7 +95,7 @@ static void
 record_violation(const struct violation *v)
 {
 	struct result_violation *rv;
-	char text[2048];
+	char text[2048], *all;
 	size_t used = 0;
 
 	rv = result_add_violation(engine.en_result, violation_kind_name[v->v_kind], v->v_id,
@@ -109,7 +110,9 @@ record_violation(const struct violation *v)
 	    v->v_lwp != NULL ? v->v_lwp : "none", v->v_cpu, v->v_nheld == 0 ? "none" : "");
 	for (int i = 0; i < v->v_nheld && used < sizeof(text); i++)
 		used += (size_t)snprintf(text + used, sizeof(text) - used, "  %s\n", v->v_held[i]);
-	result_violation_details(rv, text);
+	all = xasprintf("%s%s", text, v->v_details != NULL ? v->v_details : "");
+	result_violation_details(rv, all);
+	free(all);
 }
 
 /* => the failure sink; see <sys/kernel.h> */
@@ -323,6 +326,7 @@ periodic_main(void *arg)
 		uint64_t ns = left < PAUSE_NS ? left : PAUSE_NS;
 
 		kpause(pe->pe_name, ns);
+		lwp_beat();
 		left -= ns;
 		if (left == 0 && !engine_stopping()) {
 			pe->pe_fn(pe->pe_arg);
@@ -799,6 +803,31 @@ run_jobs(void)
 	return error;
 }
 
+/* => the machine is up, and stays so */
+static int
+run_watched(const struct profile *p)
+{
+	uint64_t limit = p->p_machine.ms_hang;
+	int error = limit != 0 ? watchdog_start(limit) : 0;
+
+	if (error != 0) {
+		engine.en_result->rr_error = xasprintf("cannot start the watchdog: %s", strerror(error));
+		return error;
+	}
+	engine_kill_init();
+	engine_every(p->p_machine.ms_hotplug, "hotplug", hotplug, NULL);
+	error = set_up_jobs(p);
+	if (error == 0)
+		error = run_jobs();
+	for (unsigned i = 0; i < engine.en_njobs; i++)
+		job_teardown(&engine.en_jobs[i]);
+	periodic_fini();		/* set-up may have failed */
+	engine_kill_fini();
+	if (limit != 0)
+		watchdog_stop();
+	return error;
+}
+
 int
 engine_run(const struct profile *p, const struct run_options *ro, struct run_result *rr)
 {
@@ -813,16 +842,9 @@ engine_run(const struct profile *p, const struct run_options *ro, struct run_res
 	failure_sink = engine_sink;
 	error = machine_up(p);
 	if (error == 0) {
-		engine_kill_init();
-		engine_every(p->p_machine.ms_hotplug, "hotplug", hotplug, NULL);
-		error = set_up_jobs(p);
-		if (error == 0)
-			error = run_jobs();
-		for (unsigned i = 0; i < engine.en_njobs; i++)
-			job_teardown(&engine.en_jobs[i]);
-		periodic_fini();	/* set-up may have failed */
-		engine_kill_fini();
+		error = run_watched(p);
 		machine_down();
+		watchdog_end();
 		for (unsigned i = 0; i < engine.en_njobs; i++)
 			job_fini(&engine.en_jobs[i]);
 	}

@@ -89,8 +89,11 @@ park(struct job_worker *jw)
 	if (++jp->jp_parked == jp->jp_running)
 		error = replace_locked(jw->jw_run, jp);
 	else
-		while (jp->jp_kills == kills)
+		while (jp->jp_kills == kills) {
+			lwp_patient(true);
 			cv_wait(&engine_kill_cv, &engine_kill_lock);
+			lwp_patient(false);
+		}
 	mutex_exit(&engine_kill_lock);
 	if (error == 0 && jp->jp_proc == NULL)
 		error = ENOMEM;			/* who replaces it had an error */

@@ -136,8 +136,11 @@ wait_turn(struct replay_thread *rt, const struct trace_op *op)
 
 	mutex_enter(&re->re_lock);
 	settle(rt);
-	while (!my_turn(rt, op) && !re->re_abort)
+	while (!my_turn(rt, op) && !re->re_abort) {
+		lwp_patient(true);
 		cv_wait(&re->re_cv, &re->re_lock);
+		lwp_patient(false);
+	}
 	go = !re->re_abort;
 	mutex_exit(&re->re_lock);
 	return go;
@@ -224,8 +227,11 @@ op_wait(struct replay_thread *rt, const struct trace_op *op)
 	struct replay *re = rt->rt_replay;
 
 	mutex_enter(&re->re_lock);
-	while (!re->re_procs[op->to_arg].rp_exited && !re->re_abort)
+	while (!re->re_procs[op->to_arg].rp_exited && !re->re_abort) {
+		lwp_patient(true);
 		cv_wait(&re->re_cv, &re->re_lock);
+		lwp_patient(false);
+	}
 	mutex_exit(&re->re_lock);
 	return 0;
 }

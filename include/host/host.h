@@ -191,10 +191,28 @@ void	host_file_limit(int fd, uint64_t bytes);
  */
 void	host_catch_crashes(void (*fn)(int sig, void *addr));
 
+/*
+ * Between the two the calling thread reads what others may be writing: for a report, when
+ * nothing is to be lost any more.  ThreadSanitizer is told.
+ */
+void	host_racy_begin(void);
+void	host_racy_end(void);
+
+/*
+ * The last resort.  host_alarm(ns, what): unless it is called again within so long, the process
+ * ends with status 1 and one line that says what; 0: never.  Whatever the threads do: a timer of
+ * the host's and a signal.  One alarm for the process.
+ */
+void	host_alarm(uint64_t ns, const char *what);
+
 /* Backtraces by libunwind.  host_backtrace_init() warms the caches before threads start. */
 #define	HOST_BACKTRACE_MAX	48
 void	host_backtrace_init(void);
 int	host_backtrace(void **pcs, int max, int skip);
+/* => the same of another thread that lives, whatever it does: it is asked by a signal, and has
+ *    a second to answer; 0: it has not, or ThreadSanitizer, which puts signals off, is there.
+ *    One caller at a time. */
+int	host_thread_backtrace(struct host_thread *, void **pcs, int max);
 /* => "function+0x12 (file:line when known)"; async-unsafe, for reports. */
 void	host_symbolise(void *pc, char *buf, size_t len);
 

@@ -64,6 +64,7 @@ struct violation {
 	int			 v_nstack;
 	int			 v_nheld;	/* locks held, as text */
 	char			 v_held[16][96];
+	const char		*v_details;	/* whatever else there is to say, or NULL */
 };
 
 /* => called with the world still running, on the failing thread; returns true to go on. */
@@ -73,6 +74,12 @@ void	panic(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)))
 /* => report a violation of rule id; goes on if the sink says so, else aborts as panic(). */
 void	violation(enum violation_kind, const char *id, const char *fmt, ...)
 	    __attribute__((format(printf, 3, 4)));
+/*
+ * The watchdog's: LWP l has hung, here is its stack.  As panic(); the caller is no LWP.
+ * => details: everything else that is known, for the report
+ */
+void	kern_hang(const struct lwp *l, void *const *stack, int nstack, const char *details,
+	    const char *fmt, ...) __attribute__((noreturn, format(printf, 5, 6)));
 void	kern_assert_fail(const char *kind, const char *expr, const char *file, int line,
 	    const char *func, const char *fmt, ...)
 	    __attribute__((noreturn, format(printf, 6, 7)));

@@ -66,6 +66,11 @@ struct lwp {
 	TAILQ_ENTRY(lwp) l_list;		/* all LWPs, kern_lwp.c's lock */
 	int		 l_rwhow;		/* s: what a sleeper on an rwlock wants */
 
+	uint64_t	 l_beats;		/* ! signs of life; read @ by the watchdog */
+	int		 l_patient;		/* ! see lwp_patient(); read @ */
+	uint64_t	 l_seen_beats;		/* the watchdog's: l_beats when it last changed, */
+	uint64_t	 l_seen_since;		/* and when that was */
+
 	unsigned	 l_quantum;		/* ! user operations until the next yield */
 	unsigned	 l_slice;		/* ! clock ticks since the last one */
 	struct host_rng	 l_rng;			/* ! its own random stream */
@@ -99,6 +104,26 @@ void	yield(void);
  */
 void	lwp_userret(unsigned cost);
 #define	LWP_QUANTUM	4096
+
+/*
+ * Signs of life, for the watchdog.  lwp_beat(): something that was asked of this LWP is done
+ * (a return to user mode, a fault, a daemon's round).  An LWP that gives none for long has
+ * hung, however busy it looks; but not one that waits for work, or for other LWPs, which are
+ * watched themselves: that is what lwp_patient() says, around such a wait.
+ */
+static inline void
+lwp_beat(void)
+{
+	/* relaxed: pairs with the watchdog's look */
+	__atomic_store_n(&curlwp->l_beats, curlwp->l_beats + 1, __ATOMIC_RELAXED);
+}
+
+static inline void
+lwp_patient(bool on)
+{
+	lwp_beat();
+	__atomic_store_n(&curlwp->l_patient, on, __ATOMIC_RELAXED);
+}
 
 /*
  * A section in which the LWP blocks in the host and holds no CPU: RCU grace

@@ -10,6 +10,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -85,6 +86,80 @@ host_thread_self(void)
 		self = &adopted;
 	}
 	return self;
+}
+
+/* --- what others do --- */
+
+#if defined(__SANITIZE_THREAD__)
+#define	TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define	TSAN 1
+#endif
+#endif
+#ifndef TSAN
+#define	TSAN 0
+#define	AnnotateIgnoreReadsBegin(file, line)	(void)0
+#define	AnnotateIgnoreReadsEnd(file, line)	(void)0
+#else
+void	AnnotateIgnoreReadsBegin(const char *, int);
+void	AnnotateIgnoreReadsEnd(const char *, int);
+#endif
+
+void
+host_racy_begin(void)
+{
+	AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+}
+
+void
+host_racy_end(void)
+{
+	AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+}
+
+#define	ANSWER_NS	1000000000
+#define	ANSWER_STEP_NS	100000
+
+static struct {
+	struct host_thread *of;		/* @ who is to answer */
+	int		    n;		/* @ -1: no answer yet */
+	void		   *pcs[HOST_BACKTRACE_MAX]; /* his until he has answered */
+} asked;
+
+static void
+on_asked(int sig)
+{
+	const int saved = errno;
+
+	/* Not whoever answers so late that somebody else has been asked. */
+	if (__atomic_load_n(&asked.of, __ATOMIC_ACQUIRE) == self)
+		/* release: pairs with the acquire in host_thread_backtrace() */
+		__atomic_store_n(&asked.n, host_backtrace(asked.pcs, HOST_BACKTRACE_MAX, 2),
+		    __ATOMIC_RELEASE);
+	errno = saved;
+}
+
+int
+host_thread_backtrace(struct host_thread *ht, void **pcs, int max)
+{
+	struct sigaction sa = { .sa_handler = on_asked, .sa_flags = SA_RESTART };
+	uint64_t until = host_now_ns() + ANSWER_NS;
+	int n;
+
+	__atomic_store_n(&asked.n, -1, __ATOMIC_RELAXED);
+	/* release: pairs with the acquire in on_asked() */
+	__atomic_store_n(&asked.of, ht, __ATOMIC_RELEASE);
+	if (TSAN || sigaction(SIGUSR2, &sa, NULL) != 0 || pthread_kill(ht->ht_thread, SIGUSR2) != 0)
+		return 0;
+	while ((n = __atomic_load_n(&asked.n, __ATOMIC_ACQUIRE)) < 0 && host_now_ns() < until)
+		host_park_until(host_now_ns() + ANSWER_STEP_NS);
+	__atomic_store_n(&asked.of, NULL, __ATOMIC_RELAXED);
+	if (n > max)
+		n = max;
+	if (n > 0)
+		memcpy(pcs, asked.pcs, (size_t)n * sizeof(*pcs));
+	return n > 0 ? n : 0;
 }
 
 static void

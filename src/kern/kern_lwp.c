@@ -467,6 +467,7 @@ lwp_userret(unsigned cost)
 	if (l->l_addr != NULL)
 		kern_upcall.userret(l);
 	KASSERT(l->l_tlb.lt_pmap == NULL);
+	lwp_beat();
 	host_rcu_quiescent();
 	clock_step(l->l_cpu, true);
 	intr_poll();
@@ -568,7 +569,9 @@ lwp_wait(struct lwp *l)
 			break;
 		sleepq_enter(sq, &l->l_func, "lwpwait");
 		sleepq_unlock(sq);
+		lwp_patient(true);
 		sleepq_block(0);
+		lwp_patient(false);
 	}
 	sleepq_unlock(sq);
 	host_thread_join(l->l_thread);	/* it has only to hand its CPU over */

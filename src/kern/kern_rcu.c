@@ -48,8 +48,11 @@ rcu_main(void *arg)
 
 	mutex_enter(&rcu_lock);
 	for (;;) {
-		while (rcu_first == NULL && !rcu_stop)
+		while (rcu_first == NULL && !rcu_stop) {
+			lwp_patient(true);
 			cv_wait(&rcu_work, &rcu_lock);
+			lwp_patient(false);
+		}
 		if (rcu_first == NULL)
 			break;
 		batch = rcu_first;

@@ -522,7 +522,9 @@ pool_recl_main(void *arg)
 		if (pool_recl_stop)
 			break;
 		if (!pool_recl_wanted) {
+			lwp_patient(true);
 			mtsleep(&pool_recl_wanted, false, "poolrecl", 0, &pool_recl_lock);
+			lwp_patient(false);
 			continue;
 		}
 		pool_recl_wanted = false;

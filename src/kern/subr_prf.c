@@ -78,6 +78,7 @@ fill(struct violation *v, enum violation_kind kind, const char *id)
 	v->v_lwp = "";
 	v->v_nheld = 0;
 	v->v_nstack = 0;
+	v->v_details = NULL;
 	if (depth > 1)
 		return;
 	if (l != NULL) {
@@ -131,6 +132,8 @@ print(const struct violation *v)
 		host_symbolise(v->v_stack[i], name, sizeof(name));
 		add(&t, "  #%d %s\n", i, name);
 	}
+	if (v->v_details != NULL)
+		add(&t, "%s", v->v_details);
 	if (write(STDERR_FILENO, t.buf, t.len) < 0)
 		return;			/* nobody is left to tell */
 }
@@ -169,6 +172,28 @@ panic(const char *fmt, ...)
 	vsnprintf(v.v_message, sizeof(v.v_message), fmt, ap);
 	va_end(ap);
 	fill(&v, VIOL_PANIC, "panic");
+	die(&v);
+}
+
+void
+kern_hang(const struct lwp *l, void *const *stack, int nstack, const char *details,
+    const char *fmt, ...)
+{
+	const int max = (int)(sizeof(((struct violation *)NULL)->v_stack) / sizeof(*stack));
+	struct violation v;
+	va_list ap;
+
+	begin();
+	va_start(ap, fmt);
+	vsnprintf(v.v_message, sizeof(v.v_message), fmt, ap);
+	va_end(ap);
+	fill(&v, VIOL_HANG, "watchdog");
+	v.v_lwp = l->l_name;
+	v.v_cpu = l->l_cpu->ci_index;
+	fill_held(&v, l);
+	v.v_nstack = nstack < max ? nstack : max;
+	memcpy(v.v_stack, stack, (size_t)v.v_nstack * sizeof(*stack));
+	v.v_details = details;
 	die(&v);
 }
 

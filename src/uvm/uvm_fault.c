@@ -101,8 +101,10 @@ uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring,
 			violation(VIOL_HANG, "I-FLT-7", "fault at %#lx of map %u started over %d times",
 			    (unsigned long)va, map->id, RESTARTS_MAX);
 	}
-	if (error == 0)
+	if (error == 0) {
 		count(&flt);
+		lwp_beat();
+	}
 	return error;
 }
 

@@ -265,7 +265,9 @@ swapper(void *arg)
 	mutex_enter(&uarea_lock);
 	while (!swapper_stop) {
 		if (!swapper_kicked) {
+			lwp_patient(true);
 			(void)mtsleep(&swapper_kicked, false, "swapper", 0, &uarea_lock);
+			lwp_patient(false);
 			continue;
 		}
 		swapper_kicked = false;

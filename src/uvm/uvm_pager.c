@@ -158,7 +158,9 @@ uvm_aiodone_main(void *arg)
 		if (aio == NULL) {
 			if (uvm_aiodone_stop)
 				break;
+			lwp_patient(true);
 			mtsleep(&uvm_aiodone_queue, false, "aiodone", 0, &uvm_aiodone_lock);
+			lwp_patient(false);
 			continue;
 		}
 		TAILQ_REMOVE(&uvm_aiodone_queue, aio, ua_link);

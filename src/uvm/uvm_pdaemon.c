@@ -296,8 +296,11 @@ uvmpd_main(void *arg)
 
 		mutex_spin_enter(&uvm_fpageqlock);
 		uvm.pd_idle = true;
-		while (!uvm.pd_kicked && !again && !uvm.pd_stop)
+		while (!uvm.pd_kicked && !again && !uvm.pd_stop) {
+			lwp_patient(true);
 			mtsleep(&uvm.pd_kicked, false, "pgdaemon", 0, &uvm_fpageqlock);
+			lwp_patient(false);
+		}
 		uvm.pd_idle = false;
 		if (uvm.pd_stop)
 			break;

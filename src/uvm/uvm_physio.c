@@ -172,7 +172,9 @@ physiod(void *arg)
 		if (pc == NULL) {
 			if (physio_stop)
 				break;
+			lwp_patient(true);
 			(void)mtsleep(&physio_done, false, "physiod", 0, &physio_lock);
+			lwp_patient(false);
 			continue;
 		}
 		TAILQ_REMOVE(&physio_done, pc, pc_link);

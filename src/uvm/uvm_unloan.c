@@ -219,7 +219,9 @@ loanfree_main(void *arg)
 			wakeup(&loanfree_busy);
 			if (loanfree_stop)
 				break;
+			lwp_patient(true);
 			mtsleep(&loanfree_list, false, "loanfree", 0, &loanfree_lock);
+			lwp_patient(false);
 			continue;
 		}
 		TAILQ_REMOVE(&loanfree_list, lf, lf_link);

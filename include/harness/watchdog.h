@@ -1,0 +1,20 @@
+/*
+ * The watchdog: a thread beside the machine that notices when an LWP has hung.
+ */
+#ifndef HARNESS_WATCHDOG_H
+#define HARNESS_WATCHDOG_H
+
+#include <stdint.h>
+
+/*
+ * watchdog_start: from here on an LWP that gives no sign of life (lwp_beat(), <sys/lwp.h>) for
+ * so long ends the run: with the chain of who waits for whom, all stacks, all locks and busy pages.
+ * => limit in ns, not 0; the machine is up; 0, or the host's errno: no thread
+ * watchdog_stop: => the machine is still up.  It may go down now, and has the limit for it.
+ * watchdog_end: => the machine is down.
+ */
+int	watchdog_start(uint64_t limit);
+void	watchdog_stop(void);
+void	watchdog_end(void);
+
+#endif /* HARNESS_WATCHDOG_H */

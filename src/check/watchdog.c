@@ -1,0 +1,371 @@
+/*
+ * The watchdog.
+ *
+ * Every LWP that works gives signs of life: it returns to user mode, a fault is done, a
+ * daemon's round.  One that gives none for as long as the limit has hung: it sleeps for what
+ * never comes, spins, or goes round in a circle of failing and trying again.  Those that wait
+ * for work or for other LWPs say so (lwp_patient()); the others are watched themselves.
+ *
+ * What is told then is who waits for whom:
+ *
+ *	asleep on a lock	its holders, by everybody's list of locks held
+ *	asleep on a page	who has it busy
+ *	asleep for memory	the page daemon
+ *	runnable		whoever has the CPU
+ *	else			what it sleeps for, by its wait message; or that it runs
+ *
+ * followed from each LWP that hangs until somebody waits for nobody, or for one who has
+ * been named: a deadlock.  The longest chain is the message.
+ *
+ * The thread holds no simulated CPU and takes no lock of the machine but that of the list of
+ * LWPs, for a moment.  Should even that be held for ever, the host's alarm ends the process.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <harness/watchdog.h>
+#include <harness/xalloc.h>
+#include <sys/kernel.h>
+#include <sys/lwp.h>
+#include <uvm/uvm.h>
+
+#include "../kern/kern_int.h"
+
+#define	LOOKS		8		/* in one limit */
+#define	STACK_MAX	24
+#define	REPORT_NS	60000000000u
+
+/* stable while the thread runs */
+static struct host_thread *thread;
+static uint64_t limit;			/* ns */
+static bool stopping;			/* @ */
+
+/* What was seen of one LWP.  All of it may change while it is read, unless it has hung. */
+struct seen {
+	struct lwp	*se_lwp;
+	uint64_t	 se_since;	/* of its last sign of life */
+	int		 se_stat;
+	bool		 se_patient;
+	const struct cpu_info *se_cpu;
+	const volatile void *se_wchan;
+	const char	*se_wmesg;
+	bool		 se_named;	/* in the chain already */
+};
+
+struct census {
+	uint64_t	 ce_now;
+	struct seen	*ce_v;
+	size_t		 ce_n;
+};
+
+/* --- looking --- */
+
+/* => an LWP that works and has given no sign of life since *since */
+static bool
+stuck(struct lwp *l, uint64_t now)
+{
+	int stat = __atomic_load_n(&l->l_stat, __ATOMIC_RELAXED);
+	uint64_t beats = __atomic_load_n(&l->l_beats, __ATOMIC_RELAXED);
+
+	if (l->l_idle || stat == LSIDL || stat == LSZOMB ||
+	    __atomic_load_n(&l->l_patient, __ATOMIC_RELAXED) || beats != l->l_seen_beats ||
+	    l->l_seen_since == 0) {
+		l->l_seen_beats = beats;
+		l->l_seen_since = now;
+	}
+	return now - l->l_seen_since > limit;
+}
+
+static void
+look(struct lwp *l, void *arg)
+{
+	bool *any = arg;
+
+	*any |= stuck(l, host_now_ns());
+}
+
+/* --- telling --- */
+
+static void
+note(struct lwp *l, void *arg)
+{
+	struct census *ce = arg;
+
+	ce->ce_v = xgrow(ce->ce_v, ce->ce_n, sizeof(*ce->ce_v));
+	ce->ce_v[ce->ce_n++] = (struct seen){
+		.se_lwp = l, .se_since = l->l_seen_since,
+		.se_stat = __atomic_load_n(&l->l_stat, __ATOMIC_RELAXED),
+		.se_patient = __atomic_load_n(&l->l_patient, __ATOMIC_RELAXED),
+		.se_cpu = l->l_cpu,
+		.se_wchan = __atomic_load_n(&l->l_wchan, __ATOMIC_RELAXED),
+		.se_wmesg = __atomic_load_n(&l->l_wmesg, __ATOMIC_RELAXED),
+	};
+}
+
+static struct seen *
+seen_of(struct census *ce, const struct lwp *l)
+{
+	for (size_t i = 0; i < ce->ce_n; i++)
+		if (ce->ce_v[i].se_lwp == l)
+			return &ce->ce_v[i];
+	return NULL;
+}
+
+/* => the page that is slept for, or NULL */
+static struct vm_page *
+page_of(const volatile void *wchan)
+{
+	uintptr_t first = (uintptr_t)uvm.pages, addr = (uintptr_t)wchan;
+
+	if (addr < first || addr >= (uintptr_t)(uvm.pages + uvm.npages) ||
+	    (addr - first) % sizeof(struct vm_page) != 0)
+		return NULL;
+	return &uvm.pages[(addr - first) / sizeof(struct vm_page)];
+}
+
+/* => somebody who holds the lock that is slept for, and which it is; or NULL */
+static struct seen *
+holder_of(struct census *ce, const volatile void *wchan, const struct held_lock **hlp)
+{
+	for (size_t i = 0; i < ce->ce_n; i++) {
+		struct lwp *l = ce->ce_v[i].se_lwp;
+
+		for (int k = 0; k < l->l_nheld; k++)
+			if (LOCK_WCHAN(l->l_held[k].hl_lock) == wchan) {
+				*hlp = &l->l_held[k];
+				return &ce->ce_v[i];
+			}
+	}
+	return NULL;
+}
+
+/* => whom it waits for, if it is an LWP; out: the sentence goes on */
+static struct seen *
+waits_for(struct census *ce, const struct seen *se, FILE *out)
+{
+	const struct held_lock *hl;
+	struct vm_page *pg;
+	struct seen *other;
+
+	if (se->se_stat == LSRUN) {
+		fprintf(out, " waits for CPU %d", se->se_cpu->ci_index);
+		return seen_of(ce, __atomic_load_n(&se->se_cpu->ci_curlwp, __ATOMIC_RELAXED));
+	}
+	if (se->se_stat != LSSLEEP) {
+		fprintf(out, " runs on CPU %d", se->se_cpu->ci_index);
+		return NULL;
+	}
+	other = holder_of(ce, se->se_wchan, &hl);
+	if (other != NULL) {
+		fprintf(out, " waits for %s %u of", lock_classes[hl->hl_class].lc_name, hl->hl_id);
+		return other;
+	}
+	pg = page_of(se->se_wchan);
+	if (pg != NULL) {
+		fprintf(out, " waits in '%s' for the page at %#lx, made busy by", se->se_wmesg,
+		    (unsigned long)VM_PAGE_TO_PHYS(pg));
+		if (pg->owner == NULL)
+			fprintf(out, " nobody (flags %#x)", pg->flags);
+		return seen_of(ce, pg->owner);
+	}
+	fprintf(out, " %s '%s'", se->se_wchan == (void *)&uvm.free ? "waits for memory, for" :
+	    se->se_patient ? "waits for work in" : "sleeps in", se->se_wmesg);
+	return se->se_wchan == (void *)&uvm.free ? seen_of(ce, uvm.pagedaemon_lwp) : NULL;
+}
+
+/* => "a waits for amap 7 of b, who waits for ...", of how many that speaks, and the last one */
+static char *
+chain_of(struct census *ce, struct seen *se, int *links, struct seen **last)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	for (size_t i = 0; i < ce->ce_n; i++)
+		ce->ce_v[i].se_named = false;
+	fprintf(out, "%s", se->se_lwp->l_name);
+	for (*links = 1; se != NULL && !se->se_named; ++*links) {
+		struct seen *next;
+
+		se->se_named = true;
+		*last = se;
+		next = waits_for(ce, se, out);
+		if (next != NULL)
+			fprintf(out, " %s%s", next->se_lwp->l_name,
+			    next->se_named ? ": a deadlock" : ", who");
+		se = next;
+	}
+	fclose(out);
+	return text;
+}
+
+static bool
+hangs(const struct seen *se, uint64_t now)
+{
+	return !se->se_lwp->l_idle && !se->se_patient && se->se_stat != LSIDL &&
+	    se->se_stat != LSZOMB && now - se->se_since > limit;
+}
+
+static void
+tell_lwp(const struct seen *se, uint64_t now, FILE *out)
+{
+	static const char *const stat[] = {
+		[LSIDL] = "not started", [LSRUN] = "runnable", [LSONPROC] = "running",
+		[LSSLEEP] = "asleep", [LSZOMB] = "gone",
+	};
+	const struct lwp *l = se->se_lwp;
+	void *stack[STACK_MAX];
+	char name[160];
+	int n;
+
+	fprintf(out, "\nLWP %u %s: %s, CPU %d", l->l_id, l->l_name, stat[se->se_stat],
+	    se->se_cpu != NULL ? se->se_cpu->ci_index : -1);
+	if (se->se_stat == LSSLEEP && se->se_wmesg != NULL)
+		fprintf(out, ", in '%s'", se->se_wmesg);
+	if (!l->l_idle && !se->se_patient)
+		fprintf(out, ", last sign of life %.1f s ago", (double)(now - se->se_since) / 1e9);
+	fprintf(out, "\n");
+	for (int i = 0; i < l->l_nheld; i++) {
+		host_symbolise(l->l_held[i].hl_where, name, sizeof(name));
+		fprintf(out, "  holds %s %u at %s\n", lock_classes[l->l_held[i].hl_class].lc_name,
+		    l->l_held[i].hl_id, name);
+	}
+	if (se->se_stat == LSIDL || se->se_stat == LSZOMB || l->l_thread == NULL)
+		return;
+	n = host_thread_backtrace(l->l_thread, stack, STACK_MAX);
+	if (n == 0)
+		fprintf(out, "  (its thread does not answer)\n");
+	for (int i = 0; i < n; i++) {
+		host_symbolise(stack[i], name, sizeof(name));
+		fprintf(out, "  #%d %s\n", i, name);
+	}
+}
+
+static void
+tell_busy_pages(FILE *out)
+{
+	for (uint64_t i = 0; i < uvm.npages; i++) {
+		const struct vm_page *pg = &uvm.pages[i];
+
+		if ((pg->flags & PG_BUSY) != 0)
+			fprintf(out, "busy page at %#lx: flags %#x, by %s in %s\n",
+			    (unsigned long)VM_PAGE_TO_PHYS(pg), pg->flags,
+			    pg->owner != NULL ? pg->owner->l_name : "nobody",
+			    pg->owner_tag != NULL ? pg->owner_tag : "?");
+	}
+}
+
+/* => the longest chain, and its end: for whom all wait; every one goes to out */
+static char *
+tell_chains(struct census *ce, struct seen **culprit, FILE *out)
+{
+	char *longest = NULL;
+	struct seen *last;
+	int most = 0, links;
+
+	for (size_t i = 0; i < ce->ce_n; i++) {
+		char *chain;
+
+		if (!hangs(&ce->ce_v[i], ce->ce_now))
+			continue;
+		chain = chain_of(ce, &ce->ce_v[i], &links, &last);
+		fprintf(out, "hangs: %s\n", chain);
+		if (links > most) {
+			free(longest);
+			longest = chain;
+			most = links;
+			*culprit = last;
+		} else {
+			free(chain);
+		}
+	}
+	return longest;
+}
+
+/* => everything that an engineer would ask for; does not return, but if all have come to life */
+static void
+tell(struct census *ce)
+{
+	char *chain, *details = NULL;
+	struct seen *culprit = NULL;
+	size_t len;
+	FILE *out = open_memstream(&details, &len);
+	void *stack[STACK_MAX];
+	int n;
+
+	chain = tell_chains(ce, &culprit, out);
+	if (culprit == NULL) {
+		fclose(out);
+		free(details);
+		return;
+	}
+	fprintf(out, "memory: %lu pages free of %lu, %lu waiters, %lu being written\n",
+	    (unsigned long)uvm.free, (unsigned long)uvm.npages, (unsigned long)uvm.nwaiters,
+	    (unsigned long)uvm.paging);
+	for (int i = 0; i < ncpu; i++)
+		fprintf(out, "CPU %d: %s, IPL %d, pending %#x, %s\n", i,
+		    cpus[i].ci_curlwp != NULL ? cpus[i].ci_curlwp->l_name : "nobody",
+		    cpus[i].ci_ilevel, cpus[i].ci_ipending,
+		    cpus[i].ci_offline ? "offline" : "online");
+	tell_busy_pages(out);
+	for (size_t i = 0; i < ce->ce_n; i++)
+		tell_lwp(&ce->ce_v[i], ce->ce_now, out);
+	fclose(out);
+	n = host_thread_backtrace(culprit->se_lwp->l_thread, stack, STACK_MAX);
+	kern_hang(culprit->se_lwp, stack, n, details, "no sign of life for %.1f s: %s",
+	    (double)limit / 1e9, chain);
+}
+
+/* Reads what belongs to others, who do not move any more, or whose word is not needed. */
+static void
+report(void)
+{
+	struct census ce = { .ce_now = host_now_ns() };
+
+	host_alarm(3 * limit + REPORT_NS, "the watchdog hangs in its report");
+	host_racy_begin();
+	lwp_foreach(note, &ce);
+	tell(&ce);
+	host_racy_end();
+	free(ce.ce_v);
+}
+
+/* --- the thread --- */
+
+static void
+watch(void *arg)
+{
+	/* acquire: pairs with the release in watchdog_stop() */
+	while (!__atomic_load_n(&stopping, __ATOMIC_ACQUIRE)) {
+		bool any = false;
+
+		host_alarm(3 * limit, "the watchdog hangs itself");
+		lwp_foreach(look, &any);
+		if (any)
+			report();
+		host_park_until(host_now_ns() + limit / LOOKS);
+	}
+}
+
+int
+watchdog_start(uint64_t ns)
+{
+	limit = ns;
+	__atomic_store_n(&stopping, false, __ATOMIC_RELAXED);
+	return host_thread_create(&thread, "watchdog", watch, NULL);
+}
+
+void
+watchdog_stop(void)
+{
+	__atomic_store_n(&stopping, true, __ATOMIC_RELEASE);
+	host_unpark(thread);
+	host_thread_join(thread);
+	host_alarm(limit, "the machine does not go down");
+}
+
+void
+watchdog_end(void)
+{
+	host_alarm(0, "");
+}

@@ -1,0 +1,211 @@
+/*
+ * The watchdog hears of every kind of hang within twice the limit, names who waits for whom,
+ * and says nothing of those who are merely slow.
+ */
+#include "tmap.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <harness/watchdog.h>
+#include <sys/condvar.h>
+#include <sys/sleepq.h>
+#include <uvm/uvm_extern.h>
+
+#define	LIMIT_NS	200000000u
+
+static kmutex_t lock[2];
+static struct tm_thread threads[2];
+static int met;				/* atomic */
+
+static void
+begin(int ncpus)
+{
+	tm_boot(ncpus, 1024);
+	for (int i = 0; i < 2; i++)
+		mutex_init(&lock[i], MUTEX_DEFAULT, IPL_NONE, LC_test);
+	CHECK_EQ(watchdog_start(LIMIT_NS), 0);
+}
+
+static void
+end(void)
+{
+	watchdog_stop();
+	for (int i = 0; i < 2; i++)
+		mutex_destroy(&lock[i]);
+	tm_shutdown();
+	watchdog_end();
+}
+
+/* => never */
+static void __attribute__((noreturn))
+hang(int n, void (*fn)(struct tm_thread *))
+{
+	tm_start(tm_proc, threads, n, fn, NULL);
+	tm_wait(threads, n);
+	_exit(0);			/* nobody has noticed */
+}
+
+static void
+sleep_for_ever(struct tm_thread *tt)
+{
+	static int never;
+
+	mutex_enter(&lock[0]);
+	mtsleep(&never, false, "never", 0, &lock[0]);
+}
+
+KTEST_DEATH(lost_wakeup, "an LWP that sleeps for what never comes", "no sign of life.* sleeps in 'never'")
+{
+	begin(1);
+	hang(1, sleep_for_ever);
+}
+
+static void
+embrace(struct tm_thread *tt)
+{
+	mutex_enter(&lock[tt->tt_number]);
+	__atomic_add_fetch(&met, 1, __ATOMIC_RELAXED);
+	while (__atomic_load_n(&met, __ATOMIC_RELAXED) < 2)
+		intr_poll();
+	mutex_enter(&lock[!tt->tt_number]);
+}
+
+KTEST_DEATH(deadlock, "two LWPs that wait for each other's lock: the chain closes",
+    "waits for test [0-9]+ of .*, who waits for test [0-9]+ of .*: a deadlock")
+{
+	begin(2);
+	hang(2, embrace);
+}
+
+static void
+until_told(void *arg)
+{
+	__atomic_store_n(&met, 1, __ATOMIC_RELAXED);
+	while (__atomic_load_n(&met, __ATOMIC_RELAXED) != 0)
+		;
+}
+
+static void
+run_for_ever(struct tm_thread *tt)
+{
+	for (;;)
+		intr_poll();
+}
+
+KTEST_DEATH(endless_loop, "an LWP that runs and never returns to user mode", "runs on CPU [0-9]")
+{
+	begin(1);
+	hang(1, run_for_ever);
+}
+
+KTEST(stacks_of_others, "a thread that never calls anything still tells where it is")
+{
+	void *stack[HOST_BACKTRACE_MAX];
+	char name[128] = "";
+	struct lwp *l;
+	int n;
+
+	tm_boot(2, 1024);
+	CHECK_EQ(lwp_create(&l, NULL, "runner", until_told, NULL), 0);
+	lwp_start(l);
+	while (__atomic_load_n(&met, __ATOMIC_RELAXED) == 0)
+		yield();
+	n = host_thread_backtrace(l->l_thread, stack, HOST_BACKTRACE_MAX);
+	__atomic_store_n(&met, 0, __ATOMIC_RELAXED);
+	lwp_wait(l);
+	for (int i = 0; i < n && strstr(name, "until_told") == NULL; i++)
+		host_symbolise(stack[i], name, sizeof(name));
+	/* ThreadSanitizer puts signals off: no answer */
+	CHECK(strstr(name, "until_told") != NULL || (n == 0 && ktest_scale(10) == 1));
+	tm_shutdown();
+}
+
+/* It takes the page and forgets it; the other one comes and waits. */
+static void
+forget_page(struct tm_thread *tt)
+{
+	struct vm_page *pg;
+
+	if (tt->tt_number == 0) {
+		mutex_enter(&tm_obj->vmobjlock);
+		pg = uvm_pagealloc(tm_obj, 0, NULL, 0);
+		mutex_exit(&tm_obj->vmobjlock);
+		CHECK(pg != NULL);
+		__atomic_store_n(&met, 1, __ATOMIC_RELAXED);
+		sleep_for_ever(tt);
+	}
+	while (__atomic_load_n(&met, __ATOMIC_RELAXED) == 0)
+		yield();
+	tm_store(0, 1);
+}
+
+KTEST_DEATH(stuck_page_busy, "who waits for a busy page, and who has forgotten it",
+    "waits in '.*' for the page at 0x[0-9a-f]+, made busy by .*, who sleeps in 'never'")
+{
+	begin(2);
+	tm_put(tm_proc, "o");
+	hang(2, forget_page);
+}
+
+static void
+wait_for_memory(struct tm_thread *tt)
+{
+	uvm_wait("nomem");
+}
+
+KTEST_DEATH(page_daemon_that_was_never_woken, "a lost wakeup of the page daemon: who waits for memory is named, and for whom",
+    "waits for memory, for 'nomem' pgdaemon, who waits for work in 'pgdaemon'")
+{
+	begin(1);
+	CHECK(uvm_quiesce());
+	uvm.pd_kicked = true;			/* it is thought to be awake */
+	hang(1, wait_for_memory);
+}
+
+static void
+patient_main(struct tm_thread *tt)
+{
+	lwp_patient(true);
+	kpause("slow", 3 * LIMIT_NS);
+	lwp_patient(false);
+}
+
+KTEST(who_waits_for_work_has_not_hung, "an LWP that says that it waits may wait, and those who wait for it")
+{
+	begin(1);
+	tm_start(tm_proc, threads, 1, patient_main, NULL);
+	tm_wait(threads, 1);
+	end();
+}
+
+static void
+busy_main(struct tm_thread *tt)
+{
+	uint64_t until = host_now_ns() + 3 * LIMIT_NS;
+
+	while (host_now_ns() < until) {
+		tm_store(0, 1);
+		lwp_userret(1);
+	}
+}
+
+KTEST(who_works_has_not_hung, "an LWP that works for longer than the limit gives signs of life")
+{
+	begin(1);
+	tm_put(tm_proc, "a");
+	tm_start(tm_proc, threads, 1, busy_main, NULL);
+	tm_wait(threads, 1);
+	end();
+}
+
+KTEST_DEATH(alarm_of_the_host, "who watches the watchdog: the host's timer ends the process",
+    "the watchdog hangs itself")
+{
+	host_alarm(LIMIT_NS, "the watchdog hangs itself");
+	for (;;)
+		pause();
+}
+
+KTEST_MAIN()
