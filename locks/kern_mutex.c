@@ -10,9 +10,7 @@
  * while it spins, IPIs among them: a CPU that waits for a lock still answers a
  * shootdown (S4).
  */
-#include "../src/kern/kern_int.h"
-
-#include <sys/lockstat.h>
+#include "lockdebug_int.h"
 
 #define	WAITERS		MUTEX_WAITERS
 #define	SPINS_MAX	1000		/* turns of watching a running owner before sleeping */
@@ -44,13 +42,13 @@ lock_born(uint32_t id)
 
 /*
  * => does memory that is about to become a lock look like one that lives?  Memory of
- *    unknown content passes for that only if five fields agree.
+ *    unknown content passes for that only if four fields agree.
  */
 static bool
 lives(const kmutex_t *m)
 {
-	return m->mtx_alive == MUTEX_ALIVE && m->mtx_spin <= 1 && m->mtx_ipl <= IPL_HIGH &&
-	    m->mtx_class < LC_COUNT && lock_born(m->mtx_id);
+	return m->mtx_alive == MUTEX_ALIVE && m->mtx_ipl <= IPL_HIGH &&
+	    m->mtx_class < LC_MAX && lock_born(m->mtx_id);
 }
 
 void
@@ -60,10 +58,12 @@ mutex_init(kmutex_t *m, kmutex_type_t type, ipl_t ipl, enum lock_class class)
 	    "mutex_init: %s %u is initialised, or its memory was freed without mutex_destroy()",
 	    lock_classes[m->mtx_class].lc_name, m->mtx_id);
 	m->mtx_id = lock_birth();
-	m->mtx_class = (uint8_t)class;
-	m->mtx_ipl = (uint8_t)ipl;
+	m->mtx_class = (uint16_t)class;
+	m->mtx_ipl = (unsigned)ipl & 15;
 	m->mtx_spin = type == MUTEX_SPIN || (type == MUTEX_DEFAULT && ipl >= IPL_VM);
 	m->mtx_alive = MUTEX_ALIVE;
+	if (LOCKDEBUG_ON())
+		lockdebug_born(class, m->mtx_spin ? ipl : IPL_NONE, m->mtx_id);
 	__atomic_store_n(&m->mtx_owner, 0, __ATOMIC_RELEASE);
 }
 
@@ -215,45 +215,83 @@ spin_enter(kmutex_t *m)
 		spin_wait(m);
 }
 
-static enum lock_how
-how(const kmutex_t *m)
+static void
+plain_enter(kmutex_t *m)
 {
-	return m->mtx_spin ? LOCK_SPIN : LOCK_ADAPTIVE;
+	if (m->mtx_spin)
+		spin_enter(m);
+	else if (!adaptive_try(m))
+		adaptive_enter(m);
+}
+
+static bool
+plain_try(kmutex_t *m)
+{
+	if (!m->mtx_spin)
+		return adaptive_try(m);
+	spin_raise(m);
+	if (spin_try(m))
+		return true;
+	spin_lower();
+	return false;
+}
+
+static uint64_t
+want(struct lockorder_want *w, kmutex_t *m, unsigned how, const void *where)
+{
+	return m->mtx_spin ?
+	    lockdebug_want(w, m, m->mtx_id, m->mtx_class, m->mtx_ipl, how | LO_SPIN, where) :
+	    lockdebug_want(w, m, m->mtx_id, m->mtx_class, IPL_NONE, how, where);
 }
 
 void
 mutex_enter(kmutex_t *m)
 {
-	void *where = __builtin_return_address(0);
+	struct lockorder_want w;
+	uint64_t chain;
 
 	KASSERTMSG(m->mtx_alive == MUTEX_ALIVE, "mutex_enter: not initialised, or destroyed");
-	lockdebug_want(m, m->mtx_id, m->mtx_class, how(m), false, where);
-	if (m->mtx_spin)
-		spin_enter(m);
-	else if (!adaptive_try(m))
-		adaptive_enter(m);
-	lockdebug_locked(m, m->mtx_id, m->mtx_class, how(m), where);
+	if (!LOCKDEBUG_ON()) {
+		plain_enter(m);
+		return;
+	}
+	chain = want(&w, m, LO_WRITE, __builtin_return_address(0));
+	plain_enter(m);
+	lockdebug_locked(&w, chain, m->mtx_class);
+}
+
+void
+mutex_enter_nested(kmutex_t *m, const kmutex_t *parent)
+{
+	struct lockorder_want w;
+	uint64_t chain;
+
+	KASSERTMSG(m->mtx_alive == MUTEX_ALIVE, "mutex_enter_nested: not initialised, or destroyed");
+	if (!LOCKDEBUG_ON()) {
+		plain_enter(m);
+		return;
+	}
+	KASSERTMSG(parent == NULL || (mutex_owned(parent) && parent->mtx_class == m->mtx_class),
+	    "mutex_enter_nested: %s: its parent is not held", lock_classes[m->mtx_class].lc_name);
+	chain = want(&w, m, LO_WRITE | LO_NESTED, __builtin_return_address(0));
+	plain_enter(m);
+	lockdebug_locked(&w, chain, m->mtx_class);
 }
 
 bool
 mutex_tryenter(kmutex_t *m)
 {
-	void *where = __builtin_return_address(0);
-	bool got;
+	struct lockorder_want w;
+	uint64_t chain;
 
 	KASSERTMSG(m->mtx_alive == MUTEX_ALIVE, "mutex_tryenter: not initialised, or destroyed");
-	lockdebug_want(m, m->mtx_id, m->mtx_class, how(m), true, where);
-	if (m->mtx_spin) {
-		spin_raise(m);
-		got = spin_try(m);
-		if (!got)
-			spin_lower();
-	} else {
-		got = adaptive_try(m);
-	}
-	if (got)
-		lockdebug_locked(m, m->mtx_id, m->mtx_class, how(m), where);
-	return got;
+	if (!LOCKDEBUG_ON())
+		return plain_try(m);
+	chain = want(&w, m, LO_WRITE | LO_TRY, __builtin_return_address(0));
+	if (!plain_try(m))
+		return false;
+	lockdebug_locked(&w, chain, m->mtx_class);
+	return true;
 }
 
 void
@@ -261,7 +299,8 @@ mutex_exit(kmutex_t *m)
 {
 	KASSERTMSG(mutex_owned(m), "mutex_exit: %s is not held by this %s",
 	    lock_classes[m->mtx_class].lc_name, m->mtx_spin ? "CPU" : "LWP");
-	lockdebug_unlocked(m, how(m), __builtin_return_address(0));
+	if (LOCKDEBUG_ON())
+		lockdebug_unlocked(m, m->mtx_spin ? LOCK_SPIN : LOCK_ADAPTIVE);
 	if (m->mtx_spin) {
 		__atomic_store_n(&m->mtx_owner, 0, __ATOMIC_RELEASE);
 		spin_lower();

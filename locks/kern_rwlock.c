@@ -9,9 +9,8 @@
  *
  * All changes of RW_WAITERS are made with the sleep queue's bucket locked.
  */
-#include "../src/kern/kern_int.h"
+#include "lockdebug_int.h"
 
-#include <sys/lockstat.h>
 #include <sys/rwlock.h>
 
 #define	RW_WAITERS	1UL
@@ -26,7 +25,7 @@
 static bool
 lives(const krwlock_t *rw)
 {
-	return rw->rw_alive == RW_ALIVE && rw->rw_class < LC_COUNT && (rw->rw_owner & 12) == 0 &&
+	return rw->rw_alive == RW_ALIVE && rw->rw_class < LC_MAX && (rw->rw_owner & 12) == 0 &&
 	    lock_born(rw->rw_id);
 }
 
@@ -37,8 +36,10 @@ rw_init(krwlock_t *rw, enum lock_class class)
 	    "rw_init: %s %u is initialised, or its memory was freed without rw_destroy()",
 	    lock_classes[rw->rw_class].lc_name, rw->rw_id);
 	rw->rw_id = lock_birth();
-	rw->rw_class = (uint8_t)class;
+	rw->rw_class = (uint16_t)class;
 	rw->rw_alive = RW_ALIVE;
+	if (LOCKDEBUG_ON())
+		lockdebug_born(class, IPL_NONE, rw->rw_id);
 	__atomic_store_n(&rw->rw_owner, 0, __ATOMIC_RELEASE);
 }
 
@@ -115,15 +116,22 @@ wait_turn(krwlock_t *rw, krw_t op)
 	return true;
 }
 
+static uint64_t
+want(struct lockorder_want *w, krwlock_t *rw, unsigned how, const void *where)
+{
+	return lockdebug_want(w, rw, rw->rw_id, rw->rw_class, IPL_NONE, how, where);
+}
+
 void
 rw_enter(krwlock_t *rw, const krw_t op)
 {
-	void *where = __builtin_return_address(0);
-	enum lock_how how = op == RW_READER ? LOCK_READ : LOCK_ADAPTIVE;
 	unsigned spins = 0, turns = 0;
+	struct lockorder_want w;
+	uint64_t chain = 0;
 
 	KASSERTMSG(rw->rw_alive == RW_ALIVE, "rw_enter: not initialised, or destroyed");
-	lockdebug_want(rw, rw->rw_id, rw->rw_class, how, false, where);
+	if (LOCKDEBUG_ON())
+		chain = want(&w, rw, op == RW_READER ? LO_READ : LO_WRITE, __builtin_return_address(0));
 	/* Without lock debugging a writer's recursion is still seen. */
 	if (rw_write_held(rw))
 		panic("%s: locking against myself (lock %u)", lock_classes[rw->rw_class].lc_name,
@@ -141,17 +149,20 @@ rw_enter(krwlock_t *rw, const krw_t op)
 		} while (!try_once(rw, op));
 		lockstat_waited(rw->rw_class, host_now_ns() - since);
 	}
-	lockdebug_locked(rw, rw->rw_id, rw->rw_class, how, where);
+	if (LOCKDEBUG_ON())
+		lockdebug_locked(&w, chain, rw->rw_class);
 }
 
 bool
 rw_tryenter(krwlock_t *rw, const krw_t op)
 {
-	void *where = __builtin_return_address(0);
-	enum lock_how how = op == RW_READER ? LOCK_READ : LOCK_ADAPTIVE;
+	struct lockorder_want w;
+	uint64_t chain = 0;
 
 	KASSERTMSG(rw->rw_alive == RW_ALIVE, "rw_tryenter: not initialised, or destroyed");
-	lockdebug_want(rw, rw->rw_id, rw->rw_class, how, true, where);
+	if (LOCKDEBUG_ON())
+		chain = want(&w, rw, (op == RW_READER ? LO_READ : LO_WRITE) | LO_TRY,
+		    __builtin_return_address(0));
 	/* A reader fails only for a reason, never because another reader was quicker. */
 	while (!try_once(rw, op)) {
 		uintptr_t old = word(rw);
@@ -159,7 +170,8 @@ rw_tryenter(krwlock_t *rw, const krw_t op)
 		if (op == RW_WRITER ? old != 0 : (old & (RW_LOCKED | RW_WAITERS)) != 0)
 			return false;
 	}
-	lockdebug_locked(rw, rw->rw_id, rw->rw_class, how, where);
+	if (LOCKDEBUG_ON())
+		lockdebug_locked(&w, chain, rw->rw_class);
 	return true;
 }
 
@@ -213,7 +225,8 @@ rw_exit(krwlock_t *rw)
 
 	KASSERTMSG(writer ? rw_write_held(rw) : old >= RW_READ, "rw_exit: %s is not held by this LWP",
 	    lock_classes[rw->rw_class].lc_name);
-	lockdebug_unlocked(rw, writer ? LOCK_ADAPTIVE : LOCK_READ, __builtin_return_address(0));
+	if (LOCKDEBUG_ON())
+		lockdebug_unlocked(rw, writer ? LOCK_ADAPTIVE : LOCK_READ);
 	for (;;) {
 		new = writer ? old & RW_WAITERS : old - RW_READ;
 		if (new == RW_WAITERS)
@@ -236,7 +249,6 @@ rw_exit(krwlock_t *rw)
 bool
 rw_tryupgrade(krwlock_t *rw)
 {
-	void *where = __builtin_return_address(0);
 	uintptr_t old = word(rw);
 
 	KASSERTMSG(rw_read_held(rw), "rw_tryupgrade: not held for reading");
@@ -246,21 +258,20 @@ rw_tryupgrade(krwlock_t *rw)
 		/* acquire: what earlier readers did before they left */
 	} while (!__atomic_compare_exchange_n(&rw->rw_owner, &old,
 	    writer_word(curlwp) | (old & RW_WAITERS), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
-	lockdebug_unlocked(rw, LOCK_READ, where);
-	lockdebug_locked(rw, rw->rw_id, rw->rw_class, LOCK_ADAPTIVE, where);
+	if (LOCKDEBUG_ON())
+		lockdebug_changed(rw, LO_WRITE, __builtin_return_address(0));
 	return true;
 }
 
 void
 rw_downgrade(krwlock_t *rw)
 {
-	void *where = __builtin_return_address(0);
 	uintptr_t old = writer_word(curlwp);
 	struct sleepq *sq;
 
 	KASSERTMSG(rw_write_held(rw), "rw_downgrade: not held for writing");
-	lockdebug_unlocked(rw, LOCK_ADAPTIVE, where);
-	lockdebug_locked(rw, rw->rw_id, rw->rw_class, LOCK_READ, where);
+	if (LOCKDEBUG_ON())
+		lockdebug_changed(rw, LO_READ, __builtin_return_address(0));
 	/* release: the readers to come see what we wrote */
 	if (__atomic_compare_exchange_n(&rw->rw_owner, &old, RW_READ, false, __ATOMIC_RELEASE,
 	    __ATOMIC_RELAXED))

@@ -2,210 +2,333 @@
  * Lock debugging: what each LWP holds, and what it may not do with it.
  *
  * The stack of held locks belongs to its LWP alone, so nothing here needs a lock.
- * An acquisition that would break the declared order (lockrank.def) is reported
- * once for each pair of classes and boot, and the run goes on; a mistake that leaves no way
- * to go on (recursion, a release by somebody else) panics.
+ * Order is judged by the engine (lockorder.c), which knows classes as nodes of its graph:
+ * one for each class, and one more for each further IPL of a class that has mutexes
+ * of several.  What it finds, and mistakes that are no more than that, are told once
+ * and the run goes on; a mistake that leaves no way to go on (recursion, a release by
+ * somebody else) panics.
  */
 #include <stdio.h>
 #include <string.h>
 
-#include "../src/kern/kern_int.h"
+#include "lockdebug_int.h"
 
-#include <sys/lockstat.h>
+#define	NODES_MAX	4096
 
-const struct lock_class_info lock_classes[LC_COUNT] = {
-#define	NEST	true
-#define	NONEST	false
-#define	LOCK_CLASS(name, rank, nest, reason)	{ #name, rank, nest, reason },
+struct lock_class_info lock_classes[LC_MAX] = {
+#define	NONEST	LO_NEST_NONE
+#define	BYID	LO_NEST_ID
+#define	CHILD	LO_NEST_CHILD
+#define	FREE	LO_NEST_ANY
+#define	NONE	IPL_NONE
+#define	VM	IPL_VM
+#define	ANY	LC_IPL_ANY
+#define	LOCK_CLASS(name, rank, nest, ipl, reason)	{ #name, rank, nest, ipl, reason },
 #include "lockrank.def"
 #undef LOCK_CLASS
+#undef ANY
+#undef NONE
 };
 
-bool lockdebug_order = true;
+bool lockdebug_on = true;
+uint16_t lockdebug_node[LC_MAX][LOCK_NODES];
 
-static uint8_t reported[LC_COUNT][LC_COUNT];	/* atomic: this pair has been told */
+static uint8_t node_class[NODES_MAX];	/* stable once its node is in lockdebug_node */
+static int nclass;			/* node_lock */
+static struct host_lock node_lock;
+
+/* --- nodes --- */
+
+static const char *const ipl_names[LOCK_NODES] = {
+	"none", "softclock", "softbio", "softnet", "softserial", "vm", "sched", "high",
+};
+
+/* => node_lock held: the node of the class at that IPL; the first one bears its bare name */
+static void
+make_node(enum lock_class class, int ipl)
+{
+	const struct lock_class_info *lc = &lock_classes[class];
+	const bool first = lc->lc_ipl == ipl || (lc->lc_ipl == LC_IPL_ANY && ipl == IPL_NONE);
+	char name[64];
+	uint32_t node;
+
+	snprintf(name, sizeof(name), first ? "%s" : "%s@%s", lc->lc_name, ipl_names[ipl]);
+	node = lockorder_class(name, LOCKGRAPH_LOCK, lc->lc_rank, lc->lc_nest, ipl, NULL);
+	KASSERTMSG(node < NODES_MAX, "%u lock classes: too many", node);
+	node_class[node] = (uint8_t)class;
+	/* release: pairs with the publication of the lock that is being made */
+	__atomic_store_n(&lockdebug_node[class][ipl], (uint16_t)(node + 1), __ATOMIC_RELEASE);
+}
+
+static void
+want_node(enum lock_class class, int ipl)
+{
+	if (__atomic_load_n(&lockdebug_node[class][ipl], __ATOMIC_ACQUIRE) != 0)
+		return;
+	host_lock(&node_lock);
+	if (lockdebug_node[class][ipl] == 0)
+		make_node(class, ipl);
+	host_unlock(&node_lock);
+}
+
+enum lock_class
+lockdebug_class(const char *name, int rank, enum lockorder_nest nest, int ipl)
+{
+	int class;
+
+	host_lock(&node_lock);
+	class = nclass++;
+	KASSERTMSG(class < LC_MAX, "more than %d lock classes made at run time", LC_MAX - LC_COUNT);
+	lock_classes[class] = (struct lock_class_info){ name, rank, nest, ipl, "made at run time" };
+	host_unlock(&node_lock);
+	return class;
+}
+
+void
+lockdebug_born(enum lock_class class, int ipl, uint32_t id)
+{
+	const int declared = lock_classes[class].lc_ipl;
+
+	want_node(class, ipl);
+	if (declared != LC_IPL_ANY && declared != ipl)
+		lockorder_finding("lock-ipl", lock_classes[class].lc_name, LOCKGRAPH_UNGRADED,
+		    lockorder_trace(NULL), "a mutex of class %s is made for IPL %d, its class is declared for %d",
+		    lock_classes[class].lc_name, ipl, declared);
+	lockorder_born(lockdebug_node[class][ipl] - 1u, id);
+}
+
+/* --- what the engine asks of us --- */
+
+static void
+enter(void)
+{
+	host_mask();
+}
+
+static void
+leave(void)
+{
+	host_unmask();
+}
+
+static enum violation_kind
+kind_of(const char *rule)
+{
+	if (strcmp(rule, "ipl-inversion") == 0 || strcmp(rule, "lock-in-interrupt") == 0)
+		return VIOL_INTERRUPT_CONTEXT;
+	if (strcmp(rule, "lock-order") == 0 || strcmp(rule, "lock-cycle") == 0 ||
+	    strcmp(rule, "lock-nesting") == 0)
+		return VIOL_LOCK_ORDER;
+	return VIOL_LOCK_ASSERTION;
+}
+
+/* A guarded cycle is in the report of the graph, and no violation. */
+static void
+report(const struct lockorder_report *r)
+{
+	static const char *const grade[] = { [LOCKGRAPH_LATENT] = "latent: ",
+		[LOCKGRAPH_UNCONFIRMED] = "", [LOCKGRAPH_UNGRADED] = "", [LOCKGRAPH_CONFIRMED] = "" };
+
+	if (r->lr_waived != NULL || r->lr_grade == LOCKGRAPH_GUARDED)
+		return;
+	violation(kind_of(r->lr_rule), r->lr_rule, "%s%s%s%s%s", r->lr_message,
+	    r->lr_why != NULL ? " (" : "", r->lr_why != NULL ? grade[r->lr_grade] : "",
+	    r->lr_why != NULL ? r->lr_why : "", r->lr_why != NULL ? ")" : "");
+}
+
+static const char *
+class_name(const struct held_lock *hl)
+{
+	return lock_classes[hl->hl_user].lc_name;
+}
+
+static void
+recursion(const struct held_lock *hl, const struct lockorder_want *w)
+{
+	panic("%s: locking against myself (lock %u)", class_name(hl), w->lw_id);
+}
+
+static void
+stat(uint32_t node, struct lockgraph_class *lgc)
+{
+	const struct lock_class_info *lc;
+	struct lockstat ls;
+
+	if (lgc->lgc_kind != LOCKGRAPH_LOCK || node >= NODES_MAX)
+		return;
+	lc = &lock_classes[node_class[node]];
+	lgc->lgc_reason = lc->lc_reason;
+	if (lc->lc_rank != 0 && lc->lc_rank < lock_classes[LC_amap].lc_rank)
+		lgc->lgc_usage |= LOCKGRAPH_MAYSLEEP;
+	if (lockdebug_node[node_class[node]][lgc->lgc_ipl] != node + 1)
+		return;
+	lockstat_get(node_class[node], &ls);
+	lgc->lgc_acquisitions = ls.ls_acquisitions;
+	lgc->lgc_contended = ls.ls_contended;
+	lgc->lgc_wait_ns = ls.ls_wait_ns;
+	lgc->lgc_hold_ns_max = ls.ls_hold_ns_max;
+}
 
 void
 lockdebug_init(void)
 {
-	memset(reported, 0, sizeof(reported));
+	static const struct lockorder_env env = {
+		.le_enter = enter, .le_leave = leave, .le_relax = host_relax, .le_map = host_mem_map,
+		.le_backtrace = host_backtrace, .le_report = report, .le_recursion = recursion,
+		.le_stat = stat,
+	};
+
+	memset(lockdebug_node, 0, sizeof(lockdebug_node));
+	nclass = LC_COUNT;
+	lockorder_init(&env);
+	for (int i = 0; i < LC_COUNT; i++)
+		make_node(i, lock_classes[i].lc_ipl == LC_IPL_ANY ? IPL_NONE : lock_classes[i].lc_ipl);
 }
 
-static struct held_lock *
-find(const void *lock)
+/* --- where a lock may be taken --- */
+
+void
+lockdebug_cannot_sleep(enum lock_class class)
 {
-	struct lwp *l = curlwp;
+	const struct cpu_info *ci = curcpu();
+	const char *name = lock_classes[class].lc_name;
+	const char *rule = ci->ci_idepth != 0 ? "lock-in-interrupt" : ci->ci_mtx_count != 0 ?
+	    "sleep-with-spin" : "sleep-at-ipl";
+	char print[80];
 
-	for (int i = l->l_nheld - 1; i >= 0; i--)
-		if (l->l_held[i].hl_lock == lock)
-			return &l->l_held[i];
-	return NULL;
-}
-
-static const char *
-class_name(int class)
-{
-	return lock_classes[class].lc_name;
-}
-
-/* => top: of the locks held the one of the highest rank, which is not below class's */
-static void
-rank_broken(const struct held_lock *top, enum lock_class class)
-{
-	if (top->hl_class == class && lock_classes[class].lc_nest)
-		return;
-	if (__atomic_exchange_n(&reported[top->hl_class][class], 1, __ATOMIC_RELAXED) != 0)
-		return;
-	violation(VIOL_LOCK_ORDER, "lock-order", "%s (rank %d) wanted while %s (rank %d) is held",
-	    class_name(class), lock_classes[class].lc_rank, class_name(top->hl_class),
-	    top->hl_rank);
-}
-
-/*
- * A lock of the wanted one's own class, but for a lower IPL: the interrupted LWP holds it.
- * Locks of one class do not nest, so whoever has ours does not wait for it.  (One of a
- * higher rank he might wait for, and we would for him.)
- */
-static bool
-below_peer(const struct held_lock *hl, const void *lock, enum lock_class class)
-{
-	const kmutex_t *held = hl->hl_lock, *wanted = lock;
-
-	return hl->hl_class == class && !lock_classes[class].lc_nest &&
-	    held->mtx_ipl < wanted->mtx_ipl;
+	snprintf(print, sizeof(print), "%s:%s", rule, name);
+	if (ci->ci_idepth != 0)
+		lockorder_finding(rule, print, LOCKGRAPH_UNGRADED, lockorder_trace(NULL),
+		    "adaptive lock %s in interrupt context", name);
+	else if (ci->ci_mtx_count != 0)
+		lockorder_finding(rule, print, LOCKGRAPH_UNGRADED, lockorder_trace(NULL),
+		    "adaptive lock %s with a spin lock held", name);
+	else
+		lockorder_finding(rule, print, LOCKGRAPH_UNGRADED, lockorder_trace(NULL),
+		    "adaptive lock %s at IPL %d", name, ci->ci_ilevel);
 }
 
 void
-lockdebug_want(const void *lock, uint32_t id, enum lock_class class, enum lock_how how,
-    bool try, void *where)
+lockdebug_only_try(enum lock_class class)
 {
 	const struct lwp *l = curlwp;
-	const bool intr = l != NULL && cpu_intr_p();
-	const struct held_lock *top = NULL;
 
-	KASSERTMSG(l != NULL, "lock %s taken by a thread that is no LWP", class_name(class));
-	if (how != LOCK_SPIN) {
-		if (intr)
-			violation(VIOL_INTERRUPT_CONTEXT, "lock-in-interrupt",
-			    "adaptive lock %s in interrupt context", class_name(class));
-		if (curcpu()->ci_mtx_count != 0)
-			violation(VIOL_LOCK_ASSERTION, "sleep-with-spin",
-			    "adaptive lock %s with a spin lock held", class_name(class));
-	}
-	if (!try && (l->l_onlytry >> class & 1) != 0)
+	if (class < 64 && (l->l_onlytry >> class & 1) != 0)
 		panic("%s waits for a lock of class %s, which it may only try", l->l_name,
-		    class_name(class));
-	for (int i = 0; i < l->l_nheld; i++) {
-		const struct held_lock *hl = &l->l_held[i];
+		    lock_classes[class].lc_name);
+}
 
-		/* A second read hold would deadlock with a writer between the two (I-SMP-6). */
-		if (hl->hl_lock == lock && (!try || how == LOCK_READ))
-			panic("%s: locking against myself (lock %u)", class_name(class), id);
-		/*
-		 * What the interrupted LWP holds and may sleep with says nothing of an interrupt's
-		 * order: whoever holds the lock that we want cannot be waiting for one of those.
-		 */
-		if (intr && hl->hl_how != LOCK_SPIN)
+void
+lockdebug_spl(int ipl)
+{
+	const struct held_stack *hs = &curlwp->l_held;
+	const int depth = curcpu()->ci_idepth;
+	char print[80];
+
+	for (int i = hs->hs_n - 1; i >= 0; i--) {
+		const struct held_lock *hl = &hs->hs_v[i];
+		const int needs = (hl->hl_how & LO_SPIN) != 0 && hl->hl_depth == depth ?
+		    ((const kmutex_t *)hl->hl_lock)->mtx_ipl : IPL_NONE;
+
+		if (needs <= ipl)
 			continue;
-		if (intr && below_peer(hl, lock, class))
-			continue;
-		if (top == NULL || hl->hl_rank >= top->hl_rank)
-			top = hl;
+		snprintf(print, sizeof(print), "spl-below-lock:%s", class_name(hl));
+		lockorder_finding("spl-below-lock", print, LOCKGRAPH_UNGRADED, lockorder_trace(NULL),
+		    "IPL falls to %d with spin lock %s held, which needs %d", ipl, class_name(hl), needs);
+		return;
 	}
-	if (!try && lockdebug_order && top != NULL && top->hl_rank >= lock_classes[class].lc_rank)
-		rank_broken(top, class);
 }
 
-void
-lockdebug_locked(const void *lock, uint32_t id, enum lock_class class, enum lock_how how,
-    void *where)
+/* --- what is held --- */
+
+enum lock_how
+lockdebug_how(const struct held_lock *hl)
 {
-	struct lwp *l = curlwp;
-
-	host_mask();			/* an interrupt puts its own on top and takes them off */
-	KASSERTMSG(l->l_nheld < LWP_HELD_MAX, "more than %d locks held", LWP_HELD_MAX);
-	l->l_held[l->l_nheld++] = (struct held_lock){
-		.hl_lock = lock, .hl_where = where, .hl_id = id, .hl_class = (uint8_t)class,
-		.hl_how = (uint8_t)how, .hl_rank = (int16_t)lock_classes[class].lc_rank,
-		.hl_since = lockstat_acquired(class) ? host_now_ns() : 0,
-	};
-	host_unmask();
-}
-
-void
-lockdebug_unlocked(const void *lock, enum lock_how how, void *where)
-{
-	struct lwp *l = curlwp;
-	struct held_lock *hl;
-
-	host_mask();
-	hl = find(lock);
-	KASSERTMSG(hl != NULL, "release of a lock that this LWP does not hold");
-	KASSERT(hl->hl_how == how);
-	if (hl->hl_since != 0)
-		lockstat_held(hl->hl_class, host_now_ns() - hl->hl_since);
-	for (l->l_nheld--; hl < &l->l_held[l->l_nheld]; hl++)
-		*hl = hl[1];
-	host_unmask();
+	if ((hl->hl_how & LO_SPIN) != 0)
+		return LOCK_SPIN;
+	return (hl->hl_how & LO_MODE) == LO_WRITE ? LOCK_ADAPTIVE : LOCK_READ;
 }
 
 int
 lockdebug_holds(const void *lock)
 {
-	const struct held_lock *hl = find(lock);
+	const struct held_lock *hl;
 
-	return hl == NULL ? -1 : hl->hl_how;
+	if (!LOCKDEBUG_ON())
+		return LOCK_READ;
+	hl = held_find(&curlwp->l_held, lock);
+	return hl == NULL ? -1 : (int)lockdebug_how(hl);
+}
+
+/* --- where none may be held --- */
+
+static void
+low_ipl(const char *what)
+{
+	KASSERTMSG(curcpu()->ci_ilevel == IPL_NONE && curcpu()->ci_idepth == 0,
+	    "%s at IPL %d", what, curcpu()->ci_ilevel);
 }
 
 void
 lockdebug_barrier(const char *what)
 {
-	const struct lwp *l = curlwp;
+	const struct held_stack *hs = &curlwp->l_held;
 
-	KASSERTMSG(l->l_nheld == 0, "%s with %d locks held, the last one %s", what, l->l_nheld,
-	    class_name(l->l_held[l->l_nheld - 1].hl_class));
-	KASSERTMSG(curcpu()->ci_ilevel == IPL_NONE && curcpu()->ci_idepth == 0,
-	    "%s at IPL %d", what, curcpu()->ci_ilevel);
+	if (!LOCKDEBUG_ON())
+		return;
+	KASSERTMSG(hs->hs_n == 0, "%s with %d locks held, the last one %s", what, hs->hs_n,
+	    class_name(&hs->hs_v[hs->hs_n - 1]));
+	low_ipl(what);
 }
 
 void
 lockdebug_fault_barrier(const char *what)
 {
-	const struct lwp *l = curlwp;
+	const struct held_stack *hs = &curlwp->l_held;
 
-	for (int i = 0; i < l->l_nheld; i++)
-		KASSERTMSG(l->l_held[i].hl_class == LC_vnode, "%s with %s held", what,
-		    class_name(l->l_held[i].hl_class));
-	KASSERTMSG(curcpu()->ci_ilevel == IPL_NONE && curcpu()->ci_idepth == 0,
-	    "%s at IPL %d", what, curcpu()->ci_ilevel);
+	if (!LOCKDEBUG_ON())
+		return;
+	for (int i = 0; i < hs->hs_n; i++)
+		KASSERTMSG(hs->hs_v[i].hl_user == LC_vnode, "%s with %s held", what,
+		    class_name(&hs->hs_v[i]));
+	low_ipl(what);
 }
 
 void
 lockdebug_sleep_barrier(const char *what)
 {
 	const struct cpu_info *ci = curcpu();
-	const struct lwp *l = curlwp;
+	const struct held_stack *hs = &curlwp->l_held;
+	char print[120];
 
+	if (!LOCKDEBUG_ON())
+		return;
 	KASSERTMSG(ci->ci_mtx_count == 0, "%s: sleep with a spin lock held", what);
 	KASSERTMSG(ci->ci_idepth == 0, "%s: sleep in interrupt context", what);
 	KASSERTMSG(ci->ci_ilevel == IPL_NONE, "%s: sleep at IPL %d", what, ci->ci_ilevel);
-	for (int i = 0; i < l->l_nheld; i++)
-		if (lock_classes[l->l_held[i].hl_class].lc_rank >= lock_classes[LC_amap].lc_rank) {
-			violation(VIOL_LOCK_ASSERTION, "sleep-with-lock", "%s: sleep with %s held",
-			    what, class_name(l->l_held[i].hl_class));
-			return;
-		}
+	for (int i = 0; i < hs->hs_n; i++) {
+		const struct held_lock *hl = &hs->hs_v[i];
+
+		if (lock_classes[hl->hl_user].lc_rank < lock_classes[LC_amap].lc_rank)
+			continue;
+		snprintf(print, sizeof(print), "sleep-with-lock:%s:%s", class_name(hl), what);
+		lockorder_finding("sleep-with-lock", print, LOCKGRAPH_UNGRADED, lockorder_trace(NULL),
+		    "%s: sleep with %s held", what, class_name(hl));
+		return;
+	}
 }
 
 void
 lockdebug_mem_check(const void *base, unsigned long size)
 {
-	const struct lwp *l = curlwp;
+	const struct held_stack *hs = &curlwp->l_held;
 
-	for (int i = 0; i < l->l_nheld; i++) {
-		const char *p = l->l_held[i].hl_lock;
+	if (!LOCKDEBUG_ON())
+		return;
+	for (int i = 0; i < hs->hs_n; i++) {
+		const char *p = hs->hs_v[i].hl_lock;
 
 		KASSERTMSG(p < (const char *)base || p >= (const char *)base + size,
-		    "memory freed with lock %s in it held", class_name(l->l_held[i].hl_class));
+		    "memory freed with lock %s in it held", class_name(&hs->hs_v[i]));
 	}
 }

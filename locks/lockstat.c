@@ -10,7 +10,7 @@
 
 /* relaxed atomics throughout: one writer, and readers that want a number, no order */
 static struct {
-	struct lockstat ls[LC_COUNT];
+	struct lockstat ls[LC_MAX];
 } __attribute__((aligned(64))) stat_cpu[MAXCPUS];
 
 static struct lockstat *

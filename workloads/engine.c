@@ -704,7 +704,7 @@ machine_up(const struct profile *p)
 	error = each_required(p, check_required);
 	if (error != 0)
 		return error;
-	lockdebug_order = ms->ms_audit != AUDIT_OFF;
+	lockdebug_on = ms->ms_audit != AUDIT_OFF;
 	if (ms->ms_memory < uvm_memory_min(uc.uc_ncpu)) {
 		engine.en_result->rr_error = xasprintf(
 		    "memory = %luK is too small for %d CPUs: give at least %luK",

@@ -31,6 +31,7 @@ struct cpu_info {
 	int		 ci_idle;		/* r to write, read @: the idle LWP waits, anybody may take the CPU */
 	int		 ci_ilevel;		/* ! current IPL */
 	int		 ci_idepth;		/* ! interrupt nesting */
+	int		 ci_intripl;		/* ! level of the innermost interrupt */
 	int		 ci_mtx_count;		/* ! spin mutexes held by the LWP, or by the handler that interrupts it */
 	int		 ci_mtx_oldspl;		/* ! IPL before the first of them */
 	uint32_t	 ci_ipending;		/* @ bit per enum irq */

@@ -21,7 +21,8 @@
  *
  * Locks of different contexts (a handler and what it interrupts) make no edges; that is
  * judged by the IPL: a lock taken in an interrupt of level L must nowhere be held at an IPL
- * below L, nor, with it held, any lock that is.
+ * below L, nor may any lock that is so held be wanted with it in hand; and as the declared order lets
+ * that happen, a handler does not take a lock of smaller rank than a spin lock that it interrupts.
  *
  * All of this needs one thread that goes each way once; nobody needs to meet.
  */
@@ -53,7 +54,12 @@ struct lockorder_report {
  *    out; relax: one turn of a spin loop
  * => module: where a return address lies: its file and the offset there; false: unknown; may be NULL
  * => report: the engine's lock is not held; may be NULL
+ * => recursion: a lock is wanted that its thread holds, and waiting would take for ever: held, wanted;
+ *    nothing is locked; may be NULL, and may not return
+ * => stat: fills in what is counted elsewhere, for lockorder_export(); may be NULL
  */
+struct held_lock;
+struct lockorder_want;
 struct lockorder_env {
 	void	 (*le_enter)(void);
 	void	 (*le_leave)(void);
@@ -62,6 +68,8 @@ struct lockorder_env {
 	int	 (*le_backtrace)(void **, int max, int skip);
 	bool	 (*le_module)(const void *pc, const char **path, uint64_t *offset);
 	void	 (*le_report)(const struct lockorder_report *);
+	void	 (*le_recursion)(const struct held_lock *, const struct lockorder_want *);
+	void	 (*le_stat)(uint32_t class, struct lockgraph_class *);
 };
 
 /* => forgets all classes, edges and findings (the memory is used again); no other thread is inside */
@@ -167,8 +175,11 @@ void	lockorder_edge(const struct held_stack *, uint32_t from, uint32_t to,
     enum lockgraph_edge_kind what, unsigned how, uint32_t from_trace, uint32_t to_trace);
 bool	lockorder_edge_known(uint32_t from, uint32_t to, enum lockgraph_edge_kind what, unsigned how);
 
-/* => the caller's stack as a number, each different one stored once; LOCKGRAPH_NONE: no memory */
-uint32_t lockorder_trace(int skip);
+/*
+ * => the caller's stack as a number, each different one stored once, from the frame of that
+ *    return address on (NULL: all of it); LOCKGRAPH_NONE: no memory
+ */
+uint32_t lockorder_trace(const void *where);
 
 /*
  * lockorder_finding: a mistake that somebody else found (one lock, a pin, a stale read).
@@ -195,8 +206,7 @@ const struct lockgraph *lockorder_export(void);
 #define	LO_CACHE_BITS	14
 extern uint64_t lockorder_cache[1 << LO_CACHE_BITS];	/* atomic, relaxed: hashes of known chains */
 
-uint64_t lockorder_validate(struct held_stack *, const struct lockorder_want *, uint64_t chain,
-    uint64_t seen);
+uint64_t lockorder_validate(struct held_stack *, const struct lockorder_want *, uint64_t chain);
 void	held_grow(struct held_stack *);
 
 /* => the hash of a chain that ends in h, goes on with w */
@@ -205,8 +215,9 @@ lockorder_chain(const struct held_lock *top, const struct lockorder_want *w)
 {
 	const uint64_t what = (uint64_t)w->lw_class << 32 | (uint64_t)w->lw_how << 24 |
 	    (uint64_t)w->lw_ipl << 16 | (uint64_t)w->lw_depth << 8 | w->lw_level;
-	/* a handler's chain begins anew */
-	uint64_t k = top != NULL && top->hl_depth == w->lw_depth ? top->hl_chain : 0x5bd1e995;
+	/* a handler's chain begins anew, unless it interrupts the holder of a spin lock */
+	uint64_t k = top != NULL && (top->hl_depth == w->lw_depth || (top->hl_how & LO_SPIN) != 0) ?
+	    top->hl_chain : 0x5bd1e995;
 
 	k = (k ^ what) * 0x9e3779b97f4a7c15ULL;
 	k ^= (uint64_t)(uintptr_t)w->lw_where + (k >> 29);
@@ -218,13 +229,12 @@ static inline uint64_t
 lockorder_want(struct held_stack *hs, const struct lockorder_want *w)
 {
 	const uint64_t chain = lockorder_chain(hs->hs_n > 0 ? &hs->hs_v[hs->hs_n - 1] : NULL, w);
-	/* relaxed: a hash says all that there is to know */
-	const uint64_t seen = __atomic_load_n(&lockorder_cache[chain >> (64 - LO_CACHE_BITS)],
-	    __ATOMIC_RELAXED);
 
-	if (__builtin_expect(seen == chain, 1))
+	/* relaxed: a hash says all that there is to know */
+	if (__builtin_expect(__atomic_load_n(&lockorder_cache[chain >> (64 - LO_CACHE_BITS)],
+	    __ATOMIC_RELAXED) == chain, 1))
 		return chain;
-	return lockorder_validate(hs, w, chain, seen);
+	return lockorder_validate(hs, w, chain);
 }
 
 static inline struct held_lock *

@@ -20,7 +20,6 @@
 #include <sys/lockdebug.h>
 
 #define	LWP_NAME_MAX	32
-#define	LWP_HELD_MAX	64		/* locks held at once; panics beyond */
 
 enum lwp_stat { LSIDL, LSRUN, LSONPROC, LSSLEEP, LSZOMB };
 
@@ -75,8 +74,7 @@ struct lwp {
 	unsigned	 l_slice;		/* ! clock ticks since the last one */
 	struct host_rng	 l_rng;			/* ! its own random stream */
 	struct lwp_tlb	 l_tlb;			/* ! */
-	struct held_lock l_held[LWP_HELD_MAX];	/* ! */
-	int		 l_nheld;		/* ! */
+	struct held_stack l_held;		/* ! */
 	uint64_t	 l_onlytry;		/* ! classes of locks that it may try, but not wait for */
 
 	void		(*l_func)(void *);	/* : */

@@ -18,9 +18,9 @@
 typedef struct kmutex {
 	uintptr_t	mtx_owner;	/* atomic: lwp | bit 0 waiters; spin: cpu index + 1; 0 free */
 	uint32_t	mtx_id;		/* birth number, stable */
-	uint8_t		mtx_class;	/* enum lock_class, stable */
-	uint8_t		mtx_ipl;	/* stable */
-	uint8_t		mtx_spin;	/* stable */
+	uint16_t	mtx_class;	/* enum lock_class, stable */
+	uint8_t		mtx_ipl : 4;	/* stable */
+	uint8_t		mtx_spin : 1;	/* stable */
 	uint8_t		mtx_alive;	/* MUTEX_ALIVE between init and destroy */
 } kmutex_t;
 
@@ -30,6 +30,11 @@ void	mutex_init(kmutex_t *, kmutex_type_t, ipl_t, enum lock_class);
 void	mutex_destroy(kmutex_t *);
 /* => adaptive: may sleep, not from interrupt, no spin mutex held. */
 void	mutex_enter(kmutex_t *);
+/*
+ * => a second lock of a class whose locks nest so (CHILD in lockrank.def): parent is another one,
+ *    held; or NULL: m is new, or about to go, and whoever else has it waits for none of its class
+ */
+void	mutex_enter_nested(kmutex_t *, const kmutex_t *parent);
 bool	mutex_tryenter(kmutex_t *);
 void	mutex_exit(kmutex_t *);
 void	mutex_spin_enter(kmutex_t *);

@@ -14,7 +14,7 @@
 typedef struct krwlock {
 	uintptr_t	rw_owner;	/* atomic: writer's lwp or readers << 4, and flag bits */
 	uint32_t	rw_id;		/* birth number, stable */
-	uint8_t		rw_class;	/* enum lock_class, stable */
+	uint16_t	rw_class;	/* enum lock_class, stable */
 	uint8_t		rw_alive;
 } krwlock_t;
 
@@ -30,6 +30,12 @@ void	rw_exit(krwlock_t *);
 bool	rw_tryupgrade(krwlock_t *);
 /* => no writer can slip in between. */
 void	rw_downgrade(krwlock_t *);
+/* => was a made before b?  Where two of a class nest by birth number, the older comes first. */
+static inline bool
+rw_older(const krwlock_t *a, const krwlock_t *b)
+{
+	return a->rw_id < b->rw_id;
+}
 /* => by the current LWP (exact with lock debugging, else "by somebody" for readers). */
 bool	rw_read_held(const krwlock_t *);
 bool	rw_write_held(const krwlock_t *);

@@ -33,7 +33,7 @@ static const struct {
 #include <uvm/uvm_counters.def>
 #undef UVM_COUNTER
 }, lock_classes[] = {
-#define LOCK_CLASS(name, rank, nest, reason) { #name, reason },
+#define LOCK_CLASS(name, rank, nest, ipl, reason) { #name, reason },
 #include "lockrank.def"
 #undef LOCK_CLASS
 };

@@ -111,11 +111,13 @@ deliver(struct cpu_info *ci, int irq)
 {
 	const int saved = ci->ci_ilevel;
 	const int spin_count = ci->ci_mtx_count, spin_oldspl = ci->ci_mtx_oldspl;
+	const int outer = ci->ci_intripl;
 	const ipl_t level = irq_level(ci, irq);
 
 	KASSERTMSG((int)level > saved, "interrupt %d delivered at IPL %d", irq, saved);
 	ci->ci_ilevel = level;
 	ci->ci_idepth++;
+	ci->ci_intripl = level;
 	/* The handler's spin mutexes are its own: the last of them gives back the handler's level. */
 	ci->ci_mtx_count = 0;
 	/* relaxed: reports read them */
@@ -140,6 +142,7 @@ deliver(struct cpu_info *ci, int irq)
 	ci->ci_mtx_count = spin_count;
 	ci->ci_mtx_oldspl = spin_oldspl;
 	ci->ci_idepth--;
+	ci->ci_intripl = outer;
 	ci->ci_ilevel = saved;
 }
 
@@ -225,6 +228,8 @@ splx(int old)
 	struct cpu_info *ci = curcpu();
 
 	KASSERTMSG(old <= ci->ci_ilevel, "splx(%d) at IPL %d", old, ci->ci_ilevel);
+	if (LOCKDEBUG_ON() && ci->ci_mtx_count != 0)
+		lockdebug_spl(old);
 	clock_step(ci, false);
 	ci->ci_ilevel = old;
 	intr_poll();

@@ -104,6 +104,7 @@ lwp_alloc(const char *name)
 	l->l_quantum = LWP_QUANTUM;
 	host_lock(&list_lock);
 	l->l_id = ++last_id;
+	l->l_held.hs_runner = l->l_id;
 	TAILQ_INSERT_TAIL(&all_lwps, l, l_list);
 	host_unlock(&list_lock);
 	host_rng_init(&l->l_rng, rng_seed, 1ULL << 63 | l->l_id);
@@ -113,6 +114,7 @@ lwp_alloc(const char *name)
 void
 lwp_free(struct lwp *l)
 {
+	held_fini(&l->l_held);
 	host_lock(&list_lock);
 	TAILQ_REMOVE(&all_lwps, l, l_list);
 	TAILQ_INSERT_HEAD(&free_lwps, l, l_list);

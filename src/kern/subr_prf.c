@@ -53,15 +53,15 @@ fill_held(struct violation *v, const struct lwp *l)
 	const int max = (int)(sizeof(v->v_held) / sizeof(v->v_held[0]));
 	char where[64];
 
-	v->v_nheld = l->l_nheld < max ? l->l_nheld : max;
+	v->v_nheld = l->l_held.hs_n < max ? l->l_held.hs_n : max;
 	for (int i = 0; i < v->v_nheld; i++) {
 		/* The last ones taken, should there be more than fit. */
-		const struct held_lock *hl = &l->l_held[l->l_nheld - v->v_nheld + i];
+		const struct held_lock *hl = &l->l_held.hs_v[l->l_held.hs_n - v->v_nheld + i];
 
-		host_symbolise(hl->hl_where, where, sizeof(where));
+		host_symbolise((void *)(uintptr_t)hl->hl_where, where, sizeof(where));
 		snprintf(v->v_held[i], sizeof(v->v_held[i]), "%s %u (%s) at %s",
-		    hl->hl_class < LC_COUNT ? lock_classes[hl->hl_class].lc_name : "?", hl->hl_id,
-		    hl->hl_how <= LOCK_READ ? how[hl->hl_how] : "?", where);
+		    hl->hl_user < LC_MAX ? lock_classes[hl->hl_user].lc_name : "?", hl->hl_id,
+		    how[lockdebug_how(hl)], where);
 	}
 }
 

@@ -68,7 +68,7 @@ copy_or_keep(struct vm_amap *src, struct vm_amap *dst, uint64_t first, uint64_t 
 		amap_unref(&(struct vm_aref){ 0, dst }, n, true);
 		return src;
 	}
-	amap_lock(dst);
+	mutex_enter_nested(&dst->am_l, &src->am_l);	/* nobody else knows it */
 	copy_slots(dst, src, first, n);
 	amap_unlock(dst);
 	amap_adjref(src, first, n, -1);

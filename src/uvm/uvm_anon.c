@@ -77,7 +77,7 @@ uvm_analloc(void)
 	anon = pool_cache_get(anon_cache, PR_NOWAIT);
 	if (anon == NULL)
 		return NULL;
-	mutex_enter(&anon->an_lock);
+	mutex_enter_nested(&anon->an_lock, NULL);	/* nobody else knows it */
 	/* I-POOL-6: as it was constructed */
 	KASSERT(anon->an_ref == 0 && anon->an_page == NULL && anon->an_swslot == 0);
 	anon->an_ref = 1;
@@ -144,7 +144,8 @@ uvm_anfree(struct vm_anon *anon)
 	struct vm_page *pg;
 
 	KASSERTMSG(!mutex_owned(&anon->an_lock), "R25: uvm_anfree of a locked anon");
-	mutex_enter(&anon->an_lock);
+	/* With another anon held: who has this lock while ref is 0 waits for no anon. */
+	mutex_enter_nested(&anon->an_lock, NULL);
 	KASSERTMSG(anon->an_ref == 0, "R25: uvm_anfree of an anon with %d references", anon->an_ref);
 	pg = uvm_anon_lockloanpg(anon);
 	if (pg != NULL && pg->uobject != NULL)
@@ -282,7 +283,7 @@ uvm_anon_lockloanpg(struct vm_anon *anon)
 			break;
 		mutex_exit(&anon->an_lock);	/* H-4: let the other side run */
 		uvmfault_pause("loanpg", LOANPG_PAUSE_NS);	/* a vnode may be locked */
-		mutex_enter(&anon->an_lock);
+		mutex_enter_nested(&anon->an_lock, NULL);	/* in the place that it had */
 	}
 	return pg;
 }

@@ -79,15 +79,15 @@ uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring,
 	struct uvm_faultctx flt = {
 		.access_type = access, .wiring = wiring, .wiremax = wiremax,
 	};
-	int error, nheld = curlwp->l_nheld;
+	int error, nheld = curlwp->l_held.hs_n;
 
 	KASSERTMSG(!cpu_intr_p() || intrsafe_address(map, va), "fault at %#lx in interrupt context",
 	    (unsigned long)va);
 	UVMCNT(faults);
 	for (;;) {
 		error = attempt(&ufi, &flt);
-		KASSERTMSG(curlwp->l_nheld == nheld, "I-FLT-1: a fault leaves %d locks held",
-		    curlwp->l_nheld - nheld);
+		KASSERTMSG(curlwp->l_held.hs_n == nheld, "I-FLT-1: a fault leaves %d locks held",
+		    curlwp->l_held.hs_n - nheld);
 		if (flt.pinned != NULL) {
 			flt.pinned->pgops->pgo_detach(flt.pinned);
 			flt.pinned = NULL;

@@ -137,7 +137,7 @@ lock_both(const struct passing *ps)
 {
 	struct vm_map *src = ps->ps_src, *dst = ps->ps_dst, *first = src, *second = dst;
 
-	if (dst->pmap != pmap_kernel() && dst->id < src->id)
+	if (dst->pmap != pmap_kernel() && rw_older(&dst->lock, &src->lock))
 		first = dst, second = src;
 	for (;;) {
 		vm_map_lock(first);

@@ -331,7 +331,8 @@ take_in_the_wrong_order(void)
 	mutex_exit(&m2);
 	mutex_enter(&m2);
 	CHECK_EQ(ntold, 1);
-	CHECK(strcmp(told, "lock-order: amap (rank 70) wanted while uobj (rank 80) is held") == 0);
+	CHECK(strcmp(told, "lock-order: amap (rank 70) wanted while uobj (rank 80) is held "
+	    "(locks are taken in a circle: amap -> uobj, uobj -> amap)") == 0);
 	mutex_exit(&m2);
 	mutex_enter(&m2);
 	CHECK_EQ(ntold, 1);
@@ -384,7 +385,7 @@ KTEST(nesting, "two locks of a class nest only where the table says NEST")
 	mutex_init(&amap2, MUTEX_DEFAULT, IPL_NONE, LC_amap);
 	mutex_init(&uobj2, MUTEX_DEFAULT, IPL_NONE, LC_uobj);
 	mutex_enter(&m2);
-	mutex_enter(&amap2);
+	mutex_enter_nested(&amap2, &m2);
 	CHECK_EQ(ntold, 0);
 	mutex_enter(&m);
 	mutex_enter(&uobj2);
@@ -413,7 +414,7 @@ KTEST(holds, "the held list follows enter, exit in any order, upgrade and downgr
 	mutex_enter(&m2);
 	mutex_enter(&m);
 	mutex_enter(&spin);
-	CHECK_EQ(curlwp->l_nheld, 4);
+	CHECK_EQ(curlwp->l_held.hs_n, 4);
 	CHECK_EQ(lockdebug_holds(&rw), LOCK_READ);
 	CHECK_EQ(lockdebug_holds(&spin), LOCK_SPIN);
 	mutex_exit(&spin);
@@ -426,7 +427,7 @@ KTEST(holds, "the held list follows enter, exit in any order, upgrade and downgr
 	CHECK_EQ(lockdebug_holds(&rw), LOCK_READ);
 	rw_exit(&rw);
 	mutex_exit(&m);
-	CHECK_EQ(curlwp->l_nheld, 0);
+	CHECK_EQ(curlwp->l_held.hs_n, 0);
 	kern_shutdown();
 }
 

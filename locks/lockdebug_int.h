@@ -1,0 +1,99 @@
+/*
+ * What mutex(9) and rwlock(9) tell lock debugging; inline where nothing is to be said.
+ *
+ *	lockdebug_want()	before waiting: judged
+ *	lockdebug_locked()	got it
+ *	lockdebug_unlocked()	before the release
+ *	lockdebug_changed()	upgraded, downgraded: keeps its place among the locks held
+ */
+#ifndef LOCKS_LOCKDEBUG_INT_H
+#define LOCKS_LOCKDEBUG_INT_H
+
+#include <sys/lockstat.h>
+
+#include "../src/kern/kern_int.h"
+
+#define	LOCK_NODES	8			/* IPLs */
+/* atomic: node of the graph by class and IPL; 0: not made yet, else + 1 */
+extern uint16_t lockdebug_node[LC_MAX][LOCK_NODES];
+
+/* => a lock of the class comes into being */
+void	lockdebug_born(enum lock_class, int ipl, uint32_t id);
+/* => an adaptive lock is wanted where nobody may sleep: violations */
+void	lockdebug_cannot_sleep(enum lock_class);
+/* => panics if the LWP may only try locks of the class */
+void	lockdebug_only_try(enum lock_class);
+
+/* => the hash of the chain, for lockdebug_locked() */
+static inline uint64_t
+lockdebug_want(struct lockorder_want *w, const void *lock, uint32_t id, enum lock_class class,
+    int ipl, unsigned how, const void *where)
+{
+	struct lwp *l = curlwp;
+	const struct cpu_info *ci;
+
+	KASSERTMSG(l != NULL, "lock %s taken by a thread that is no LWP",
+	    lock_classes[class].lc_name);
+	ci = l->l_cpu;
+	if ((how & LO_SPIN) == 0 &&
+	    __builtin_expect((ci->ci_idepth | ci->ci_mtx_count | ci->ci_ilevel) != 0, 0))
+		lockdebug_cannot_sleep(class);
+	if (__builtin_expect(l->l_onlytry != 0, 0) && (how & LO_TRY) == 0)
+		lockdebug_only_try(class);
+	w->lw_lock = lock;
+	w->lw_where = where;
+	/* relaxed: it was set before the lock was known to anybody */
+	w->lw_class = __atomic_load_n(&lockdebug_node[class][ipl], __ATOMIC_RELAXED) - 1u;
+	w->lw_id = id;
+	w->lw_how = (uint8_t)how;
+	w->lw_ipl = (uint8_t)(ipl > ci->ci_ilevel ? ipl : ci->ci_ilevel);
+	w->lw_depth = (uint8_t)ci->ci_idepth;
+	w->lw_level = (uint8_t)(ci->ci_idepth != 0 ? ci->ci_intripl : 0);
+	return lockorder_want(&l->l_held, w);
+}
+
+static inline void
+lockdebug_locked(const struct lockorder_want *w, uint64_t chain, enum lock_class class)
+{
+	struct held_lock *hl;
+
+	host_mask();			/* an interrupt puts its own on top and takes them off */
+	hl = held_push(&curlwp->l_held, w, chain);
+	hl->hl_user = class;
+	if (lockstat_acquired(class))
+		hl->hl_since = host_now_ns();
+	host_unmask();
+}
+
+static inline void
+lockdebug_unlocked(const void *lock, enum lock_how how)
+{
+	struct held_stack *hs = &curlwp->l_held;
+	struct held_lock *hl;
+
+	host_mask();
+	hl = held_find(hs, lock);
+	KASSERTMSG(hl != NULL, "release of a lock that this LWP does not hold");
+	KASSERT(lockdebug_how(hl) == how);
+	if (__builtin_expect(hl->hl_since != 0, 0))
+		lockstat_held(hl->hl_user, host_now_ns() - hl->hl_since);
+	held_pop(hs, hl);
+	host_unmask();
+}
+
+static inline void
+lockdebug_changed(const void *lock, unsigned how, const void *where)
+{
+	struct held_stack *hs = &curlwp->l_held;
+	struct held_lock *hl;
+
+	host_mask();
+	hl = held_find(hs, lock);
+	KASSERTMSG(hl != NULL, "change of a lock that this LWP does not hold");
+	hl->hl_how = (uint8_t)how;
+	hl->hl_where = where;
+	held_rechain(hs, hl);
+	host_unmask();
+}
+
+#endif /* LOCKS_LOCKDEBUG_INT_H */
