@@ -130,9 +130,9 @@ holder_of(struct census *ce, const volatile void *wchan, const struct held_lock 
 	for (size_t i = 0; i < ce->ce_n; i++) {
 		struct lwp *l = ce->ce_v[i].se_lwp;
 
-		for (int k = 0; k < l->l_nheld; k++)
-			if (LOCK_WCHAN(l->l_held[k].hl_lock) == wchan) {
-				*hlp = &l->l_held[k];
+		for (int k = 0; k < l->l_held.hs_n; k++)
+			if (LOCK_WCHAN(l->l_held.hs_v[k].hl_lock) == wchan) {
+				*hlp = &l->l_held.hs_v[k];
 				return &ce->ce_v[i];
 			}
 	}
@@ -225,10 +225,11 @@ tell_lwp(const struct seen *se, uint64_t now, FILE *out)
 	if (!l->l_idle && !se->se_patient)
 		fprintf(out, ", last sign of life %.1f s ago", (double)(now - se->se_since) / 1e9);
 	fprintf(out, "\n");
-	for (int i = 0; i < l->l_nheld; i++) {
-		host_symbolise(l->l_held[i].hl_where, name, sizeof(name));
-		fprintf(out, "  holds %s %u at %s\n", lock_classes[l->l_held[i].hl_class].lc_name,
-		    l->l_held[i].hl_id, name);
+	for (int i = 0; i < l->l_held.hs_n; i++) {
+		const struct held_lock *hl = &l->l_held.hs_v[i];
+
+		host_symbolise((void *)(uintptr_t)hl->hl_where, name, sizeof(name));
+		fprintf(out, "  holds %s %u at %s\n", lockorder_class_name(hl->hl_class), hl->hl_id, name);
 	}
 	if (se->se_stat == LSIDL || se->se_stat == LSZOMB || l->l_thread == NULL)
 		return;
