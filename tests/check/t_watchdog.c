@@ -13,7 +13,7 @@
 #include <sys/sleepq.h>
 #include <uvm/uvm_extern.h>
 
-#define	LIMIT_NS	200000000u
+#define	LIMIT_NS	500000000u
 
 static kmutex_t lock[2];
 static struct tm_thread threads[2];
