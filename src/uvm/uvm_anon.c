@@ -283,7 +283,7 @@ uvm_anon_lockloanpg(struct vm_anon *anon)
 			break;
 		mutex_exit(&anon->an_lock);	/* H-4: let the other side run */
 		uvmfault_pause("loanpg", LOANPG_PAUSE_NS);	/* a vnode may be locked */
-		mutex_enter_nested(&anon->an_lock, NULL);	/* in the place that it had */
+		mutex_enter(&anon->an_lock);
 	}
 	return pg;
 }
