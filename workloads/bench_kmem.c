@@ -8,20 +8,21 @@
  */
 #include <stdlib.h>
 
-#include <harness/engine.h>
 #include <sys/intr.h>
 #include <sys/pool.h>
 #include <uvm/uvm_extern.h>
 #include <uvm/uvm_km.h>
 
+#include "bench_int.h"
+
 #define	ITEM		256		/* bytes */
 #define	BIG		3000		/* one to a page */
-#define	BATCHES		5		/* the best counts */
 
 struct kmem_bench {
 	struct pool	*kb_pool, *kb_big;
 	pool_cache_t	 kb_cache;
 	unsigned	 kb_turns;
+	void		(*kb_turn)(struct kmem_bench *);
 };
 
 static void
@@ -74,61 +75,42 @@ turn_range(struct kmem_bench *kb)
 	uvm_km_free(kernel_map, va, kernel_map->quantum, UVM_KMF_VAONLY);
 }
 
-/* => ns that one turn takes, the best batch's */
-static double
-time_turns(struct kmem_bench *kb, void (*turn)(struct kmem_bench *))
-{
-	double best = 0;
-
-	for (int b = 0; b <= BATCHES; b++) {
-		uint64_t start = host_now_ns();
-		double ns;
-
-		for (unsigned i = 0; i < kb->kb_turns; i++)
-			turn(kb);
-		ns = (double)(host_now_ns() - start) / kb->kb_turns;
-		if (b > 0 && (best == 0 || ns < best))	/* the first one only warms up */
-			best = ns;
-		lwp_userret(64);
-	}
-	return best;
-}
-
 static void
-many_in_interrupt(void *arg)
+many_turns(void *arg)
 {
 	struct kmem_bench *kb = arg;
 
 	for (unsigned i = 0; i < kb->kb_turns; i++)
-		pool_put(kb->kb_pool, pool_get(kb->kb_pool, PR_NOWAIT));
+		kb->kb_turn(kb);
+}
+
+/* => ns that one turn takes */
+static double
+time_turns(struct kmem_bench *kb, void (*turn)(struct kmem_bench *))
+{
+	kb->kb_turn = turn;
+	return bench_best_ns(many_turns, kb, kb->kb_turns);
+}
+
+static void
+turn_pool_nowait(struct kmem_bench *kb)
+{
+	pool_put(kb->kb_pool, pool_get(kb->kb_pool, PR_NOWAIT));
+}
+
+static void
+interrupt(void *arg)
+{
+	intr_post(curcpu(), IRQ_DEVICE);
+	intr_poll();
 }
 
 static double
 time_interrupt(struct kmem_bench *kb)
 {
-	double best = 0;
-
-	intr_establish(IRQ_DEVICE, IPL_VM, many_in_interrupt, kb);
-	for (int b = 0; b <= BATCHES; b++) {
-		uint64_t start = host_now_ns();
-		double ns;
-
-		intr_post(curcpu(), IRQ_DEVICE);
-		intr_poll();
-		ns = (double)(host_now_ns() - start) / kb->kb_turns;
-		if (b > 0 && (best == 0 || ns < best))
-			best = ns;
-	}
-	return best;
-}
-
-static void
-add(struct bench_table *bt, const char *name, double ns, const char *refname, double ref)
-{
-	struct bench_row *row = bench_add(bt, name, "ns", ns);
-
-	row->br_lower_is_better = true;
-	bench_ref(row, refname, ref);
+	kb->kb_turn = turn_pool_nowait;
+	intr_establish(IRQ_DEVICE, IPL_VM, many_turns, kb);
+	return bench_best_ns(interrupt, NULL, kb->kb_turns);
 }
 
 static void
@@ -136,14 +118,14 @@ bench_all(struct kmem_bench *kb, struct bench_table *bt)
 {
 	double host = time_turns(kb, turn_malloc), big = time_turns(kb, turn_malloc_big), defer;
 
-	add(bt, "pool item, get and put", time_turns(kb, turn_pool), "malloc and free", host);
-	add(bt, "the same from a CPU's cache", time_turns(kb, turn_cache), "malloc and free", host);
-	add(bt, "the same in interrupt", time_interrupt(kb), "malloc and free", host);
+	bench_add_ns(bt, "pool item, get and put", time_turns(kb, turn_pool), "malloc and free", host);
+	bench_add_ns(bt, "the same from a CPU's cache", time_turns(kb, turn_cache), "malloc and free", host);
+	bench_add_ns(bt, "the same in interrupt", time_interrupt(kb), "malloc and free", host);
 	defer = time_turns(kb, turn_page);
 	pool_setputmode(POOL_PUT_RESERVE);
-	add(bt, "item that is a page, defer", defer, "malloc and free", big);
-	add(bt, "item that is a page, reserve", time_turns(kb, turn_page), "defer", defer);
-	add(bt, "kernel addresses, a quantum", time_turns(kb, turn_quantum), "a range of that size",
+	bench_add_ns(bt, "item that is a page, defer", defer, "malloc and free", big);
+	bench_add_ns(bt, "item that is a page, reserve", time_turns(kb, turn_page), "defer", defer);
+	bench_add_ns(bt, "kernel addresses, a quantum", time_turns(kb, turn_quantum), "a range of that size",
 	    time_turns(kb, turn_range));
 }
 

@@ -20,6 +20,7 @@ static const struct {
 	{ "data-movement", bench_move },
 	{ "pagedaemon", bench_pagedaemon },
 	{ "kernel-memory", bench_kmem },
+	{ "interrupts", bench_intr },
 };
 #define NBENCHES (sizeof(benches) / sizeof(benches[0]))
 
@@ -60,7 +61,7 @@ check_names(const struct command *cmd, char **names, int n)
 		if (near != NULL)
 			return cmd_usage(cmd, "no benchmark '%s'; did you mean '%s'?", names[i], near);
 		return cmd_usage(cmd, "no benchmark '%s'; there are fault, swap, file, data-movement, "
-		    "pagedaemon, kernel-memory", names[i]);
+		    "pagedaemon, kernel-memory, interrupts", names[i]);
 	}
 	return EXIT_CLEAN;
 }

@@ -222,51 +222,19 @@ bench_fault(const struct bench_options *bo, struct bench_table *bt)
 	return 0;
 }
 
-int
-bench_swap(const struct bench_options *bo, struct bench_table *bt)
-{
-	struct bench_row *br = bench_add(bt, "page-out and page-in", "bytes/s", 1e9);
+#define BENCH(fn, name, unit, value, refname, ref) \
+	int fn(const struct bench_options *bo, struct bench_table *bt) \
+	{ \
+		bench_ref(bench_add(bt, name, unit, value), refname, ref); \
+		return 0; \
+	}
 
-	bench_ref(br, "host", 2e9);
-	return 0;
-}
-
-int
-bench_file(const struct bench_options *bo, struct bench_table *bt)
-{
-	struct bench_row *br = bench_add(bt, "read", "bytes/s", 1e9);
-
-	bench_ref(br, "host", 2e9);
-	return 0;
-}
-
-int
-bench_move(const struct bench_options *bo, struct bench_table *bt)
-{
-	struct bench_row *br = bench_add(bt, "read", "bytes/s", 1e9);
-
-	bench_ref(br, "host", 2e9);
-	return 0;
-}
-
-int
-bench_pagedaemon(const struct bench_options *bo, struct bench_table *bt)
-{
-	struct bench_row *br = bench_add(bt, "hot pages", "accesses/s", 3e6);
-
-	bench_ref(br, "old policy", 2e6);
-	return 0;
-}
-
-int
-bench_kmem(const struct bench_options *bo, struct bench_table *bt)
-{
-	struct bench_row *br = bench_add(bt, "pool item, get and put", "ns", 60);
-
-	br->br_lower_is_better = true;
-	bench_ref(br, "malloc and free", 10);
-	return 0;
-}
+BENCH(bench_swap, "page-out and page-in", "bytes/s", 1e9, "host", 2e9)
+BENCH(bench_file, "read", "bytes/s", 1e9, "host", 2e9)
+BENCH(bench_move, "loan", "ns", 1e3, "copy", 2e3)
+BENCH(bench_pagedaemon, "hot pages", "accesses/s", 3e6, "old policy", 2e6)
+BENCH(bench_kmem, "pool item, get and put", "ns", 60, "malloc and free", 10)
+BENCH(bench_intr, "post to handler", "ns", 500, "host signal", 3e3)
 
 struct trace *
 trace_open(const char *path, struct trace_error *err)
