@@ -59,6 +59,7 @@ timer_fini(void)
 	__atomic_store_n(&chip_stop, true, __ATOMIC_RELAXED);
 	host_unpark(chip);
 	host_thread_join(chip);
+	chip = NULL;			/* the next boot may end before timer_init() */
 }
 
 static uint64_t

@@ -357,4 +357,13 @@ KTEST(storm_across_switches, "12 LWPs on 4 CPUs interrupt each other while they 
 	kern_shutdown();
 }
 
+/* Only a build of ThreadSanitizer's refuses. */
+KTEST(a_boot_that_is_refused_takes_nothing_down_twice, "after a machine that was shut down")
+{
+	ktest_kern(2, 1);
+	kern_shutdown();
+	if (boot(2))
+		kern_shutdown();
+}
+
 KTEST_MAIN()
