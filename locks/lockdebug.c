@@ -126,14 +126,19 @@ kind_of(const char *rule)
 static void
 report(const struct lockorder_report *r)
 {
-	static const char *const grade[] = { [LOCKGRAPH_LATENT] = "latent: ",
-		[LOCKGRAPH_UNCONFIRMED] = "", [LOCKGRAPH_UNGRADED] = "", [LOCKGRAPH_CONFIRMED] = "" };
+	static const char *const grade[] = { [LOCKGRAPH_UNGRADED] = "none",
+		[LOCKGRAPH_UNCONFIRMED] = "unconfirmed", [LOCKGRAPH_LATENT] = "latent",
+		[LOCKGRAPH_CONFIRMED] = "confirmed" };
+	const char *sure = r->lr_grade == LOCKGRAPH_LATENT ? "latent: " : "";
+	char message[512];
 
 	if (r->lr_waived != NULL || r->lr_grade == LOCKGRAPH_GUARDED)
 		return;
-	violation(kind_of(r->lr_rule), r->lr_rule, "%s%s%s%s%s", r->lr_message,
-	    r->lr_why != NULL ? " (" : "", r->lr_why != NULL ? grade[r->lr_grade] : "",
+	snprintf(message, sizeof(message), "%s%s%s%s%s", r->lr_message,
+	    r->lr_why != NULL ? " (" : "", r->lr_why != NULL ? sure : "",
 	    r->lr_why != NULL ? r->lr_why : "", r->lr_why != NULL ? ")" : "");
+	violation_graded(kind_of(r->lr_rule), r->lr_rule, grade[r->lr_grade], r->lr_fingerprint,
+	    message);
 }
 
 static const char *

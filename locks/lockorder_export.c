@@ -126,7 +126,7 @@ fill_classes(struct arrays *a)
 		*to = (struct lockgraph_class){
 			.lgc_name = c->c_name, .lgc_kind = c->c_kind,
 			.lgc_rank = c->c_rank != 0 ? c->c_rank : -1,
-			.lgc_nest = c->c_nest != LO_NEST_NONE, .lgc_ipl = c->c_ipl,
+			.lgc_nest = c->c_nest, .lgc_ipl = c->c_ipl,
 			.lgc_created = c->c_created, .lgc_usage = c->c_usage,
 			.lgc_intr_ipl = intr != 0 ? 31 - __builtin_clz(intr) : -1,
 			.lgc_intr_trace = NONE,

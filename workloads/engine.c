@@ -100,6 +100,8 @@ record_violation(const struct violation *v)
 
 	rv = result_add_violation(engine.en_result, violation_kind_name[v->v_kind], v->v_id,
 	    v->v_message);
+	if (v->v_grade != NULL)
+		result_violation_grade(rv, v->v_grade, v->v_fingerprint);
 	rv->rv_cpu = v->v_cpu;
 	rv->rv_time_s = elapsed_s();
 	for (int i = 0; i < v->v_nstack; i++) {
@@ -126,6 +128,7 @@ engine_sink(const struct violation *v)
 	__atomic_store_n(&engine.en_nviolations, engine.en_nviolations + 1, __ATOMIC_RELAXED);
 	if (v->v_fatal && engine.en_options->ro_fatal != NULL) {
 		engine.en_result->rr_elapsed_s = elapsed_s();
+		engine_audit(engine.en_result, engine.en_profile);
 		engine.en_options->ro_fatal(engine.en_options->ro_arg, engine.en_result);
 	}
 	host_unlock(&engine.en_vlock);
@@ -843,6 +846,7 @@ engine_run(const struct profile *p, const struct run_options *ro, struct run_res
 	error = machine_up(p);
 	if (error == 0) {
 		error = run_watched(p);
+		engine_audit(rr, p);
 		machine_down();
 		watchdog_end();
 		for (unsigned i = 0; i < engine.en_njobs; i++)

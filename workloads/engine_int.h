@@ -136,4 +136,8 @@ vaddr_t	own_word(struct job_worker *, vaddr_t base, uint64_t page);
 /* => host file full of stamps as a vnode; 0 or errno of the host */
 int	content_vnode(const char *name, uint64_t object, uint64_t size, struct vnode **);
 
+struct run_result;
+/* => what the lock auditor saw goes into the result, once; nothing if it is off */
+void	engine_audit(struct run_result *, const struct profile *);
+
 #endif /* WORKLOADS_ENGINE_INT_H */

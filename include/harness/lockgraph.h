@@ -48,7 +48,7 @@ void lockgraph_coverage(const struct lockgraph *, const struct lockgraph_known *
  * lockgraph_text: for people: the declared order beside the observed one, coverage, call
  *    sites.  verbose: allowed pairs that nobody has seen, every call site.
  * lockgraph_story: one finding: each edge with the stacks of both ends, grade, waiver line.
- * lockgraph_stories: all of them.  => how many are not waived
+ * lockgraph_stories: all of them.  => how many count: neither waived nor guarded
  */
 void lockgraph_text(const struct lockgraph *, const struct lockgraph_known *, size_t nknown,
     FILE *, bool verbose);

@@ -213,6 +213,13 @@ int	host_backtrace(void **pcs, int max, int skip);
  *    a second to answer; 0: it has not, or ThreadSanitizer, which puts signals off, is there.
  *    One caller at a time. */
 int	host_thread_backtrace(struct host_thread *, void **pcs, int max);
+/* => where an address lies: a program or library, whose strings last; the address in its file; NULL
+ *    or its build id in hexadecimal.  false: in none.  For reports */
+struct host_module {
+	const char *hm_path, *hm_build_id;
+	uint64_t hm_offset;
+};
+bool	host_module(const void *pc, struct host_module *);
 /* => "function+0x12 (file:line when known)"; async-unsafe, for reports. */
 void	host_symbolise(void *pc, char *buf, size_t len);
 

@@ -65,6 +65,8 @@ struct violation {
 	int			 v_nheld;	/* locks held, as text */
 	char			 v_held[16][96];
 	const char		*v_details;	/* whatever else there is to say, or NULL */
+	const char		*v_grade;	/* of a matter of lock order, else NULL */
+	const char		*v_fingerprint;	/* by who found it, or NULL */
 };
 
 /* => called with the world still running, on the failing thread; returns true to go on. */
@@ -74,6 +76,12 @@ void	panic(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)))
 /* => report a violation of rule id; goes on if the sink says so, else aborts as panic(). */
 void	violation(enum violation_kind, const char *id, const char *fmt, ...)
 	    __attribute__((format(printf, 3, 4)));
+/*
+ * => as violation(), by the lock-order engine, which knows how sure it is and what makes two of
+ *    them the same; nothing if this thread is about to report another failure
+ */
+void	violation_graded(enum violation_kind, const char *id, const char *grade,
+	    const char *fingerprint, const char *message);
 /*
  * The watchdog's: LWP l has hung, here is its stack.  As panic(); the caller is no LWP.
  * => details: everything else that is known, for the report

@@ -79,6 +79,7 @@ fill(struct violation *v, enum violation_kind kind, const char *id)
 	v->v_nheld = 0;
 	v->v_nstack = 0;
 	v->v_details = NULL;
+	v->v_grade = v->v_fingerprint = NULL;
 	if (depth > 1)
 		return;
 	if (l != NULL) {
@@ -221,6 +222,28 @@ violation(enum violation_kind kind, const char *id, const char *fmt, ...)
 	vsnprintf(v.v_message, sizeof(v.v_message), fmt, ap);
 	va_end(ap);
 	fill(&v, kind, id);
+	if (!sink_takes(&v)) {
+		print(&v);
+		abort();
+	}
+	depth--;
+	errno = error;
+}
+
+void
+violation_graded(enum violation_kind kind, const char *id, const char *grade,
+    const char *fingerprint, const char *message)
+{
+	const int error = errno;
+	struct violation v;
+
+	if (depth != 0)
+		return;
+	begin();
+	snprintf(v.v_message, sizeof(v.v_message), "%s", message);
+	fill(&v, kind, id);
+	v.v_grade = grade;
+	v.v_fingerprint = fingerprint;
 	if (!sink_takes(&v)) {
 		print(&v);
 		abort();

@@ -98,12 +98,12 @@ has_finding(const struct lockgraph *lg, const struct lockgraph_finding *v)
 {
 	for (uint32_t i = 0; i < lg->lg_nfindings; i++)
 		if (strcmp(lg->lg_findings[i].lgv_fingerprint, v->lgv_fingerprint) == 0 &&
-		    (lg->lg_findings[i].lgv_waived == NULL || v->lgv_waived != NULL))
+		    lg_is_violation(&lg->lg_findings[i]))
 			return true;
 	return false;
 }
 
-/* => how many findings of b, waived ones apart, are not in a */
+/* => how many findings of b that count are not in a */
 static size_t
 new_findings(const struct lockgraph *a, const struct lockgraph *b, char sign, FILE *out)
 {
@@ -112,7 +112,7 @@ new_findings(const struct lockgraph *a, const struct lockgraph *b, char sign, FI
 	for (uint32_t i = 0; i < b->lg_nfindings; i++) {
 		const struct lockgraph_finding *v = &b->lg_findings[i];
 
-		if (v->lgv_waived != NULL || has_finding(a, v))
+		if (!lg_is_violation(v) || has_finding(a, v))
 			continue;
 		fprintf(out, "%c violation %s %s: %s\n", sign, v->lgv_id, v->lgv_fingerprint,
 		    v->lgv_message);

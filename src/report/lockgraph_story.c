@@ -123,7 +123,8 @@ story_grade(const struct lockgraph_finding *v, FILE *out)
 void
 lockgraph_story(const struct lockgraph *lg, const struct lockgraph_finding *v, FILE *out)
 {
-	fprintf(out, "%s %s: %s", v->lgv_waived != NULL ? "waived" : "VIOLATION", v->lgv_id,
+	fprintf(out, "%s %s: %s", v->lgv_waived != NULL ? "waived" :
+	    lg_is_violation(v) ? "VIOLATION" : "guarded", v->lgv_id,
 	    v->lgv_message);
 	if (v->lgv_count > 1)
 		fprintf(out, " (%ju times)", (uintmax_t)v->lgv_count);
@@ -152,7 +153,7 @@ lockgraph_stories(const struct lockgraph *lg, FILE *out)
 			continue;
 		fputc('\n', out);
 		lockgraph_story(lg, &lg->lg_findings[i], out);
-		n++;
+		n += lg_is_violation(&lg->lg_findings[i]);
 	}
 	for (uint32_t i = 0; i < lg->lg_nfindings; i++)
 		if (lg->lg_findings[i].lgv_waived != NULL)

@@ -308,8 +308,10 @@ static void
 text_heading(const struct lg_view *vw, FILE *out)
 {
 	const struct lockgraph *lg = vw->vw_lg;
-	uint32_t used = 0;
+	uint32_t used = 0, bad = 0;
 
+	for (uint32_t i = 0; i < lg->lg_nfindings; i++)
+		bad += lg_is_violation(&lg->lg_findings[i]);
 	for (uint32_t c = 0; c < lg->lg_nclasses; c++)
 		used += lg_was_used(vw, c);
 	fprintf(out, "lock order of ");
@@ -318,7 +320,7 @@ text_heading(const struct lg_view *vw, FILE *out)
 		    (uintmax_t)lg->lg_runs[i].lgr_seed);
 	fprintf(out, "%s%u classes used, %u arrows, %ju different stacks of locks, %u violation%s\n\n",
 	    lg->lg_nruns != 0 ? ": " : "one program: ", used, vw->vw_npairs, (uintmax_t)lg->lg_chains,
-	    lg->lg_nfindings, lg->lg_nfindings == 1 ? "" : "s");
+	    bad, bad == 1 ? "" : "s");
 	if (lg->lg_lost != 0)
 		fprintf(out, "INCOMPLETE: there was no memory for %ju parts of it\n\n",
 		    (uintmax_t)lg->lg_lost);

@@ -151,7 +151,7 @@ mark_violations(struct lg_view *vw)
 	for (uint32_t i = 0; i < lg->lg_nfindings; i++) {
 		const struct lockgraph_finding *v = &lg->lg_findings[i];
 
-		for (uint32_t k = 0; k < v->lgv_ncycle && v->lgv_waived == NULL; k++) {
+		for (uint32_t k = 0; k < v->lgv_ncycle && lg_is_violation(v); k++) {
 			const struct lg_pair *pa = lg_view_pair(vw, v->lgv_cycle[k].lge_from,
 			    v->lgv_cycle[k].lge_to);
 
@@ -348,6 +348,12 @@ lg_view_fini(struct lg_view *vw)
 }
 
 /* --- words --- */
+
+bool
+lg_is_violation(const struct lockgraph_finding *v)
+{
+	return v->lgv_waived == NULL && v->lgv_grade != LOCKGRAPH_GUARDED;
+}
 
 bool
 lg_was_used(const struct lg_view *vw, uint32_t class)
