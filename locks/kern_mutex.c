@@ -116,7 +116,8 @@ adaptive_sleep(kmutex_t *m)
 	sleepq_block(0);
 }
 
-static void
+/* => so many ns were waited */
+static uint64_t
 adaptive_enter(kmutex_t *m)
 {
 	uint64_t since = host_now_ns();
@@ -135,7 +136,7 @@ adaptive_enter(kmutex_t *m)
 		adaptive_sleep(m);
 		turns = 0;
 	}
-	lockstat_waited(m->mtx_class, host_now_ns() - since);
+	return lockstat_waited(m->mtx_class, host_now_ns() - since);
 }
 
 static void
@@ -191,7 +192,7 @@ spin_lower(void)
 }
 
 /* => IPL raised: somebody has it */
-static void
+static uint64_t
 spin_wait(kmutex_t *m)
 {
 	uint64_t since = host_now_ns();
@@ -204,24 +205,23 @@ spin_wait(kmutex_t *m)
 		intr_poll();
 		host_relax(&spins);
 	} while (!spin_try(m));
-	lockstat_waited(m->mtx_class, host_now_ns() - since);
+	return lockstat_waited(m->mtx_class, host_now_ns() - since);
 }
 
-static void
+static uint64_t
 spin_enter(kmutex_t *m)
 {
 	spin_raise(m);
-	if (!spin_try(m))
-		spin_wait(m);
+	return spin_try(m) ? 0 : spin_wait(m);
 }
 
-static void
+/* => so many ns were waited, 0: it was free */
+static uint64_t
 plain_enter(kmutex_t *m)
 {
 	if (m->mtx_spin)
-		spin_enter(m);
-	else if (!adaptive_try(m))
-		adaptive_enter(m);
+		return spin_enter(m);
+	return adaptive_try(m) ? 0 : adaptive_enter(m);
 }
 
 static bool
@@ -248,7 +248,7 @@ void
 mutex_enter(kmutex_t *m)
 {
 	struct lockorder_want w;
-	uint64_t chain;
+	uint64_t chain, waited;
 
 	KASSERTMSG(m->mtx_alive == MUTEX_ALIVE, "mutex_enter: not initialised, or destroyed");
 	if (!LOCKDEBUG_ON()) {
@@ -256,15 +256,15 @@ mutex_enter(kmutex_t *m)
 		return;
 	}
 	chain = want(&w, m, LO_WRITE, __builtin_return_address(0));
-	plain_enter(m);
-	lockdebug_locked(&w, chain, m->mtx_class);
+	waited = plain_enter(m);
+	lockdebug_locked(&w, chain, m->mtx_class, waited);
 }
 
 void
 mutex_enter_nested(kmutex_t *m, const kmutex_t *parent)
 {
 	struct lockorder_want w;
-	uint64_t chain;
+	uint64_t chain, waited;
 
 	KASSERTMSG(m->mtx_alive == MUTEX_ALIVE, "mutex_enter_nested: not initialised, or destroyed");
 	if (!LOCKDEBUG_ON()) {
@@ -274,8 +274,8 @@ mutex_enter_nested(kmutex_t *m, const kmutex_t *parent)
 	KASSERTMSG(parent == NULL || (mutex_owned(parent) && parent->mtx_class == m->mtx_class),
 	    "mutex_enter_nested: %s: its parent is not held", lock_classes[m->mtx_class].lc_name);
 	chain = want(&w, m, LO_WRITE | LO_NESTED, __builtin_return_address(0));
-	plain_enter(m);
-	lockdebug_locked(&w, chain, m->mtx_class);
+	waited = plain_enter(m);
+	lockdebug_locked(&w, chain, m->mtx_class, waited);
 }
 
 bool
@@ -290,7 +290,7 @@ mutex_tryenter(kmutex_t *m)
 	chain = want(&w, m, LO_WRITE | LO_TRY, __builtin_return_address(0));
 	if (!plain_try(m))
 		return false;
-	lockdebug_locked(&w, chain, m->mtx_class);
+	lockdebug_locked(&w, chain, m->mtx_class, 0);
 	return true;
 }
 

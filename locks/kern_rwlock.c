@@ -127,7 +127,7 @@ rw_enter(krwlock_t *rw, const krw_t op)
 {
 	unsigned spins = 0, turns = 0;
 	struct lockorder_want w;
-	uint64_t chain = 0;
+	uint64_t chain = 0, waited = 0;
 
 	KASSERTMSG(rw->rw_alive == RW_ALIVE, "rw_enter: not initialised, or destroyed");
 	if (LOCKDEBUG_ON())
@@ -147,10 +147,10 @@ rw_enter(krwlock_t *rw, const krw_t op)
 				break;
 			}
 		} while (!try_once(rw, op));
-		lockstat_waited(rw->rw_class, host_now_ns() - since);
+		waited = lockstat_waited(rw->rw_class, host_now_ns() - since);
 	}
 	if (LOCKDEBUG_ON())
-		lockdebug_locked(&w, chain, rw->rw_class);
+		lockdebug_locked(&w, chain, rw->rw_class, waited);
 }
 
 bool
@@ -171,7 +171,7 @@ rw_tryenter(krwlock_t *rw, const krw_t op)
 			return false;
 	}
 	if (LOCKDEBUG_ON())
-		lockdebug_locked(&w, chain, rw->rw_class);
+		lockdebug_locked(&w, chain, rw->rw_class, 0);
 	return true;
 }
 

@@ -188,6 +188,9 @@ lockdebug_init(void)
 	lockorder_init(&env);
 	for (int i = 0; i < LC_COUNT; i++)
 		make_node(i, lock_classes[i].lc_ipl == LC_IPL_ANY ? IPL_NONE : lock_classes[i].lc_ipl);
+	if (lockaudit_full)
+		lockevent_init();
+	lockstat_site_init();
 }
 
 /* --- where a lock may be taken --- */
@@ -281,8 +284,9 @@ lockdebug_barrier(const char *what)
 
 	if (!LOCKDEBUG_ON())
 		return;
-	KASSERTMSG(hs->hs_n == 0, "%s with %d locks held, the last one %s", what, hs->hs_n,
-	    class_name(&hs->hs_v[hs->hs_n - 1]));
+	for (int i = hs->hs_n - 1; i >= 0; i--)
+		KASSERTMSG((hs->hs_v[i].hl_how & LO_EVENT) != 0,
+		    "%s with %d locks held, the last one %s", what, i + 1, class_name(&hs->hs_v[i]));
 	low_ipl(what);
 }
 
@@ -294,8 +298,8 @@ lockdebug_fault_barrier(const char *what)
 	if (!LOCKDEBUG_ON())
 		return;
 	for (int i = 0; i < hs->hs_n; i++)
-		KASSERTMSG(hs->hs_v[i].hl_user == LC_vnode, "%s with %s held", what,
-		    class_name(&hs->hs_v[i]));
+		KASSERTMSG(hs->hs_v[i].hl_user == LC_vnode || (hs->hs_v[i].hl_how & LO_EVENT) != 0,
+		    "%s with %s held", what, class_name(&hs->hs_v[i]));
 	low_ipl(what);
 }
 
@@ -314,7 +318,8 @@ lockdebug_sleep_barrier(const char *what)
 	for (int i = 0; i < hs->hs_n; i++) {
 		const struct held_lock *hl = &hs->hs_v[i];
 
-		if (lock_classes[hl->hl_user].lc_rank < lock_classes[LC_amap].lc_rank)
+		if ((hl->hl_how & LO_EVENT) != 0 ||
+		    lock_classes[hl->hl_user].lc_rank < lock_classes[LC_amap].lc_rank)
 			continue;
 		snprintf(print, sizeof(print), "sleep-with-lock:%s:%s", class_name(hl), what);
 		lockorder_finding("sleep-with-lock", print, LOCKGRAPH_UNGRADED, lockorder_trace(NULL),

@@ -24,6 +24,13 @@ void	lockdebug_cannot_sleep(enum lock_class);
 /* => panics if the LWP may only try locks of the class */
 void	lockdebug_only_try(enum lock_class);
 
+/* --- audit=full (lockstate.c) --- */
+
+/* => masked; a new hold; waited: so many ns, 0: not at all */
+void	lockstate_locked(struct held_lock *, uint64_t waited);
+/* => about to be released: a violation if it is pinned */
+void	lockstate_unlocking(const void *lock);
+
 /* => the hash of the chain, for lockdebug_locked() */
 static inline uint64_t
 lockdebug_want(struct lockorder_want *w, const void *lock, uint32_t id, enum lock_class class,
@@ -40,6 +47,9 @@ lockdebug_want(struct lockorder_want *w, const void *lock, uint32_t id, enum loc
 		lockdebug_cannot_sleep(class);
 	if (__builtin_expect(l->l_onlytry != 0, 0) && (how & LO_TRY) == 0)
 		lockdebug_only_try(class);
+	if ((how & (LO_SPIN | LO_TRY)) == LO_SPIN)
+		LOCKEVENT_(lockevent_spun(lockdebug_node[class][ipl] - 1u,
+		    ipl > ci->ci_ilevel ? ipl : ci->ci_ilevel));
 	w->lw_lock = lock;
 	w->lw_where = where;
 	/* relaxed: it was set before the lock was known to anybody */
@@ -53,7 +63,8 @@ lockdebug_want(struct lockorder_want *w, const void *lock, uint32_t id, enum loc
 }
 
 static inline void
-lockdebug_locked(const struct lockorder_want *w, uint64_t chain, enum lock_class class)
+lockdebug_locked(const struct lockorder_want *w, uint64_t chain, enum lock_class class,
+    uint64_t waited)
 {
 	struct held_lock *hl;
 
@@ -62,6 +73,7 @@ lockdebug_locked(const struct lockorder_want *w, uint64_t chain, enum lock_class
 	hl->hl_user = class;
 	if (lockstat_acquired(class))
 		hl->hl_since = host_now_ns();
+	LOCKEVENT_(lockstate_locked(hl, waited));
 	host_unmask();
 }
 
@@ -71,12 +83,13 @@ lockdebug_unlocked(const void *lock, enum lock_how how)
 	struct held_stack *hs = &curlwp->l_held;
 	struct held_lock *hl;
 
+	LOCKEVENT_(lockstate_unlocking(lock));
 	host_mask();
 	hl = held_find(hs, lock);
 	KASSERTMSG(hl != NULL, "release of a lock that this LWP does not hold");
 	KASSERT(lockdebug_how(hl) == how);
 	if (__builtin_expect(hl->hl_since != 0, 0))
-		lockstat_held(hl->hl_user, host_now_ns() - hl->hl_since);
+		lockstat_held(hl->hl_user, hl->hl_where, host_now_ns() - hl->hl_since);
 	held_pop(hs, hl);
 	host_unmask();
 }

@@ -215,6 +215,15 @@ judge_rank(const struct held_lock *top, uint32_t edge, const struct lockorder_wa
 	    message.tx);
 }
 
+/* => to wait for an event is no order of locks, nor is what its provider wants */
+static enum lockgraph_edge_kind
+edge_kind(uint32_t held, uint32_t wanted)
+{
+	if (lo_class(wanted)->c_kind == LOCKGRAPH_EVENT)
+		return LOCKGRAPH_WAIT;
+	return lo_class(held)->c_kind == LOCKGRAPH_EVENT ? LOCKGRAPH_PROVIDE : LOCKGRAPH_ORDER;
+}
+
 /* L => the edge */
 static uint32_t
 judge_pair(const struct held_stack *hs, const struct held_lock *hl, const struct lockorder_want *w,
@@ -222,7 +231,8 @@ judge_pair(const struct held_stack *hs, const struct held_lock *hl, const struct
 {
 	const unsigned how = (hl->hl_how & LO_MODE) | (w->lw_how & LO_MODE) << 2;
 	bool new;
-	uint32_t i = lo_edge(hl->hl_class, w->lw_class, LOCKGRAPH_ORDER, how, &new);
+	uint32_t i = lo_edge(hl->hl_class, w->lw_class, edge_kind(hl->hl_class, w->lw_class), how,
+	    &new);
 	struct lo_edge *e;
 
 	if (i == NONE)
@@ -315,8 +325,8 @@ lockorder_validate(struct held_stack *hs, const struct lockorder_want *w, uint64
 	lo_lock();
 	trace = learn(hs, w, hash, runner, &told);
 	if (bad != NULL)
-		found_pair(bad, w, lo_edge_find(w->lw_class, w->lw_class, LOCKGRAPH_ORDER,
-		    (bad->hl_how & LO_MODE) | (w->lw_how & LO_MODE) << 2), trace, &told);
+		found_pair(bad, w, lo_edge_find(w->lw_class, w->lw_class,
+		    edge_kind(w->lw_class, w->lw_class), (bad->hl_how & LO_MODE) | (w->lw_how & LO_MODE) << 2), trace, &told);
 	lo_grades(&told);
 	lo_unlock();
 	lo_tell(&told);

@@ -41,21 +41,23 @@ lockstat_acquired(enum lock_class class)
 }
 
 void
-lockstat_held(enum lock_class class, uint64_t ns)
+lockstat_held(enum lock_class class, const void *where, uint64_t ns)
 {
 	struct lockstat *ls = mine(class);
 
 	if (ns > ls->ls_hold_ns_max)
 		__atomic_store_n(&ls->ls_hold_ns_max, ns, __ATOMIC_RELAXED);
+	LOCKEVENT_(lockstat_site_held(where, class, ns));
 }
 
-void
+uint64_t
 lockstat_waited(enum lock_class class, uint64_t ns)
 {
 	struct lockstat *ls = mine(class);
 
 	add(&ls->ls_contended, 1);
 	add(&ls->ls_wait_ns, ns);
+	return ns;
 }
 
 void

@@ -21,6 +21,7 @@
 #include <harness/watchdog.h>
 #include <harness/xalloc.h>
 #include <machine/disk.h>
+#include <sys/lockevent.h>
 #include <sys/lockstat.h>
 #include <sys/sleepq.h>
 #include <uvm/uvm_extern.h>
@@ -708,6 +709,7 @@ machine_up(const struct profile *p)
 	if (error != 0)
 		return error;
 	lockdebug_on = ms->ms_audit != AUDIT_OFF;
+	lockaudit_full = ms->ms_audit == AUDIT_FULL;
 	if (ms->ms_memory < uvm_memory_min(uc.uc_ncpu)) {
 		engine.en_result->rr_error = xasprintf(
 		    "memory = %luK is too small for %d CPUs: give at least %luK",

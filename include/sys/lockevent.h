@@ -32,11 +32,11 @@
 #include <stdint.h>
 
 enum lock_event {
+	LE_NONE,			/* memory that was zeroed names no event */
 #define	LOCK_EVENT(name, text, rank, nest, reason)	LE_##name,
 #include "../../locks/lockevent.def"
 #undef LOCK_EVENT
-	LE_COUNT,
-	LE_NONE = LE_COUNT
+	LE_COUNT
 };
 
 #define	LOCKEVENT_SURE	64

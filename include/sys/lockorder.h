@@ -106,6 +106,7 @@ const char *lockorder_class_name(uint32_t class);
 #define	LO_TRY		0x04		/* did not wait */
 #define	LO_NESTED	0x08		/* its parent, held, was named */
 #define	LO_SPIN		0x10		/* a spin lock */
+#define	LO_EVENT	0x20		/* no lock: who has it ends the waits for an event */
 
 /* One lock held.  All fields: only the thread that holds it. */
 struct held_lock {
@@ -120,6 +121,7 @@ struct held_lock {
 	uint8_t		 hl_depth;	/* of interrupts: 0 in a thread */
 	uint8_t		 hl_level;	/* of the interrupt that took it; 0: none */
 	uint32_t	 hl_user;	/* the caller's */
+	uint64_t	 hl_full;	/* likewise, of the full audit */
 };
 
 #define	HELD_INLINE	8
@@ -256,6 +258,7 @@ held_push(struct held_stack *hs, const struct lockorder_want *w, uint64_t chain)
 	hl->hl_depth = w->lw_depth;
 	hl->hl_level = w->lw_level;
 	hl->hl_user = 0;
+	hl->hl_full = 0;
 	return hl;
 }
 

@@ -24,8 +24,30 @@ struct lockstat {
 void	lockstat_init(void);
 /* => true: time this hold */
 bool	lockstat_acquired(enum lock_class);
-void	lockstat_held(enum lock_class, uint64_t ns);
-void	lockstat_waited(enum lock_class, uint64_t ns);
+void	lockstat_held(enum lock_class, const void *where, uint64_t ns);
+/* => ns */
+uint64_t lockstat_waited(enum lock_class, uint64_t ns);
+
+/*
+ * Of one call of mutex_enter() or its like, for one class; audit=full.
+ * All fields: @ only the CPU they are counted on writes them; of lockstat_sites() a copy.
+ */
+struct lockstat_site {
+	const void	*lss_where;	/* return address */
+	uint32_t	 lss_class;
+	uint64_t	 lss_acquisitions;
+	uint64_t	 lss_contended, lss_wait_ns, lss_wait_ns_max;
+	uint64_t	 lss_holds, lss_hold_ns, lss_hold_ns_max;	/* those that were timed */
+};
+
+void	lockstat_site_init(void);
+/* => with audit=full only; on any CPU, masked */
+void	lockstat_site_acquired(const void *where, uint32_t class);
+void	lockstat_site_waited(const void *where, uint32_t class, uint64_t ns);
+void	lockstat_site_held(const void *where, uint32_t class, uint64_t ns);
+/* => how many of max, those first that waited longest in all; lost: events that found no room */
+unsigned lockstat_sites(struct lockstat_site *, unsigned max);
+uint64_t lockstat_sites_lost(void);
 
 /* => any LWP; numbers of a running machine are approximate */
 void	lockstat_get(enum lock_class, struct lockstat *);

@@ -17,9 +17,8 @@
  *	lock_revalidated(&map->lock, &ls, map->timestamp);
  *	KASSERT_STABLE(&map->lock, &ls);
  *
- * Two mistakes are seen, each by one LWP alone and whether or not anybody came in between:
- * a use without a look, and (version numbers) a look that could not have seen a change,
- * since somebody held the lock for writing meanwhile and the number is what it was.
+ * Two mistakes are seen: a use without a look, by one LWP alone and whether or not anybody
+ * came in between; and going on though the version number has changed.
  *
  * Off: no code but one predictable branch each, no snapshot is taken.
  */
@@ -34,15 +33,14 @@
 typedef struct lockstate {
 	const void	*ls_lock;	/* ! NULL: taken with the audit off */
 	uint64_t	 ls_hold;	/* ! which hold of this LWP's */
-	uint64_t	 ls_writes;	/* ! write holds of the lock before it */
 	uint64_t	 ls_version;	/* ! the object's own number */
 } lockstate_t;
 
 void	lock_pin_(const void *lock);
 void	lock_unpin_(const void *lock);
 lockstate_t lock_snapshot_(const void *lock, uint64_t version);
-void	lock_revalidated_(const void *lock, lockstate_t *, uint64_t version);
-void	lock_stable_(const void *lock, const lockstate_t *, const char *func, int line);
+void	lock_revalidated_(const void *lock, lockstate_t *, uint64_t version, const char *func);
+void	lock_stable_(const void *lock, const lockstate_t *, const char *func);
 
 /* => held by the current LWP, mutex or rwlock; pins count */
 #define	lock_pin(lock)		LOCKEVENT_(lock_pin_(lock))
@@ -57,11 +55,11 @@ lock_snapshot(const void *lock, uint64_t version)
 	return (lockstate_t){ 0 };
 }
 
-/* => held again, and the caller has looked whether what it knows still holds */
+/* => held again, and the caller has looked: the version is that of the snapshot; or 0, both times */
 #define	lock_revalidated(lock, ls, version)					\
-	LOCKEVENT_(lock_revalidated_(lock, ls, version))
+	LOCKEVENT_(lock_revalidated_(lock, ls, version, __func__))
 /* => held; what was read under the snapshot is about to be used */
 #define	KASSERT_STABLE(lock, ls)						\
-	LOCKEVENT_(lock_stable_(lock, ls, __func__, __LINE__))
+	LOCKEVENT_(lock_stable_(lock, ls, __func__))
 
 #endif /* SYS_LOCKSTATE_H */

@@ -21,12 +21,15 @@
 
 #define	LWP_NAME_MAX	32
 
+#define	LWP_SLEPT_MAX	8		/* of what a sleeper holds the auditor looks at so many */
+
 enum lwp_stat { LSIDL, LSRUN, LSONPROC, LSSLEEP, LSZOMB };
 
 struct cpu_info;
 struct proc;
 struct pmap;
 struct uarea;
+struct sleep_event;
 
 /* Room for the machine floor: deferred TLB invalidations of this LWP (pmap_tlb.c). */
 #define	LWP_TLB_VAS	16
@@ -53,6 +56,13 @@ struct lwp {
 	int		 l_bell;		/* @ its thread's doorbell; 0: has not begun */
 	struct cpu_info	*l_cpu;			/* ! while running; r otherwise */
 	bool		 l_idle;		/* : is a CPU's idle LWP */
+
+	uint8_t		 l_event;		/* ! enum lock_event that its next sleep is for */
+	bool		 l_timed;		/* ! that sleep, with a time-out */
+	struct sleep_event *l_sleep;		/* s: what it sleeps for, by wmesg; audit=full */
+	uint32_t	 l_slept[LWP_SLEPT_MAX];	/* s: classes that it holds meanwhile */
+	int		 l_nslept;		/* s */
+	uint64_t	 l_holds;		/* ! locks taken so far, for their holds' numbers; audit=full */
 
 	const volatile void *l_wchan;		/* s */
 	const char	*l_wmesg;		/* s, read @ by reports */

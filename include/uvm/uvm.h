@@ -6,6 +6,7 @@
 
 #include <sys/condvar.h>
 #include <sys/cpu.h>
+#include <sys/lockevent.h>
 #include <sys/mutex.h>
 #include <sys/sleepq.h>
 #include <uvm/uvm_fault.h>

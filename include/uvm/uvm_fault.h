@@ -2,6 +2,7 @@
 #ifndef UVM_UVM_FAULT_H
 #define UVM_UVM_FAULT_H
 
+#include <sys/lockstate.h>
 #include <uvm/uvm_map.h>
 
 struct uvm_vslock;
@@ -14,6 +15,8 @@ struct uvm_faultinfo {
 	struct vm_map	*map;		/* the one that is locked: orig_map or a submap */
 	unsigned	 mapv;		/* its timestamp at the look-up */
 	struct vm_map_entry *entry;
+	lockstate_t	 map_state;	/* the hold of map under which entry was found */
+	lockstate_t	 amap_state;	/* the hold of its amap under which the slot was read */
 	vsize_t		 size;
 	struct uvm_vslock *vslock;	/* the I/O that it wires for, or NULL */
 	bool		 mlock;		/* it wires for mlock */

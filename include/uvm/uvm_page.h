@@ -41,7 +41,8 @@ struct vm_page {
 	uint32_t	 wire_count;		/* p */
 	uint32_t	 loan_count;		/* o+p */
 	const char	*owner_tag;		/* o: who made it busy, for reports */
-	struct lwp	*owner;			/* o: likewise */
+	struct lwp	*owner;			/* o: likewise; NULL: passed on with a transfer */
+	uint8_t		 busy_event;		/* o: enum lock_event that PG_BUSY's holder has begun */
 };
 
 #define	PG_BUSY		0x0001	/* long-term lock, held across I/O with no real lock */
@@ -155,6 +156,8 @@ void	uvm_page_busy(struct vm_page *, const char *tag);
 /* => owner(s) locked; pageq held if any is RELEASED.  WANTED: wakes; RELEASED: frees.
  *    NULL and PGO_DONTCARE entries are skipped; all pages of one owner. */
 void	uvm_page_unbusy(struct vm_page **, int n);
+/* => pages BUSY by the current LWP; from here on the aiodone LWP lets them go. No lock needed. */
+void	uvm_page_pass(struct vm_page **, int n);
 /*
  * => owner lock held (interlock), page BUSY: set WANTED, release the lock and
  *    sleep, atomically with respect to the unbusier.  Nothing is held on return

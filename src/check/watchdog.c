@@ -157,7 +157,7 @@ waits_for(struct census *ce, const struct seen *se, FILE *out)
 	}
 	other = holder_of(ce, se->se_wchan, &hl);
 	if (other != NULL) {
-		fprintf(out, " waits for %s %u of", lock_classes[hl->hl_class].lc_name, hl->hl_id);
+		fprintf(out, " waits for %s %u of", lockorder_class_name(hl->hl_class), hl->hl_id);
 		return other;
 	}
 	pg = page_of(se->se_wchan);

@@ -6,6 +6,7 @@
 
 #include <sys/cpu.h>
 #include <sys/kernel.h>
+#include <sys/lockevent.h>
 #include <sys/sleepq.h>
 
 /* --- sleep queues (kern_sleepq.c) --- */
@@ -111,6 +112,22 @@ uint32_t lock_birth(void);		/* next birth number */
 bool	lock_born(uint32_t id);
 void	lock_init(void);		/* a new boot */
 void	lockdebug_init(void);		/* likewise */
+
+/* --- waits as events (lockevent.c); only with lockaudit_full --- */
+
+void	lockevent_init(void);		/* a new boot, after lockdebug_init() */
+/*
+ * => asleep: the current LWP is about to sleep, and to release the interlock then; before it
+ *    is on any queue.  dropped: it has released it; judges the wait.
+ * => woken: bucket locked: the current context wakes that LWP
+ */
+void	lockevent_asleep(const char *wmesg, bool timed, const void *interlock);
+void	lockevent_dropped(void);
+void	lockevent_woken(const struct lwp *);
+/* => the class is spun for by a CPU at that IPL: who waits for IPIs may wait for its holder */
+void	lockevent_spun(uint32_t class, int ipl);
+/* => judge what has been inferred from min wakeups or more: everything stands still, or ends */
+void	lockevent_judge(unsigned min);
 
 /* --- RCU (kern_rcu.c) --- */
 void	kern_rcu_init(void);

@@ -299,6 +299,7 @@ xc_broadcast(void (*fn)(void *), void *arg)
 
 	KASSERTMSG(ci->ci_ilevel == IPL_NONE, "xc_broadcast at IPL %d", ci->ci_ilevel);
 	KASSERT(ci->ci_mtx_count == 0);
+	lockevent_wait(LE_xcall);
 	while (__atomic_exchange_n(&xc.xc_owner, 1, __ATOMIC_ACQUIRE) != 0) {
 		intr_poll();
 		host_relax(&spins);

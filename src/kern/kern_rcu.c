@@ -65,7 +65,9 @@ rcu_main(void *arg)
 			lwp_acquire_cpu();
 		}
 		n = 0;
+		lockevent_begin(LE_rcu);
 		run_batch(batch, &n);
+		lockevent_end(LE_rcu);
 		mutex_enter(&rcu_lock);
 		rcu_done += n;
 		cv_broadcast(&rcu_idle);
@@ -143,7 +145,9 @@ rcu_barrier(void)
 
 	mutex_enter(&rcu_lock);
 	until = rcu_queued;
-	while (rcu_done < until)
+	while (rcu_done < until) {
+		lockevent_next(LE_rcu);
 		cv_wait(&rcu_idle, &rcu_lock);
+	}
 	mutex_exit(&rcu_lock);
 }

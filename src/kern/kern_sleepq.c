@@ -109,6 +109,7 @@ wake(wchan_t wchan, bool all)
 
 	for (l = sleepq_first(sq, wchan); l != NULL; l = next) {
 		next = all ? sleepq_next(l) : NULL;
+		LOCKEVENT_(lockevent_woken(l));
 		sleepq_remove(sq, l, 0);
 		lwp_wake(l);
 	}
@@ -144,11 +145,13 @@ mtsleep(wchan_t wchan, bool norelock, const char *wmesg, uint64_t timo_ns, kmute
 	int error;
 
 	KASSERT(mutex_owned(mtx));
+	LOCKEVENT_(lockevent_asleep(wmesg, timo_ns != 0, mtx));
 	sq = sleepq_lock(wchan);
 	sleepq_enter(sq, wchan, wmesg);
 	sleepq_unlock(sq);
 	mutex_exit(mtx);
 	lockdebug_sleep_barrier(wmesg);
+	LOCKEVENT_(lockevent_dropped());
 	error = sleepq_block(timo_ns);
 	if (!norelock)
 		mutex_enter(mtx);

@@ -277,6 +277,7 @@ keep_pages(const struct pool *pp)
 static void
 want_reclaim(void)
 {
+	lockevent_depends(LE_memory, LE_pool_recl);
 	mutex_spin_enter(&pool_recl_lock);
 	if (!pool_recl_wanted) {
 		pool_recl_wanted = true;
@@ -529,7 +530,9 @@ pool_recl_main(void *arg)
 		}
 		pool_recl_wanted = false;
 		mutex_spin_exit(&pool_recl_lock);
+		lockevent_begin(LE_pool_recl);
 		each_pool(trim_one);
+		lockevent_end(LE_pool_recl);
 		mutex_spin_enter(&pool_recl_lock);
 	}
 	mutex_spin_exit(&pool_recl_lock);

@@ -21,6 +21,7 @@
 #include <sys/callout.h>
 #include <sys/cpu.h>
 #include <sys/kernel.h>
+#include <sys/lockevent.h>
 #include <sys/mutex.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -265,6 +266,7 @@ disk_intr(void *arg)
 	uint64_t jitter = 0;
 	struct buf *bp;
 
+	lockevent_begin(LE_disk);
 	mutex_enter(&disk_lock);
 	/* acquire: pairs with disk_turn() */
 	if (__atomic_exchange_n(&disk_arrived, false, __ATOMIC_ACQUIRE)) {
@@ -282,6 +284,7 @@ disk_intr(void *arg)
 	mutex_exit(&disk_lock);
 	if (jitter != 0)
 		disk_schedule(jitter);
+	lockevent_end(LE_disk);
 }
 
 uint64_t

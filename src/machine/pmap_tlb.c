@@ -45,6 +45,7 @@
 #include <host/host.h>
 #include <machine/softmmu.h>
 #include <string.h>
+#include <sys/lockevent.h>
 
 struct tlb *tlbs;
 
@@ -296,6 +297,7 @@ tlb_wait(struct tlb *t)
 {
 	unsigned spins = 0;
 
+	lockevent_wait(LE_shootdown);
 	for (int w = 0; w * 64 < ncpu; w++) {
 		/* acquire: pairs with the release in tlb_ipi(). */
 		while (__atomic_load_n(&t->t_rq.rq_pending[w], __ATOMIC_ACQUIRE) != 0) {

@@ -212,6 +212,7 @@ uvmfault_lookup(struct uvm_faultinfo *ufi, bool write_lock)
 		uvmfault_unlockmaps(ufi, write_lock);
 	}
 	ufi->mapv = map->timestamp;
+	ufi->map_state = lock_snapshot(&map->lock, ufi->mapv);
 	ufi->size = ufi->orig_size;
 	if (ufi->size > ufi->entry->end - ufi->orig_rvaddr)
 		ufi->size = ufi->entry->end - ufi->orig_rvaddr;
@@ -228,7 +229,17 @@ uvmfault_relock(struct uvm_faultinfo *ufi)
 		vm_map_unlock_read(ufi->map);
 		return false;
 	}
+	lock_revalidated(&ufi->map->lock, &ufi->map_state, ufi->map->timestamp);
 	UVMCNT(fltrelckok);
+	return true;
+}
+
+bool
+uvmfault_recheck(struct uvm_faultinfo *ufi, struct vm_amap *amap, const struct vm_anon *anon)
+{
+	if (amap_lookup(&ufi->entry->aref, ufi->orig_rvaddr - ufi->entry->start) != anon)
+		return false;
+	lock_revalidated(amap_mutex(amap), &ufi->amap_state, 0);
 	return true;
 }
 
@@ -241,9 +252,11 @@ uvmfault_amapcopy(struct uvm_faultinfo *ufi)
 
 		if (!uvmfault_lookup(ufi, true))
 			return EFAULT;
+		lock_pin(&ufi->map->lock);
 		if (UVM_ET_ISNEEDSCOPY(ufi->entry))
 			amap_copy(ufi->map, ufi->entry, AMAP_COPY_NOWAIT, ufi->orig_rvaddr,
 			    ufi->orig_rvaddr + ufi->size);
+		lock_unpin(&ufi->map->lock);
 		/* amap_copy() may have clipped it, but it is still the one around the address */
 		done = !UVM_ET_ISNEEDSCOPY(ufi->entry);
 		uvmfault_unlockmaps(ufi, true);
@@ -404,6 +417,7 @@ range(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 		flt->anons[i] = NULL;
 	if (flt->amap != NULL) {
 		amap_lock(flt->amap);
+		ufi->amap_state = lock_snapshot(amap_mutex(flt->amap), 0);
 		amap_lookups(&entry->aref, flt->startva - entry->start, flt->anons, flt->npages);
 	}
 	if (entry->advice != UVM_ADV_SEQUENTIAL || flt->centeridx == 0)
@@ -482,6 +496,7 @@ uvmfault_promote(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_
 	struct vm_page *pg;
 
 	KASSERT(amap_locked(flt->amap));
+	KASSERT_STABLE(amap_mutex(flt->amap), &ufi->amap_state);
 	KASSERTMSG(!UVM_ET_ISNEEDSCOPY(ufi->entry), "an anon for an amap that is to be copied first");
 	if (anon == NULL) {
 		UVMCNT(fltnoanon);
@@ -516,6 +531,9 @@ assert_enter(const struct uvm_faultinfo *ufi, const struct uvm_faultctx *flt, st
 	const struct vm_map_entry *entry = ufi->entry;
 
 	KASSERT(vm_map_locked(ufi->map));
+	KASSERT_STABLE(&ufi->map->lock, &ufi->map_state);
+	if (flt->amap != NULL)
+		KASSERT_STABLE(amap_mutex(flt->amap), &ufi->amap_state);
 	KASSERTMSG(ufi->map->timestamp == ufi->mapv, "I-FLT-4: map %u has changed", ufi->map->id);
 	KASSERTMSG((pg->flags & (PG_FAKE | PG_RELEASED)) == 0, "I-FLT-3: page flags %#x", pg->flags);
 	KASSERT(mutex_owned(uvm_page_owner_lock(pg)));

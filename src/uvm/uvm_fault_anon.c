@@ -88,8 +88,7 @@ pagein(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon *anon)
 	mutex_enter(&anon->an_lock);
 	KASSERT(anon->an_page == pg);
 	got = pagein_done(anon, &error);
-	if (got && locked && (amap == NULL || amap_lookup(&ufi->entry->aref,
-	    ufi->orig_rvaddr - ufi->entry->start) == anon))
+	if (got && locked && (amap == NULL || uvmfault_recheck(ufi, amap, anon)))
 		return 0;
 	if (error != ERESTART)
 		mutex_exit(&anon->an_lock);

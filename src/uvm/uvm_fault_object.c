@@ -51,6 +51,10 @@ resident(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object 
 
 	UVMCNT(fltlget);
 	mutex_enter(&uobj->vmobjlock);
+	/* The slot was read as empty: whoever asks the object must find it so afterwards. */
+	if (flt->amap != NULL)
+		lock_pin(amap_mutex(flt->amap));
+	lock_pin(&uobj->vmobjlock);
 	/* EBUSY: not all there; what is, is in pages[] (R18) */
 	(void)uobj->pgops->pgo_get(uobj, object_offset(ufi, flt->startva), flt->pages, &n,
 	    flt->centeridx, object_access(ufi, flt), ufi->entry->advice, PGO_LOCKED);
@@ -64,6 +68,9 @@ resident(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object 
 		uvmfault_enter_neighbour(ufi, flt, va, pg, object_prot(ufi, flt, pg));
 		uvm_page_unbusy(&pg, 1);
 	}
+	lock_unpin(&uobj->vmobjlock);
+	if (flt->amap != NULL)
+		lock_unpin(amap_mutex(flt->amap));
 	return flt->pages[flt->centeridx];
 }
 
@@ -114,8 +121,8 @@ uvmfault_read_page(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct u
 		amap_lock(flt->amap);
 	mutex_enter(&uobj->vmobjlock);
 	KASSERT((pg->flags & PG_BUSY) != 0 && pg->uobject == uobj);
-	if (locked && (pg->flags & PG_RELEASED) == 0 && (flt->amap == NULL ||
-	    amap_lookup(&ufi->entry->aref, ufi->orig_rvaddr - ufi->entry->start) == NULL)) {
+	if (locked && (pg->flags & PG_RELEASED) == 0 &&
+	    (flt->amap == NULL || uvmfault_recheck(ufi, flt->amap, NULL))) {
 		*pgp = pg;
 		return 0;
 	}
@@ -137,8 +144,11 @@ direct(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object *u
     struct vm_page **pgp)
 {
 	if ((*pgp)->loan_count != 0 && ((flt->access & VM_PROT_WRITE) != 0 || flt->wiring)) {
-		struct vm_page *pg = uvm_loanbreak(*pgp);
+		struct vm_page *pg;
 
+		lock_pin(&uobj->vmobjlock);	/* the page would be another's by now */
+		pg = uvm_loanbreak(*pgp);
+		lock_unpin(&uobj->vmobjlock);
 		if (pg == NULL)
 			return ENOMEM;
 		*pgp = pg;

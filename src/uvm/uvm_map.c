@@ -373,6 +373,8 @@ uvm_unmap_remove(struct vm_map *map, vaddr_t start, vaddr_t end, struct vm_map_e
 	KASSERTMSG(!uvm_vslock_overlaps(map, start, end),
 	    "I-PG-16: unmapping %#lx-%#lx while I/O is under way to it", (unsigned long)start,
 	    (unsigned long)end);
+	if (!intrsafe)
+		lock_pin(&map->lock);		/* else who goes through the list is lost */
 	for (e = uvm_map_clip_range(map, start, end); e != &map->header && e->start < end; e = next) {
 		next = e->next;
 		if (VM_MAPENT_ISWIRED(e))
@@ -393,6 +395,8 @@ uvm_unmap_remove(struct vm_map *map, vaddr_t start, vaddr_t end, struct vm_map_e
 	if (!intrsafe)
 		pmap_update(map->pmap);	/* I-SYS-3: no CPU gets at it when the lock is dropped */
 	KDASSERT(map->quantum == 0 || uvm_mapent_parked_ok(map));	/* I-MAP-11 */
+	if (!intrsafe)
+		lock_unpin(&map->lock);
 	uvm_map_wakeva(map);
 }
 

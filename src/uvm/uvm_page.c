@@ -35,6 +35,8 @@ kmutex_t uvm_pageqlock;
 kmutex_t uvm_fpageqlock;
 
 static void	 uvm_page_targets(void);
+static void	 hold(struct vm_page *);
+static void	 let_go(struct vm_page *);
 static bool	 uvm_pagefree_loaned(struct vm_page *);
 
 /*
@@ -160,6 +162,53 @@ uvm_page_owner_lock(const struct vm_page *pg)
 	return pg->uanon != NULL ? &pg->uanon->an_lock : NULL;
 }
 
+/* --- PG_BUSY as the lock auditor sees it --- */
+
+/* => which of its kinds of page it is: by the owner, whose lock a waiter has until it sleeps */
+static enum lock_event
+kind_of_busy(const struct vm_page *pg)
+{
+	if (pg->uobject != NULL)
+		return (pg->pqflags & PQ_AOBJ) != 0 ? LE_page_aobj : LE_page_file;
+	return pg->uanon != NULL ? LE_page_anon : LE_page_other;
+}
+
+/* => the page is BUSY just now, by the current LWP */
+static void
+hold(struct vm_page *pg)
+{
+	pg->owner = curlwp;
+	if (lockaudit_full) {
+		pg->busy_event = (uint8_t)kind_of_busy(pg);
+		lockevent_begin(pg->busy_event);
+	}
+}
+
+/* => as let_go(), but it stays BUSY, by nobody in particular */
+void
+uvm_page_pass(struct vm_page **pgs, int n)
+{
+	for (int i = 0; i < n; i++) {
+		KASSERT((pgs[i]->flags & PG_BUSY) != 0);
+		if (pgs[i]->busy_event != LE_NONE)
+			lockevent_pass(pgs[i]->busy_event, LE_aiodone);
+		pgs[i]->owner = NULL;
+	}
+}
+
+/* => the page was BUSY, or not; it is let go by who made it busy, or got it with a transfer */
+static void
+let_go(struct vm_page *pg)
+{
+	KASSERTMSG(pg->owner == NULL || pg->owner == curlwp,
+	    "a page that %s made busy in %s is let go by %s", pg->owner->l_name, pg->owner_tag,
+	    curlwp->l_name);
+	if (pg->busy_event != LE_NONE && pg->owner != NULL)
+		lockevent_end(pg->busy_event);
+	pg->busy_event = LE_NONE;
+	pg->owner = NULL;
+}
+
 /* --- allocation --- */
 
 /* => fpageq held; may the current LWP take a page? */
@@ -260,7 +309,6 @@ uvm_pagealloc(struct uvm_object *obj, voff_t off, struct vm_anon *anon, int flag
 	pg->flags = 0;
 	if ((flags & UVM_PGA_PRIVATE) == 0) {
 		pg->flags = PG_BUSY | PG_CLEAN | PG_FAKE;
-		pg->owner = curlwp;
 		pg->owner_tag = "uvm_pagealloc";
 	}
 	if (flags & UVM_PGA_ZERO) {
@@ -275,6 +323,8 @@ uvm_pagealloc(struct uvm_object *obj, voff_t off, struct vm_anon *anon, int flag
 		__atomic_fetch_add(&uvm.anonpages, 1, __ATOMIC_RELAXED);
 	} else if (obj != NULL)
 		uvm_pageinsert(pg, obj, off);
+	if (pg->flags & PG_BUSY)
+		hold(pg);
 	return pg;
 }
 
@@ -315,8 +365,8 @@ uvm_pagefree(struct vm_page *pg)
 		pg->wire_count = 0;
 		__atomic_store_n(&uvm.wired, uvm.wired - 1, __ATOMIC_RELAXED);
 	}
+	let_go(pg);
 	pg->flags = 0;
-	pg->owner = NULL;
 	ram_frame_freed(&pg->mdpage);
 
 	mutex_spin_enter(&uvm_fpageqlock);
@@ -355,6 +405,7 @@ uvm_pagefree_loaned(struct vm_page *pg)
 	KASSERT(mutex_owned(&uvm_pageqlock));
 	if (pg->flags & PG_WANTED)
 		wakeup(pg);
+	let_go(pg);
 	pg->flags &= ~(PG_WANTED | PG_BUSY | PG_RELEASED | PG_CLEAN);
 	if (pg->uobject != NULL)
 		uvm_pageremove(pg);
@@ -536,8 +587,8 @@ uvm_page_busy(struct vm_page *pg, const char *tag)
 	KASSERT(slock == NULL || mutex_owned(slock));
 	KASSERT((pg->flags & (PG_BUSY | PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0); /* I-PG-8 */
 	pg->flags |= PG_BUSY;
-	pg->owner = curlwp;
 	pg->owner_tag = tag;
+	hold(pg);
 }
 
 /*
@@ -565,8 +616,8 @@ uvm_page_unbusy(struct vm_page **pgs, int n)
 		KASSERT((pg->flags & PG_FAKE) == 0);	/* I-PG-8 */
 		if (pg->flags & PG_WANTED)
 			wakeup(pg);
+		let_go(pg);
 		pg->flags &= ~(PG_BUSY | PG_WANTED);
-		pg->owner = NULL;
 	}
 }
 
@@ -582,6 +633,7 @@ uvm_pagewait(struct vm_page *pg, kmutex_t *interlock, const char *wmesg)
 	KASSERT(!mutex_owned(&uvm_pageqlock));
 	KASSERT(curlwp != uvm.pagedaemon_lwp);		/* I-PD-4 */
 	pg->flags |= PG_WANTED;				/* I-PG-13 */
+	lockevent_next(pg->busy_event);
 	UVM_UNLOCK_AND_WAIT(pg, interlock, wmesg);
 }
 

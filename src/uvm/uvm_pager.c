@@ -112,6 +112,7 @@ uvm_aio_start(struct uvm_aio *aio, int fd, bool write, voff_t offset, uint64_t b
 	bp->b_private = aio;
 	aio->ua_done = false;
 	if (aio->ua_iodone != NULL) {
+		uvm_page_pass(aio->ua_pgs, aio->ua_npgs);	/* R19 */
 		mutex_spin_enter(&uvm_aiodone_lock);
 		uvm_aio_async++;
 		mutex_spin_exit(&uvm_aiodone_lock);
@@ -141,8 +142,10 @@ uvm_aio_wait(struct uvm_aio *aio)
 {
 	KASSERT(aio->ua_iodone == NULL);
 	mutex_spin_enter(&uvm_aiodone_lock);
-	while (!aio->ua_done)
+	while (!aio->ua_done) {
+		lockevent_next(LE_disk);
 		mtsleep(aio, false, "biowait", 0, &uvm_aiodone_lock);
+	}
 	mutex_spin_exit(&uvm_aiodone_lock);
 	return aio->ua_buf.b_error;
 }
@@ -165,7 +168,9 @@ uvm_aiodone_main(void *arg)
 		}
 		TAILQ_REMOVE(&uvm_aiodone_queue, aio, ua_link);
 		mutex_spin_exit(&uvm_aiodone_lock);
+		lockevent_begin(LE_aiodone);
 		aio->ua_iodone(aio);
+		lockevent_end(LE_aiodone);
 		mutex_spin_enter(&uvm_aiodone_lock);
 		uvm_aio_async--;
 	}

@@ -124,6 +124,7 @@ uvm_wait(const char *wmesg)
 	mutex_spin_enter(&uvm_fpageqlock);
 	uvm.nwaiters++;				/* the waker sets it to 0 */
 	uvm_kick_pdaemon_locked();
+	lockevent_next(LE_memory);
 	UVM_UNLOCK_AND_WAIT(&uvm.free, &uvm_fpageqlock, wmesg);
 }
 
@@ -161,6 +162,7 @@ uvm_pdaemon_idle(void)
 void
 uvm_pageout_start(int npages)
 {
+	lockevent_depends(LE_memory, LE_aiodone);
 	mutex_spin_enter(&uvm_fpageqlock);
 	__atomic_store_n(&uvm.paging, uvm.paging + (uint64_t)npages, __ATOMIC_RELAXED);
 	mutex_spin_exit(&uvm_fpageqlock);
@@ -307,8 +309,10 @@ uvmpd_main(void *arg)
 		uvm.pd_kicked = false;
 		mutex_spin_exit(&uvm_fpageqlock);
 		UVMCNT(pdwoke);
+		lockevent_begin(LE_memory);
 		uvmpd_round(&up);
 		again = uvmpd_account(&up, &pr);
+		lockevent_end(LE_memory);
 		if (again)
 			kpause("pdagain", PD_PAUSE_NS);
 	}

@@ -106,6 +106,8 @@ spared(const struct uvmpd *up, struct vm_page *pg)
 static void
 inactive_page(struct uvmpd *up, struct vm_page *pg)
 {
+	/* with the queues unlocked for a moment the page might be anybody's, or nobody's */
+	const lockstate_t seen = lock_snapshot(&uvm_pageqlock, 0);
 	struct uvm_object *uobj;
 	kmutex_t *slock;
 	voff_t off;
@@ -125,6 +127,7 @@ inactive_page(struct uvmpd *up, struct vm_page *pg)
 	slock = uvmpd_trylockowner(up, pg);
 	if (slock == NULL)
 		return;
+	KASSERT_STABLE(&uvm_pageqlock, &seen);
 	if (pg->flags & PG_BUSY) {
 		KASSERTMSG((pg->flags & PG_PAGEOUT) == 0, "I-PG-6: a page on its way out is queued");
 		UVMCNT(pdbusy);
@@ -186,6 +189,7 @@ idle(struct vm_page *pg)
 static void
 active_page(struct uvmpd *up, struct vm_page *pg)
 {
+	const lockstate_t seen = lock_snapshot(&uvm_pageqlock, 0);	/* as above */
 	kmutex_t *slock;
 
 	KASSERTMSG(pg->wire_count == 0, "R7: a wired page is on the active queue");
@@ -196,6 +200,7 @@ active_page(struct uvmpd *up, struct vm_page *pg)
 	slock = uvmpd_trylockowner(up, pg);
 	if (slock == NULL)
 		return;
+	KASSERT_STABLE(&uvm_pageqlock, &seen);
 	if (pg->flags & PG_BUSY) {
 		UVMCNT(pdbusy);
 	} else {

@@ -140,14 +140,15 @@ uvm_loanbreak(struct vm_page *old)
 	uvm_lock_pageq();
 	old->flags &= ~PG_CLEAN;
 	uvm_pageremove(old);
+	uvm_page_unbusy(&pg, 1);			/* nobody's page, for a moment */
 	uvm_pageinsert(pg, uobj, off);
+	uvm_page_busy(pg, "uvm_loanbreak");
 	if (old->uanon == NULL)
 		uvm_page_orphan(old);
 	uvm_pageactivate(pg);
 	uvm_unlock_pageq();
 	if (clean)
 		pg->flags |= PG_CLEAN;
-	pg->owner_tag = "uvm_loanbreak";
 	return pg;
 }
 

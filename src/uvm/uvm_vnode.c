@@ -206,8 +206,10 @@ vnode_unhash(struct vnode *vp)
 static void
 uvn_drain_output(struct vnode *vp)
 {
-	while (vp->v_numoutput > 0)
+	while (vp->v_numoutput > 0) {
+		lockevent_next(LE_aiodone);
 		mtsleep(&vp->v_numoutput, false, "vndrain", 0, &vp->v_uobj.vmobjlock);
+	}
 }
 
 /*

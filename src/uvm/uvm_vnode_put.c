@@ -337,8 +337,10 @@ uvn_put(struct uvm_object *uobj, voff_t start, voff_t stop, int flags)
 	    (flags & PGO_SYNCIO) != 0 ? &sync : NULL, &gone);
 	if (gone)
 		return 0;
-	while (sync.us_pending > 0)
+	while (sync.us_pending > 0) {
+		lockevent_next(LE_aiodone);
 		mtsleep(&sync, false, "uvn_put", 0, &uobj->vmobjlock);
+	}
 	mutex_exit(&uobj->vmobjlock);
 	return error != 0 ? error : sync.us_error;
 }
