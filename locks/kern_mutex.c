@@ -12,6 +12,8 @@
  */
 #include "lockdebug_int.h"
 
+#include <host/race.h>
+
 #define	WAITERS		MUTEX_WAITERS
 #define	SPINS_MAX	1000		/* turns of watching a running owner before sleeping */
 #define	MUTEX_ALIVE	0xa1
@@ -65,6 +67,7 @@ mutex_init(kmutex_t *m, kmutex_type_t type, ipl_t ipl, enum lock_class class)
 	if (LOCKDEBUG_ON())
 		lockdebug_born(class, m->mtx_spin ? ipl : IPL_NONE, m->mtx_id);
 	__atomic_store_n(&m->mtx_owner, 0, __ATOMIC_RELEASE);
+	lock_race_create(m, class, __builtin_return_address(0));
 }
 
 void
@@ -74,6 +77,12 @@ mutex_destroy(kmutex_t *m)
 	KASSERTMSG(__atomic_load_n(&m->mtx_owner, __ATOMIC_ACQUIRE) == 0,
 	    "mutex_destroy: %s is held", lock_classes[m->mtx_class].lc_name);
 	m->mtx_alive = MUTEX_DEAD;
+	if (m->mtx_spin) {
+		/* Handlers that had it have come back long ago; who knows, knows it without an spl. */
+		race_lock_got(m, RACE_WRITE | RACE_TRY);
+		race_lock_drop(m, RACE_WRITE);
+	}
+	race_lock_destroy(m);
 }
 
 static bool
@@ -219,21 +228,32 @@ spin_enter(kmutex_t *m)
 static uint64_t
 plain_enter(kmutex_t *m)
 {
+	uint64_t waited = 0;
+
 	if (m->mtx_spin)
-		return spin_enter(m);
-	return adaptive_try(m) ? 0 : adaptive_enter(m);
+		waited = spin_enter(m);
+	else if (!adaptive_try(m))
+		waited = adaptive_enter(m);
+	race_lock_got(m, RACE_WRITE);
+	return waited;
 }
 
 static bool
 plain_try(kmutex_t *m)
 {
-	if (!m->mtx_spin)
-		return adaptive_try(m);
-	spin_raise(m);
-	if (spin_try(m))
-		return true;
-	spin_lower();
-	return false;
+	bool got;
+
+	if (m->mtx_spin) {
+		spin_raise(m);
+		got = spin_try(m);
+		if (!got)
+			spin_lower();
+	} else {
+		got = adaptive_try(m);
+	}
+	if (got)
+		race_lock_got(m, RACE_WRITE | RACE_TRY);
+	return got;
 }
 
 static uint64_t
@@ -301,6 +321,7 @@ mutex_exit(kmutex_t *m)
 	    lock_classes[m->mtx_class].lc_name, m->mtx_spin ? "CPU" : "LWP");
 	if (LOCKDEBUG_ON())
 		lockdebug_unlocked(m, m->mtx_spin ? LOCK_SPIN : LOCK_ADAPTIVE);
+	race_lock_drop(m, RACE_WRITE);
 	if (m->mtx_spin) {
 		__atomic_store_n(&m->mtx_owner, 0, __ATOMIC_RELEASE);
 		spin_lower();
@@ -308,6 +329,14 @@ mutex_exit(kmutex_t *m)
 		adaptive_exit(m);
 	}
 }
+
+#if UVMSTRESS_TSAN
+bool
+mutex_owned(const kmutex_t *m)
+{
+	return mutex_owned_word(m);
+}
+#endif
 
 void
 mutex_spin_enter(kmutex_t *m)

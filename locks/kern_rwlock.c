@@ -11,6 +11,7 @@
  */
 #include "lockdebug_int.h"
 
+#include <host/race.h>
 #include <sys/rwlock.h>
 
 #define	RW_WAITERS	1UL
@@ -41,6 +42,7 @@ rw_init(krwlock_t *rw, enum lock_class class)
 	if (LOCKDEBUG_ON())
 		lockdebug_born(class, IPL_NONE, rw->rw_id);
 	__atomic_store_n(&rw->rw_owner, 0, __ATOMIC_RELEASE);
+	lock_race_create(rw, class, __builtin_return_address(0));
 }
 
 void
@@ -50,6 +52,7 @@ rw_destroy(krwlock_t *rw)
 	KASSERTMSG(__atomic_load_n(&rw->rw_owner, __ATOMIC_ACQUIRE) == 0, "rw_destroy: %s is held",
 	    lock_classes[rw->rw_class].lc_name);
 	rw->rw_alive = RW_DEAD;
+	race_lock_destroy(rw);
 }
 
 static uintptr_t
@@ -149,6 +152,7 @@ rw_enter(krwlock_t *rw, const krw_t op)
 		} while (!try_once(rw, op));
 		waited = lockstat_waited(rw->rw_class, host_now_ns() - since);
 	}
+	race_lock_got(rw, op == RW_READER ? RACE_READ : RACE_WRITE);
 	if (LOCKDEBUG_ON())
 		lockdebug_locked(&w, chain, rw->rw_class, waited);
 }
@@ -170,6 +174,7 @@ rw_tryenter(krwlock_t *rw, const krw_t op)
 		if (op == RW_WRITER ? old != 0 : (old & (RW_LOCKED | RW_WAITERS)) != 0)
 			return false;
 	}
+	race_lock_got(rw, (op == RW_READER ? RACE_READ : RACE_WRITE) | RACE_TRY);
 	if (LOCKDEBUG_ON())
 		lockdebug_locked(&w, chain, rw->rw_class, 0);
 	return true;
@@ -227,6 +232,7 @@ rw_exit(krwlock_t *rw)
 	    lock_classes[rw->rw_class].lc_name);
 	if (LOCKDEBUG_ON())
 		lockdebug_unlocked(rw, writer ? LOCK_ADAPTIVE : LOCK_READ);
+	race_lock_drop(rw, writer ? RACE_WRITE : RACE_READ);
 	for (;;) {
 		new = writer ? old & RW_WAITERS : old - RW_READ;
 		if (new == RW_WAITERS)
@@ -258,6 +264,8 @@ rw_tryupgrade(krwlock_t *rw)
 		/* acquire: what earlier readers did before they left */
 	} while (!__atomic_compare_exchange_n(&rw->rw_owner, &old,
 	    writer_word(curlwp) | (old & RW_WAITERS), false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED));
+	race_lock_drop(rw, RACE_READ);
+	race_lock_got(rw, RACE_WRITE | RACE_TRY);
 	if (LOCKDEBUG_ON())
 		lockdebug_changed(rw, LO_WRITE, __builtin_return_address(0));
 	return true;
@@ -270,6 +278,8 @@ rw_downgrade(krwlock_t *rw)
 	struct sleepq *sq;
 
 	KASSERTMSG(rw_write_held(rw), "rw_downgrade: not held for writing");
+	race_lock_drop(rw, RACE_WRITE);
+	race_lock_got(rw, RACE_READ | RACE_TRY);
 	if (LOCKDEBUG_ON())
 		lockdebug_changed(rw, LO_READ, __builtin_return_address(0));
 	/* release: the readers to come see what we wrote */

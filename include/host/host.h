@@ -14,6 +14,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include <uvmstress_config.h>
+
 /*
  * Threads.  A host thread owns one parking token: host_unpark() sets it,
  * host_park() waits for it and consumes it.  Tokens do not count: two unparks
@@ -85,43 +87,15 @@ void	host_ring(int id);
 /* => the bell rang: call fn unless masked; see host_unmask() */
 void	host_answer(void);
 
-static inline void
-host_mask(void)
-{
-	host_gate.hg_masked++;
-	__asm__ volatile("" ::: "memory");
-}
-
-static inline void
-host_unmask(void)
-{
-	__asm__ volatile("" ::: "memory");
-	host_gate.hg_masked--;
-	if (__builtin_expect(host_gate.hg_rung, 0))
-		host_answer();
-}
-
-static inline void
-host_access_begin(void)
-{
-	host_gate.hg_access = true;
-	__asm__ volatile("" ::: "memory");
-}
-
-static inline void
-host_access_end(void)
-{
-	__asm__ volatile("" ::: "memory");
-	host_gate.hg_access = false;
-	if (__builtin_expect(host_gate.hg_rung, 0))
-		host_answer();
-}
-
-static inline bool
-host_masked(void)
-{
-	return host_gate.hg_masked != 0 || host_gate.hg_access;
-}
+#if UVMSTRESS_TSAN
+void	host_mask(void);
+void	host_unmask(void);
+void	host_access_begin(void);
+void	host_access_end(void);
+bool	host_masked(void);
+#else
+#include <host/gate.h>
+#endif
 
 /*
  * Raw spin lock for the few words below mutex(9): sleep queue chains, run

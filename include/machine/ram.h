@@ -51,21 +51,13 @@ ram_host(paddr_t pa)
 	return ram_base + pa;
 }
 
-/*
- * Frames are shared with CPUs that load and store whole words.  The host's memcpy() and
- * system calls never tear an aligned word either, and are much faster; but
- * ThreadSanitizer cannot know that, so for it such words are copied as what they are.
- */
-#if defined(__SANITIZE_THREAD__)
-#define	FRAME_COPY_ATOMIC	1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define	FRAME_COPY_ATOMIC	1
-#endif
-#endif
-#ifndef FRAME_COPY_ATOMIC
-#define	FRAME_COPY_ATOMIC	0
-#endif
+/* What frames hold (frame.c). */
+void	frame_zero(paddr_t);
+void	frame_copy(paddr_t src, paddr_t dst);
+/* => the caller owns the frame: marked as free, in its generation */
+void	frame_mark_free(paddr_t, uint32_t generation);
+/* => NULL, or the first word that is not as frame_mark_free() left it */
+const uint64_t *frame_not_free(paddr_t, uint32_t generation);
 
 /* => the md of a managed frame; NULL for device frames. */
 struct vm_page_md *ram_md(paddr_t);

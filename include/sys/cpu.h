@@ -79,6 +79,9 @@ cpu_intr_p(void)
 void	intr_deliver(struct cpu_info *);
 
 /* => the same; costs a load when nothing is pending. */
+#if UVMSTRESS_TSAN
+void	intr_poll(void);		/* kern_spl.c: bare, see host/race.h */
+#else
 static inline void
 intr_poll(void)
 {
@@ -88,5 +91,6 @@ intr_poll(void)
 	if (__builtin_expect(__atomic_load_n(&ci->ci_ipending, __ATOMIC_ACQUIRE) != 0, 0))
 		intr_deliver(ci);
 }
+#endif
 
 #endif /* SYS_CPU_H */

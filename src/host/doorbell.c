@@ -16,15 +16,9 @@
 
 #include <host/host.h>
 
-#if defined(__SANITIZE_THREAD__)
-#define	CAN_RING	false
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define	CAN_RING	false
-#endif
-#endif
-#ifndef CAN_RING
-#define	CAN_RING	true
+#if UVMSTRESS_TSAN
+#define	HOST_GATE		/* here they are, not inline */
+#include <host/gate.h>
 #endif
 
 __thread struct host_gate host_gate;
@@ -59,7 +53,7 @@ host_bell_install(void (*fn)(void))
 {
 	struct sigaction sa = { .sa_handler = SIG_DFL, .sa_flags = SA_RESTART | SA_NODEFER };
 
-	if (fn != NULL && !CAN_RING)
+	if (fn != NULL && UVMSTRESS_TSAN)
 		return ENOTSUP;
 	if (fn != NULL)
 		sa.sa_handler = on_ring;

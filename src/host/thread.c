@@ -1,9 +1,8 @@
 /*
  * Threads and parking.
  *
- * A thread's token is one futex word.  ThreadSanitizer does not follow the
- * system call, and need not: the word's release and acquire order what must be
- * ordered.
+ * A thread's token is one futex word.  Race detectors do not follow the system call, nor our
+ * atomics, for this file is bare (host/race.h): they are told.
  */
 #include <errno.h>
 #include <limits.h>
@@ -18,6 +17,7 @@
 #include <unistd.h>
 
 #include <host/host.h>
+#include <host/race.h>
 
 #define	STACK_BYTES	(512 * 1024)	/* the deepest fault path under a sanitizer, twice */
 #define	PAUSES		100		/* pause instructions before the first yield */
@@ -174,7 +174,10 @@ static bool
 take_token(struct host_thread *ht)
 {
 	/* acquire: pairs with the release in host_unpark() */
-	return __atomic_exchange_n(&ht->ht_token, 0, __ATOMIC_ACQUIRE) != 0;
+	if (__atomic_exchange_n(&ht->ht_token, 0, __ATOMIC_ACQUIRE) == 0)
+		return false;
+	race_acquire(&ht->ht_token);
+	return true;
 }
 
 void
@@ -206,6 +209,7 @@ host_park_until(uint64_t deadline_ns)
 void
 host_unpark(struct host_thread *ht)
 {
+	race_release(&ht->ht_token);
 	/* release: pairs with take_token(); what the waker did is seen by the woken */
 	if (__atomic_exchange_n(&ht->ht_token, 1, __ATOMIC_RELEASE) == 0)
 		syscall(SYS_futex, &ht->ht_token, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
@@ -255,8 +259,10 @@ host_trylock(struct host_lock *hl)
 	host_mask();
 	/* acquire: pairs with the release in host_unlock() */
 	if (__atomic_load_n(&hl->hl_word, __ATOMIC_RELAXED) == 0 &&
-	    __atomic_exchange_n(&hl->hl_word, 1, __ATOMIC_ACQUIRE) == 0)
+	    __atomic_exchange_n(&hl->hl_word, 1, __ATOMIC_ACQUIRE) == 0) {
+		race_lock_got(hl, RACE_WRITE);
 		return true;
+	}
 	host_unmask();
 	return false;
 }
@@ -264,6 +270,7 @@ host_trylock(struct host_lock *hl)
 void
 host_unlock(struct host_lock *hl)
 {
+	race_lock_drop(hl, RACE_WRITE);
 	__atomic_store_n(&hl->hl_word, 0, __ATOMIC_RELEASE);
 	host_unmask();
 }

@@ -94,6 +94,19 @@ void	timer_fini(void);
 extern struct kern_upcall kern_upcall;
 extern bool kern_stopping;		/* @ idle LWPs go */
 bool	intr_pending(const struct cpu_info *);	/* anything that IPL 0 would let in */
+/* stable after boot, but for IRQ_SOFT, whose level goes by what is pending */
+struct intr_handler {
+	ipl_t	 ih_ipl;
+	void	(*ih_fn)(void *);
+	void	*ih_arg;
+};
+extern struct intr_handler intr_handlers[IRQ_COUNT];
+/* => at level, masks open: the line's handler, or the soft interrupts that wait at the level */
+void	intr_handle(struct cpu_info *, enum irq, ipl_t level);
+void	intr_bell(void);		/* the doorbell's answer */
+/* => splx() without a poll: for who is masked */
+void	spl_lower(int old);
+void	spl_fini(void);			/* no other thread runs */
 /* => 0, or ENOTSUP */
 int	intr_init(bool signals);
 void	intr_fini(void);
@@ -112,6 +125,8 @@ uint32_t lock_birth(void);		/* next birth number */
 bool	lock_born(uint32_t id);
 void	lock_init(void);		/* a new boot */
 void	lockdebug_init(void);		/* likewise */
+/* => a race detector knows the lock by its class and by where, in whoever called us, it was made */
+void	lock_race_create(const void *lock, enum lock_class, void *where);
 
 /* --- waits as events (lockevent.c); only with lockaudit_full --- */
 

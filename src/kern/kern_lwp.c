@@ -319,9 +319,9 @@ switched_in(struct lwp *l)
 	host_rcu_online();
 	__atomic_store_n(&l->l_stat, LSONPROC, __ATOMIC_RELAXED);
 	if (kern_upcall.cpu_switch != NULL && from != l) {
-		ci->ci_ilevel = IPL_HIGH;
+		(void)splhigh();
 		kern_upcall.cpu_switch(ci, from, l);
-		ci->ci_ilevel = IPL_NONE;
+		spl_lower(IPL_NONE);
 	}
 	host_unmask();
 	intr_poll();

@@ -23,6 +23,7 @@
 #include <sys/kernel.h>
 #include <sys/lockevent.h>
 #include <sys/mutex.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -93,45 +94,13 @@ disk_vector(const struct buf *bp, uint32_t done, struct iovec *iov)
 }
 
 /*
- * What readv() does to memory that CPUs use at the same time, in terms of the language:
- * word by word where words are whole.
+ * => as preadv() and pwritev().  By number, for ThreadSanitizer takes the C library's functions
+ *    for accesses by this thread; a device's come at any time (frame.c).
  */
-static void
-dma_copy(uint8_t *to, const uint8_t *from, size_t n)
-{
-	while (n > 0) {
-		bool word = (((uintptr_t)to | (uintptr_t)from) & 7) == 0 && n >= sizeof(uint64_t);
-		size_t step = word ? sizeof(uint64_t) : 1;
-
-		if (word)
-			__atomic_store_n((uint64_t *)(void *)to,
-			    __atomic_load_n((const uint64_t *)(const void *)from, __ATOMIC_RELAXED),
-			    __ATOMIC_RELAXED);
-		else
-			__atomic_store_n(to, __atomic_load_n(from, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
-		to += step, from += step, n -= step;
-	}
-}
-
-/* => as preadv() and pwritev(), of one vector's first piece, through a buffer */
 static ssize_t
-dma_bounce(const struct buf *bp, const struct iovec *iov, off_t at)
+dma(const struct buf *bp, const struct iovec *iov, int niov, off_t at)
 {
-	uint64_t bounce[PAGE_SIZE / sizeof(uint64_t)];
-	uint8_t *bytes = (uint8_t *)bounce + ((uintptr_t)iov->iov_base & 7);
-	size_t n = iov->iov_len;
-	ssize_t moved;
-
-	if (n > sizeof(bounce) - 8)
-		n = sizeof(bounce) - 8;
-	if (bp->b_write) {
-		dma_copy(bytes, iov->iov_base, n);
-		return pwrite(bp->b_fd, bytes, n, at);
-	}
-	moved = pread(bp->b_fd, bytes, n, at);
-	if (moved > 0)
-		dma_copy(iov->iov_base, bytes, (size_t)moved);
-	return moved;
+	return syscall(bp->b_write ? SYS_pwritev : SYS_preadv, bp->b_fd, iov, niov, at, 0L);
 }
 
 /*
@@ -150,11 +119,7 @@ disk_transfer(struct buf *bp)
 		int niov = disk_vector(bp, done, iov);
 		off_t at = (off_t)(bp->b_offset + done);
 
-		if (FRAME_COPY_ATOMIC)
-			n = dma_bounce(bp, iov, at);
-		else
-			n = bp->b_write ? pwritev(bp->b_fd, iov, niov, at) :
-			    preadv(bp->b_fd, iov, niov, at);
+		n = dma(bp, iov, niov, at);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)

@@ -220,8 +220,8 @@ enter_same(struct pmap *pm, vaddr_t va, uint64_t *ptep, uint64_t npte)
 		pmap_tlb_note(pm, va);
 	do {
 		new = npte | (old & PTE_RM);
-	} while (!__atomic_compare_exchange_n(ptep, &old, new, false, __ATOMIC_ACQ_REL,
-	    __ATOMIC_ACQUIRE));
+	} while (!__atomic_compare_exchange_n(ptep, &old, new, false, PTE_ACQ_REL,
+	    PTE_ACQUIRE));
 	pmap_count_change(pm, old, new);
 }
 
@@ -517,7 +517,7 @@ pmap_rm_fault(struct pmap *pm, vaddr_t va, uint64_t need)
 	pte = ptep != NULL ? pte_load(ptep) : 0;
 	/* Under pm_lock only W can go away, and then MOD is set for a store that never comes. */
 	if ((pte & PTE_V) != 0 && (need & ~pte) == 0)
-		__atomic_fetch_or(ptep, PTE_REF | (need & PTE_W ? PTE_MOD : 0), __ATOMIC_ACQ_REL);
+		__atomic_fetch_or(ptep, PTE_REF | (need & PTE_W ? PTE_MOD : 0), PTE_ACQ_REL);
 	mutex_exit(&pm->pm_lock);
 	PMAP_COUNT(rm_faults);
 }
@@ -581,22 +581,13 @@ pmap_kremove(vaddr_t va, vsize_t len)
 void
 pmap_zero_page(paddr_t pa)
 {
-	memset(ram_host(pa), 0, PAGE_SIZE);
+	frame_zero(pa);
 }
 
-/* The source may be stored to by other CPUs, word by word. */
 void
 pmap_copy_page(paddr_t src, paddr_t dst)
 {
-	const uint64_t *from = ram_host(src);
-	uint64_t *to = ram_host(dst);
-
-	if (!FRAME_COPY_ATOMIC) {
-		memcpy(to, from, PAGE_SIZE);
-		return;
-	}
-	for (size_t i = 0; i < PAGE_SIZE / sizeof(*to); i++)
-		to[i] = __atomic_load_n(&from[i], __ATOMIC_RELAXED);
+	frame_copy(src, dst);
 }
 
 long

@@ -152,18 +152,26 @@ ptp_table(uint64_t pde)
 	return ram_host(pde & PTE_FRAME);
 }
 
+/*
+ * What page tables order is the content of frames, of which ThreadSanitizer is told nothing
+ * (frame.c): for it their entries order nothing, so as not to hide what pm_lock must order.
+ */
+#define	PTE_ACQUIRE	(UVMSTRESS_TSAN ? __ATOMIC_RELAXED : __ATOMIC_ACQUIRE)
+#define	PTE_RELEASE	(UVMSTRESS_TSAN ? __ATOMIC_RELAXED : __ATOMIC_RELEASE)
+#define	PTE_ACQ_REL	(UVMSTRESS_TSAN ? __ATOMIC_RELAXED : __ATOMIC_ACQ_REL)
+
 /* acquire: pairs with the release in pte_store(); a new table's zeroes are visible. */
 static inline uint64_t
 pte_load(const uint64_t *ptep)
 {
-	return __atomic_load_n(ptep, __ATOMIC_ACQUIRE);
+	return __atomic_load_n(ptep, PTE_ACQUIRE);
 }
 
 /* release: pairs with pte_load() of walkers. */
 static inline void
 pte_store(uint64_t *ptep, uint64_t pte)
 {
-	__atomic_store_n(ptep, pte, __ATOMIC_RELEASE);
+	__atomic_store_n(ptep, pte, PTE_RELEASE);
 }
 
 /*
@@ -173,14 +181,19 @@ pte_store(uint64_t *ptep, uint64_t pte)
 static inline uint64_t
 pte_exchange(uint64_t *ptep, uint64_t pte)
 {
-	return __atomic_exchange_n(ptep, pte, __ATOMIC_ACQ_REL);
+	return __atomic_exchange_n(ptep, pte, PTE_ACQ_REL);
 }
 
 static inline uint64_t
 pte_clear_bits(uint64_t *ptep, uint64_t bits)
 {
-	return __atomic_fetch_and(ptep, ~bits, __ATOMIC_ACQ_REL);
+	return __atomic_fetch_and(ptep, ~bits, PTE_ACQ_REL);
 }
+
+/* softmmu.c: the CPU's own TLB, on that CPU, masked or at IPL_SCHED */
+void	tlb_flush(struct tlb *);
+/* => nva > LWP_TLB_VAS: everything */
+void	tlb_invalidate_list(struct tlb *, const vaddr_t *va, int nva);
 
 /* pmap_ptp.c */
 /* => leaf slot of va, or NULL; pm_lock held, or a pv entry of va found under its md_pvlock. */

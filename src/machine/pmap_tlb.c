@@ -58,7 +58,6 @@ struct tlb *tlbs;
  */
 #define	TIRED_TURNS	200
 
-static void	tlb_flush(struct tlb *);
 static void	tlb_ipi(void *);
 
 static void
@@ -192,47 +191,6 @@ pmap_activate(struct lwp *l)
 {
 	KASSERT(l == curlwp);
 	pmap_tlb_switch(curtlb(), l->l_pmap);
-}
-
-/*
- * This CPU's TLB.
- */
-
-static void
-tlb_flush(struct tlb *t)
-{
-	uint64_t epoch = t->t_epoch + TLB_EPOCH_ONE;
-
-	if ((epoch & ~TLB_EPOCH_MASK) != 0) {
-		memset(t->t_entry, 0, sizeof(t->t_entry));
-		epoch = TLB_EPOCH_ONE;
-	}
-	RELAXED_SET(t->t_epoch, epoch);
-}
-
-static void
-tlb_invalidate(struct tlb *t, vaddr_t va)
-{
-	struct tlb_entry *te = tlb_slot(t, va);
-
-	if (te->te_tag == TLB_TAG(va, t->t_epoch))
-		te->te_tag = 0;
-}
-
-static void
-tlb_invalidate_list(struct tlb *t, const vaddr_t *va, int nva)
-{
-	if (nva > LWP_TLB_VAS)
-		tlb_flush(t);
-	else
-		for (int i = 0; i < nva; i++)
-			tlb_invalidate(t, va[i]);
-}
-
-void
-tlb_flush_all(void)
-{
-	tlb_flush(curtlb());
 }
 
 /*

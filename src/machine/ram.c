@@ -19,8 +19,6 @@
 #include <string.h>
 #include <sys/kernel.h>
 
-#define	RAM_POISON	0xdeadf4eedeadf4eeUL	/* "dead free": no page stamp looks so */
-
 uint8_t *ram_base;
 uint64_t ram_npages;
 
@@ -84,25 +82,12 @@ ram_md(paddr_t pa)
 }
 
 /*
- * How far apart the pattern's words are.  Filling and reading every word would cost
- * as much as all the rest of a fault, so each free is marked at eight places, and one
- * in sixteen throughout; which, the generation tells.
- */
-static size_t
-poison_step(const struct vm_page_md *md)
-{
-	return md->md_generation % 16 == 0 ? 1 : PAGE_SIZE / sizeof(uint64_t) / 8;
-}
-
-/*
  * => caller owns the frame exclusively; every mapping is gone and every TLB
  *    knows it (S1).  A mapping that is left is reported (I-PMAP-11).
  */
 void
 ram_frame_freed(struct vm_page_md *md)
 {
-	uint64_t *word = ram_host(md->md_pa);
-
 	if (md->md_pvlist != NULL)
 		violation(VIOL_INVARIANT, "I-PMAP-11", "frame 0x%llx freed while it is mapped",
 		    (unsigned long long)md->md_pa);
@@ -113,25 +98,22 @@ ram_frame_freed(struct vm_page_md *md)
 	__atomic_fetch_add(&md->md_generation, 1, __ATOMIC_RELAXED);
 	__atomic_store_n(&md->md_attrs, 0, __ATOMIC_RELAXED);
 	md->md_ptpcount = 0;
-	if (UVMSTRESS_LOCKDEBUG) {
-		for (size_t i = 0; i < PAGE_SIZE / sizeof(*word); i += poison_step(md))
-			word[i] = RAM_POISON;
-	}
+	if (UVMSTRESS_LOCKDEBUG)
+		frame_mark_free(md->md_pa, md->md_generation);
 }
 
 void
 ram_frame_check(struct vm_page_md *md)
 {
-	const uint64_t *word = ram_host(md->md_pa);
+	const uint64_t *word;
 
 	if (!UVMSTRESS_LOCKDEBUG)
 		return;
 	if (__atomic_load_n(&md->md_generation, __ATOMIC_RELAXED) == 0)
 		return;
-	for (size_t i = 0; i < PAGE_SIZE / sizeof(*word); i += poison_step(md)) {
-		if (word[i] != RAM_POISON)
-			panic("I-PG-7: free frame 0x%llx was written: offset %zu holds 0x%llx",
-			    (unsigned long long)md->md_pa, i * sizeof(*word),
-			    (unsigned long long)word[i]);
-	}
+	word = frame_not_free(md->md_pa, md->md_generation);
+	if (word != NULL)
+		panic("I-PG-7: free frame 0x%llx was written: offset %zu holds 0x%llx",
+		    (unsigned long long)md->md_pa, (const char *)word -
+		    (const char *)ram_host(md->md_pa), (unsigned long long)*word);
 }

@@ -26,6 +26,9 @@
  * Interrupts are taken between accesses only: from the look at ci_ipending to
  * the load or store there is no poll, and signals are masked (host_access_begin());
  * so a CPU that acknowledges a shootdown is never in the middle of a walk or of an access.
+ *
+ * For a race detector this file is bare (host/race.h): a TLB is its CPU's and the content of
+ * frames nobody's; PTEs change atomically.  Whether a translation was good is checked at each hit.
  */
 #include "pmap_private.h"
 
@@ -106,6 +109,44 @@ is_stale(const struct tlb_entry *te, uint32_t need)
 {
 	return RELAXED_GET(te->te_md->md_generation) != te->te_gen ||
 	    ((need & te->te_rights & PTE_W) != 0 && RELAXED_GET(te->te_md->md_readonly) != 0);
+}
+
+void
+tlb_flush(struct tlb *t)
+{
+	uint64_t epoch = t->t_epoch + TLB_EPOCH_ONE;
+
+	if ((epoch & ~TLB_EPOCH_MASK) != 0) {
+		for (int i = 0; i < TLB_ENTRIES; i++)
+			t->t_entry[i].te_tag = 0;
+		epoch = TLB_EPOCH_ONE;
+	}
+	RELAXED_SET(t->t_epoch, epoch);
+}
+
+static void
+tlb_invalidate(struct tlb *t, vaddr_t va)
+{
+	struct tlb_entry *te = tlb_slot(t, va);
+
+	if (te->te_tag == TLB_TAG(va, t->t_epoch))
+		te->te_tag = 0;
+}
+
+void
+tlb_invalidate_list(struct tlb *t, const vaddr_t *va, int nva)
+{
+	if (nva > LWP_TLB_VAS)
+		tlb_flush(t);
+	else
+		for (int i = 0; i < nva; i++)
+			tlb_invalidate(t, va[i]);
+}
+
+void
+tlb_flush_all(void)
+{
+	tlb_flush(curtlb());
 }
 
 /*
