@@ -37,6 +37,13 @@ ktest_lwps(int n, void (*fn)(void *))
 		lwp_wait(l[i]);
 }
 
+/* => what handlers did on this CPU may be looked at without an spl: those to come are expected */
+static inline void
+ktest_settle(void)
+{
+	splx(splhigh());
+}
+
 /* How many violations of each kind, and the last one; for cases that expect them. */
 static struct violation ktest_violation;	/* one failing thread at a time */
 static unsigned ktest_nviolation[VIOL_COUNT];	/* atomic */

@@ -48,10 +48,10 @@ struct cpu_info {
 	uint64_t	 ci_nipi;		/* ! of which IPIs */
 	uint64_t	 ci_nrung;		/* ! times that a signal found one to deliver, read @ by reports */
 	uint64_t	 ci_nirq[IRQ_COUNT];	/* ! by line, read @ by reports */
-	unsigned	 ci_clockleft;		/* ! steps until the next tick; 0: none comes */
-	bool		 ci_tickuser;		/* ! the last one was posted on return to user mode */
+	unsigned	 ci_clockleft;		/* ! and handlers, @: steps until the next tick; 0: none comes */
+	bool		 ci_tickuser;		/* ! and handlers, @: the last one was posted on return to user mode */
 	uint64_t	 ci_cptime[CPUSTATES];	/* ! clock interrupts by what they found, read @ by reports */
-	uint64_t	 ci_nintrput;		/* ! pool items put back in interrupt, read @ by reports */
+	uint64_t	 ci_nintrput;		/* @ pool items put back in interrupt, read @ by reports */
 	struct host_rng	 ci_rng;		/* ! */
 } __attribute__((aligned(64)));
 

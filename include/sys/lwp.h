@@ -31,14 +31,15 @@ struct pmap;
 struct uarea;
 struct sleep_event;
 
-/* Room for the machine floor: deferred TLB invalidations of this LWP (pmap_tlb.c). */
+/* Room for the machine floor: deferred TLB invalidations of this LWP (pmap_tlb.c).  v: at IPL_VM,
+ * for an interrupt uses it, too. */
 #define	LWP_TLB_VAS	16
 struct lwp_tlb {
-	struct pmap	*lt_pmap;		/* ! pmap of the packet, NULL = empty */
-	int		 lt_nva;		/* ! > LWP_TLB_VAS: flush everything */
-	uint64_t	 lt_va[LWP_TLB_VAS];	/* ! */
-	struct pv_entry	*lt_gone;		/* ! of mappings that were removed: see pmap_pv.c */
-	int		 lt_ngone;		/* ! how many */
+	struct pmap	*lt_pmap;		/* !v, read @: pmap of the packet, NULL = empty */
+	int		 lt_nva;		/* !v > LWP_TLB_VAS: flush everything */
+	uint64_t	 lt_va[LWP_TLB_VAS];	/* !v */
+	struct pv_entry	*lt_gone;		/* !v of mappings that were removed: see pmap_pv.c */
+	int		 lt_ngone;		/* !v, read @: how many */
 };
 
 /*
@@ -81,7 +82,7 @@ struct lwp {
 	uint64_t	 l_seen_since;		/* and when that was */
 
 	unsigned	 l_quantum;		/* ! user operations until the next yield */
-	unsigned	 l_slice;		/* ! clock ticks since the last one */
+	unsigned	 l_slice;		/* @ clock ticks since the last one */
 	struct host_rng	 l_rng;			/* ! its own random stream */
 	struct lwp_tlb	 l_tlb;			/* ! */
 	struct held_stack l_held;		/* ! */

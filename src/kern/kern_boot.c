@@ -51,6 +51,7 @@ become_lwp0(void)
 	__atomic_store_n(&lwp0->l_stat, LSONPROC, __ATOMIC_RELAXED);
 	cpus[0].ci_curlwp = lwp0;
 	curlwp = lwp0;
+	spl_sync(&cpus[0]);
 	host_rcu_register();
 	return 0;
 }
@@ -85,6 +86,7 @@ teardown(void)
 		lwp_free(cpus[i].ci_idlelwp);
 	}
 	if (lwp0 != NULL) {
+		spl_sync(&cpus[0]);
 		host_rcu_unregister();
 		lwp_free(lwp0);
 		lwp0 = NULL;

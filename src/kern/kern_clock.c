@@ -45,9 +45,9 @@ statclock(struct cpu_info *ci)
 		state = CP_INTR;
 	else if (curlwp->l_idle)
 		state = CP_IDLE;
-	else if (ci->ci_tickuser)
+	else if (__atomic_load_n(&ci->ci_tickuser, __ATOMIC_RELAXED))
 		state = CP_USER;
-	ci->ci_tickuser = false;
+	__atomic_store_n(&ci->ci_tickuser, false, __ATOMIC_RELAXED);
 	/* relaxed: reports read it */
 	__atomic_store_n(&ci->ci_cptime[state], ci->ci_cptime[state] + 1, __ATOMIC_RELAXED);
 }
@@ -55,8 +55,9 @@ statclock(struct cpu_info *ci)
 void
 clock_tick(struct cpu_info *ci, bool user)
 {
-	ci->ci_clockleft = interval;
-	ci->ci_tickuser = user;
+	/* relaxed: a handler may step the clock between any two of these, and one step matters little */
+	__atomic_store_n(&ci->ci_clockleft, interval, __ATOMIC_RELAXED);
+	__atomic_store_n(&ci->ci_tickuser, user, __ATOMIC_RELAXED);
 	intr_post(ci, IRQ_CLOCK);
 }
 

@@ -73,7 +73,13 @@ void	clock_tick(struct cpu_info *, bool user);
 static inline void
 clock_step(struct cpu_info *ci, bool user)
 {
-	if (ci->ci_clockleft != 0 && --ci->ci_clockleft == 0)
+	/* relaxed: see clock_tick() */
+	unsigned left = __atomic_load_n(&ci->ci_clockleft, __ATOMIC_RELAXED);
+
+	if (left == 0)
+		return;
+	__atomic_store_n(&ci->ci_clockleft, left - 1, __ATOMIC_RELAXED);
+	if (left == 1)
 		clock_tick(ci, user);
 }
 
@@ -106,6 +112,9 @@ void	intr_handle(struct cpu_info *, enum irq, ipl_t level);
 void	intr_bell(void);		/* the doorbell's answer */
 /* => splx() without a poll: for who is masked */
 void	spl_lower(int old);
+/* => the CPU's holder, masked: what handlers did on it is over, and those to come see what was
+ *    done so far.  Whoever leaves a CPU says so while he has it, and who comes, once he has it. */
+void	spl_sync(const struct cpu_info *);
 void	spl_fini(void);			/* no other thread runs */
 /* => 0, or ENOTSUP */
 int	intr_init(bool signals);

@@ -318,11 +318,10 @@ switched_in(struct lwp *l)
 	KASSERT(ci->ci_curlwp == l);
 	host_rcu_online();
 	__atomic_store_n(&l->l_stat, LSONPROC, __ATOMIC_RELAXED);
-	if (kern_upcall.cpu_switch != NULL && from != l) {
-		(void)splhigh();
+	(void)splhigh();
+	if (kern_upcall.cpu_switch != NULL && from != l)
 		kern_upcall.cpu_switch(ci, from, l);
-		spl_lower(IPL_NONE);
-	}
+	spl_lower(IPL_NONE);
 	host_unmask();
 	intr_poll();
 }
@@ -342,6 +341,7 @@ lwp_block(void)
 	/* acq_rel: pairs with lwp_wake(); all that we did is seen by the CPU that takes us on */
 	if (__atomic_load_n(&l->l_offcpu, __ATOMIC_ACQUIRE) == LW_ONCPU) {
 		host_rcu_offline();
+		spl_sync(ci);
 		if (__atomic_compare_exchange_n(&l->l_offcpu, &state, LW_OFFCPU, false,
 		    __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
 			hand_over(ci, l);
@@ -372,8 +372,8 @@ yield(void)
 
 	lockdebug_barrier("yield");
 	rcu_quiescent_barrier("yield");
-	l->l_quantum = LWP_QUANTUM;
-	l->l_slice = 0;
+	__atomic_store_n(&l->l_quantum, LWP_QUANTUM, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->l_slice, 0, __ATOMIC_RELAXED);
 	timer_quantum();
 	intr_poll();
 	if (offline(ci)) {
@@ -392,6 +392,7 @@ yield(void)
 		return;
 	}
 	host_rcu_offline();
+	spl_sync(ci);
 	__atomic_store_n(&l->l_stat, LSRUN, __ATOMIC_RELAXED);
 	runq_push(ci, l);
 	hand_to(ci, l, next);
@@ -456,7 +457,8 @@ balance(struct cpu_info *ci)
 void
 sched_tick(struct cpu_info *ci)
 {
-	curlwp->l_slice++;
+	/* relaxed: it interrupts whoever looks at it or sets it back, and one tick matters little */
+	__atomic_fetch_add(&curlwp->l_slice, 1, __ATOMIC_RELAXED);
 }
 
 void
@@ -468,17 +470,19 @@ lwp_userret(unsigned cost)
 	rcu_quiescent_barrier("return to user");
 	if (l->l_addr != NULL)
 		kern_upcall.userret(l);
-	KASSERT(l->l_tlb.lt_pmap == NULL);
+	/* relaxed: an interrupt uses the packet, too, and leaves none of its own */
+	KASSERT(__atomic_load_n(&l->l_tlb.lt_pmap, __ATOMIC_RELAXED) == NULL);
 	lwp_beat();
 	host_rcu_quiescent();
 	clock_step(l->l_cpu, true);
 	intr_poll();
 	host_give_way();
-	if (l->l_quantum <= cost || l->l_slice >= SLICE_TICKS) {
+	if (l->l_quantum <= cost || __atomic_load_n(&l->l_slice, __ATOMIC_RELAXED) >= SLICE_TICKS) {
 		balance(l->l_cpu);
 		yield();
 	} else {
-		l->l_quantum -= cost;
+		/* relaxed: clock hooks may look at it */
+		__atomic_store_n(&l->l_quantum, l->l_quantum - cost, __ATOMIC_RELAXED);
 	}
 }
 
@@ -491,6 +495,7 @@ lwp_release_cpu(void)
 	rcu_quiescent_barrier("lwp_release_cpu");
 	host_mask();
 	host_rcu_offline();
+	spl_sync(l->l_cpu);
 	__atomic_store_n(&l->l_stat, LSSLEEP, __ATOMIC_RELAXED);
 	hand_over(l->l_cpu, l);
 }
@@ -523,6 +528,7 @@ lwp_main(void *arg)
 	lockdebug_barrier("exit");
 	host_mask();
 	host_rcu_unregister();
+	spl_sync(l->l_cpu);
 	/* Wakes lwp_wait(), which then joins this thread. */
 	sq = sleepq_lock(&l->l_func);
 	__atomic_store_n(&l->l_stat, LSZOMB, __ATOMIC_RELEASE);
@@ -643,6 +649,7 @@ idle_main(void *arg)
 	curlwp = idle;
 	__atomic_store_n(&idle->l_bell, host_bell_id(), __ATOMIC_RELAXED);
 	idle->l_cpu = ci;
+	spl_sync(ci);
 	host_rcu_register();
 	host_rcu_offline();
 	while (!__atomic_load_n(&kern_stopping, __ATOMIC_ACQUIRE)) {
@@ -666,4 +673,5 @@ idle_main(void *arg)
 			idle_wait(ci);
 	}
 	host_rcu_unregister();
+	spl_sync(ci);
 }

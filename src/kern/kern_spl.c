@@ -260,6 +260,13 @@ splx(int old)
 }
 
 void
+spl_sync(const struct cpu_info *ci)
+{
+	levels_shut(ci, IPL_NONE, IPL_HIGH);
+	levels_open(ci, IPL_NONE, IPL_HIGH);
+}
+
+void
 spl_fini(void)
 {
 	for (int i = 0; UVMSTRESS_TSAN && i < MAXCPUS; i++) {

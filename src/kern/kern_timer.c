@@ -254,21 +254,33 @@ callout_halt(struct callout *c)
 bool
 timer_idle(void)
 {
-	if (ncpu != 1 || earliest == UINT64_MAX)
+	int s;
+
+	if (ncpu != 1)
 		return false;
+	s = splraise(IPL_SCHED);	/* the clock interrupt moves time on, too */
+	if (earliest == UINT64_MAX) {
+		splx(s);
+		return false;
+	}
 	if (virtual_now < earliest)
 		virtual_now = earliest;
 	timer_run();
+	splx(s);
 	return true;
 }
 
 void
 timer_quantum(void)
 {
+	int s;
+
 	if (ncpu != 1)
 		return;
+	s = splraise(IPL_SCHED);
 	virtual_now += QUANTUM_NS;
 	timer_run();
+	splx(s);
 }
 
 static void

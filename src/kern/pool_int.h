@@ -83,9 +83,9 @@ pool_count_put(void)
 {
 	struct cpu_info *ci = curcpu();
 
-	/* relaxed: pairs with the reports; only this CPU counts here */
+	/* relaxed: pairs with the reports; an interrupt of a higher level may count in between */
 	if (ci->ci_idepth != 0)
-		__atomic_store_n(&ci->ci_nintrput, ci->ci_nintrput + 1, __ATOMIC_RELAXED);
+		__atomic_fetch_add(&ci->ci_nintrput, 1, __ATOMIC_RELAXED);
 }
 
 /* => checks that item is one of pp's, and by what number; panics else. Reads stable fields only. */

@@ -67,8 +67,10 @@ disk_init(uint64_t latency_ns, bool anycpu, uint64_t seed)
 void
 disk_fini(void)
 {
+	mutex_enter(&disk_lock);
 	KASSERTMSG(disk_inflight == 0, "%llu requests in flight",
 	    (unsigned long long)disk_inflight);
+	mutex_exit(&disk_lock);
 	callout_halt(&disk_arm);
 	mutex_destroy(&disk_lock);
 }

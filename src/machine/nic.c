@@ -46,7 +46,9 @@ nic_init(uint64_t latency_ns)
 void
 nic_fini(void)
 {
+	mutex_enter(&nic_lock);
 	KASSERTMSG(nic_nring == 0, "%d packets on their way", nic_nring);
+	mutex_exit(&nic_lock);
 	callout_halt(&nic_wire);
 	mutex_destroy(&nic_lock);
 }

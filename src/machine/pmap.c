@@ -113,6 +113,8 @@ void
 pmap_destroy(struct pmap *pm)
 {
 	struct lwp_tlb *lt = &curlwp->l_tlb;
+	struct pv_entry *gone = NULL;
+	int s;
 
 	KASSERT(!pm->pm_kernel);
 	/* release our use, acquire everybody else's: the last one frees. */
@@ -123,13 +125,16 @@ pmap_destroy(struct pmap *pm)
 
 	pmap_steal_delete(pm);
 	pmap_tlb_expel(pm);
+	s = splvm();			/* as in pmap_update() */
 	if (lt->lt_pmap == pm) {
-		lt->lt_pmap = NULL;	/* every TLB forgot it just now */
+		RELAXED_SET(lt->lt_pmap, NULL);	/* every TLB forgot it just now */
 		lt->lt_nva = 0;
-		pmap_pv_settle(lt->lt_gone);
+		gone = lt->lt_gone;
 		lt->lt_gone = NULL;
-		lt->lt_ngone = 0;
+		RELAXED_SET(lt->lt_ngone, 0);
 	}
+	splx(s);
+	pmap_pv_settle(gone);
 	mutex_enter(&pm->pm_lock);	/* the last revoke, and thief, has left it */
 	KASSERT(pm->pm_wired == 0);
 	KASSERT(pm->pm_root == 0);
@@ -367,7 +372,7 @@ static void
 pmap_remove_pte(struct pmap *pm, vaddr_t va, uint64_t *ptep, struct vm_page_md **limbo)
 {
 	pmap_tlb_note(pm, va);
-	curlwp->l_tlb.lt_ngone++;
+	RELAXED_SET(curlwp->l_tlb.lt_ngone, curlwp->l_tlb.lt_ngone + 1);
 	pmap_take_pte(pm, va, ptep, limbo, &curlwp->l_tlb.lt_gone);
 }
 

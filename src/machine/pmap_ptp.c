@@ -69,7 +69,7 @@ ptp_chain(vaddr_t va, int n)
 		}
 		KASSERT(md->md_pvlist == NULL);
 		if (level > 0)
-			((uint64_t *)ram_host(md->md_pa))[ptp_index(va, level)] = pde;
+			pte_store((uint64_t *)ram_host(md->md_pa) + ptp_index(va, level), pde);
 		md->md_ptpcount = level > 0;
 		md->md_ptpnext = made;
 		made = md;

@@ -368,8 +368,11 @@ pmap_tlb_begin(struct pmap *pm)
 {
 	struct lwp_tlb *lt = &curlwp->l_tlb;
 
-	if (lt->lt_pmap != NULL && (lt->lt_pmap != pm || lt->lt_ngone >= GONE_MAX))
-		pmap_update(lt->lt_pmap);
+	/* relaxed: an interrupt may send our packet, and pmap_update() looks again */
+	struct pmap *other = RELAXED_GET(lt->lt_pmap);
+
+	if (other != NULL && (other != pm || RELAXED_GET(lt->lt_ngone) >= GONE_MAX))
+		pmap_update(other);
 }
 
 void
@@ -382,7 +385,7 @@ pmap_tlb_note(struct pmap *pm, vaddr_t va)
 	/* relaxed: the change of the PTE that follows publishes it (md_write_protect()) */
 	if (lt->lt_pmap == NULL)
 		__atomic_fetch_add(&pm->pm_unsettled, 1, __ATOMIC_RELAXED);
-	lt->lt_pmap = pm;
+	RELAXED_SET(lt->lt_pmap, pm);
 	flush_add(&lt->lt_nva, lt->lt_va, va);
 }
 
@@ -415,16 +418,21 @@ pmap_update(struct pmap *pm)
 	struct tlb_flush tf;
 	int s;
 
-	if (lt->lt_pmap != pm)
+	/* relaxed: an interrupt uses this same packet, and may have sent it when we are at IPL_VM */
+	if (RELAXED_GET(lt->lt_pmap) != pm)
 		return;
-	s = splvm();			/* an interrupt uses this same packet */
+	s = splvm();
+	if (lt->lt_pmap != pm) {
+		splx(s);
+		return;
+	}
 	tf.tf_nva = lt->lt_nva;
 	memcpy(tf.tf_va, lt->lt_va, sizeof(tf.tf_va));
 	memset(tf.tf_cpus, 0, sizeof(tf.tf_cpus));
 	gone = lt->lt_gone;
 	lt->lt_gone = NULL;
-	lt->lt_ngone = 0;
-	lt->lt_pmap = NULL;
+	RELAXED_SET(lt->lt_ngone, 0);
+	RELAXED_SET(lt->lt_pmap, NULL);
 	lt->lt_nva = 0;
 	tf.tf_ptps = pmap_take_limbo(pm);
 	cpuset_add(tf.tf_cpus, pm);

@@ -71,13 +71,18 @@ KTEST(ticks_after_so_many_steps, "an IPL lowered is one, a return to user mode i
 	kern_shutdown();
 }
 
-static bool posted;
+static bool posted;			/* atomic: settling would make a step */
+
+static uint64_t
+cptime(enum cpustate state)
+{
+	return __atomic_load_n(&cpus[0].ci_cptime[state], __ATOMIC_RELAXED);
+}
 
 static void
 handler(void *arg)
 {
-	CHECK(posted);
-	posted = false;
+	CHECK(__atomic_exchange_n(&posted, false, __ATOMIC_RELAXED));
 	steps(INTERVAL);
 }
 
@@ -89,21 +94,22 @@ KTEST(a_tick_waits_for_its_level_and_says_what_it_found, "user, kernel, another 
 	clock_hook(count);
 	intr_establish(IRQ_DEVICE, IPL_VM, handler, NULL);
 	first_tick();
-	memcpy(before, cpus[0].ci_cptime, sizeof(before));
+	for (int i = 0; i < CPUSTATES; i++)
+		before[i] = cptime((enum cpustate)i);
 	int s = splhigh();
 	steps(INTERVAL);
 	CHECK_EQ(nticks(0), 1);
 	splx(s);
 	CHECK_EQ(nticks(0), 2);
-	CHECK_EQ(cpus[0].ci_cptime[CP_SYS], before[CP_SYS] + 1);
+	CHECK_EQ(cptime(CP_SYS), before[CP_SYS] + 1);
 	for (int i = 0; i < INTERVAL - 1; i++)
 		lwp_userret(1);
-	CHECK_EQ(cpus[0].ci_cptime[CP_USER], before[CP_USER] + 1);
-	posted = true;
+	CHECK_EQ(cptime(CP_USER), before[CP_USER] + 1);
+	__atomic_store_n(&posted, true, __ATOMIC_RELAXED);
 	intr_post(curcpu(), IRQ_DEVICE);
 	intr_poll();
-	CHECK(!posted);
-	CHECK_EQ(cpus[0].ci_cptime[CP_INTR], before[CP_INTR] + 1);
+	CHECK(!__atomic_load_n(&posted, __ATOMIC_RELAXED));
+	CHECK_EQ(cptime(CP_INTR), before[CP_INTR] + 1);
 	kern_shutdown();
 }
 
@@ -139,7 +145,7 @@ KTEST(every_cpu_that_runs_has_its_own, "each CPU ticks, on itself")
 static void
 fired(void *arg)
 {
-	*(bool *)arg = true;
+	__atomic_store_n((bool *)arg, true, __ATOMIC_RELAXED);
 }
 
 KTEST(a_callout_is_called_in_the_middle_of_things, "time goes on with the ticks, on one CPU too")
@@ -151,9 +157,9 @@ KTEST(a_callout_is_called_in_the_middle_of_things, "time goes on with the ticks,
 	callout_init(&c, fired, &done);
 	callout_schedule(&c, 1000000);
 	steps(5 * INTERVAL);
-	CHECK(!done);
+	CHECK(!__atomic_load_n(&done, __ATOMIC_RELAXED));
 	steps(10 * INTERVAL);
-	CHECK(done);
+	CHECK(__atomic_load_n(&done, __ATOMIC_RELAXED));
 	callout_halt(&c);
 	kern_shutdown();
 }
@@ -206,7 +212,8 @@ static void
 note(struct cpu_info *ci)
 {
 	if (ntrace < 1000)
-		trace[ntrace++] = (uint64_t)curlwp->l_id << 32 | (uint32_t)curlwp->l_quantum;
+		trace[ntrace++] = (uint64_t)curlwp->l_id << 32 | 
+		    __atomic_load_n(&curlwp->l_quantum, __ATOMIC_RELAXED);
 }
 
 static void

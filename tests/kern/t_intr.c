@@ -21,11 +21,15 @@ static int delivered[MAXCPUS];		/* atomic: interrupts taken, by CPU */
 static void
 say(const char *word)
 {
+	int s = splhigh();		/* of handlers of all levels */
+
 	CHECK(strlen(story) + strlen(word) < sizeof(story));
 	strcat(story, word);
+	splx(s);
 }
 
 #define	CHECK_STORY(s) do {							\
+	ktest_settle();								\
 	if (strcmp(story, s) != 0)						\
 		ktest_fail(__FILE__, __LINE__, "story is \"%s\", not \"%s\"", story, s);	\
 } while (0)
@@ -195,6 +199,7 @@ KTEST(handlers_spin_mutex_restores_the_handlers_level,
 	CHECK_EQ(curcpu()->ci_ilevel, IPL_VM);
 	mutex_exit(&vm_lock);
 	CHECK_EQ(curcpu()->ci_ilevel, IPL_NONE);
+	ktest_settle();
 	mutex_destroy(&vm_lock);
 	mutex_destroy(&high_lock);
 	kern_shutdown();
@@ -277,7 +282,7 @@ KTEST(interrupt_wakes_the_sleeper,
 static void
 set_flag_and_wake(void *arg)
 {
-	flag = true;
+	__atomic_store_n(&flag, true, __ATOMIC_RELAXED);	/* by polls alone, no lock */
 	wakeup(&flag);
 }
 
@@ -293,9 +298,9 @@ KTEST(who_sleeps_polls_first, "and where the mutex is adaptive, whose release do
 	switches = curcpu()->ci_nswitch;
 	for (int i = 0; i < 100; i++) {
 		mutex_enter(&m);
-		flag = false;
+		__atomic_store_n(&flag, false, __ATOMIC_RELAXED);
 		intr_post(curcpu(), IRQ_DISK);
-		while (!flag)
+		while (!__atomic_load_n(&flag, __ATOMIC_RELAXED))
 			mtsleep(&flag, false, "flag", 0, &m);
 		mutex_exit(&m);
 	}

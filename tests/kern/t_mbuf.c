@@ -82,6 +82,7 @@ KTEST(R43_chains_are_freed_in_interrupt, "ext_free is called once, and pool_put 
 	intr_establish(IRQ_NET, IPL_VM, free_it, &m);
 	intr_post(curcpu(), IRQ_NET);
 	intr_poll();
+	ktest_settle();
 	CHECK_EQ(nfree, 1);
 	CHECK_EQ(curcpu()->ci_nintrput, 1);
 	CHECK_EQ(curcpu()->ci_nirq[IRQ_NET], 1);

@@ -285,6 +285,7 @@ KTEST(interrupts_share_the_magazines, "an interrupt at the cache's IPL may come 
 			o[k] = NULL;
 		}
 	}
+	ktest_settle();
 	CHECK(nintr >= 4000);
 	for (int k = 0; k < 40; k++)
 		if (o[k] != NULL)

@@ -5,7 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ktest.h>
+#include <ktest_kern.h>
 #include <machine/disk.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +64,8 @@ submit(bool write, uint64_t offset, uint32_t bytes)
 		buf.b_pages[i] = fv_pa(pg[BUF_MAXPAGES - 1 - i]);
 	buf.b_iodone = iodone;
 	disk_strategy(&buf);
+	if (curcpu()->ci_ilevel == IPL_NONE)
+		ktest_settle();
 }
 
 KTEST(what_is_written_is_read_back,
@@ -103,6 +105,7 @@ KTEST(completion_is_an_interrupt_at_ipl_vm,
 	submit(true, 0, PAGE_SIZE);
 	CHECK(done == 1);
 	splx(s);
+	ktest_settle();
 	CHECK(done == 2);
 	end();
 }

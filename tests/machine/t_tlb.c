@@ -10,7 +10,7 @@
 
 #include <errno.h>
 #include <host/host.h>
-#include <ktest.h>
+#include <ktest_kern.h>
 
 #include "../../src/machine/pmap_private.h"
 
@@ -431,7 +431,7 @@ KTEST(S1_an_access_is_one_instruction,
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	host_thread_join(device);
-	intr_poll();
+	ktest_settle();
 	CHECK(looked > 0);
 	CHECK_EQ(halves, 0);
 	pmap_remove(pm, VA, VA + PAGE_SIZE);

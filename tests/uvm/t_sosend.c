@@ -189,6 +189,7 @@ KTEST(T59_I_KM_5_end_in_interrupt_while_kernel_map_is_held, "the interrupt finds
 	vm_map_lock(mb_map);
 	mutex_enter(&pg->uanon->an_lock);
 	nic_go();				/* on this CPU, now */
+	splx(splhigh());			/* and over */
 	CHECK(ss.ss_done && tu_count(UVMC_loan_deferred) == 1);
 	CHECK(pg->loan_count == 1);
 	mutex_exit(&pg->uanon->an_lock);
