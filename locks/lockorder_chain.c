@@ -188,18 +188,6 @@ breaks_rank(const struct lo_class *held, const struct lo_class *wanted)
 	    (held->c_nest != LO_NEST_ANY || wanted->c_nest != LO_NEST_ANY));
 }
 
-/*
- * Who has the lock that a handler wants may want the spin lock that it interrupts, if that is of
- * higher rank.  Not one of the same rank; and for an adaptive lock nobody waits with a spin lock.
- */
-static bool
-breaks_rank_below(const struct held_lock *hl, const struct lockorder_want *w)
-{
-	return (hl->hl_how & LO_SPIN) != 0 &&
-	    breaks_rank(lo_class(hl->hl_class), lo_class(w->lw_class)) &&
-	    lo_class(hl->hl_class)->c_rank > lo_class(w->lw_class)->c_rank;
-}
-
 /* L: of all that is held and may not come first, the one of highest rank is told */
 static void
 judge_rank(const struct held_lock *top, uint32_t edge, const struct lockorder_want *w,
@@ -264,9 +252,10 @@ judge_pairs(const struct held_stack *hs, const struct lockorder_want *w, uint32_
 		ch->ch_pair = ch->ch_pair || (same && hl->hl_class == w->lw_class);
 		if ((w->lw_how & LO_TRY) != 0)
 			continue;
-		edge = same ? judge_pair(hs, hl, w, trace) : NONE;
-		if ((same ? breaks_rank(lo_class(hl->hl_class), lo_class(w->lw_class)) :
-		    breaks_rank_below(hl, w)) && (top == NULL ||
+		if (!same)
+			continue;	/* what a handler interrupts: lockorder_usage.c */
+		edge = judge_pair(hs, hl, w, trace);
+		if (breaks_rank(lo_class(hl->hl_class), lo_class(w->lw_class)) && (top == NULL ||
 		    lo_class(hl->hl_class)->c_rank >= lo_class(top->hl_class)->c_rank)) {
 			top = hl;
 			top_edge = edge;

@@ -21,8 +21,8 @@
  *
  * Locks of different contexts (a handler and what it interrupts) make no edges; that is
  * judged by the IPL: a lock taken in an interrupt of level L must nowhere be held at an IPL
- * below L, nor may any lock that is so held be wanted with it in hand; and as the declared order lets
- * that happen, a handler does not take a lock of smaller rank than a spin lock that it interrupts.
+ * below L, nor may any lock that is so held be wanted with it in hand.  The ranks say nothing of
+ * it: they let both be, and of one role the locks of a lower IPL are another node.
  *
  * All of this needs one thread that goes each way once; nobody needs to meet.
  */
