@@ -31,6 +31,7 @@ struct lock_class_info lock_classes[LC_MAX] = {
 };
 
 bool lockdebug_on = true;
+const struct lock_waiver *lockdebug_waivers;
 uint16_t lockdebug_node[LC_MAX][LOCK_NODES];
 
 static uint8_t node_class[NODES_MAX];	/* stable once its node is in lockdebug_node */
@@ -174,6 +175,21 @@ stat(uint32_t node, struct lockgraph_class *lgc)
 	lgc->lgc_hold_ns_max = ls.ls_hold_ns_max;
 }
 
+static const struct lock_waiver builtin[] = {
+#define	LOCK_WAIVER(print, reason)	{ print, reason, "waivers.def" },
+#include "waivers.def"
+#undef LOCK_WAIVER
+	{ NULL, NULL, NULL },
+};
+
+static void
+waive(const struct lock_waiver *lw)
+{
+	for (; lw->lw_print != NULL; lw++)
+		if (lockorder_waive(lw->lw_print, lw->lw_reason, lw->lw_where) != 0)
+			panic("%s: the waiver of %s gives no reason", lw->lw_where, lw->lw_print);
+}
+
 void
 lockdebug_init(void)
 {
@@ -186,6 +202,9 @@ lockdebug_init(void)
 	memset(lockdebug_node, 0, sizeof(lockdebug_node));
 	nclass = LC_COUNT;
 	lockorder_init(&env);
+	waive(builtin);
+	if (lockdebug_waivers != NULL)
+		waive(lockdebug_waivers);
 	for (int i = 0; i < LC_COUNT; i++)
 		make_node(i, lock_classes[i].lc_ipl == LC_IPL_ANY ? IPL_NONE : lock_classes[i].lc_ipl);
 	if (lockaudit_full)

@@ -57,6 +57,7 @@ struct engine {
 	uint64_t		  en_object;	/* @ last object id */
 	struct host_lock	  en_vlock;
 	uint64_t		  en_nviolations; /* v, read @ */
+	uint64_t		  en_norder;	/* v, read @: of the lock auditor, not among those */
 	struct host_thread	 *en_clock;	/* : */
 	struct periodic		 *en_periodic;	/* : */
 	uint64_t		  en_offlined;	/* the hotplug LWP; then lwp0 */
@@ -118,15 +119,29 @@ record_violation(const struct violation *v)
 	free(all);
 }
 
+/* => what the lock auditor found: memory is as it should be, and so the load goes on */
+static bool
+of_order(const struct violation *v)
+{
+	return !v->v_fatal && (v->v_kind == VIOL_LOCK_ORDER || v->v_kind == VIOL_LOCK_ASSERTION ||
+	    v->v_kind == VIOL_INTERRUPT_CONTEXT);
+}
+
 /* => the failure sink; see <sys/kernel.h> */
 static bool
 engine_sink(const struct violation *v)
 {
-	engine_stop();
+	const bool goes_on = of_order(v) && !engine.en_profile->p_machine.ms_audit_stop;
+
+	if (!goes_on)
+		engine_stop();
 	host_lock(&engine.en_vlock);
-	if (engine.en_nviolations < VIOLATIONS_KEPT || v->v_fatal)
+	if (engine.en_nviolations + engine.en_norder < VIOLATIONS_KEPT || v->v_fatal)
 		record_violation(v);
-	__atomic_store_n(&engine.en_nviolations, engine.en_nviolations + 1, __ATOMIC_RELAXED);
+	if (goes_on)
+		__atomic_store_n(&engine.en_norder, engine.en_norder + 1, __ATOMIC_RELAXED);
+	else
+		__atomic_store_n(&engine.en_nviolations, engine.en_nviolations + 1, __ATOMIC_RELAXED);
 	if (v->v_fatal && engine.en_options->ro_fatal != NULL) {
 		engine.en_result->rr_elapsed_s = elapsed_s();
 		engine_audit(engine.en_result, engine.en_profile);
@@ -162,7 +177,8 @@ look(struct run_progress *rp)
 	rp->rp_faults = ug.ug_faults;
 	rp->rp_free_pages = ug.ug_free;
 	rp->rp_total_pages = ug.ug_npages;
-	rp->rp_violations = __atomic_load_n(&engine.en_nviolations, __ATOMIC_RELAXED);
+	rp->rp_violations = __atomic_load_n(&engine.en_nviolations, __ATOMIC_RELAXED) +
+	    __atomic_load_n(&engine.en_norder, __ATOMIC_RELAXED);
 }
 
 #define	CLOCK_STEP_NS	20000000	/* 20 ms: how late a deadline or a signal may be noticed */
@@ -710,6 +726,9 @@ machine_up(const struct profile *p)
 		return error;
 	lockdebug_on = ms->ms_audit != AUDIT_OFF;
 	lockaudit_full = ms->ms_audit == AUDIT_FULL;
+	if (strcmp(ms->ms_waivers, "none") != 0 &&
+	    waivers_load(ms->ms_waivers, &engine.en_result->rr_error) != 0)
+		return EINVAL;
 	if (ms->ms_memory < uvm_memory_min(uc.uc_ncpu)) {
 		engine.en_result->rr_error = xasprintf(
 		    "memory = %luK is too small for %d CPUs: give at least %luK",
@@ -833,6 +852,13 @@ run_watched(const struct profile *p)
 	return error;
 }
 
+static void
+note_waiver(void *arg, const char *print, const char *where)
+{
+	if (strcmp(where, "waivers.def") != 0)
+		result_note(arg, "%s: nothing like %s was found: is the waiver still needed?", where, print);
+}
+
 int
 engine_run(const struct profile *p, const struct run_options *ro, struct run_result *rr)
 {
@@ -849,12 +875,15 @@ engine_run(const struct profile *p, const struct run_options *ro, struct run_res
 	if (error == 0) {
 		error = run_watched(p);
 		engine_audit(rr, p);
+		if (LOCKDEBUG_ON())
+			lockorder_unused_waivers(note_waiver, rr);
 		machine_down();
 		watchdog_end();
 		for (unsigned i = 0; i < engine.en_njobs; i++)
 			job_fini(&engine.en_jobs[i]);
 	}
 	failure_sink = NULL;
+	waivers_free();
 	free(engine.en_jobs);
 	return error;
 }

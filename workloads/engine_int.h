@@ -140,4 +140,11 @@ struct run_result;
 /* => what the lock auditor saw goes into the result, once; nothing if it is off */
 void	engine_audit(struct run_result *, const struct profile *);
 
+/*
+ * The file of --waivers, for lock debugging to know at boot.
+ * => 0; EINVAL and one line in *why, for free()
+ */
+int	waivers_load(const char *path, char **why);
+void	waivers_free(void);
+
 #endif /* WORKLOADS_ENGINE_INT_H */

@@ -74,6 +74,8 @@ struct machine_settings {
 	uint64_t ms_disk_latency;	/* ns */
 	unsigned ms_disk_intr;		/* 1: any */
 	unsigned ms_audit;		/* enum machine_audit */
+	char *ms_waivers;		/* "none": no file */
+	bool ms_audit_stop;
 	uint64_t ms_iterations;
 	bool ms_fault_ahead;
 	bool ms_ptp_steal;

@@ -118,6 +118,8 @@ struct run_result {
 	size_t rr_nviolations;
 
 	/* result_judge fills this in. */
+	char **rr_notes;		/* what somebody should know, no violation */
+	size_t rr_nnotes;
 	char **rr_missing;		/* required counters that stayed 0 */
 	size_t rr_nmissing;
 };
@@ -202,11 +204,13 @@ const char *result_fingerprint(const struct result_violation *, char buf[static 
 void result_violation_grade(struct result_violation *, const char *grade, const char *fingerprint);
 
 /*
+ * result_note: remember a line for the report.
  * result_require: note in rr_missing that "group.name" stayed 0, if it did; who needs it.
  * result_judge: set the verdict: violation, else interrupted, else vacuous, else clean; a
  *    job that verified no byte is vacuous too.
  * result_exit_status: the exit status that belongs to the verdict.
  */
+void result_note(struct run_result *, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void result_require(struct run_result *, const char *path, const char *job);
 void result_judge(struct run_result *);
 int result_exit_status(const struct run_result *);

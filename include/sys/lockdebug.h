@@ -50,6 +50,13 @@ enum lock_how {
 extern bool lockdebug_on;
 #define	LOCKDEBUG_ON()	(UVMSTRESS_LOCKDEBUG && __builtin_expect(lockdebug_on, 1))
 
+/* : set before boot, ends at a row without a fingerprint; NULL: only those of waivers.def */
+struct lock_waiver {
+	const char	*lw_print, *lw_reason;
+	const char	*lw_where;	/* for complaints: "file:line" */
+};
+extern const struct lock_waiver *lockdebug_waivers;
+
 /* => a class beyond lockrank.def, until the next boot: for tests.  rank 0: no declared order */
 enum lock_class lockdebug_class(const char *name, int rank, enum lockorder_nest, int ipl);
 

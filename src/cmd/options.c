@@ -154,7 +154,7 @@ overrides_take(struct overrides *ovs, const struct cmd_option *row, const char *
 	ovs->ovs_v = xgrow(ovs->ovs_v, ovs->ovs_n, sizeof(*ov));
 	ov = &ovs->ovs_v[ovs->ovs_n++];
 	ov->ov_key = row->co_key;
-	ov->ov_value = arg;
+	ov->ov_value = arg != NULL ? arg : "on";	/* a switch */
 	ov->ov_option = row->co_name;
 	return true;
 }

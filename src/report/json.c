@@ -219,6 +219,10 @@ run_object(const struct run_result *rr)
 	for (size_t i = 0; i < rr->rr_nmissing; i++)
 		push(list, text(rr->rr_missing[i]));
 	put(obj, "missing", list);
+	list = xcheck(json_array());
+	for (size_t i = 0; i < rr->rr_nnotes; i++)
+		push(list, text(rr->rr_notes[i]));
+	put(obj, "notes", list);
 	return obj;
 }
 

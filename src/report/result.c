@@ -5,7 +5,9 @@
  */
 #include <assert.h>
 #include <ctype.h>
+#include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <harness/lockgraph.h>
@@ -65,6 +67,9 @@ run_result_fini(struct run_result *rr)
 	for (size_t i = 0; i < rr->rr_nviolations; i++)
 		violation_fini(&rr->rr_violations[i]);
 	free(rr->rr_violations);
+	for (size_t i = 0; i < rr->rr_nnotes; i++)
+		free(rr->rr_notes[i]);
+	free(rr->rr_notes);
 	for (size_t i = 0; i < rr->rr_nmissing; i++)
 		free(rr->rr_missing[i]);
 	free(rr->rr_missing);
@@ -263,6 +268,19 @@ add_missing(struct run_result *rr, char *text)
 {
 	rr->rr_missing = xgrow(rr->rr_missing, rr->rr_nmissing, sizeof(char *));
 	rr->rr_missing[rr->rr_nmissing++] = text;
+}
+
+void
+result_note(struct run_result *rr, const char *fmt, ...)
+{
+	char line[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	rr->rr_notes = xgrow(rr->rr_notes, rr->rr_nnotes, sizeof(char *));
+	rr->rr_notes[rr->rr_nnotes++] = xstrdup(line);
 }
 
 void

@@ -224,6 +224,8 @@ report_text(const struct run_result *rr, FILE *out, bool verbose)
 	text_latencies(rr, out);
 	text_locks(rr, out, verbose);
 	text_checks(rr, out);
+	for (size_t i = 0; i < rr->rr_nnotes; i++)
+		fprintf(out, "note        %s\n", rr->rr_notes[i]);
 	report_violations(rr, out);
 }
 
