@@ -136,7 +136,9 @@ bool	vm_map_upgrade_try(struct vm_map *);
  */
 int	uvm_map_lock_split(struct vm_map *, vaddr_t start, vaddr_t end, bool drain);
 bool	vm_map_locked_write(struct vm_map *);
-bool	vm_map_locked(struct vm_map *);		/* R or W, by this LWP */
+bool	vm_map_locked(struct vm_map *);		/* R or W, by this LWP; audit=off: R by anybody */
+/* => not by this LWP; audit=off: not W, for whose R it is nobody knows.  For assertions */
+bool	vm_map_notlocked(struct vm_map *);
 
 /* --- life --- */
 void	uvm_map_init(void);			/* boot: pools */

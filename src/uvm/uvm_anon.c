@@ -73,7 +73,7 @@ uvm_analloc(void)
 {
 	struct vm_anon *anon;
 
-	KASSERT(kernel_map == NULL || !vm_map_locked(kernel_map));
+	KASSERT(kernel_map == NULL || vm_map_notlocked(kernel_map));
 	anon = pool_cache_get(anon_cache, PR_NOWAIT);
 	if (anon == NULL)
 		return NULL;

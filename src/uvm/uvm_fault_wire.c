@@ -30,7 +30,7 @@ uvm_fault_wire(struct vm_map *map, vaddr_t start, vaddr_t end, vm_prot_t access,
 {
 	int error;
 
-	KASSERT(!vm_map_locked(map));
+	KASSERT(vm_map_notlocked(map));
 	if (start > end)
 		return EFAULT;
 	for (vaddr_t va = start; va < end; va += PAGE_SIZE) {

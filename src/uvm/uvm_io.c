@@ -64,7 +64,7 @@ uvm_io(struct vm_map *map, vaddr_t va, void *buf, size_t *residp, bool write)
 	vaddr_t end;
 	int error = 0;
 
-	KASSERT(!vm_map_locked(map));
+	KASSERT(vm_map_notlocked(map));
 	KASSERT(map->pmap != pmap_kernel());
 	if (left == 0)
 		return 0;

@@ -189,3 +189,9 @@ vm_map_locked(struct vm_map *map)
 {
 	return intrsafe(map) ? mutex_owned(&map->mutex) : rw_lock_held(&map->lock);
 }
+
+bool
+vm_map_notlocked(struct vm_map *map)
+{
+	return LOCKDEBUG_ON() ? !vm_map_locked(map) : !vm_map_locked_write(map);
+}

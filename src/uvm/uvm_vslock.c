@@ -70,7 +70,7 @@ uvm_vslock_frames(struct vmspace *vm, vaddr_t va, vsize_t len, vm_prot_t access,
 	vaddr_t start, end;
 	int error;
 
-	KASSERT(!vm_map_locked(map));
+	KASSERT(vm_map_notlocked(map));
 	if (__builtin_add_overflow(va, len, &end) || end > vm_map_max(map))
 		return EFAULT;
 	start = trunc_page(va);
