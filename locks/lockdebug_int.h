@@ -88,8 +88,12 @@ lockdebug_unlocked(const void *lock, enum lock_how how)
 	hl = held_find(hs, lock);
 	KASSERTMSG(hl != NULL, "release of a lock that this LWP does not hold");
 	KASSERT(lockdebug_how(hl) == how);
-	if (__builtin_expect(hl->hl_since != 0, 0))
-		lockstat_held(hl->hl_user, hl->hl_where, host_now_ns() - hl->hl_since);
+	if (__builtin_expect(hl->hl_since != 0, 0)) {
+		const uint64_t ns = host_now_ns() - hl->hl_since;
+
+		lockstat_held(hl->hl_user, ns);
+		LOCKEVENT_(lockstat_site_held(hl->hl_where, hl->hl_class, ns));
+	}
 	held_pop(hs, hl);
 	host_unmask();
 }

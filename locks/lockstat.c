@@ -41,13 +41,12 @@ lockstat_acquired(enum lock_class class)
 }
 
 void
-lockstat_held(enum lock_class class, const void *where, uint64_t ns)
+lockstat_held(enum lock_class class, uint64_t ns)
 {
 	struct lockstat *ls = mine(class);
 
 	if (ns > ls->ls_hold_ns_max)
 		__atomic_store_n(&ls->ls_hold_ns_max, ns, __ATOMIC_RELAXED);
-	LOCKEVENT_(lockstat_site_held(where, class, ns));
 }
 
 uint64_t

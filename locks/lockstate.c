@@ -18,9 +18,9 @@ void
 lockstate_locked(struct held_lock *hl, uint64_t waited)
 {
 	hl->hl_full = ++curlwp->l_holds & HOLD_MASK;
-	lockstat_site_acquired(hl->hl_where, hl->hl_user);
+	lockstat_site_acquired(hl->hl_where, hl->hl_class);
 	if (waited != 0)
-		lockstat_site_waited(hl->hl_where, hl->hl_user, waited);
+		lockstat_site_waited(hl->hl_where, hl->hl_class, waited);
 }
 
 /* => a mistake, told once for each class and place */

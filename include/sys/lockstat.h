@@ -24,7 +24,7 @@ struct lockstat {
 void	lockstat_init(void);
 /* => true: time this hold */
 bool	lockstat_acquired(enum lock_class);
-void	lockstat_held(enum lock_class, const void *where, uint64_t ns);
+void	lockstat_held(enum lock_class, uint64_t ns);
 /* => ns */
 uint64_t lockstat_waited(enum lock_class, uint64_t ns);
 
@@ -34,7 +34,7 @@ uint64_t lockstat_waited(enum lock_class, uint64_t ns);
  */
 struct lockstat_site {
 	const void	*lss_where;	/* return address */
-	uint32_t	 lss_class;
+	uint32_t	 lss_class;	/* node of the graph */
 	uint64_t	 lss_acquisitions;
 	uint64_t	 lss_contended, lss_wait_ns, lss_wait_ns_max;
 	uint64_t	 lss_holds, lss_hold_ns, lss_hold_ns_max;	/* those that were timed */
