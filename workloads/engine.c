@@ -413,10 +413,12 @@ static int
 run_load(void)
 {
 	int error = periodic_start();
+	uint64_t cpu;
 
 	for (unsigned i = 0; i < engine.en_njobs && error == 0; i++)
 		error = job_start(&engine.en_jobs[i]);
 	__atomic_store_n(&engine.en_start, host_now_ns(), __ATOMIC_RELAXED);
+	cpu = host_cpu_ns();
 	if (error == 0)
 		error = host_thread_create(&engine.en_clock, "clock", clock_main, NULL);
 	if (error != 0)
@@ -434,6 +436,7 @@ run_load(void)
 	for (int i = 1; i < ncpu; i++)
 		cpu_setstate(&cpus[i], true);
 	engine.en_result->rr_elapsed_s = elapsed_s();
+	engine.en_result->rr_cpu_s = (double)(host_cpu_ns() - cpu) / 1e9;
 	/* release: pairs with the acquire in clock_main() */
 	__atomic_store_n(&engine.en_over, true, __ATOMIC_RELEASE);
 	if (engine.en_clock != NULL) {

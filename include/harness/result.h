@@ -98,6 +98,7 @@ struct run_result {
 
 	/* The engine fills these in. */
 	double rr_elapsed_s;		/* of load, without set-up and final checks */
+	double rr_cpu_s;		/* of the host's cores, all threads, meanwhile */
 	bool rr_interrupted;		/* *ro_stop ended it */
 	char *rr_event_hash;		/* controlled schedules only, else NULL */
 	char *rr_error;			/* why engine_run failed */
@@ -138,6 +139,7 @@ struct run_progress {
 
 struct bench_options {
 	bool bo_quick;			/* a tenth of the time, for tests */
+	const char *bo_tsan;		/* an uvmstress built with ThreadSanitizer; or NULL */
 };
 
 #define BENCH_REFS 2
@@ -147,6 +149,7 @@ struct bench_row {
 	char *br_name;			/* "zero-fill faults, 1 CPU" */
 	char *br_unit;			/* "faults/s" */
 	double br_value;
+	char *br_note;			/* why there is no value; or NULL */
 	bool br_lower_is_better;
 	size_t br_nrefs;
 	struct {
@@ -264,6 +267,8 @@ void progress_end(struct progress *, const struct run_result *);
 void bench_table_init(struct bench_table *);
 void bench_table_fini(struct bench_table *);
 struct bench_row *bench_add(struct bench_table *, const char *name, const char *unit, double value);
+/* => a row without a value */
+void bench_missing(struct bench_table *, const char *name, const char *note);
 void bench_ref(struct bench_row *, const char *name, double value);
 
 #endif /* HARNESS_RESULT_H */

@@ -112,6 +112,8 @@ bool	host_lock_held(const struct host_lock *);	/* by anybody: for assertions */
 
 /* Monotonic clock, nanoseconds. */
 uint64_t host_now_ns(void);
+/* => what the process has had of the host's cores, likewise */
+uint64_t host_cpu_ns(void);
 
 /*
  * Random numbers (xoshiro256**).  Every stream derives from the run's seed and

@@ -20,15 +20,17 @@ static const struct {
 	{ "data-movement", bench_move },
 	{ "pagedaemon", bench_pagedaemon },
 	{ "kernel-memory", bench_kmem },
+	{ "audit", bench_audit },
 	{ "interrupts", bench_intr },
 };
 #define NBENCHES (sizeof(benches) / sizeof(benches[0]))
 
-enum { OPT_QUICK = CMD_NOSHORT, OPT_JSON };
+enum { OPT_QUICK = CMD_NOSHORT, OPT_JSON, OPT_TSAN };
 
 static const struct cmd_option bench_options_rows[] = {
 	{ OPT_QUICK, "quick", NULL, "a tenth of the time, for a first look", NULL },
 	{ OPT_JSON, "json", "FILE", "the table as one JSON object; - = standard output", NULL },
+	{ OPT_TSAN, "tsan", "PROGRAM", "audit: an uvmstress built with ThreadSanitizer, to be beside", NULL },
 	{ 0, NULL, NULL, NULL, NULL },
 };
 
@@ -61,7 +63,7 @@ check_names(const struct command *cmd, char **names, int n)
 		if (near != NULL)
 			return cmd_usage(cmd, "no benchmark '%s'; did you mean '%s'?", names[i], near);
 		return cmd_usage(cmd, "no benchmark '%s'; there are fault, swap, file, data-movement, "
-		    "pagedaemon, kernel-memory, interrupts", names[i]);
+		    "pagedaemon, kernel-memory, interrupts, audit", names[i]);
 	}
 	return EXIT_CLEAN;
 }
@@ -99,6 +101,8 @@ bench_main(const struct command *cmd, int argc, char **argv)
 			return c == CMD_HELP ? EXIT_CLEAN : EXIT_USAGE;
 		if (c == OPT_QUICK)
 			bo.bo_quick = true;
+		else if (c == OPT_TSAN)
+			bo.bo_tsan = arg;
 		else if (c == OPT_JSON)
 			json = arg;
 	}

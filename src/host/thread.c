@@ -282,6 +282,15 @@ host_lock_held(const struct host_lock *hl)
 }
 
 uint64_t
+host_cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t
 host_now_ns(void)
 {
 	struct timespec ts;

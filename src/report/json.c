@@ -194,6 +194,7 @@ run_object(const struct run_result *rr)
 	put(obj, "memory_bytes", number(rr->rr_memory));
 	put(obj, "swap_bytes", number(rr->rr_swap));
 	put(obj, "elapsed_s", real(rr->rr_elapsed_s));
+	put(obj, "cpu_s", real(rr->rr_cpu_s));
 	put(obj, "iterations", number(rr->rr_iterations));
 	put(obj, "iterations_per_s",
 	    real(per_second((double)rr->rr_iterations, rr->rr_elapsed_s)));
@@ -255,7 +256,9 @@ report_bench_json(const struct bench_table *bt, FILE *out)
 
 		put(row, "name", text(br->br_name));
 		put(row, "unit", text(br->br_unit));
-		put(row, "value", real(br->br_value));
+		put(row, "value", br->br_note != NULL ? xcheck(json_null()) : real(br->br_value));
+		if (br->br_note != NULL)
+			put(row, "note", text(br->br_note));
 		for (size_t j = 0; j < br->br_nrefs; j++) {
 			json_t *ref = xcheck(json_object());
 

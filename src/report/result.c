@@ -340,6 +340,7 @@ bench_table_fini(struct bench_table *bt)
 	for (size_t i = 0; i < bt->bt_nrows; i++) {
 		free(bt->bt_rows[i].br_name);
 		free(bt->bt_rows[i].br_unit);
+		free(bt->bt_rows[i].br_note);
 		for (size_t j = 0; j < bt->bt_rows[i].br_nrefs; j++)
 			free(bt->bt_rows[i].br_refs[j].ref_name);
 	}
@@ -358,6 +359,12 @@ bench_add(struct bench_table *bt, const char *name, const char *unit, double val
 	br->br_unit = xstrdup(unit);
 	br->br_value = value;
 	return br;
+}
+
+void
+bench_missing(struct bench_table *bt, const char *name, const char *note)
+{
+	bench_add(bt, name, "", 0)->br_note = xstrdup(note);
 }
 
 void

@@ -246,6 +246,10 @@ report_bench_text(const struct bench_table *bt, FILE *out)
 		const struct bench_row *br = &bt->bt_rows[i];
 		char value[32];
 
+		if (br->br_note != NULL) {
+			fprintf(out, "%-36s           not measured: %s\n", br->br_name, br->br_note);
+			continue;
+		}
 		human_count(br->br_value, value, sizeof(value));
 		fprintf(out, "%-36s %9s %s\n", br->br_name, value, br->br_unit);
 		for (size_t j = 0; j < br->br_nrefs; j++) {

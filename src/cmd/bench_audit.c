@@ -1,0 +1,297 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * bench audit: what it costs to watch locks.
+ *
+ * The same work, so many operations of each worker from one seed, is done by processes of
+ * this program: without audit, with order, with full, in turn, several times over; then by a
+ * build with ThreadSanitizer and under valgrind's two race detectors, where they are there.
+ * Throughput is by the time of the host's cores that the work took, all threads together: what
+ * else the machine does does not count, and who spins for a lock pays for it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include <harness/xalloc.h>
+
+#include "cmd.h"
+
+#define ROUNDS 9
+#define QUICK_ROUNDS 3
+#define SLOW 50			/* valgrind gets so much less to do */
+#define PATIENCE_S 120		/* for one process */
+#define ARGS_MAX 24
+
+/* A work: what a job file says, and how much of it each worker does.  Stable. */
+struct work {
+	const char *wk_name, *wk_unit;
+	bool wk_faults;			/* faults count, else operations */
+	unsigned wk_ops;
+	const char *wk_jobs;
+};
+
+static const struct work works[] = {
+	{ "page faults", "faults/CPU s", true, 40000,
+	    "[global]\ncpus = 2\nmemory = 512M\n"
+	    "[faults]\nworkload = anon-fault\nthreads = 2\nprocesses = 2\nsize = 128M\n"
+	    "write-fraction = 1\n" },
+	{ "a little of everything", "operations/CPU s", false, 4000,
+	    "[global]\ncpus = 4\nmemory = 24M\nswap = 64M\n"
+	    "[anon]\nworkload = anon-fault\nthreads = 4\nprocesses = 2\nsize = 4M\n"
+	    "[cow]\nworkload = cow-fork\nthreads = 4\nprocesses = 2\nsize = 2M\n"
+	    "[shared]\nworkload = shared-anon\nthreads = 3\nprocesses = 3\n"
+	    "[files]\nworkload = file-map\nthreads = 3\nprocesses = 2\n"
+	    "[shm]\nworkload = aobj-shm\nthreads = 3\nprocesses = 2\n"
+	    "[churn]\nworkload = map-churn\nthreads = 4\nprocesses = 2\nsize = 2M\n" },
+};
+#define NWORKS (sizeof(works) / sizeof(works[0]))
+
+/* A way to do it.  Stable. */
+struct way {
+	const char *wy_name, *wy_audit;
+	const char *wy_tool[6];		/* in front of the program */
+	const char *wy_options;		/* TSAN_OPTIONS: by the program with ThreadSanitizer; else NULL */
+	unsigned wy_slow;
+};
+
+static const struct way ways[] = {
+	{ "audit=off", "off", { NULL }, NULL, 1 },
+	{ "audit=order", "order", { NULL }, NULL, 1 },
+	{ "audit=full", "full", { NULL }, NULL, 1 },
+	{ "TSan", "off", { "setarch", "-R", NULL }, "detect_deadlocks=0:exitcode=0", 1 },
+	{ "TSan, detect_deadlocks", "off", { "setarch", "-R", NULL }, "detect_deadlocks=1:exitcode=0", 1 },
+	{ "helgrind", "off", { "valgrind", "--tool=helgrind", "-q", NULL }, NULL, SLOW },
+	{ "drd", "off", { "valgrind", "--tool=drd", "-q", NULL }, NULL, SLOW },
+};
+enum { WAY_OURS = 3, NWAYS = sizeof(ways) / sizeof(ways[0]) };
+
+struct bench {
+	char b_dir[200];		/* temporary */
+	char b_self[1000];		/* this program */
+	const struct bench_options *b_options;
+};
+
+static char *
+in_dir(const struct bench *b, const char *name)
+{
+	return xasprintf("%s/%s", b->b_dir, name);
+}
+
+/* --- one process --- */
+
+static void
+child(const struct bench *b, char *const argv[], const struct way *wy)
+{
+	char *err = in_dir(b, "stderr");
+	int fd = open(err, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd >= 0) {
+		dup2(fd, STDERR_FILENO);
+		dup2(fd, STDOUT_FILENO);
+	}
+	if (wy->wy_options != NULL)
+		setenv("TSAN_OPTIONS", wy->wy_options, 1);
+	execvp(argv[0], argv);
+	_exit(127);
+}
+
+/* => its exit status; -1: it took too long, and was killed */
+static int
+wait_for(pid_t pid)
+{
+	const struct timespec tick = { 0, 2000000 };
+	struct timespec start, now;
+	int status;
+
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	while (waitpid(pid, &status, WNOHANG) == 0) {
+		clock_gettime(CLOCK_MONOTONIC, &now);
+		if (now.tv_sec - start.tv_sec > PATIENCE_S) {
+			kill(pid, SIGKILL);
+			waitpid(pid, &status, 0);
+			return -1;
+		}
+		nanosleep(&tick, NULL);
+	}
+	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+}
+
+/* => the process' figure, from its result; 0: it has none */
+static double
+figure(const char *path, const struct work *wk)
+{
+	json_t *root = json_load_file(path, 0, NULL), *job;
+	double done = 0, cpu = json_number_value(json_object_get(root, "cpu_s"));
+	size_t i;
+
+	if (wk->wk_faults)
+		done = json_number_value(json_object_get(json_object_get(root, "faults"), "total"));
+	else
+		json_array_foreach(json_object_get(root, "jobs"), i, job)
+			done += json_number_value(json_object_get(job, "operations"));
+	json_decref(root);
+	return cpu > 0 ? done / cpu : 0;
+}
+
+/* => the throughput, or 0 and why not */
+static double
+run_once(const struct bench *b, const struct work *wk, const struct way *wy, char *why, size_t whylen)
+{
+	const bool tsan = wy->wy_options != NULL;
+	const char *const program = tsan ? b->b_options->bo_tsan : b->b_self;
+	char *jobs = in_dir(b, "work.ini"), *json = in_dir(b, "result.json"), *out = in_dir(b, "out");
+	char *ops = xasprintf("%u", wk->wk_ops / wy->wy_slow / (b->b_options->bo_quick ? 10 : 1));
+	char *argv[ARGS_MAX];
+	double value = 0;
+	int n = 0, status;
+	pid_t pid;
+
+	while (wy->wy_tool[n] != NULL) {
+		argv[n] = (char *)(uintptr_t)wy->wy_tool[n];
+		n++;
+	}
+	memcpy(&argv[n], (char *[]){ (char *)(uintptr_t)program, (char *)(uintptr_t)"run", jobs,
+	    (char *)(uintptr_t)"--quiet", (char *)(uintptr_t)"--seed=1", (char *)(uintptr_t)"--audit",
+	    (char *)(uintptr_t)wy->wy_audit, (char *)(uintptr_t)"--ops", ops,
+	    (char *)(uintptr_t)"--json", json, (char *)(uintptr_t)"--out", out, NULL },
+	    14 * sizeof(argv[0]));
+	unlink(json);
+	pid = fork();
+	if (pid == 0)
+		child(b, argv, wy);
+	status = pid < 0 ? 127 : wait_for(pid);
+	if (status >= 0 && status != 127)
+		value = figure(json, wk);
+	if (status == -1)
+		snprintf(why, whylen, "it did not end within %d s", PATIENCE_S);
+	else if (status == 127)
+		snprintf(why, whylen, "%s cannot be run", argv[0]);
+	else if (value <= 0)
+		snprintf(why, whylen, "%s ended with status %d and no result", argv[0], status);
+	free(jobs);
+	free(json);
+	free(out);
+	free(ops);
+	return value;
+}
+
+/* --- the table --- */
+
+static int
+by_value(const void *a, const void *b)
+{
+	const double *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* => ratio of the second's figure to the first's, the median of the rounds' */
+static void
+add_row(struct bench_table *bt, const struct work *wk, const struct way *wy, double value,
+    double off, const char *why)
+{
+	static const char *const wanted[] = { "", ", 0.90 wanted", ", 0.60 wanted" };
+	const size_t k = (size_t)(wy - ways);
+	char *name = xasprintf("%s, %s%s", wk->wk_name, wy->wy_name, k < WAY_OURS ? wanted[k] : "");
+
+	if (value <= 0)
+		bench_missing(bt, name, why);
+	else if (k == 0)
+		bench_add(bt, name, wk->wk_unit, value);
+	else
+		bench_ref(bench_add(bt, name, wk->wk_unit, value), "audit=off", off);
+	free(name);
+}
+
+static bool
+is_possible(const struct bench *b, const struct way *wy, char *why, size_t whylen)
+{
+	if (wy->wy_options == NULL || b->b_options->bo_tsan != NULL)
+		return true;
+	snprintf(why, whylen, "no build with ThreadSanitizer was given: --tsan PROGRAM");
+	return false;
+}
+
+/* Our own ways in turn, the median counts; the others, which are far off, once. */
+static void
+bench_work(const struct bench *b, const struct work *wk, struct bench_table *bt)
+{
+	const int rounds = b->b_options->bo_quick ? QUICK_ROUNDS : ROUNDS;
+	double v[WAY_OURS][ROUNDS], off = 0;
+	char why[WAY_OURS][200], other[200];
+
+	for (int r = 0; r < rounds; r++)
+		for (int k = 0; k < WAY_OURS; k++)
+			v[k][r] = run_once(b, wk, &ways[k], why[k], sizeof(why[k]));
+	for (int k = 0; k < NWAYS; k++) {
+		double value = 0;
+
+		if (k < WAY_OURS) {
+			qsort(v[k], (size_t)rounds, sizeof(double), by_value);
+			value = v[k][rounds / 2];
+			off = k == 0 ? value : off;
+		} else if (is_possible(b, &ways[k], other, sizeof(other))) {
+			value = run_once(b, wk, &ways[k], other, sizeof(other));
+		}
+		add_row(bt, wk, &ways[k], value, off, k < WAY_OURS ? why[k] : other);
+	}
+}
+
+static int
+write_jobs(const struct bench *b, const struct work *wk)
+{
+	char *path = in_dir(b, "work.ini");
+	FILE *out = fopen(path, "we");
+	int error = out == NULL ? errno : 0;
+
+	if (out != NULL && (fputs(wk->wk_jobs, out) == EOF || fclose(out) != 0))
+		error = errno;
+	free(path);
+	return error;
+}
+
+/* Failures that the work may have left are the user's to see: then the directory stays. */
+static void
+clean_up(const struct bench *b)
+{
+	static const char *const names[] = { "work.ini", "result.json", "stderr" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char *path = in_dir(b, names[i]);
+
+		unlink(path);
+		free(path);
+	}
+	rmdir(b->b_dir);
+}
+
+int
+bench_audit(const struct bench_options *bo, struct bench_table *bt)
+{
+	struct bench b = { .b_options = bo };
+	const char *tmp = getenv("TMPDIR");
+	ssize_t n = readlink("/proc/self/exe", b.b_self, sizeof(b.b_self) - 1);
+	int error = 0;
+
+	if (n < 0)
+		return errno;
+	snprintf(b.b_dir, sizeof(b.b_dir), "%.150s/uvmstress-bench.XXXXXX", tmp != NULL ? tmp : "/tmp");
+	if (mkdtemp(b.b_dir) == NULL)
+		return errno;
+	for (size_t i = 0; i < NWORKS && error == 0; i++) {
+		error = write_jobs(&b, &works[i]);
+		if (error == 0)
+			bench_work(&b, &works[i], bt);
+	}
+	clean_up(&b);
+	return error;
+}
