@@ -34,7 +34,7 @@ static const struct cmd_option audit_options[] = {
 };
 
 static const struct lockgraph_known known_edges[] = {
-#define LOCK_EDGE(held, wanted, profiles) { #held, #wanted, profiles },
+#define LOCK_EDGE(held, wanted, profiles) { held, wanted, profiles },
 #include "lockedge.def"
 #undef LOCK_EDGE
 	{ NULL, NULL, NULL },

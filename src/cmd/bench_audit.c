@@ -194,7 +194,7 @@ by_value(const void *a, const void *b)
 	return *x < *y ? -1 : *x > *y;
 }
 
-/* => ratio of the second's figure to the first's, the median of the rounds' */
+/* => off: the figure without audit; 0: there is none */
 static void
 add_row(struct bench_table *bt, const struct work *wk, const struct way *wy, double value,
     double off, const char *why)
@@ -205,7 +205,7 @@ add_row(struct bench_table *bt, const struct work *wk, const struct way *wy, dou
 
 	if (value <= 0)
 		bench_missing(bt, name, why);
-	else if (k == 0)
+	else if (k == 0 || off <= 0)
 		bench_add(bt, name, wk->wk_unit, value);
 	else
 		bench_ref(bench_add(bt, name, wk->wk_unit, value), "audit=off", off);

@@ -110,7 +110,8 @@ lockgraph_dot(const struct lockgraph *lg, FILE *out)
 	    "  edge [color=\"#555555\", arrowsize=0.6];\n");
 	dot_ranks(&vw, out);
 	for (uint32_t i = 0; i < lg->lg_nclasses; i++)
-		dot_node(&vw, vw.vw_order[i], out);
+		if (lg_is_shown(&vw, vw.vw_order[i]))
+			dot_node(&vw, vw.vw_order[i], out);
 	for (uint32_t i = 0; i < vw.vw_npairs; i++)
 		if (is_drawn(&vw.vw_pairs[i]))
 			dot_arrow(&vw, &vw.vw_pairs[i], out);

@@ -114,10 +114,10 @@ export_edges(const struct lg_view *vw, FILE *out)
 		const struct lg_pair *pa = &vw->vw_pairs[i];
 		char runs[400];
 
-		if (pa->pa_wait || pa->pa_verdict != LG_ALLOWED)
+		if (pa->pa_verdict != LG_ALLOWED)
 			continue;
 		lg_edge_runs(lg, &lg->lg_edges[pa->pa_edge], runs, sizeof(runs));
-		fprintf(out, "LOCK_EDGE(%s, %s, \"%s\")\n", class_name(vw, pa->pa_from),
+		fprintf(out, "LOCK_EDGE(\"%s\", \"%s\", \"%s\")\n", class_name(vw, pa->pa_from),
 		    class_name(vw, pa->pa_to), runs);
 	}
 }

@@ -71,7 +71,8 @@ text_order(const struct lg_view *vw, FILE *out)
 	fprintf(out, "declared                                   | observed\n"
 	    " rank class                            IPL | level    taken with these held, nearest first\n");
 	for (uint32_t i = 0; i < lg->lg_nclasses; i++)
-		if (lg->lg_classes[vw->vw_order[i]].lgc_kind != LOCKGRAPH_INSTANCE)
+		if (lg->lg_classes[vw->vw_order[i]].lgc_kind != LOCKGRAPH_INSTANCE &&
+		    lg_is_shown(vw, vw->vw_order[i]))
 			text_class(vw, vw->vw_order[i], out);
 }
 
@@ -101,7 +102,7 @@ static bool
 was_seen(const struct lg_view *vw, const char *from, const char *to)
 {
 	for (uint32_t i = 0; i < vw->vw_npairs; i++)
-		if (vw->vw_pairs[i].pa_verdict != LG_TRIED && !vw->vw_pairs[i].pa_wait &&
+		if (vw->vw_pairs[i].pa_verdict != LG_TRIED &&
 		    strcmp(class_name(vw, vw->vw_pairs[i].pa_from), from) == 0 &&
 		    strcmp(class_name(vw, vw->vw_pairs[i].pa_to), to) == 0)
 			return true;
@@ -157,7 +158,7 @@ text_new(const struct lg_view *vw, const struct lockgraph_known *known, size_t n
 		const struct lockgraph_edge *e = &vw->vw_lg->lg_edges[pa->pa_edge];
 		char where[256], runs[200];
 
-		if (pa->pa_verdict == LG_TRIED || pa->pa_wait ||
+		if (pa->pa_verdict == LG_TRIED || pa->pa_verdict == LG_UNDECLARED ||
 		    is_known(known, n, class_name(vw, pa->pa_from), class_name(vw, pa->pa_to)))
 			continue;
 		lg_trace_brief(vw->vw_lg, e->lge_to_trace, where, sizeof(where));
@@ -211,7 +212,8 @@ lockgraph_coverage(const struct lockgraph *lg, const struct lockgraph_known *kno
 	}
 	for (uint32_t i = 0; i < vw.vw_npairs; i++)
 		cov->cov_allowed_seen += vw.vw_pairs[i].pa_verdict == LG_ALLOWED &&
-		    !vw.vw_pairs[i].pa_wait;
+		    may_occur(&lg->lg_classes[vw.vw_pairs[i].pa_from],
+		    &lg->lg_classes[vw.vw_pairs[i].pa_to]);
 	cov->cov_known = n;
 	for (size_t i = 0; i < n; i++)
 		cov->cov_known_seen += was_seen(&vw, known[i].lgk_from, known[i].lgk_to);

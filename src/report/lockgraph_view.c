@@ -366,6 +366,12 @@ lg_was_used(const struct lg_view *vw, uint32_t class)
 	return false;
 }
 
+bool
+lg_is_shown(const struct lg_view *vw, uint32_t class)
+{
+	return vw->vw_lg->lg_classes[class].lgc_rank > 0 || lg_was_used(vw, class);
+}
+
 /* Adds a name to the list unless it is there.  => false: no room */
 static bool
 add_name(char *buf, size_t len, const char *name)

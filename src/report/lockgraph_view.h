@@ -45,6 +45,8 @@ const struct lg_pair *lg_view_pair(const struct lg_view *, uint32_t from, uint32
 bool lg_allowed(const struct lockgraph_class *from, const struct lockgraph_class *to);
 /* => does the finding count?  Neither waived nor guarded */
 bool lg_is_violation(const struct lockgraph_finding *);
+/* => is there anything to show of it?  Not if it has no place in the order and was not used */
+bool lg_is_shown(const struct lg_view *, uint32_t class);
 /* => was the class ever taken, or the event waited for? */
 bool lg_was_used(const struct lg_view *, uint32_t class);
 /* => "smoke, swap-storm": names of the runs that saw the edge, without repetition */

@@ -103,6 +103,7 @@ static void
 measure(const struct profile *p, struct run_result *rr, enum ending end)
 {
 	rr->rr_elapsed_s = 0.5;
+	rr->rr_cpu_s = 0.25;
 	result_count(&rr->rr_faults, "total", 1000);
 	result_count(&rr->rr_faults, "cow", end == END_VACUOUS ? 0 : 7);
 	result_count(&rr->rr_uvmexp, "npages", 4096);

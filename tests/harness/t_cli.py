@@ -300,7 +300,7 @@ def an_audit_writes_source():
     job()
     has(audit('x.ini', '--export', 'kassert').stdout, '\tKASSERT(!mutex_owned(amap));')
     has(audit('x.ini', '--export', 'comment').stdout, ' *\tmap              > amap\n')
-    equal(audit('x.ini', '--export', 'edges').stdout, b'LOCK_EDGE(map, amap, "x")\n')
+    equal(audit('x.ini', '--export', 'edges').stdout, b'LOCK_EDGE("map", "amap", "x")\n')
 
 
 @case
@@ -409,11 +409,31 @@ def list_shows_what_there_is():
 
 @case
 def bench_puts_figures_beside_their_references():
-    out = run('bench').stdout.decode()
+    out = run('bench', 'fault', 'swap').stdout.decode()
     has(out, 'zero-fill faults')
     has(out, '4.00 times as good')
     j = json.loads(run('bench', 'fault', '--json', '-').stdout)
     equal(j['rows'][0]['references'][1], {'name': 'memset', 'value': 8e6, 'ratio': 0.5})
+
+
+@case
+def bench_audit_says_what_it_could_not_measure():
+    env = {**os.environ, 'PATH': '/nonexistent', 'TMPDIR': os.getcwd()}
+    r = run('bench', 'audit', '--quick', '--tsan', './gone', env=env)
+    equal((r.returncode, r.stderr), (0, b''))
+    lines = r.stdout.decode().splitlines()
+    equal(lines[0].split(), 'page faults, audit=off 4.0k faults/CPU s'.split())
+    equal(lines[1].split(), 'page faults, audit=order, 0.90 wanted 4.0k faults/CPU s'.split())
+    equal(lines[2].split(), 'audit=off 4.0k faults/CPU s 1.00 times as good'.split())
+    has(r.stdout, 'page faults, helgrind                          not measured: valgrind cannot be run')
+    has(r.stdout, 'not measured: setarch cannot be run')
+    r = run('bench', 'audit', '--quick', '--json', '-', env=env)
+    rows = {row['name']: row for row in json.loads(r.stdout)['rows']}
+    equal(rows['page faults, TSan']['value'], None)
+    has(rows['page faults, TSan']['note'], 'no build with ThreadSanitizer was given: --tsan PROGRAM')
+    equal(rows['page faults, audit=full, 0.60 wanted']['references'][0]['ratio'], 1.0)
+    has(rows['a little of everything, audit=off']['note'], 'ended with status 2 and no result')
+    equal(os.listdir(), [])
 
 
 @case

@@ -481,8 +481,8 @@ KTEST(the_order_as_source, "the observed order comes as a comment, as assertions
 	free(s);
 	which = LOCKGRAPH_EXPORT_EDGES;
 	s = printed(&sample, export);
-	must_have(s, "LOCK_EDGE(map, uobj, \"smoke\")\n");
-	must_not_have(s, "LOCK_EDGE(pageq");
+	must_have(s, "LOCK_EDGE(\"map\", \"uobj\", \"smoke\")\n");
+	must_not_have(s, "LOCK_EDGE(\"pageq");
 	free(s);
 }
 
