@@ -221,6 +221,29 @@ visit_procs(struct job_run *jr, int (*fn)(struct job_worker *, struct job_proc *
 	return error;
 }
 
+bool
+draw_write(struct job_worker *jw)
+{
+	return host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction);
+}
+
+int
+worker_operation(struct job_worker *jw)
+{
+	const struct workload *wl = jw->jw_run->jr_job->job_workload;
+	const struct workload_op *wo = wl->wl_ops;
+	uint64_t dice, sum = 0;
+
+	for (size_t i = 0; i < wl->wl_nops; i++)
+		sum += wo[i].wo_weight;
+	dice = host_rng_below(&jw->jw_rng, sum);
+	for (; dice >= wo->wo_weight; wo++)
+		dice -= wo->wo_weight;
+	if (wo->wo_alone && jw->jw_proc->jp_nthreads != 1)
+		wo = wl->wl_ops;
+	return wo->wo_run(jw);
+}
+
 vaddr_t
 own_word(struct job_worker *jw, vaddr_t base, uint64_t page)
 {

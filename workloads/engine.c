@@ -228,7 +228,7 @@ worker_main(void *arg)
 	while (!engine_stopping() && (limit == 0 || jw->jw_ops < limit)) {
 		uint64_t before = jw->jw_ops;
 
-		int error = wl->wl_run(jw->jw_run, jw);
+		int error = wl->wl_run != NULL ? wl->wl_run(jw->jw_run, jw) : worker_operation(jw);
 
 		if (error == ENOMEM)
 			error = worker_nomem(jw);

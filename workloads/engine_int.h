@@ -130,6 +130,11 @@ int	visit_procs(struct job_run *, int (*fn)(struct job_worker *, struct job_proc
 /* => every word of private memory that was ever stored to, against its model */
 int	private_check_all(struct job_worker *, const struct shadow *);
 
+/* => one of the operations of the worker's workload, drawn by weight, is done; what it returned */
+int	worker_operation(struct job_worker *);
+/* => the next access is to be a store, as the job's write-fraction says */
+bool	draw_write(struct job_worker *);
+
 /* => a word of the page that belongs to this thread of its process, as private memory is dealt */
 vaddr_t	own_word(struct job_worker *, vaddr_t base, uint64_t page);
 

@@ -24,12 +24,6 @@ struct anon_proc {
 	uint64_t	ap_pages;	/* stable */
 };
 
-enum { OP_TOUCH, OP_RENEW };
-static const struct workload_op ops[] = {
-	[OP_TOUCH] = { "touch", "store to or check a word of a random page", 200 },
-	[OP_RENEW] = { "renew", "unmap a few of this thread's pages, map them anew", 1 },
-};
-
 /* First page of a thread's own run, in the upper half. */
 static uint64_t
 own_first(const struct anon_proc *ap, const struct job_worker *jw, unsigned thread)
@@ -93,24 +87,28 @@ pick_page(struct job_worker *jw, const struct anon_proc *ap)
 }
 
 static int
-touch(struct job_worker *jw, struct anon_proc *ap)
+op_touch(struct job_worker *jw)
 {
+	struct anon_proc *ap = jw->jw_proc->jp_private;
 	vaddr_t va = own_word(jw, BASE, pick_page(jw, ap));
 
-	if (host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction))
+	if (draw_write(jw))
 		return private_store(jw, &ap->ap_shadow, va);
 	return private_check(jw, &ap->ap_shadow, va);
 }
 
 static int
-renew(struct job_worker *jw, struct anon_proc *ap)
+op_renew(struct job_worker *jw)
 {
-	uint64_t have = own_pages(ap, jw);
-	uint64_t n = 1 + host_rng_below(&jw->jw_rng, have < RENEW_PAGES ? have : RENEW_PAGES);
-	uint64_t page = own_first(ap, jw, jw->jw_thread) + host_rng_below(&jw->jw_rng, have - n + 1);
-	vaddr_t va = BASE + page * PAGE_SIZE;
+	struct anon_proc *ap = jw->jw_proc->jp_private;
+	uint64_t have = own_pages(ap, jw), n;
+	vaddr_t va;
 	int error;
 
+	if (have == 0)
+		return op_touch(jw);
+	n = 1 + host_rng_below(&jw->jw_rng, have < RENEW_PAGES ? have : RENEW_PAGES);
+	va = BASE + (own_first(ap, jw, jw->jw_thread) + host_rng_below(&jw->jw_rng, have - n + 1)) * PAGE_SIZE;
 	error = sys_munmap(jw->jw_proc->jp_proc, va, n * PAGE_SIZE);
 	if (error != 0)
 		return call_failed(jw, "munmap", va, error);
@@ -125,16 +123,10 @@ renew(struct job_worker *jw, struct anon_proc *ap)
 	return 0;
 }
 
-static int
-run(struct job_run *jr, struct job_worker *jw)
-{
-	struct anon_proc *ap = jw->jw_proc->jp_private;
-
-	if (own_pages(ap, jw) != 0 && host_rng_below(&jw->jw_rng,
-	    ops[OP_TOUCH].wo_weight + ops[OP_RENEW].wo_weight) < ops[OP_RENEW].wo_weight)
-		return renew(jw, ap);
-	return touch(jw, ap);
-}
+static const struct workload_op ops[] = {
+	{ "touch", "store to or check a word of a random page", 200, op_touch },
+	{ "renew", "unmap a few of this thread's pages, map them anew", 1, op_renew },
+};
 
 static int
 verify_proc(struct job_worker *jw, struct job_proc *jp)
@@ -174,7 +166,6 @@ const struct workload wl_anon_fault = {
 	.wl_verifies = "each word against a model of what its thread stored; fresh pages are zero",
 	.wl_required = required,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 	.wl_killed = killed,

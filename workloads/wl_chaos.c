@@ -222,15 +222,14 @@ op_mincore(struct job_worker *jw)
 	    refusals);
 }
 
-static int one_call(struct job_worker *);
-
+/* Generations of children die out. */
 static int
 child(struct job_worker *jw, void *arg)
 {
 	int error = 0;
 
 	for (int i = 0; i < 30 && error == 0 && !engine_stopping(); i++)
-		error = one_call(jw);
+		error = worker_operation(jw);
 	return error;
 }
 
@@ -241,47 +240,19 @@ op_fork(struct job_worker *jw)
 }
 
 static const struct workload_op ops[] = {
-	{ "load", "check a word: it belongs there, or is zero", 400 },
-	{ "store", "store to a word", 300 },
-	{ "mmap", "map private, shared or file memory over what is there", 30 },
-	{ "munmap", "unmap a range", 10 },
-	{ "mprotect", "change rights", 15 },
-	{ "minherit", "change inheritance", 5 },
-	{ "madvise", "any advice, MADV_FREE too", 10 },
-	{ "msync", "write back, now or later, or invalidate", 4 },
-	{ "wire", "mlock or munlock", 8 },
-	{ "mincore", "ask what is resident", 2 },
-	{ "debug", "look at words, and change one, as a debugger does", 6 },
-	{ "fork", "a child does some of this too, and exits", 2 },
+	{ "load", "check a word: it belongs there, or is zero", 400, op_load },
+	{ "store", "store to a word", 300, op_store },
+	{ "mmap", "map private, shared or file memory over what is there", 30, op_mmap },
+	{ "munmap", "unmap a range", 10, op_munmap },
+	{ "mprotect", "change rights", 15, op_mprotect },
+	{ "minherit", "change inheritance", 5, op_minherit },
+	{ "madvise", "any advice, MADV_FREE too", 10, op_madvise },
+	{ "msync", "write back, now or later, or invalidate", 4, op_msync },
+	{ "wire", "mlock or munlock", 8, op_wire },
+	{ "mincore", "ask what is resident", 2, op_mincore },
+	{ "debug", "look at words, and change one, as a debugger does", 6, op_debug },
+	{ "fork", "a child does some of this too, and exits", 2, op_fork },
 };
-#define	NOPS	(sizeof(ops) / sizeof(ops[0]))
-
-static int (*const op_fn[NOPS])(struct job_worker *) = {
-	op_load, op_store, op_mmap, op_munmap, op_mprotect, op_minherit, op_madvise, op_msync,
-	op_wire, op_mincore, op_debug, op_fork
-};
-
-/* One call, drawn by weight; generations of children die out. */
-static int
-one_call(struct job_worker *jw)
-{
-	unsigned sum = 0;
-	uint64_t dice;
-	size_t i = 0;
-
-	for (size_t k = 0; k < NOPS; k++)
-		sum += ops[k].wo_weight;
-	dice = host_rng_below(&jw->jw_rng, sum);
-	while (dice >= ops[i].wo_weight)
-		dice -= ops[i++].wo_weight;
-	return op_fn[i](jw);
-}
-
-static int
-run(struct job_run *jr, struct job_worker *jw)
-{
-	return one_call(jw);
-}
 
 static int
 setup(struct job_run *jr)
@@ -342,12 +313,11 @@ const struct workload wl_chaos = {
 	.wl_help = "every system call on every range, with no regard for what is there",
 	.wl_common = WL_THREADS | WL_PROCESSES | WL_WEIGHT | WL_SIZE,
 	.wl_ops = ops,
-	.wl_nops = NOPS,
+	.wl_nops = sizeof(ops) / sizeof(ops[0]),
 	.wl_exercises = "map operations against faults, wiring, write-back and fork on the same pages",
 	.wl_verifies = "each word that is read is zero or a value stored to that very word",
 	.wl_required = required,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 	.wl_killed = killed,

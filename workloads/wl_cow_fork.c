@@ -45,12 +45,6 @@ struct generation {
 	uint64_t	 ge_done;	/* its cp_done before the fork */
 };
 
-static const struct workload_op ops[] = {
-	{ "touch", "store to or check one of this thread's words", 150 },
-	{ "count", "increment this thread's counter", 50 },
-	{ "fork", "fork; child and grandchildren check, store, check again, exit", 1 },
-};
-
 static int
 map_all(struct job_proc *jp)
 {
@@ -105,18 +99,20 @@ random_word(struct job_worker *jw, const struct cow_proc *cp)
 }
 
 static int
-touch(struct job_worker *jw, struct cow_proc *cp)
+op_touch(struct job_worker *jw)
 {
+	struct cow_proc *cp = jw->jw_proc->jp_private;
 	vaddr_t va = random_word(jw, cp);
 
-	if (host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction))
+	if (draw_write(jw))
 		return private_store(jw, &cp->cp_shadow, va);
 	return private_check(jw, &cp->cp_shadow, va);
 }
 
 static int
-count(struct job_worker *jw, struct cow_proc *cp)
+op_count(struct job_worker *jw)
 {
+	struct cow_proc *cp = jw->jw_proc->jp_private;
 	unsigned t = jw->jw_thread;
 	uint64_t next = cp->cp_done[t] + 1;
 	int error;
@@ -141,7 +137,7 @@ check_counter(struct job_worker *jw, const struct generation *ge, uint64_t *froz
 
 	if (error != 0)
 		return call_failed(jw, "load of a counter", va, error);
-	/* acquire: pairs with count(); the fork is over, so no later store can be in the child */
+	/* acquire: pairs with op_count(); the fork is over, so no later store can be in the child */
 	begun = __atomic_load_n(&ge->ge_proc->cp_begun[ge->ge_other], __ATOMIC_ACQUIRE);
 	if (value < ge->ge_done || value > begun)
 		return content_bad(jw, "fork-snapshot", va, "counter is %lu, was %lu to %lu at the fork",
@@ -203,8 +199,9 @@ generation(struct job_worker *jw, void *arg)
 }
 
 static int
-op_fork(struct job_worker *jw, struct cow_proc *cp)
+op_fork(struct job_worker *jw)
 {
+	struct cow_proc *cp = jw->jw_proc->jp_private;
 	struct generation ge = { .ge_proc = cp, .ge_depth = 1, .ge_n = PROBES };
 	int error;
 
@@ -221,22 +218,17 @@ op_fork(struct job_worker *jw, struct cow_proc *cp)
 		ge.ge_value[i] = *shadow_word(&cp->cp_shadow, ge.ge_va[i]);
 	}
 	ge.ge_other = (unsigned)host_rng_below(&jw->jw_rng, jw->jw_proc->jp_nthreads);
-	/* acquire: pairs with count(); that store is in memory before the fork begins */
+	/* acquire: pairs with op_count(); that store is in memory before the fork begins */
 	ge.ge_done = __atomic_load_n(&cp->cp_done[ge.ge_other], __ATOMIC_ACQUIRE);
 	error = run_in_child(jw, generation, &ge);
 	return error != 0 ? error : check_all(jw, &ge, "cow-isolation");
 }
 
-static int
-run(struct job_run *jr, struct job_worker *jw)
-{
-	struct cow_proc *cp = jw->jw_proc->jp_private;
-	uint64_t dice = host_rng_below(&jw->jw_rng, 201);
-
-	if (dice == 0)
-		return op_fork(jw, cp);
-	return dice <= 50 ? count(jw, cp) : touch(jw, cp);
-}
+static const struct workload_op ops[] = {
+	{ "touch", "store to or check one of this thread's words", 150, op_touch },
+	{ "count", "increment this thread's counter", 50, op_count },
+	{ "fork", "fork; child and grandchildren check, store, check again, exit", 1, op_fork },
+};
 
 static int
 verify_proc(struct job_worker *jw, struct job_proc *jp)
@@ -291,7 +283,6 @@ const struct workload wl_cow_fork = {
 	.wl_required = required,
 	.wl_footprint = footprint,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 	.wl_killed = killed,

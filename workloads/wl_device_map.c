@@ -24,14 +24,6 @@
 #define	FB_BYTES	((vsize_t)FB_NPAGES * PAGE_SIZE)
 #define	PATIENCE	100000				/* looks at a counter that does not move */
 
-static const struct workload_op ops[] = {
-	{ "draw", "store to this worker's word of a common page, or check anybody's", 200 },
-	{ "ring", "fill this worker's page, ring the doorbell, check the device's sum", 20 },
-	{ "wire", "mlock a range of the screen, draw, munlock it", 4 },
-	{ "fork", "a child draws on the same screen", 1 },
-	{ "remap", "unmap the screen and map it again (processes of one thread)", 1 },
-};
-
 struct device_run {
 	struct coherent	dr_region;	/* the common half */
 };
@@ -94,13 +86,13 @@ own_page(const struct job_worker *jw)
 }
 
 static int
-op_draw(struct job_worker *jw, struct device_run *dr)
+op_draw(struct job_worker *jw)
 {
+	struct device_run *dr = jw->jw_run->jr_private;
 	struct coherent *co = &dr->dr_region;
 	uint64_t page = host_rng_below(&jw->jw_rng, COMMON);
 
-	if (jw->jw_index < co->co_nwriters &&
-	    host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction))
+	if (jw->jw_index < co->co_nwriters && draw_write(jw))
 		return coherent_store(jw, co, FB_BASE, page, jw->jw_index);
 	return coherent_check(jw, co, FB_BASE, page,
 	    (unsigned)host_rng_below(&jw->jw_rng, co->co_nwriters));
@@ -200,7 +192,7 @@ op_ring(struct job_worker *jw)
 /* --- the rest --- */
 
 static int
-op_wire(struct job_worker *jw, struct device_run *dr)
+op_wire(struct job_worker *jw)
 {
 	struct proc *p = jw->jw_proc->jp_proc;
 	uint64_t page = host_rng_below(&jw->jw_rng, FB_NPAGES - 4);
@@ -211,7 +203,7 @@ op_wire(struct job_worker *jw, struct device_run *dr)
 		return 0;
 	if (error != 0)
 		return call_failed(jw, "mlock", va, error);
-	error = op_draw(jw, dr);
+	error = op_draw(jw);
 	(void)sys_munlock(p, va, 4 * PAGE_SIZE);	/* another thread's may have been first */
 	return error;
 }
@@ -222,7 +214,7 @@ child_draws(struct job_worker *jw, void *arg)
 	int error = 0;
 
 	for (int i = 0; i < 4 && error == 0; i++)
-		error = op_draw(jw, arg);
+		error = op_draw(jw);
 	return error;
 }
 
@@ -245,21 +237,21 @@ op_remap(struct job_worker *jw)
 }
 
 static int
-run(struct job_run *jr, struct job_worker *jw)
+op_fork(struct job_worker *jw)
 {
-	struct device_run *dr = jr->jr_private;
-	uint64_t dice = host_rng_below(&jw->jw_rng, 226);
-
-	if (dice < 20)
-		return op_ring(jw);
-	if (dice < 24)
-		return op_wire(jw, dr);
-	if (dice == 24)
-		return run_in_child(jw, child_draws, dr);
-	if (dice == 25 && jw->jw_proc->jp_nthreads == 1)
-		return op_remap(jw);
-	return op_draw(jw, dr);
+	return run_in_child(jw, child_draws, NULL);
 }
+
+static const struct workload_op ops[] = {
+	{ "draw", "store to this worker's word of a common page, or check anybody's", 200,
+	    op_draw },
+	{ "ring", "fill this worker's page, ring the doorbell, check the device's sum", 20,
+	    op_ring },
+	{ "wire", "mlock a range of the screen, draw, munlock it", 4, op_wire },
+	{ "fork", "a child draws on the same screen", 1, op_fork },
+	{ "remap", "unmap the screen and map it again (processes of one thread)", 1,
+	    op_remap, true },
+};
 
 /* --- what the device has, past all mappings --- */
 
@@ -352,7 +344,6 @@ const struct workload wl_device_map = {
 	.wl_verifies = "stamps; the device's own sums; at the end its memory, past every mapping",
 	.wl_required = required,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 	.wl_killed = killed,

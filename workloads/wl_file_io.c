@@ -62,16 +62,6 @@ static const struct option_row options[] = {
 	    NULL, NULL, "bytes of the log when it is cut" },
 };
 
-static const struct workload_op ops[] = {
-	{ "word", "store or check a word, through the mapping or by read and write", 400 },
-	{ "block", "write a block, or read one and want it whole", 500 },
-	{ "append", "append a record to the log, or read some", 80 },
-	{ "copy", "write a block from a mapping of itself", 10 },
-	{ "fsync", "write back and hold the host's file against it", 4 },
-	{ "evict", "throw the blocks out of memory", 3 },
-	{ "remap", "map the files anew (processes of one thread)", 3 },
-};
-
 /* --- set-up --- */
 
 static uint64_t
@@ -225,15 +215,15 @@ word_read(struct job_worker *jw, struct io_run *ir, uint64_t page, unsigned writ
 }
 
 static int
-op_word(struct job_worker *jw, struct io_run *ir)
+op_word(struct job_worker *jw)
 {
+	struct io_run *ir = jw->jw_run->jr_private;
 	struct coherent *co = &ir->ir_words;
 	uint64_t page = host_rng_below(&jw->jw_rng, co->co_npages);
 	bool call = host_rng_chance(&jw->jw_rng, 0.5);
 	unsigned writer;
 
-	if (jw->jw_index < co->co_nwriters &&
-	    host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction))
+	if (jw->jw_index < co->co_nwriters && draw_write(jw))
 		return call ? word_write(jw, ir, page) :
 		    coherent_store(jw, co, WORDS_BASE, page, jw->jw_index);
 	writer = (unsigned)host_rng_below(&jw->jw_rng, co->co_nwriters);
@@ -355,10 +345,19 @@ block_read(struct job_worker *jw, struct io_run *ir)
 	return error != 0 ? error : judge_block(jw, ir, b, words, off / 8, n, floor, "read()");
 }
 
+static int
+op_block(struct job_worker *jw)
+{
+	struct io_run *ir = jw->jw_run->jr_private;
+
+	return draw_write(jw) ? block_write(jw, ir) : block_read(jw, ir);
+}
+
 /* T-63: the source is a mapping of what is written */
 static int
-op_copy(struct job_worker *jw, struct io_run *ir)
+op_copy(struct job_worker *jw)
 {
+	struct io_run *ir = jw->jw_run->jr_private;
 	unsigned b = own_block(jw, ir);
 	uint64_t off = trunc_page(block_offset(ir, b)), end = block_offset(ir, b) + ir->ir_bytes;
 
@@ -367,8 +366,9 @@ op_copy(struct job_worker *jw, struct io_run *ir)
 }
 
 static int
-op_fsync(struct job_worker *jw, struct io_run *ir)
+op_fsync(struct job_worker *jw)
 {
+	struct io_run *ir = jw->jw_run->jr_private;
 	unsigned b = (unsigned)host_rng_below(&jw->jw_rng, ir->ir_nblocks);
 	uint64_t *words = ir->ir_bufs[jw->jw_index], off = block_offset(ir, b), value;
 	/* acquire: pairs with block_write() */
@@ -392,8 +392,9 @@ op_fsync(struct job_worker *jw, struct io_run *ir)
 }
 
 static int
-op_evict(struct job_worker *jw, struct io_run *ir)
+op_evict(struct job_worker *jw)
 {
+	struct io_run *ir = jw->jw_run->jr_private;
 	unsigned b = (unsigned)host_rng_below(&jw->jw_rng, ir->ir_nblocks);
 	int error = sys_msync(jw->jw_proc->jp_proc, BLOCKS_BASE + b * ir->ir_stride, ir->ir_stride,
 	    UMS_SYNC | UMS_INVALIDATE);
@@ -490,37 +491,34 @@ log_read(struct job_worker *jw, struct io_run *ir)
 	return 0;
 }
 
+static int
+op_append(struct job_worker *jw)
+{
+	struct io_run *ir = jw->jw_run->jr_private;
+
+	return draw_write(jw) ? log_append(jw, ir) : log_read(jw, ir);
+}
+
 /* --- */
 
 static int
-op_remap(struct job_worker *jw, struct io_run *ir)
+op_remap(struct job_worker *jw)
 {
+	struct io_run *ir = jw->jw_run->jr_private;
 	int error = map_all(jw->jw_proc, ir);
 
 	return error != 0 ? call_failed(jw, "mmap", WORDS_BASE, error) : 0;
 }
 
-static int
-run(struct job_run *jr, struct job_worker *jw)
-{
-	struct io_run *ir = jr->jr_private;
-	double write = jr->jr_job->job_write_fraction;
-	uint64_t dice = host_rng_below(&jw->jw_rng, 1000);
-
-	if (dice < 400)
-		return op_word(jw, ir);
-	if (dice < 900)
-		return host_rng_chance(&jw->jw_rng, write) ? block_write(jw, ir) : block_read(jw, ir);
-	if (dice < 980)
-		return host_rng_chance(&jw->jw_rng, write) ? log_append(jw, ir) : log_read(jw, ir);
-	if (dice < 990)
-		return op_copy(jw, ir);
-	if (dice < 994)
-		return op_fsync(jw, ir);
-	if (dice < 997)
-		return op_evict(jw, ir);
-	return jw->jw_proc->jp_nthreads == 1 ? op_remap(jw, ir) : op_word(jw, ir);
-}
+static const struct workload_op ops[] = {
+	{ "word", "store or check a word, through the mapping or by read and write", 400, op_word },
+	{ "block", "write a block, or read one and want it whole", 500, op_block },
+	{ "append", "append a record to the log, or read some", 80, op_append },
+	{ "copy", "write a block from a mapping of itself", 10, op_copy },
+	{ "fsync", "write back and hold the host's file against it", 4, op_fsync },
+	{ "evict", "throw the blocks out of memory", 3, op_evict },
+	{ "remap", "map the files anew (processes of one thread)", 3, op_remap, true },
+};
 
 /* Everything is in the host's file, as it was last written. */
 static int
@@ -602,7 +600,6 @@ const struct workload wl_file_io = {
 	.wl_required = required,
 	.wl_footprint = footprint,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 	.wl_killed = killed,

@@ -43,12 +43,6 @@ static const struct option_row options[] = {
 	    0, 0, "0.5", NULL, NULL, "share of accesses that go to the shared mapping" },
 };
 
-static const struct workload_op ops[] = {
-	{ "access", "store or check through the shared or the private mapping", 500 },
-	{ "msync", "write a range back and hold the host's file against it", 2 },
-	{ "remap", "map both files anew (processes of one thread)", 1 },
-};
-
 static int
 map_files(struct proc *p, struct file_run *fr)
 {
@@ -120,12 +114,13 @@ shared_access(struct job_worker *jw, struct file_run *fr, uint64_t page, bool wr
 }
 
 static int
-op_access(struct job_worker *jw, struct file_run *fr)
+op_access(struct job_worker *jw)
 {
+	struct file_run *fr = jw->jw_run->jr_private;
 	const struct job *job = jw->jw_run->jr_job;
 	const struct file_options *fo = job->job_options;
 	uint64_t page = host_rng_below(&jw->jw_rng, fr->fr_size / PAGE_SIZE);
-	bool write = host_rng_chance(&jw->jw_rng, job->job_write_fraction);
+	bool write = draw_write(jw);
 
 	if (host_rng_chance(&jw->jw_rng, fo->fo_shared_fraction))
 		return shared_access(jw, fr, page, write);
@@ -155,8 +150,9 @@ check_host_word(struct job_worker *jw, struct file_run *fr, uint64_t page, unsig
 }
 
 static int
-op_msync(struct job_worker *jw, struct file_run *fr)
+op_msync(struct job_worker *jw)
 {
+	struct file_run *fr = jw->jw_run->jr_private;
 	struct coherent *co = &fr->fr_region;
 	uint64_t npages = 1 + host_rng_below(&jw->jw_rng, co->co_npages < 8 ? co->co_npages : 8);
 	uint64_t page = host_rng_below(&jw->jw_rng, co->co_npages - npages + 1);
@@ -178,8 +174,9 @@ op_msync(struct job_worker *jw, struct file_run *fr)
 
 /* Private pages go with the mapping: the file shows through again. */
 static int
-op_remap(struct job_worker *jw, struct file_run *fr)
+op_remap(struct job_worker *jw)
 {
+	struct file_run *fr = jw->jw_run->jr_private;
 	struct file_proc *fp = jw->jw_proc->jp_private;
 	int error = map_files(jw->jw_proc->jp_proc, fr);
 
@@ -199,18 +196,11 @@ killed(struct job_run *jr, struct job_proc *jp)
 	return map_files(jp->jp_proc, fr);
 }
 
-static int
-run(struct job_run *jr, struct job_worker *jw)
-{
-	struct file_run *fr = jr->jr_private;
-	uint64_t dice = host_rng_below(&jw->jw_rng, 503);
-
-	if (dice < 2)
-		return op_msync(jw, fr);
-	if (dice == 2 && jw->jw_proc->jp_nthreads == 1)
-		return op_remap(jw, fr);
-	return op_access(jw, fr);
-}
+static const struct workload_op ops[] = {
+	{ "access", "store or check through the shared or the private mapping", 500, op_access },
+	{ "msync", "write a range back and hold the host's file against it", 2, op_msync },
+	{ "remap", "map both files anew (processes of one thread)", 1, op_remap, true },
+};
 
 static int
 verify_private(struct job_worker *jw, struct job_proc *jp)
@@ -309,7 +299,6 @@ const struct workload wl_file_map = {
 	.wl_required = required,
 	.wl_footprint = footprint,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 	.wl_killed = killed,

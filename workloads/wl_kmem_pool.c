@@ -60,16 +60,6 @@ struct kmem_worker {
 	unsigned	 kw_nquanta;		/* ! */
 };
 
-static const struct workload_op ops[] = {
-	{ "get", "an item, filled with words of its own", 30 },
-	{ "put", "check an item by pointer and by address, give it back", 22 },
-	{ "send", "let interrupts give items back", 4 },
-	{ "quantum", "take or give back one quantum of kernel_map, wired or not", 8 },
-	{ "wired", "wired pages: store, load, free", 3 },
-	{ "split", "a range, unmapped from the middle (R42)", 2 },
-};
-#define	NOPS	(sizeof(ops) / sizeof(ops[0]))
-
 /* --- items --- */
 
 /* Word 0 is the item's number, the others follow from it. */
@@ -170,8 +160,10 @@ free_done(struct kmem_run *kr)
 /* --- operations --- */
 
 static int
-op_get(struct job_worker *jw, struct kmem_run *kr, struct kmem_worker *kw)
+op_get(struct job_worker *jw)
 {
+	struct kmem_run *kr = jw->jw_run->jr_private;
+	struct kmem_worker *kw = jw->jw_private;
 	uint64_t *item;
 
 	if (kw->kw_n == HELD_MAX)
@@ -195,8 +187,10 @@ draw_item(struct job_worker *jw, struct kmem_worker *kw)
 }
 
 static int
-op_put(struct job_worker *jw, struct kmem_run *kr, struct kmem_worker *kw)
+op_put(struct job_worker *jw)
 {
+	struct kmem_run *kr = jw->jw_run->jr_private;
+	struct kmem_worker *kw = jw->jw_private;
 	uint64_t *item, word;
 	unsigned i;
 	vaddr_t va;
@@ -219,8 +213,10 @@ op_put(struct job_worker *jw, struct kmem_run *kr, struct kmem_worker *kw)
 }
 
 static int
-op_send(struct job_worker *jw, struct kmem_run *kr, struct kmem_worker *kw)
+op_send(struct job_worker *jw)
 {
+	struct kmem_run *kr = jw->jw_run->jr_private;
+	struct kmem_worker *kw = jw->jw_private;
 	struct batch *ba;
 
 	free_done(kr);
@@ -263,8 +259,9 @@ check_wired(struct job_worker *jw, vaddr_t va)
 }
 
 static int
-op_quantum(struct job_worker *jw, struct kmem_run *kr, struct kmem_worker *kw)
+op_quantum(struct job_worker *jw)
 {
+	struct kmem_worker *kw = jw->jw_private;
 	unsigned i = (unsigned)host_rng_below(&jw->jw_rng, QUANTA_MAX);
 	int type = host_rng_below(&jw->jw_rng, 2) == 0 ? UVM_KMF_WIRED : UVM_KMF_VAONLY;
 	vaddr_t va;
@@ -285,7 +282,7 @@ op_quantum(struct job_worker *jw, struct kmem_run *kr, struct kmem_worker *kw)
 }
 
 static int
-op_wired(struct job_worker *jw, struct kmem_run *kr, struct kmem_worker *kw)
+op_wired(struct job_worker *jw)
 {
 	vsize_t n = 1 + host_rng_below(&jw->jw_rng, 4);
 	vaddr_t va = uvm_km_alloc(kernel_map, n * PAGE_SIZE, 0,
@@ -301,7 +298,7 @@ op_wired(struct job_worker *jw, struct kmem_run *kr, struct kmem_worker *kw)
 }
 
 static int
-op_split(struct job_worker *jw, struct kmem_run *kr, struct kmem_worker *kw)
+op_split(struct job_worker *jw)
 {
 	vaddr_t va = uvm_km_alloc(kernel_map, ptoa(SPLIT_PAGES), 0, UVM_KMF_VAONLY);
 
@@ -313,23 +310,14 @@ op_split(struct job_worker *jw, struct kmem_run *kr, struct kmem_worker *kw)
 	return 0;
 }
 
-static int
-run(struct job_run *jr, struct job_worker *jw)
-{
-	static int (*const fn[NOPS])(struct job_worker *, struct kmem_run *, struct kmem_worker *) = {
-		op_get, op_put, op_send, op_quantum, op_wired, op_split
-	};
-	unsigned sum = 0;
-	uint64_t dice;
-	size_t i = 0;
-
-	for (size_t k = 0; k < NOPS; k++)
-		sum += ops[k].wo_weight;
-	dice = host_rng_below(&jw->jw_rng, sum);
-	while (dice >= ops[i].wo_weight)
-		dice -= ops[i++].wo_weight;
-	return fn[i](jw, jr->jr_private, jw->jw_private);
-}
+static const struct workload_op ops[] = {
+	{ "get", "an item, filled with words of its own", 30, op_get },
+	{ "put", "check an item by pointer and by address, give it back", 22, op_put },
+	{ "send", "let interrupts give items back", 4, op_send },
+	{ "quantum", "take or give back one quantum of kernel_map, wired or not", 8, op_quantum },
+	{ "wired", "wired pages: store, load, free", 3, op_wired },
+	{ "split", "a range, unmapped from the middle (R42)", 2, op_split },
+};
 
 /* --- the job --- */
 
@@ -416,13 +404,12 @@ const struct workload wl_kmem_pool = {
 	.wl_help = "kernel memory and addresses; pool items put back in interrupt (PR 24039)",
 	.wl_common = WL_THREADS | WL_WEIGHT,
 	.wl_ops = ops,
-	.wl_nops = NOPS,
+	.wl_nops = sizeof(ops) / sizeof(ops[0]),
 	.wl_exercises = "pool(9) against hard and soft interrupts, kmem_map, parked map entries, uvm_km_alloc",
 	.wl_verifies = "items and wired pages name themselves, by pointer and through the page tables",
 	.wl_required = required,
 	.wl_footprint = footprint,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 };

@@ -33,16 +33,6 @@ struct anon_run {
 	uint64_t	 ar_size;		/* stable: bytes of the file */
 };
 
-enum { OP_STORE, OP_CHECK, OP_MOVE, OP_GIVE, OP_TAKE, OP_RENEW };
-static const struct workload_op ops[] = {
-	[OP_STORE] = { "store", "store to a word of this thread's memory, or of its part of the file", 330 },
-	[OP_CHECK] = { "check", "check a word of them", 330 },
-	[OP_MOVE] = { "move", "lend pages to another place of the process", 310 },
-	[OP_GIVE] = { "give", "lend pages to a child, which stores to them", 10 },
-	[OP_TAKE] = { "take", "a child lends what it has made of its memory, and exits", 10 },
-	[OP_RENEW] = { "renew", "map the thread's part of the file anew", 10 },
-};
-
 /* --- set-up --- */
 
 static int
@@ -222,7 +212,7 @@ child(struct job_worker *jw, void *arg)
 }
 
 static int
-op_child(struct job_worker *jw, bool take)
+with_child(struct job_worker *jw, bool take)
 {
 	struct errand er = { .er_take = take };
 	int error;
@@ -240,6 +230,18 @@ op_child(struct job_worker *jw, bool take)
 }
 
 static int
+op_give(struct job_worker *jw)
+{
+	return with_child(jw, false);
+}
+
+static int
+op_take(struct job_worker *jw)
+{
+	return with_child(jw, true);
+}
+
+static int
 op_renew(struct job_worker *jw)
 {
 	struct range ra = pick(jw, THREAD_PAGES, true);
@@ -252,26 +254,30 @@ op_renew(struct job_worker *jw)
 }
 
 static int
-run(struct job_run *jr, struct job_worker *jw)
+op_store(struct job_worker *jw)
 {
-	uint64_t dice = host_rng_below(&jw->jw_rng, 1000), op = 0;
 	struct range ra = pick_any(jw, THREAD_PAGES);
 
-	while (dice >= ops[op].wo_weight)
-		dice -= ops[op++].wo_weight;
-	switch (op) {
-	case OP_STORE:
-		return private_store(jw, ra.ra_shadow, word_of(jw, &ra));
-	case OP_CHECK:
-		return private_check(jw, ra.ra_shadow, word_of(jw, &ra));
-	case OP_MOVE:
-		return op_move(jw);
-	case OP_RENEW:
-		return op_renew(jw);
-	default:
-		return op_child(jw, op == OP_TAKE);
-	}
+	return private_store(jw, ra.ra_shadow, word_of(jw, &ra));
 }
+
+static int
+op_check(struct job_worker *jw)
+{
+	struct range ra = pick_any(jw, THREAD_PAGES);
+
+	return private_check(jw, ra.ra_shadow, word_of(jw, &ra));
+}
+
+static const struct workload_op ops[] = {
+	{ "store", "store to a word of this thread's memory, or of its part of the file", 330,
+	    op_store },
+	{ "check", "check a word of them", 330, op_check },
+	{ "move", "lend pages to another place of the process", 310, op_move },
+	{ "give", "lend pages to a child, which stores to them", 10, op_give },
+	{ "take", "a child lends what it has made of its memory, and exits", 10, op_take },
+	{ "renew", "map the thread's part of the file anew", 10, op_renew },
+};
 
 /* --- the end --- */
 
@@ -330,7 +336,6 @@ const struct workload wl_loan_anon = {
 	.wl_required = required,
 	.wl_footprint = footprint,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 	.wl_killed = killed,

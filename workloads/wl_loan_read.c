@@ -57,15 +57,6 @@ static const struct option_row options[] = {
 	    "0.1", NULL, NULL, "share of reads that copy" },
 };
 
-static const struct workload_op ops[] = {
-	{ "read", "read pages of the file by loan", 250 },
-	{ "check", "is the buffer still what was read?", 350 },
-	{ "store", "store to the buffer", 100 },
-	{ "sibling", "store to the buffer of another thread, and find it there", 150 },
-	{ "write", "write a page of the file, or a word of it through the mapping", 145 },
-	{ "fork", "a child looks at the buffer, and stores to it", 5 },
-};
-
 /* --- set-up --- */
 
 static vaddr_t
@@ -202,8 +193,9 @@ take_stock(struct job_worker *jw, const uint32_t *floor)
 }
 
 static int
-op_read(struct job_worker *jw, struct loan_run *lr)
+op_read(struct job_worker *jw)
 {
+	struct loan_run *lr = jw->jw_run->jr_private;
 	const struct loan_options *lo = jw->jw_run->jr_job->job_options;
 	struct loan_buffer *lb = buffer_of(jw);
 	bool copy = host_rng_chance(&jw->jw_rng, lo->lo_copy_fraction);
@@ -248,8 +240,9 @@ op_store(struct job_worker *jw)
 
 /* T-60: after the read a store of a sibling with a stale translation must not be lost */
 static int
-op_sibling(struct job_worker *jw, struct loan_run *lr)
+op_sibling(struct job_worker *jw)
 {
+	struct loan_run *lr = jw->jw_run->jr_private;
 	const struct job_run *jr = jw->jw_run;
 	const struct job_worker *other = &jr->jr_workers[host_rng_below(&jw->jw_rng, jr->jr_nworkers)];
 	struct loan_buffer *lb = &lr->lr_bufs[other->jw_index];
@@ -276,8 +269,9 @@ op_sibling(struct job_worker *jw, struct loan_run *lr)
 /* --- the file --- */
 
 static int
-op_write(struct job_worker *jw, struct loan_run *lr)
+op_write(struct job_worker *jw)
 {
+	struct loan_run *lr = jw->jw_run->jr_private;
 	unsigned n = jw->jw_run->jr_nworkers;
 	uint64_t page = jw->jw_index + n * host_rng_below(&jw->jw_rng, (lr->lr_npages - jw->jw_index +
 	    n - 1) / n);
@@ -335,22 +329,14 @@ op_fork(struct job_worker *jw)
 	return error != 0 ? error : op_check(jw);
 }
 
-static int
-run(struct job_run *jr, struct job_worker *jw)
-{
-	struct loan_run *lr = jr->jr_private;
-	uint64_t dice = host_rng_below(&jw->jw_rng, 1000);
-
-	if (dice < 250)
-		return op_read(jw, lr);
-	if (dice < 600)
-		return op_check(jw);
-	if (dice < 700)
-		return op_store(jw);
-	if (dice < 850)
-		return op_sibling(jw, lr);
-	return dice < 995 ? op_write(jw, lr) : op_fork(jw);
-}
+static const struct workload_op ops[] = {
+	{ "read", "read pages of the file by loan", 250, op_read },
+	{ "check", "is the buffer still what was read?", 350, op_check },
+	{ "store", "store to the buffer", 100, op_store },
+	{ "sibling", "store to the buffer of another thread, and find it there", 150, op_sibling },
+	{ "write", "write a page of the file, or a word of it through the mapping", 145, op_write },
+	{ "fork", "a child looks at the buffer, and stores to it", 5, op_fork },
+};
 
 static void
 teardown(struct job_run *jr)
@@ -401,7 +387,6 @@ const struct workload wl_loan_read = {
 	.wl_required = required,
 	.wl_footprint = footprint,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 	.wl_killed = killed,

@@ -54,17 +54,6 @@ static const struct option_row options[] = {
 	    NULL, NULL, "share of packets that are copied" },
 };
 
-enum { OP_SEND, OP_STORE, OP_INTERFERE, OP_CHECK, OP_LOCK, OP_REMAP, OP_FORK };
-static const struct workload_op ops[] = {
-	[OP_SEND] = { "send", "wait for a buffer's packet, fill it a little, send it", 200 },
-	[OP_STORE] = { "store", "store to a buffer of this thread, on its way or not", 300 },
-	[OP_INTERFERE] = { "interfere", "store to a buffer of another thread that is on its way", 250 },
-	[OP_CHECK] = { "check", "check words of a buffer", 230 },
-	[OP_LOCK] = { "lock", "mlock and munlock a buffer on its way", 10 },
-	[OP_REMAP] = { "remap", "unmap a buffer on its way, map it anew", 6 },
-	[OP_FORK] = { "fork", "a child looks at a buffer on its way, and stores to it", 4 },
-};
-
 static const struct tx_options *
 opts(const struct job *job)
 {
@@ -300,30 +289,27 @@ op_fork(struct job_worker *jw)
 }
 
 static int
-run(struct job_run *jr, struct job_worker *jw)
+op_store(struct job_worker *jw)
 {
-	struct shadow *sh = &proc_of(jw)->tp_shadow;
-	uint64_t dice = host_rng_below(&jw->jw_rng, 1000), op = 0;
-
-	while (dice >= ops[op].wo_weight)
-		dice -= ops[op++].wo_weight;
-	switch (op) {
-	case OP_SEND:
-		return op_send(jw);
-	case OP_STORE:
-		return private_store(jw, sh, word_va(jw, own_buffer(jw), 0, OWN_WORDS));
-	case OP_INTERFERE:
-		return op_interfere(jw);
-	case OP_LOCK:
-		return op_lock(jw);
-	case OP_REMAP:
-		return op_remap(jw);
-	case OP_FORK:
-		return op_fork(jw);
-	default:
-		return private_check(jw, sh, word_va(jw, own_buffer(jw), 0, OWN_WORDS));
-	}
+	return private_store(jw, &proc_of(jw)->tp_shadow, word_va(jw, own_buffer(jw), 0, OWN_WORDS));
 }
+
+static int
+op_check(struct job_worker *jw)
+{
+	return private_check(jw, &proc_of(jw)->tp_shadow, word_va(jw, own_buffer(jw), 0, OWN_WORDS));
+}
+
+static const struct workload_op ops[] = {
+	{ "send", "wait for a buffer's packet, fill it a little, send it", 200, op_send },
+	{ "store", "store to a buffer of this thread, on its way or not", 300, op_store },
+	{ "interfere", "store to a buffer of another thread that is on its way", 250,
+	    op_interfere },
+	{ "check", "check words of a buffer", 230, op_check },
+	{ "lock", "mlock and munlock a buffer on its way", 10, op_lock },
+	{ "remap", "unmap a buffer on its way, map it anew", 6, op_remap },
+	{ "fork", "a child looks at a buffer on its way, and stores to it", 4, op_fork },
+};
 
 /* --- the end --- */
 
@@ -410,7 +396,6 @@ const struct workload wl_loan_tx = {
 	.wl_required = required,
 	.wl_footprint = footprint,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 	.wl_killed = killed,

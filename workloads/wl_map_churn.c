@@ -41,18 +41,6 @@ struct range {
 	vsize_t	 ra_len;
 };
 
-static const struct workload_op ops[] = {
-	{ "touch", "store to or check a page; refused where the model says so", 57 },
-	{ "mmap", "map a range, replacing what is there", 12 },
-	{ "munmap", "unmap a range", 10 },
-	{ "mprotect", "change the protection of a mapped range", 10 },
-	{ "minherit", "change the inheritance of a mapped range", 4 },
-	{ "madvise", "random, sequential, normal or do-not-need advice", 2 },
-	{ "mincore", "pages that are mapped say so, holes give ENOMEM", 1 },
-	{ "mlock", "wire a range, look at it, unwire it or leave it wired", 3 },
-	{ "fork", "a child finds each page as its inheritance says", 1 },
-};
-
 static struct churn *
 churn_create(struct job_worker *jw)
 {
@@ -135,10 +123,11 @@ touch_page(struct job_worker *jw, struct churn *ch, uint64_t page, bool write)
 }
 
 static int
-op_touch(struct job_worker *jw, struct churn *ch)
+op_touch(struct job_worker *jw)
 {
-	return touch_page(jw, ch, host_rng_below(&jw->jw_rng, ch->ch_npages),
-	    host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction));
+	struct churn *ch = jw->jw_private;
+
+	return touch_page(jw, ch, host_rng_below(&jw->jw_rng, ch->ch_npages), draw_write(jw));
 }
 
 static vm_prot_t
@@ -153,8 +142,9 @@ draw_prot(struct job_worker *jw)
 }
 
 static int
-op_mmap(struct job_worker *jw, struct churn *ch)
+op_mmap(struct job_worker *jw)
 {
+	struct churn *ch = jw->jw_private;
 	struct range ra = draw(jw, ch);
 	vm_prot_t prot = draw_prot(jw);
 	bool shared = host_rng_below(&jw->jw_rng, 4) == 0;
@@ -171,8 +161,9 @@ op_mmap(struct job_worker *jw, struct churn *ch)
 }
 
 static int
-op_munmap(struct job_worker *jw, struct churn *ch)
+op_munmap(struct job_worker *jw)
 {
+	struct churn *ch = jw->jw_private;
 	struct range ra = draw(jw, ch);
 	int error = sys_munmap(curlwp->l_proc, ra.ra_va, ra.ra_len);
 
@@ -185,8 +176,9 @@ op_munmap(struct job_worker *jw, struct churn *ch)
 
 /* Holes are skipped by NetBSD's mprotect and minherit: they change what is there. */
 static int
-op_mprotect(struct job_worker *jw, struct churn *ch)
+op_mprotect(struct job_worker *jw)
 {
+	struct churn *ch = jw->jw_private;
 	struct range ra = draw(jw, ch);
 	vm_prot_t prot = draw_prot(jw);
 	int error = sys_mprotect(curlwp->l_proc, ra.ra_va, ra.ra_len, prot);
@@ -199,8 +191,9 @@ op_mprotect(struct job_worker *jw, struct churn *ch)
 }
 
 static int
-op_minherit(struct job_worker *jw, struct churn *ch)
+op_minherit(struct job_worker *jw)
 {
+	struct churn *ch = jw->jw_private;
 	struct range ra = draw(jw, ch);
 	vm_inherit_t inherit = (vm_inherit_t)host_rng_below(&jw->jw_rng, 3);
 	int error = sys_minherit(curlwp->l_proc, ra.ra_va, ra.ra_len, inherit);
@@ -214,8 +207,9 @@ op_minherit(struct job_worker *jw, struct churn *ch)
 
 /* DONTNEED keeps the data here: it only deactivates.  Holes make it fail, which is right. */
 static int
-op_madvise(struct job_worker *jw, struct churn *ch)
+op_madvise(struct job_worker *jw)
 {
+	struct churn *ch = jw->jw_private;
 	static const int advice[] = {
 		UMADV_NORMAL, UMADV_RANDOM, UMADV_SEQUENTIAL, UMADV_DONTNEED
 	};
@@ -229,8 +223,9 @@ op_madvise(struct job_worker *jw, struct churn *ch)
 }
 
 static int
-op_mincore(struct job_worker *jw, struct churn *ch)
+op_mincore(struct job_worker *jw)
 {
+	struct churn *ch = jw->jw_private;
 	struct range ra = draw(jw, ch);
 	unsigned char vec[RANGE_MAX];
 	int want = 0, error;
@@ -249,8 +244,9 @@ op_mincore(struct job_worker *jw, struct churn *ch)
  * the ranges stay wired, so that all other operations meet wired pages.
  */
 static int
-op_mlock(struct job_worker *jw, struct churn *ch)
+op_mlock(struct job_worker *jw)
 {
+	struct churn *ch = jw->jw_private;
 	struct range ra = draw(jw, ch);
 	bool possible = true;
 	int error;
@@ -301,21 +297,22 @@ check_child(struct job_worker *jw, void *arg)
 }
 
 static int
-run(struct job_run *jr, struct job_worker *jw)
+op_fork(struct job_worker *jw)
 {
-	static int (*const op[])(struct job_worker *, struct churn *) = {
-		op_touch, op_mmap, op_munmap, op_mprotect, op_minherit, op_madvise, op_mincore,
-		op_mlock
-	};
-	uint64_t dice = host_rng_below(&jw->jw_rng, 100);
-	size_t i = 0;
-
-	while (i < sizeof(op) / sizeof(op[0]) && dice >= ops[i].wo_weight)
-		dice -= ops[i++].wo_weight;
-	if (i < sizeof(op) / sizeof(op[0]))
-		return op[i](jw, jw->jw_private);
 	return run_in_child(jw, check_child, jw->jw_private);
 }
+
+static const struct workload_op ops[] = {
+	{ "touch", "store to or check a page; refused where the model says so", 57, op_touch },
+	{ "mmap", "map a range, replacing what is there", 12, op_mmap },
+	{ "munmap", "unmap a range", 10, op_munmap },
+	{ "mprotect", "change the protection of a mapped range", 10, op_mprotect },
+	{ "minherit", "change the inheritance of a mapped range", 4, op_minherit },
+	{ "madvise", "random, sequential, normal or do-not-need advice", 2, op_madvise },
+	{ "mincore", "pages that are mapped say so, holes give ENOMEM", 1, op_mincore },
+	{ "mlock", "wire a range, look at it, unwire it or leave it wired", 3, op_mlock },
+	{ "fork", "a child finds each page as its inheritance says", 1, op_fork },
+};
 
 static int
 verify(struct job_run *jr)
@@ -360,7 +357,6 @@ const struct workload wl_map_churn = {
 	.wl_verifies = "each page's presence, rights and content against a model; refusals by errno",
 	.wl_required = required,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 	.wl_killed = killed,

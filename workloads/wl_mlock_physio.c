@@ -39,20 +39,6 @@
 
 enum { ANON, FILE_MAP, NBUF };
 
-static const struct workload_op ops[] = {
-	{ "read", "raw read from the device into a buffer", 12 },
-	{ "write", "raw write of a buffer to the device", 12 },
-	{ "access", "store to, or check, words of a buffer", 60 },
-	{ "mlock", "wire any pages of the process", 6 },
-	{ "munlock", "unwire any pages of the process", 6 },
-	{ "msync", "write pages of the mapped file back", 10 },
-	{ "advise", "tell that some pages are not needed now", 2 },
-	{ "source", "raw write from a private read-only mapping that is made writable meanwhile", 4 },
-	{ "scratch", "raw I/O to memory that comes and goes, or have it come or go", 8 },
-	{ "fork", "a child finds the forking thread's buffer as it is", 1 },
-	{ "mlockall", "wire all that the process has, now, or unwire it", 1 },
-};
-
 /* A buffer of one worker.  !: only the worker */
 struct buffer {
 	vaddr_t	  bf_va;		/* : any multiple of 8 */
@@ -236,8 +222,9 @@ draw_transfer(struct job_worker *jw)
 }
 
 static int
-op_transfer(struct job_worker *jw, struct raw_run *rr, bool read)
+transfer(struct job_worker *jw, bool read)
 {
+	struct raw_run *rr = jw->jw_run->jr_private;
 	struct raw_worker *rw = jw->jw_private;
 	struct transfer tr = draw_transfer(jw);
 	uint64_t *mem = tr.tr_buf->bf_words + tr.tr_at, *dev = rw->rw_words + tr.tr_dev;
@@ -258,6 +245,18 @@ op_transfer(struct job_worker *jw, struct raw_run *rr, bool read)
 }
 
 static int
+op_read(struct job_worker *jw)
+{
+	return transfer(jw, true);
+}
+
+static int
+op_write(struct job_worker *jw)
+{
+	return transfer(jw, false);
+}
+
+static int
 check_words(struct job_worker *jw, const struct buffer *bf, uint64_t at, uint64_t n)
 {
 	int error = 0;
@@ -272,7 +271,7 @@ op_access(struct job_worker *jw)
 {
 	struct raw_worker *rw = jw->jw_private;
 	struct buffer *bf = &rw->rw_buf[host_rng_below(&jw->jw_rng, NBUF)];
-	bool write = host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction);
+	bool write = draw_write(jw);
 	uint64_t i = host_rng_below(&jw->jw_rng, bf->bf_nwords);
 	uint64_t value;
 	int error;
@@ -310,21 +309,28 @@ allow(struct job_worker *jw, const char *call, vaddr_t va, int error, int allowe
 }
 
 static int
-op_wiring(struct job_worker *jw, bool wire)
+op_mlock(struct job_worker *jw)
 {
-	struct proc *p = jw->jw_proc->jp_proc;
 	vaddr_t va;
 	vsize_t len;
 
 	draw_pages(jw, false, 16, &va, &len);
-	if (wire)
-		return allow(jw, "mlock", va, sys_mlock(p, va, len), 0);
-	/* EINVAL: not all of it was wired */
-	return allow(jw, "munlock", va, sys_munlock(p, va, len), EINVAL);
+	return allow(jw, "mlock", va, sys_mlock(jw->jw_proc->jp_proc, va, len), 0);
 }
 
 static int
-op_wire_all(struct job_worker *jw)
+op_munlock(struct job_worker *jw)
+{
+	vaddr_t va;
+	vsize_t len;
+
+	draw_pages(jw, false, 16, &va, &len);
+	/* EINVAL: not all of it was wired */
+	return allow(jw, "munlock", va, sys_munlock(jw->jw_proc->jp_proc, va, len), EINVAL);
+}
+
+static int
+op_mlockall(struct job_worker *jw)
 {
 	struct proc *p = jw->jw_proc->jp_proc;
 
@@ -335,23 +341,31 @@ op_wire_all(struct job_worker *jw)
 }
 
 static int
-op_pages(struct job_worker *jw, bool sync)
+op_msync(struct job_worker *jw)
 {
-	struct proc *p = jw->jw_proc->jp_proc;
 	vaddr_t va;
 	vsize_t len;
 
-	draw_pages(jw, sync, sync ? 64 : 16, &va, &len);
-	if (!sync)
-		return allow(jw, "madvise", va, sys_madvise(p, va, len, UMADV_DONTNEED), 0);
-	return allow(jw, "msync", va, sys_msync(p, va, len,
+	draw_pages(jw, true, 64, &va, &len);
+	return allow(jw, "msync", va, sys_msync(jw->jw_proc->jp_proc, va, len,
 	    host_rng_below(&jw->jw_rng, 2) ? UMS_SYNC : UMS_SYNC | UMS_INVALIDATE), EBUSY);
+}
+
+static int
+op_advise(struct job_worker *jw)
+{
+	vaddr_t va;
+	vsize_t len;
+
+	draw_pages(jw, false, 16, &va, &len);
+	return allow(jw, "madvise", va, sys_madvise(jw->jw_proc->jp_proc, va, len, UMADV_DONTNEED), 0);
 }
 
 /* T-15: the page is made writable, and stored to, while I/O reads from it. */
 static int
-op_source(struct job_worker *jw, struct raw_run *rr)
+op_source(struct job_worker *jw)
 {
+	struct raw_run *rr = jw->jw_run->jr_private;
 	struct proc *p = jw->jw_proc->jp_proc;
 	uint64_t page = host_rng_below(&jw->jw_rng, SRC_PAGES), words[PAGE_SIZE / 8];
 	vaddr_t va = SRC_BASE + page * PAGE_SIZE;
@@ -389,8 +403,9 @@ op_source(struct job_worker *jw, struct raw_run *rr)
 
 /* The content is nobody's affair: what is moved is what the device has anyway. */
 static int
-op_scratch(struct job_worker *jw, struct raw_run *rr)
+op_scratch(struct job_worker *jw)
 {
+	struct raw_run *rr = jw->jw_run->jr_private;
 	const struct raw_worker *rw = jw->jw_private;
 	struct proc *p = jw->jw_proc->jp_proc;
 	uint64_t page = host_rng_below(&jw->jw_rng, SCRATCH_PAGES);
@@ -429,25 +444,26 @@ check_child(struct job_worker *jw, void *arg)
 }
 
 static int
-run(struct job_run *jr, struct job_worker *jw)
+op_fork(struct job_worker *jw)
 {
-	struct raw_run *rr = jr->jr_private;
-	uint64_t dice = host_rng_below(&jw->jw_rng, 122);
-
-	if (dice < 24)
-		return op_transfer(jw, rr, dice < 12);
-	if (dice < 84)
-		return op_access(jw);
-	if (dice < 96)
-		return op_wiring(jw, dice < 90);
-	if (dice < 108)
-		return op_pages(jw, dice < 106);
-	if (dice < 112)
-		return op_source(jw, rr);
-	if (dice < 120)
-		return op_scratch(jw, rr);
-	return dice == 120 ? run_in_child(jw, check_child, NULL) : op_wire_all(jw);
+	return run_in_child(jw, check_child, NULL);
 }
+
+static const struct workload_op ops[] = {
+	{ "read", "raw read from the device into a buffer", 12, op_read },
+	{ "write", "raw write of a buffer to the device", 12, op_write },
+	{ "access", "store to, or check, words of a buffer", 60, op_access },
+	{ "mlock", "wire any pages of the process", 6, op_mlock },
+	{ "munlock", "unwire any pages of the process", 6, op_munlock },
+	{ "msync", "write pages of the mapped file back", 10, op_msync },
+	{ "advise", "tell that some pages are not needed now", 2, op_advise },
+	{ "source", "raw write from a private read-only mapping that is made writable meanwhile", 4,
+	    op_source },
+	{ "scratch", "raw I/O to memory that comes and goes, or have it come or go", 8,
+	    op_scratch },
+	{ "fork", "a child finds the forking thread's buffer as it is", 1, op_fork },
+	{ "mlockall", "wire all that the process has, now, or unwire it", 1, op_mlockall },
+};
 
 /* --- at the end --- */
 
@@ -565,7 +581,6 @@ const struct workload wl_mlock_physio = {
 	.wl_required = required,
 	.wl_footprint = footprint,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 	.wl_killed = killed,

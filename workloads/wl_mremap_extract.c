@@ -34,18 +34,6 @@ struct parcel {
 	uint64_t pa_value[PAGES_MAX];	/* ! one word of each page */
 };
 
-enum { OP_TOUCH, OP_RESIZE, OP_MOVE, OP_TRAVEL, OP_SHARE, OP_DEBUG, OP_FORK, OP_RENEW };
-static const struct workload_op ops[] = {
-	[OP_TOUCH] = { "touch", "store to or check a page", 60 },
-	[OP_RESIZE] = { "resize", "mremap: grow or shrink, where it is or elsewhere", 10 },
-	[OP_MOVE] = { "move", "mremap to the slot's other half, replacing what is there", 6 },
-	[OP_TRAVEL] = { "travel", "extract with REMOVE: to another process, or back home", 8 },
-	[OP_SHARE] = { "share", "extract to another process, store at both sides, unmap there", 4 },
-	[OP_DEBUG] = { "debug", "uvm_io: read or write some pages", 8 },
-	[OP_FORK] = { "fork", "a child finds it, while the parent's debugger changes it", 2 },
-	[OP_RENEW] = { "renew", "unmap it, map another one, private or shared", 2 },
-};
-
 static struct proc *
 proc_of(const struct job_worker *jw, unsigned index)
 {
@@ -173,11 +161,12 @@ any_page(struct job_worker *jw, const struct parcel *pa)
 }
 
 static int
-op_touch(struct job_worker *jw, struct parcel *pa)
+op_touch(struct job_worker *jw)
 {
+	struct parcel *pa = jw->jw_private;
 	uint64_t page = any_page(jw, pa);
 
-	if (!host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction))
+	if (!draw_write(jw))
 		return look(jw, pa, page);
 	return pa->pa_where == pa->pa_home ? store(jw, pa, page) :
 	    poke(jw, pa->pa_where, pa, page);
@@ -216,8 +205,9 @@ mremap_to(struct job_worker *jw, struct parcel *pa, vaddr_t to, uint64_t npages)
 
 /* Behind it, the half is free: it grows where it is. */
 static int
-op_resize(struct job_worker *jw, struct parcel *pa)
+op_resize(struct job_worker *jw)
 {
+	struct parcel *pa = jw->jw_private;
 	uint64_t npages = 1 + host_rng_below(&jw->jw_rng, PAGES_MAX);
 
 	return mremap_to(jw, pa, host_rng_below(&jw->jw_rng, 2) == 0 ? pa->pa_va : other_half(pa),
@@ -225,8 +215,10 @@ op_resize(struct job_worker *jw, struct parcel *pa)
 }
 
 static int
-op_move(struct job_worker *jw, struct parcel *pa)
+op_move(struct job_worker *jw)
 {
+	struct parcel *pa = jw->jw_private;
+
 	return mremap_to(jw, pa, other_half(pa), pa->pa_npages);
 }
 
@@ -258,15 +250,16 @@ extract_to(struct job_worker *jw, struct parcel *pa, unsigned to, bool move)
 }
 
 static int
-op_travel(struct job_worker *jw, struct parcel *pa)
+op_travel(struct job_worker *jw)
 {
+	struct parcel *pa = jw->jw_private;
 	vaddr_t old = word_va(pa, any_page(jw, pa));
 	bool home = pa->pa_where == pa->pa_home;
 	unsigned to;
 	int error;
 
 	if (jw->jw_run->jr_nprocs < 2)
-		return op_move(jw, pa);
+		return op_move(jw);
 	to = home ? other_process(jw, pa) : pa->pa_home;
 	error = extract_to(jw, pa, to, true);
 	if (error != 0)
@@ -281,13 +274,14 @@ op_travel(struct job_worker *jw, struct parcel *pa)
 
 /* Both see one memory; afterwards only we have it, with what either stored. */
 static int
-op_share(struct job_worker *jw, struct parcel *pa)
+op_share(struct job_worker *jw)
 {
+	struct parcel *pa = jw->jw_private;
 	unsigned to;
 	int error, unmapped;
 
 	if (pa->pa_where != pa->pa_home || jw->jw_run->jr_nprocs < 2)
-		return op_travel(jw, pa);
+		return op_travel(jw);
 	to = other_process(jw, pa);
 	error = extract_to(jw, pa, to, false);
 	if (error != 0)
@@ -307,8 +301,9 @@ op_share(struct job_worker *jw, struct parcel *pa)
 
 /* Several pages at once, at any offset: the words of the model lie where they lie. */
 static int
-op_debug(struct job_worker *jw, struct parcel *pa)
+op_debug(struct job_worker *jw)
 {
+	struct parcel *pa = jw->jw_private;
 	uint64_t first = any_page(jw, pa), n = 1 + host_rng_below(&jw->jw_rng, pa->pa_npages - first);
 	bool write = host_rng_below(&jw->jw_rng, 2) == 0;
 	int error = 0;
@@ -336,20 +331,23 @@ check_child(struct job_worker *jw, void *arg)
 }
 
 static int
-op_fork(struct job_worker *jw, struct parcel *pa)
+op_fork(struct job_worker *jw)
 {
+	struct parcel *pa = jw->jw_private;
+
 	if (pa->pa_where != pa->pa_home)
-		return op_travel(jw, pa);
+		return op_travel(jw);
 	return run_in_child(jw, check_child, pa);
 }
 
 static int
-op_renew(struct job_worker *jw, struct parcel *pa)
+op_renew(struct job_worker *jw)
 {
+	struct parcel *pa = jw->jw_private;
 	int error;
 
 	if (pa->pa_where != pa->pa_home)
-		return op_travel(jw, pa);
+		return op_travel(jw);
 	error = map_parcel(jw, pa);
 	if (error == ENOMEM)
 		return ENOMEM;
@@ -358,21 +356,16 @@ op_renew(struct job_worker *jw, struct parcel *pa)
 	return look(jw, pa, any_page(jw, pa));
 }
 
-static int
-run(struct job_run *jr, struct job_worker *jw)
-{
-	static int (*const op[])(struct job_worker *, struct parcel *) = {
-		[OP_TOUCH] = op_touch, [OP_RESIZE] = op_resize, [OP_MOVE] = op_move,
-		[OP_TRAVEL] = op_travel, [OP_SHARE] = op_share, [OP_DEBUG] = op_debug,
-		[OP_FORK] = op_fork, [OP_RENEW] = op_renew,
-	};
-	uint64_t dice = host_rng_below(&jw->jw_rng, 100);
-	size_t i = 0;
-
-	while (dice >= ops[i].wo_weight)
-		dice -= ops[i++].wo_weight;
-	return op[i](jw, jw->jw_private);
-}
+static const struct workload_op ops[] = {
+	{ "touch", "store to or check a page", 60, op_touch },
+	{ "resize", "mremap: grow or shrink, where it is or elsewhere", 10, op_resize },
+	{ "move", "mremap to the slot's other half, replacing what is there", 6, op_move },
+	{ "travel", "extract with REMOVE: to another process, or back home", 8, op_travel },
+	{ "share", "extract to another process, store at both sides, unmap there", 4, op_share },
+	{ "debug", "uvm_io: read or write some pages", 8, op_debug },
+	{ "fork", "a child finds it, while the parent's debugger changes it", 2, op_fork },
+	{ "renew", "unmap it, map another one, private or shared", 2, op_renew },
+};
 
 static int
 verify(struct job_run *jr)
@@ -417,7 +410,6 @@ const struct workload wl_mremap_extract = {
 	.wl_required = required,
 	.wl_footprint = footprint,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 };

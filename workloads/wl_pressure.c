@@ -44,14 +44,6 @@ static const struct option_row options[] = {
 	    NULL, NULL, "operations of a worker after which its hot set moves by a page; 0 = never" },
 };
 
-enum { OP_ACCESS, OP_SWEEP, OP_ADVISE, OP_WIRE };
-static const struct workload_op ops[] = {
-	[OP_ACCESS] = { "access", "store to or check a word, mostly of a hot page", 960 },
-	[OP_SWEEP] = { "sweep", "the same for each of 32 neighbouring pages", 10 },
-	[OP_ADVISE] = { "advise", "MADV_DONTNEED or MADV_WILLNEED on eight pages in use", 20 },
-	[OP_WIRE] = { "wire", "mlock eight pages, touch them, munlock them", 10 },
-};
-
 /* The three ranges. */
 enum { PRIVATE, OBJECT, FILE_, NRANGES };
 static const vaddr_t range_base[NRANGES] = { PRIVATE_BASE, OBJECT_BASE, FILE_BASE };
@@ -155,7 +147,7 @@ touch(struct job_worker *jw, int range, uint64_t page)
 	struct pressure_run *pr = jw->jw_run->jr_private;
 	struct pressure_proc *pp = jw->jw_proc->jp_private;
 	struct coherent *co = range == OBJECT ? &pr->pr_object : &pr->pr_file;
-	bool write = host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction);
+	bool write = draw_write(jw);
 
 	if (range == PRIVATE && write)
 		return private_store(jw, &pp->pp_shadow, own_word(jw, PRIVATE_BASE, page));
@@ -182,8 +174,23 @@ choose(struct job_worker *jw, int range)
 }
 
 static int
-sweep(struct job_worker *jw, int range)
+draw_range(struct job_worker *jw)
 {
+	return (int)host_rng_below(&jw->jw_rng, NRANGES);
+}
+
+static int
+op_access(struct job_worker *jw)
+{
+	int range = draw_range(jw);
+
+	return touch(jw, range, choose(jw, range));
+}
+
+static int
+op_sweep(struct job_worker *jw)
+{
+	int range = draw_range(jw);
 	const struct pressure_run *pr = jw->jw_run->jr_private;
 	uint64_t page = host_rng_below(&jw->jw_rng, pr->pr_npages[range]);
 	int error = 0;
@@ -209,8 +216,9 @@ small_range(struct job_worker *jw, int range, uint64_t *np)
 }
 
 static int
-advise(struct job_worker *jw, int range)
+op_advise(struct job_worker *jw)
 {
+	int range = draw_range(jw);
 	uint64_t n, page = small_range(jw, range, &n);
 	int behav = host_rng_below(&jw->jw_rng, 4) == 0 ? UMADV_WILLNEED : UMADV_DONTNEED;
 	int error;
@@ -227,8 +235,9 @@ advise(struct job_worker *jw, int range)
  * already.  There may not be enough memory to wire: that is no reason to die.
  */
 static int
-wire(struct job_worker *jw, int range)
+op_wire(struct job_worker *jw)
 {
+	int range = draw_range(jw);
 	uint64_t n, page = small_range(jw, range, &n);
 	vaddr_t va = range_base[range] + page * PAGE_SIZE;
 	struct proc *p = jw->jw_proc->jp_proc;
@@ -246,22 +255,12 @@ wire(struct job_worker *jw, int range)
 	return error == 0 ? 0 : call_failed(jw, "munlock", va, error);
 }
 
-static int
-run(struct job_run *jr, struct job_worker *jw)
-{
-	int range = (int)host_rng_below(&jw->jw_rng, NRANGES);
-	uint64_t dice = host_rng_below(&jw->jw_rng, 1000);
-
-	if (dice < ops[OP_SWEEP].wo_weight)
-		return sweep(jw, range);
-	dice -= ops[OP_SWEEP].wo_weight;
-	if (dice < ops[OP_ADVISE].wo_weight)
-		return advise(jw, range);
-	dice -= ops[OP_ADVISE].wo_weight;
-	if (dice < ops[OP_WIRE].wo_weight)
-		return wire(jw, range);
-	return touch(jw, range, choose(jw, range));
-}
+static const struct workload_op ops[] = {
+	{ "access", "store to or check a word, mostly of a hot page", 960, op_access },
+	{ "sweep", "the same for each of 32 neighbouring pages", 10, op_sweep },
+	{ "advise", "MADV_DONTNEED or MADV_WILLNEED on eight pages in use", 20, op_advise },
+	{ "wire", "mlock eight pages, touch them, munlock them", 10, op_wire },
+};
 
 static int
 verify_proc(struct job_worker *jw, struct job_proc *jp)
@@ -327,7 +326,6 @@ const struct workload wl_pressure = {
 	.wl_required = required,
 	.wl_footprint = footprint,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 	.wl_killed = killed,

@@ -37,13 +37,6 @@ static const struct option_row options[] = {
 	    "wire the shared page at each address: its tables can be neither freed nor stolen" },
 };
 
-enum { OP_SPREAD, OP_CHECK, OP_FORK };
-static const struct workload_op ops[] = {
-	[OP_SPREAD] = { "spread", "map and touch one more page, two megabytes on", 60 },
-	[OP_CHECK] = { "check", "touch a page that was mapped before: it holds what was stored", 120 },
-	[OP_FORK] = { "fork", "a child touches some of them, in tables of its own", 1 },
-};
-
 /* !: only the worker, or who stands in for it while it is parked */
 struct exhaust {
 	vaddr_t	 ex_base;		/* stable */
@@ -137,8 +130,9 @@ begin_anew(struct job_worker *jw, struct exhaust *ex)
 }
 
 static int
-op_spread(struct job_worker *jw, struct exhaust *ex)
+op_spread(struct job_worker *jw)
 {
+	struct exhaust *ex = jw->jw_private;
 	const struct exhaust_options *eo = jw->jw_run->jr_job->job_options;
 	uint64_t most = eo->eo_tables != 0 ? eo->eo_tables : MAX_SLOTS;
 	struct exhaust_run *er = jw->jw_run->jr_private;
@@ -175,8 +169,10 @@ op_spread(struct job_worker *jw, struct exhaust *ex)
 }
 
 static int
-op_check(struct job_worker *jw, struct exhaust *ex)
+op_check(struct job_worker *jw)
 {
+	struct exhaust *ex = jw->jw_private;
+
 	return ex->ex_n == 0 ? 0 : check_slot(jw, ex, host_rng_below(&jw->jw_rng, ex->ex_n));
 }
 
@@ -184,26 +180,24 @@ op_check(struct job_worker *jw, struct exhaust *ex)
 static int
 check_child(struct job_worker *jw, void *arg)
 {
-	struct exhaust *ex = arg;
 	int error = 0;
 
 	for (int i = 0; i < 8 && error == 0; i++)
-		error = op_check(jw, ex);
+		error = op_check(jw);
 	return error;
 }
 
 static int
-run(struct job_run *jr, struct job_worker *jw)
+op_fork(struct job_worker *jw)
 {
-	unsigned total = ops[OP_SPREAD].wo_weight + ops[OP_CHECK].wo_weight + ops[OP_FORK].wo_weight;
-	uint64_t dice = host_rng_below(&jw->jw_rng, total);
-
-	if (dice < ops[OP_SPREAD].wo_weight)
-		return op_spread(jw, jw->jw_private);
-	if (dice < ops[OP_SPREAD].wo_weight + ops[OP_CHECK].wo_weight)
-		return op_check(jw, jw->jw_private);
-	return run_in_child(jw, check_child, jw->jw_private);
+	return run_in_child(jw, check_child, NULL);
 }
+
+static const struct workload_op ops[] = {
+	{ "spread", "map and touch one more page, two megabytes on", 60, op_spread },
+	{ "check", "touch a page that was mapped before: it holds what was stored", 120, op_check },
+	{ "fork", "a child touches some of them, in tables of its own", 1, op_fork },
+};
 
 static int
 verify(struct job_run *jr)
@@ -253,7 +247,6 @@ const struct workload wl_ptp_exhaust = {
 	.wl_verifies = "each private word exactly, a page mapped thousands of times by stamps",
 	.wl_required = required,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 	.wl_killed = killed,

@@ -26,17 +26,6 @@ struct shared_run {
 	struct uvm_object *sr_aobj;	/* stable; NULL: shared amap */
 };
 
-enum { OP_ACCESS, OP_VISIT, OP_ATTACH };
-static const struct workload_op anon_ops[] = {
-	{ "access", "store to this worker's word, or check anybody's, of a random page", 400 },
-	{ "visit", "fork a child that checks some pages and exits", 1 },
-};
-static const struct workload_op aobj_ops[] = {
-	{ "access", "store to this worker's word, or check anybody's, of a random page", 400 },
-	{ "visit", "fork a child that checks some pages and exits", 1 },
-	{ "attach", "detach the segment and attach it again (processes of one thread)", 1 },
-};
-
 static struct shared_run *
 run_create(struct job_run *jr)
 {
@@ -99,10 +88,11 @@ check_random(struct job_worker *jw, struct shared_run *sr)
 }
 
 static int
-op_access(struct job_worker *jw, struct shared_run *sr)
+op_access(struct job_worker *jw)
 {
-	if (jw->jw_index >= sr->sr_region.co_nwriters ||
-	    !host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction))
+	struct shared_run *sr = jw->jw_run->jr_private;
+
+	if (jw->jw_index >= sr->sr_region.co_nwriters || !draw_write(jw))
 		return check_random(jw, sr);
 	return coherent_store(jw, &sr->sr_region, BASE,
 	    host_rng_below(&jw->jw_rng, sr->sr_region.co_npages), jw->jw_index);
@@ -119,8 +109,9 @@ visit(struct job_worker *jw, void *arg)
 }
 
 static int
-reattach(struct job_worker *jw, struct shared_run *sr)
+op_attach(struct job_worker *jw)
 {
+	struct shared_run *sr = jw->jw_run->jr_private;
 	struct proc *p = jw->jw_proc->jp_proc;
 	int error;
 
@@ -137,18 +128,17 @@ reattach(struct job_worker *jw, struct shared_run *sr)
 }
 
 static int
-run(struct job_run *jr, struct job_worker *jw)
+op_visit(struct job_worker *jw)
 {
-	const struct workload *wl = jr->jr_job->job_workload;
-	struct shared_run *sr = jr->jr_private;
-	uint64_t dice = host_rng_below(&jw->jw_rng, 402);
-
-	if (dice == 0)
-		return run_in_child(jw, visit, sr);
-	if (dice == 1 && wl->wl_nops > OP_ATTACH && jw->jw_proc->jp_nthreads == 1)
-		return reattach(jw, sr);
-	return op_access(jw, sr);
+	return run_in_child(jw, visit, jw->jw_run->jr_private);
 }
+
+static const struct workload_op ops[] = {
+	{ "access", "store to this worker's word, or check anybody's, of a random page", 400, op_access },
+	{ "visit", "fork a child that checks some pages and exits", 1, op_visit },
+	{ "attach", "detach the segment and attach it again (processes of one thread)", 1, op_attach, true },
+};
+#define	ANON_NOPS	2		/* it knows no segment */
 
 /* Every word of every page from every process: all must hold the last store exactly. */
 static int
@@ -189,13 +179,12 @@ const struct workload wl_shared_anon = {
 	.wl_name = "shared-anon",
 	.wl_help = "MAP_SHARED anonymous memory: one amap under several processes",
 	.wl_common = WL_COMMON_ALL,
-	.wl_ops = anon_ops,
-	.wl_nops = sizeof(anon_ops) / sizeof(anon_ops[0]),
+	.wl_ops = ops,
+	.wl_nops = ANON_NOPS,
 	.wl_exercises = "amap sharing, inherit SHARE, uvm_fault 1A, fork and exit of sharers",
 	.wl_verifies = "stamps: each word names itself, its writer and its store; never goes back in time",
 	.wl_required = required,
 	.wl_setup = setup_anon,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 };
@@ -204,13 +193,12 @@ const struct workload wl_aobj_shm = {
 	.wl_name = "aobj-shm",
 	.wl_help = "shared memory objects: attached, written, detached by several processes",
 	.wl_common = WL_COMMON_ALL,
-	.wl_ops = aobj_ops,
-	.wl_nops = sizeof(aobj_ops) / sizeof(aobj_ops[0]),
+	.wl_ops = ops,
+	.wl_nops = sizeof(ops) / sizeof(ops[0]),
 	.wl_exercises = "aobj pager, uvm_fault 2A, object reference counts, unmap with pages left behind",
 	.wl_verifies = "stamps: each word names itself, its writer and its store; never goes back in time",
 	.wl_required = required,
 	.wl_setup = setup_aobj,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 };

@@ -46,15 +46,6 @@ static const struct option_row options[] = {
 	    NULL, NULL, "time between two changes of priority; 0 = none" },
 };
 
-enum { OP_TOUCH, OP_SWEEP, OP_RAID, OP_RENEW, OP_FORK };
-static const struct workload_op ops[] = {
-	[OP_TOUCH] = { "touch", "store to or check a word of a random page", 900 },
-	[OP_SWEEP] = { "sweep", "store to or check a word of each of 64 neighbouring pages", 20 },
-	[OP_RAID] = { "raid", "store to, check, unmap or free memory that other threads use", 75 },
-	[OP_RENEW] = { "renew", "unmap a few pages, map them anew (processes of one thread)", 4 },
-	[OP_FORK] = { "fork", "a child checks pages and stores to its copies", 1 },
-};
-
 struct churn_proc {
 	struct shadow	 cp_shadow;
 	uint64_t	 cp_pages;	/* stable */
@@ -182,14 +173,23 @@ touch(struct job_worker *jw, struct churn_proc *cp, uint64_t page)
 {
 	vaddr_t va = own_word(jw, BASE, page);
 
-	if (host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction))
+	if (draw_write(jw))
 		return private_store(jw, &cp->cp_shadow, va);
 	return private_check(jw, &cp->cp_shadow, va);
 }
 
 static int
-sweep(struct job_worker *jw, struct churn_proc *cp)
+op_touch(struct job_worker *jw)
 {
+	struct churn_proc *cp = jw->jw_proc->jp_private;
+
+	return touch(jw, cp, host_rng_below(&jw->jw_rng, cp->cp_pages));
+}
+
+static int
+op_sweep(struct job_worker *jw)
+{
+	struct churn_proc *cp = jw->jw_proc->jp_private;
 	uint64_t page = host_rng_below(&jw->jw_rng, cp->cp_pages);
 	int error = 0;
 
@@ -244,7 +244,7 @@ raid_word(struct job_worker *jw, vaddr_t va)
 }
 
 static int
-raid(struct job_worker *jw)
+op_raid(struct job_worker *jw)
 {
 	uint64_t page = host_rng_below(&jw->jw_rng, RAID_PAGES);
 	uint64_t what = host_rng_below(&jw->jw_rng, 8);
@@ -260,8 +260,9 @@ raid(struct job_worker *jw)
 }
 
 static int
-renew(struct job_worker *jw, struct churn_proc *cp)
+op_renew(struct job_worker *jw)
 {
+	struct churn_proc *cp = jw->jw_proc->jp_private;
 	uint64_t n = 1 + host_rng_below(&jw->jw_rng, cp->cp_pages < RENEW_PAGES ? cp->cp_pages :
 	    RENEW_PAGES);
 	vaddr_t va = BASE + host_rng_below(&jw->jw_rng, cp->cp_pages - n + 1) * PAGE_SIZE;
@@ -306,24 +307,19 @@ in_child(struct job_worker *jw, void *arg)
 /* --- the mix --- */
 
 static int
-run(struct job_run *jr, struct job_worker *jw)
+op_fork(struct job_worker *jw)
 {
-	struct churn_proc *cp = jw->jw_proc->jp_private;
-	uint64_t dice;
-
-	dice = host_rng_below(&jw->jw_rng, 1000);
-	if (dice < ops[OP_SWEEP].wo_weight)
-		return sweep(jw, cp);
-	dice -= ops[OP_SWEEP].wo_weight;
-	if (dice < ops[OP_RAID].wo_weight)
-		return raid(jw);
-	dice -= ops[OP_RAID].wo_weight;
-	if (dice < ops[OP_RENEW].wo_weight && jw->jw_proc->jp_nthreads == 1)
-		return renew(jw, cp);
-	if (dice == ops[OP_RENEW].wo_weight)
-		return run_in_child(jw, in_child, cp);
-	return touch(jw, cp, host_rng_below(&jw->jw_rng, cp->cp_pages));
+	return run_in_child(jw, in_child, jw->jw_proc->jp_private);
 }
+
+static const struct workload_op ops[] = {
+	{ "touch", "store to or check a word of a random page", 900, op_touch },
+	{ "sweep", "store to or check a word of each of 64 neighbouring pages", 20, op_sweep },
+	{ "raid", "store to, check, unmap or free memory that other threads use", 75, op_raid },
+	{ "renew", "unmap a few pages, map them anew (processes of one thread)", 4,
+	    op_renew, true },
+	{ "fork", "a child checks pages and stores to its copies", 1, op_fork },
+};
 
 static int
 verify_proc(struct job_worker *jw, struct job_proc *jp)
@@ -368,7 +364,6 @@ const struct workload wl_swap_churn = {
 	.wl_verifies = "each word against a model of what its thread stored; fresh pages are zero",
 	.wl_required = required,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 	.wl_killed = killed,

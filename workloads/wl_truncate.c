@@ -57,14 +57,6 @@ static const struct option_row options[] = {
 	    "512K", NULL, NULL, "bytes of the file when it is longest" },
 };
 
-static const struct workload_op ops[] = {
-	{ "store", "store an own word through the mapping or by write", 300 },
-	{ "load", "load a word through the mapping", 400 },
-	{ "read", "read some pages and look at words of them", 250 },
-	{ "wild", "store to a word that may be truncated at any moment", 30 },
-	{ "truncate", "cut the file, or let it grow by ftruncate or by write", 20 },
-};
-
 #define	GET(x)		__atomic_load_n(&(x), __ATOMIC_SEQ_CST)
 #define	SET(x, v)	__atomic_store_n(&(x), (v), __ATOMIC_SEQ_CST)
 
@@ -191,8 +183,9 @@ judge_refusal(struct job_worker *jw, struct trunc_run *tr, uint64_t page, int er
 }
 
 static int
-op_load(struct job_worker *jw, struct trunc_run *tr)
+op_load(struct job_worker *jw)
 {
+	struct trunc_run *tr = jw->jw_run->jr_private;
 	uint64_t page = host_rng_below(&jw->jw_rng, tr->tr_npages), value;
 	unsigned writer = (unsigned)host_rng_below(&jw->jw_rng, tr->tr_nwriters);
 	struct view vi = look(tr, page, writer);
@@ -208,8 +201,9 @@ op_load(struct job_worker *jw, struct trunc_run *tr)
 }
 
 static int
-op_read(struct job_worker *jw, struct trunc_run *tr)
+op_read(struct job_worker *jw)
 {
+	struct trunc_run *tr = jw->jw_run->jr_private;
 	uint64_t page = host_rng_below(&jw->jw_rng, tr->tr_npages), value;
 	uint64_t n = 1 + host_rng_below(&jw->jw_rng, BUF_PAGES - 1);
 	unsigned writer = (unsigned)host_rng_below(&jw->jw_rng, tr->tr_nwriters);
@@ -271,8 +265,9 @@ store_by_write(struct job_worker *jw, struct trunc_run *tr, uint64_t word, uint6
 }
 
 static int
-op_store(struct job_worker *jw, struct trunc_run *tr)
+op_store(struct job_worker *jw)
 {
+	struct trunc_run *tr = jw->jw_run->jr_private;
 	uint64_t page = host_rng_below(&jw->jw_rng, tr->tr_npages);
 	struct trunc_page *tp = &tr->tr_pages[page];
 	uint64_t word = word_of(page, jw->jw_index), value;
@@ -281,7 +276,7 @@ op_store(struct job_worker *jw, struct trunc_run *tr)
 	int error;
 
 	if (jw->jw_index >= tr->tr_nwriters || !storing_begin(tp))
-		return op_load(jw, tr);
+		return op_load(jw);
 	vi = look(tr, page, jw->jw_index);
 	seq = (vi.vi_floor > vi.vi_base ? vi.vi_floor : vi.vi_base) + 1;
 	value = stamp_make(tr->tr_object, word, (struct stamp){ seq, jw->jw_index });
@@ -304,8 +299,9 @@ op_store(struct job_worker *jw, struct trunc_run *tr)
 }
 
 static int
-op_wild(struct job_worker *jw, struct trunc_run *tr)
+op_wild(struct job_worker *jw)
 {
+	struct trunc_run *tr = jw->jw_run->jr_private;
 	uint64_t page = host_rng_below(&jw->jw_rng, tr->tr_npages), word = page * 512 + WILD, value;
 	struct view vi = look(tr, page, 0);
 	struct stamp st;
@@ -424,31 +420,25 @@ resize(struct job_worker *jw, struct trunc_run *tr)
 }
 
 static int
-op_truncate(struct job_worker *jw, struct trunc_run *tr)
+op_truncate(struct job_worker *jw)
 {
+	struct trunc_run *tr = jw->jw_run->jr_private;
 	int error;
 
 	if (__atomic_exchange_n(&tr->tr_busy, true, __ATOMIC_ACQUIRE))
-		return op_load(jw, tr);
+		return op_load(jw);
 	error = resize(jw, tr);
 	__atomic_store_n(&tr->tr_busy, false, __ATOMIC_RELEASE);
 	return error;
 }
 
-static int
-run(struct job_run *jr, struct job_worker *jw)
-{
-	struct trunc_run *tr = jr->jr_private;
-	uint64_t dice = host_rng_below(&jw->jw_rng, 1000);
-
-	if (dice < 300)
-		return op_store(jw, tr);
-	if (dice < 700)
-		return op_load(jw, tr);
-	if (dice < 950)
-		return op_read(jw, tr);
-	return dice < 980 ? op_wild(jw, tr) : op_truncate(jw, tr);
-}
+static const struct workload_op ops[] = {
+	{ "store", "store an own word through the mapping or by write", 300, op_store },
+	{ "load", "load a word through the mapping", 400, op_load },
+	{ "read", "read some pages and look at words of them", 250, op_read },
+	{ "wild", "store to a word that may be truncated at any moment", 30, op_wild },
+	{ "truncate", "cut the file, or let it grow by ftruncate or by write", 20, op_truncate },
+};
 
 /* At rest every word is known. */
 static int
@@ -517,7 +507,6 @@ const struct workload wl_truncate = {
 	.wl_required = required,
 	.wl_footprint = footprint,
 	.wl_setup = setup,
-	.wl_run = run,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
 	.wl_killed = killed,

@@ -12,6 +12,7 @@
 #ifndef HARNESS_WORKLOAD_H
 #define HARNESS_WORKLOAD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,8 @@ struct workload_op {
 	const char *wo_name;
 	const char *wo_help;	/* one line */
 	unsigned wo_weight;	/* share beside the other operations */
+	int (*wo_run)(struct job_worker *); /* => 0 or an errno */
+	bool wo_alone;		/* not beside a sibling thread: there the first one is done instead */
 };
 
 /* All fields are stable: descriptors are const. */
@@ -61,9 +64,9 @@ struct workload {
 	uint64_t (*wl_footprint)(const struct job *);
 
 	/*
-	 * => 0 or an errno; a failing step ends the run, but for ENOMEM of wl_run: see wl_killed
+	 * => 0 or an errno; a failing step ends the run, but for ENOMEM of an operation: see wl_killed
 	 * wl_setup: once per job, before its workers start
-	 * wl_run: one operation of one worker
+	 * wl_run: one operation of one worker; NULL: one of wl_ops, drawn by weight
 	 * wl_verify: once per job when its workers have stopped: read everything back
 	 * wl_teardown: once per job; afterwards nothing of it is left in the machine
 	 */
