@@ -11,6 +11,7 @@
 #include <harness/result.h>
 #include <harness/xalloc.h>
 #include <sys/lockdebug.h>
+#include <sys/lockevent.h>
 #include <sys/lockstat.h>
 
 #include "engine_int.h"
@@ -83,6 +84,7 @@ engine_audit(struct run_result *rr, const struct profile *p)
 
 	if (!LOCKDEBUG_ON() || rr->rr_lockgraph != NULL)
 		return;
+	lockevent_judge(LOCKEVENT_LAST);
 	lg = *lockorder_export();
 	frames = xcalloc(lg.lg_nframes + 1, sizeof(*frames));
 	for (uint32_t i = 0; i < lg.lg_nframes; i++) {

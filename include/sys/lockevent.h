@@ -39,7 +39,8 @@ enum lock_event {
 	LE_COUNT
 };
 
-#define	LOCKEVENT_SURE	64
+#define	LOCKEVENT_SURE	64	/* wakeups after which the run need not be waited for */
+#define	LOCKEVENT_LAST	8	/* what a run is judged by at its end */
 
 /* : audit=full; set before boot */
 extern bool lockaudit_full;
@@ -69,6 +70,11 @@ void	lockevent_next_(enum lock_event);
 /* => who waits for ev waits for `to`, at times */
 #define	lockevent_depends(ev, to) LOCKEVENT_(lockevent_depends_(ev, to))
 
+/*
+ * => judge what has been inferred from so many wakeups or more: at the end of a run, or when
+ *    everything stands still (1); no lock held.  Nothing when off.
+ */
+void	lockevent_judge(unsigned min);
 /* => how many of them the current LWP has begun and not ended: for assertions; 0 when off */
 unsigned lockevent_begun(enum lock_event);
 

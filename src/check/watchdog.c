@@ -300,6 +300,7 @@ tell(struct census *ce)
 		free(details);
 		return;
 	}
+	lockevent_judge(1);			/* nothing more will be seen of who wakes whom */
 	fprintf(out, "memory: %lu pages free of %lu, %lu waiters, %lu being written\n",
 	    (unsigned long)uvm.free, (unsigned long)uvm.npages, (unsigned long)uvm.nwaiters,
 	    (unsigned long)uvm.paging);

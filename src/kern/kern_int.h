@@ -150,8 +150,6 @@ void	lockevent_dropped(void);
 void	lockevent_woken(const struct lwp *);
 /* => the class is spun for by a CPU at that IPL: who waits for IPIs may wait for its holder */
 void	lockevent_spun(uint32_t class, int ipl);
-/* => judge what has been inferred from min wakeups or more: everything stands still, or ends */
-void	lockevent_judge(unsigned min);
 
 /* --- RCU (kern_rcu.c) --- */
 void	kern_rcu_init(void);

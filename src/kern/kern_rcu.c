@@ -143,6 +143,7 @@ rcu_barrier(void)
 {
 	uint64_t until;
 
+	lockevent_wait(LE_rcu);			/* be there callbacks or not */
 	mutex_enter(&rcu_lock);
 	until = rcu_queued;
 	while (rcu_done < until) {

@@ -255,7 +255,6 @@ tlb_wait(struct tlb *t)
 {
 	unsigned spins = 0;
 
-	lockevent_wait(LE_shootdown);
 	for (int w = 0; w * 64 < ncpu; w++) {
 		/* acquire: pairs with the release in tlb_ipi(). */
 		while (__atomic_load_n(&t->t_rq.rq_pending[w], __ATOMIC_ACQUIRE) != 0) {
@@ -283,6 +282,7 @@ tlb_shootdown(struct tlb_flush *tf, struct pmap *leave)
 
 	KASSERTMSG(ci->ci_mtx_count == 0, "shootdown with a spin lock held (S4)");
 	KASSERTMSG(ci->ci_ilevel < IPL_SCHED, "shootdown with IPIs blocked (I-SMP-9)");
+	lockevent_wait(LE_shootdown);		/* be there other CPUs that have it or not */
 	s = splvm();
 	tlb_invalidate_list(t, tf->tf_va, tf->tf_nva);
 	tf->tf_cpus[ci->ci_index / 64] &= ~(UINT64_C(1) << (ci->ci_index % 64));

@@ -141,6 +141,7 @@ int
 uvm_aio_wait(struct uvm_aio *aio)
 {
 	KASSERT(aio->ua_iodone == NULL);
+	lockevent_wait(LE_disk);		/* be it done by now or not */
 	mutex_spin_enter(&uvm_aiodone_lock);
 	while (!aio->ua_done) {
 		lockevent_next(LE_disk);
