@@ -80,6 +80,14 @@ lockorder_born(uint32_t class, uint32_t id)
 	lo_unlock();
 }
 
+void
+lockorder_family(uint32_t class, uint32_t family)
+{
+	lo_lock();
+	lo_class(class)->c_family = family;
+	lo_unlock();
+}
+
 const char *
 lockorder_class_name(uint32_t class)
 {

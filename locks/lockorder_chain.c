@@ -212,6 +212,12 @@ edge_kind(uint32_t held, uint32_t wanted)
 	return lo_class(held)->c_kind == LOCKGRAPH_EVENT ? LOCKGRAPH_PROVIDE : LOCKGRAPH_ORDER;
 }
 
+static bool
+one_family(uint32_t a, uint32_t b)
+{
+	return a != b && lo_class(a)->c_family != 0 && lo_class(a)->c_family == lo_class(b)->c_family;
+}
+
 /* L => the edge */
 static uint32_t
 judge_pair(const struct held_stack *hs, const struct held_lock *hl, const struct lockorder_want *w,
@@ -252,8 +258,9 @@ judge_pairs(const struct held_stack *hs, const struct lockorder_want *w, uint32_
 		ch->ch_pair = ch->ch_pair || (same && hl->hl_class == w->lw_class);
 		if ((w->lw_how & LO_TRY) != 0)
 			continue;
-		if (!same)
-			continue;	/* what a handler interrupts: lockorder_usage.c */
+		/* What a handler interrupts: lockorder_usage.c. */
+		if (!same || one_family(hl->hl_class, w->lw_class))
+			continue;
 		edge = judge_pair(hs, hl, w, trace);
 		if (breaks_rank(lo_class(hl->hl_class), lo_class(w->lw_class)) && (top == NULL ||
 		    lo_class(hl->hl_class)->c_rank >= lo_class(top->hl_class)->c_rank)) {

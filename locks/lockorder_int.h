@@ -62,6 +62,7 @@ struct lo_class {
 	int		 c_rank;		/* : 0: undeclared */
 	enum lockorder_nest c_nest;		/* : */
 	int		 c_ipl;			/* : */
+	uint32_t	 c_family;		/* : whose locks make no edges between them; 0: none */
 	uint32_t	 c_created;		/* trace */
 	uint32_t	 c_born;		/* locks made */
 	uint32_t	 c_gate_id;		/* birth number of the only one */

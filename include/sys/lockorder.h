@@ -94,6 +94,8 @@ uint32_t lockorder_class(const char *name, enum lockgraph_class_kind, int rank,
     enum lockorder_nest, int ipl, const void *where);
 /* => a lock of the class was made, with that birth number: a class of one lock can be a gate */
 void	lockorder_born(uint32_t class, uint32_t id);
+/* => between locks of classes of one family (not 0) there is no order: their owner judges them one by one */
+void	lockorder_family(uint32_t class, uint32_t family);
 const char *lockorder_class_name(uint32_t class);
 
 /* --- locks held --- */

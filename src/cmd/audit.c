@@ -15,6 +15,8 @@
 #include <harness/lockgraph.h>
 #include <harness/xalloc.h>
 
+#include "audit_program.h"
+#include "preload.h"
 #include "run.h"
 
 #define GRAPH_FILE_MAX (INT64_C(256) << 20)
@@ -50,6 +52,7 @@ struct audit {
 	size_t a_ngraphs;
 	size_t a_nruns;			/* of which were runs of ours */
 	int a_status;			/* of the runs so far */
+	bool a_program;			/* it was no run of ours, but a program */
 };
 
 /* A violation beats the host's want, which beats a run that proved nothing. */
@@ -169,9 +172,13 @@ conclude(struct audit *a, FILE *text, bool quiet, bool verbose)
 	if (lg == NULL)
 		return cmd_fail(EXIT_USAGE, "%s", why);
 	lockgraph_symbolise(lg);
-	if (!quiet)
-		lockgraph_text(lg, known_edges, NKNOWN, text, verbose);
-	now = lockgraph_stories(lg, text) != 0 ? EXIT_VIOLATION : EXIT_CLEAN;
+	if (a->a_program) {
+		now = audit_program_tell(lg, quiet, verbose);
+	} else {
+		if (!quiet)
+			lockgraph_text(lg, known_edges, NKNOWN, text, verbose);
+		now = lockgraph_stories(lg, text) != 0 ? EXIT_VIOLATION : EXIT_CLEAN;
+	}
 	if (a->a_baseline != NULL)
 		now = compare(a, lg, text);
 	status = worse(status, now);
@@ -351,6 +358,41 @@ audit_files(const struct command *cmd, struct audit *a, struct run *r, char **fi
 	return status == EXIT_CLEAN ? run_all(cmd, a, r, files, n) : status;
 }
 
+static void
+take_graph(void *arg, struct lockgraph *lg)
+{
+	add_graph(arg, lg);
+}
+
+/* => exit status; what concerns machines has no say here */
+static int
+audit_program(const struct command *cmd, struct audit *a, struct run *r, char **argv)
+{
+	unsigned flags = 0;
+	int status;
+
+	if (argv[0] == NULL)
+		return cmd_usage(cmd, "no command after --");
+	for (size_t i = 0; i < r->r_overrides.ovs_n; i++) {
+		const char *option = r->r_overrides.ovs_v[i].ov_option;
+
+		if (strcmp(option, "audit-stop") == 0)
+			flags |= PRELOAD_STOP;
+		else if (strcmp(option, "audit") != 0)
+			return cmd_usage(cmd, "--%s is about simulated machines, not about a command after --",
+			    option);
+	}
+	status = probe(a->a_dot, r->r_out);
+	if (status == EXIT_CLEAN)
+		status = probe(a->a_json, r->r_out);
+	if (status == EXIT_CLEAN)
+		status = audit_program_run(argv, flags, take_graph, a);
+	if (status != EXIT_CLEAN)
+		return status;
+	a->a_program = true;
+	return conclude(a, stderr, r->r_quiet, r->r_verbose);
+}
+
 static int
 audit_main(const struct command *cmd, int argc, char **argv)
 {
@@ -363,7 +405,9 @@ audit_main(const struct command *cmd, int argc, char **argv)
 	run_init(&r, argc, argv);
 	overrides_add(&r.r_overrides, "audit", "full");
 	c = parse_options(cmd, &a, &r, argc, argv, &first);
-	if (c == CMD_END)
+	if (c == CMD_END && strcmp(argv[first - 1], "--") == 0)
+		status = audit_program(cmd, &a, &r, argv + first);
+	else if (c == CMD_END)
 		status = audit_files(cmd, &a, &r, argv + first, argc - first);
 	else
 		status = c == CMD_HELP ? EXIT_CLEAN : EXIT_USAGE;
@@ -377,7 +421,8 @@ audit_main(const struct command *cmd, int argc, char **argv)
 
 const struct command cmd_audit = {
 	.c_name = "audit",
-	.c_synopsis = "[OPTION...] JOBFILE... | [OPTION...] --merge FILE... | diff A.json B.json",
+	.c_synopsis = "[OPTION...] JOBFILE... | [OPTION...] -- CMD [ARG...] | [OPTION...] --merge FILE... | "
+	    "diff A.json B.json",
 	.c_help = "runs with the full lock audit, then the lock order that was seen",
 	.c_options = audit_options,
 	.c_main = audit_main,

@@ -62,10 +62,14 @@ enum pre_kind { PRE_MUTEX, PRE_RWLOCK, PRE_SPIN, PRE_COND, PRE_SEM, PRE_NKINDS }
 
 /* A class of locks.  Letters as below. */
 struct pre_class {
-	uint64_t	 pc_key;	/* : kind and place of creation */
+	uint64_t	 pc_key;	/* : kind, place of creation, and who made it create */
+	uint64_t	 pc_place;	/* : kind and place alone: its family's */
 	struct pre_class *pc_next;	/* o */
 	uint32_t	 pc_node;	/* : of the engine */
 	uint32_t	 pc_locks;	/* o: how many there have been */
+	struct pre_class *pc_family;	/* : the first one of those between whose locks there is no order */
+	uint32_t	 pc_members;	/* o: of a family: how many locks there have been */
+	int		 pc_told;	/* a: of a family: findings, PRE_TOLD: enough */
 	uint64_t	 pc_taken;	/* o: times, of those that are no more */
 	uint64_t	 pc_total;	/* o: of all, when they were last counted */
 	enum pre_kind	 pc_kind;	/* : */
@@ -132,6 +136,7 @@ bool	pre_objects_busy(void);		/* somebody is in there: for a child of fork() */
 
 /* --- threads --- */
 
+#define PRE_TOLD	4
 #define PRE_CACHE	64		/* objects that a thread finds again fast */
 #define PRE_KNOWN	64		/* chains that the engine has judged for it */
 #define PRE_SEMS	8		/* semaphores that it may be holding */
@@ -148,6 +153,7 @@ struct pre_thread {
 	int		 pt_tid, pt_forked_tid;	/* of the host; before the fork */
 	int		 pt_spins;	/* spin locks held */
 	bool		 pt_dump;	/* there is a finding to be written */
+	int		 pt_told;	/* and how much it weighs: PRE_TOLD or 1 */
 	pthread_t	 pt_self;
 	pthread_t	 pt_join;	/* a: waits for the end of that one */
 	int		 pt_joining;	/* a */
@@ -255,6 +261,8 @@ const char *pre_strdup(const char *);
 bool	pre_module(const void *pc, const char **path, uint64_t *offset);
 /* => "function+0x1a", "object", or "library.so+0x1234"; data: an object is at addr */
 void	pre_symbol(const void *addr, bool data, char *buf, size_t len);
+/* => where the function starts that the return address lies in, as far as it is known */
+const void *pre_function(const void *pc);
 int	pre_backtrace(void **pcs, int max, int skip);
 void	pre_dump(void);			/* write the file anew */
 void	pre_dump_init(void);

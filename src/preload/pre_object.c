@@ -3,10 +3,16 @@
  *
  * Which lock is at an address.
  *
- * A lock that was initialised by a call is new from then on, and its class is the kind and
- * the place of that call: the innermost frames, since programs wrap the call.  One that was
- * not (PTHREAD_MUTEX_INITIALIZER, zeroed memory, C++'s std::mutex) is made at its first use;
- * in a module's data it is a class by itself, elsewhere its class is the place of that use.
+ * A lock that was initialised by a call is new from then on.  Its class is the kind, the place
+ * of that call and the functions that called there, since programs wrap the call: the locks
+ * that a wrapper makes have as many roles as it has callers.  One that was not initialised
+ * (PTHREAD_MUTEX_INITIALIZER, zeroed memory, C++'s std::mutex) is made at its first use; in a
+ * module's data it is a class by itself, elsewhere its class is the place of that use.
+ *
+ * But objects of one type may be made along different ways, and be locked in the order of
+ * their addresses.  So classes of one place are a family: there is no order between them,
+ * their locks are judged one by one.  So are all locks that nobody initialised, outside of
+ * modules' data: nothing says of what type they are.
  *
  * The table is hashed by blocks of 64 bytes, so that what lies in freed memory is found
  * without looking at every lock; a page that never had one is known by a count.  A look
@@ -24,7 +30,7 @@
 #define CLASS_HASH 1024
 #define BLOCK	   6			/* log2 */
 #define PAGE	   12
-#define FRAMES	   3			/* of a creation, that make its class */
+#define FRAMES	   3			/* of a creation, that make the class */
 
 static struct pre_lock lock;
 static struct pre_object *table[1 << HASH_BITS];	/* o */
@@ -122,9 +128,22 @@ find_class(uint64_t key)
 	return pc;
 }
 
+/* o => the family that a new class belongs to: that of an older one, or its own */
+static void
+join_family(struct pre_class *pc)
+{
+	pc->pc_family = pc;
+	for (unsigned i = 0; i < CLASS_HASH; i++)
+		for (struct pre_class *other = classes[i]; other != NULL; other = other->pc_next)
+			if (other->pc_place == pc->pc_place)
+				pc->pc_family = other->pc_family;
+	if (pc->pc_node != LOCKGRAPH_NONE)
+		lockorder_family(pc->pc_node, pc->pc_family->pc_node + 1);
+}
+
 /* => the class, with one lock more; name is used if it is new.  Takes the lock. */
 static struct pre_class *
-count_class(uint64_t key, enum pre_kind kind, const char *name, const void *where)
+count_class(uint64_t key, uint64_t place, enum pre_kind kind, const char *name, const void *where)
 {
 	struct pre_class *pc;
 
@@ -132,15 +151,19 @@ count_class(uint64_t key, enum pre_kind kind, const char *name, const void *wher
 	pc = find_class(key);
 	if (pc == NULL && (pc = pre_alloc(sizeof(*pc))) != NULL) {
 		pc->pc_key = key;
+		pc->pc_place = place;
 		pc->pc_kind = kind;
 		pc->pc_name = unique_name(name);
 		pc->pc_node = is_event(kind) ? LOCKGRAPH_NONE :
 		    lockorder_class(pc->pc_name, LOCKGRAPH_LOCK, 0, LO_NEST_ANY, 0, where);
+		join_family(pc);
 		pc->pc_next = classes[key % CLASS_HASH];
 		classes[key % CLASS_HASH] = pc;
 	}
-	if (pc != NULL)
+	if (pc != NULL) {
 		pc->pc_locks++;
+		pc->pc_family->pc_members++;
+	}
 	pre_unlock(&lock);
 	return pc != NULL && (is_event(kind) || pc->pc_node != LOCKGRAPH_NONE) ? pc : NULL;
 }
@@ -156,44 +179,66 @@ known_class(uint64_t key)
 	return known;
 }
 
+/* => who is where, innermost first: the first by place, the others by function */
+static uint64_t
+mix_frames(uint64_t key, void *const *pcs, int n)
+{
+	for (int i = 0; i < n; i++)
+		key = mix(key, (uintptr_t)(i == 0 ? pcs[i] : pre_function(pcs[i])));
+	return key;
+}
+
+static void
+name_frames(char *name, size_t len, enum pre_kind kind, const char *how, void *const *pcs, int n)
+{
+	char at[120];
+
+	snprintf(name, len, "%s@%s", kind_name[kind], how);
+	for (int i = 0; i < n && i < 2; i++) {
+		const size_t used = strlen(name);
+
+		pre_symbol(pcs[i], false, at, sizeof(at));
+		snprintf(name + used, len - used, "%s%s", i != 0 ? "<" : "", at);
+	}
+}
+
 /* The class of what is being initialised by a call. */
 static struct pre_class *
 class_by_creation(enum pre_kind kind)
 {
 	void *pcs[FRAMES];
 	const int n = pre_backtrace(pcs, FRAMES, 0);
-	uint64_t key = kind + 1;
-	char at[2][120] = { "?", "?" }, name[280] = "";
+	const uint64_t place = mix(kind + 1, n > 0 ? (uintptr_t)pcs[0] : 0),
+	    key = mix_frames(kind + 1, pcs, n);
+	char name[280] = "";
 
-	for (int i = 0; i < n; i++)
-		key = mix(key, (uintptr_t)pcs[i]);
-	if (!known_class(key)) {
-		for (int i = 0; i < n && i < 2; i++)
-			pre_symbol(pcs[i], false, at[i], sizeof(at[i]));
-		snprintf(name, sizeof(name), "%s of %s%s%s", kind_name[kind], at[0],
-		    n > 1 ? " < " : "", n > 1 ? at[1] : "");
-	}
-	return count_class(key, kind, name, n > 0 ? pcs[0] : NULL);
+	if (!known_class(key))
+		name_frames(name, sizeof(name), kind, "", pcs, n);
+	return count_class(key, place, kind, name, n > 0 ? pcs[0] : NULL);
 }
 
 /* The class of what nobody initialised. */
 static struct pre_class *
 class_by_use(enum pre_kind kind, const void *addr, const void *where)
 {
+	void *pcs[FRAMES];
 	const char *path;
-	uint64_t offset, key;
-	char at[120], name[280] = "";
-	const bool data = pre_module(addr, &path, &offset);
+	uint64_t offset, key, place;
+	char name[280] = "";
+	int n;
 
-	key = mix(data ? 100 + kind : 200 + kind, (uintptr_t)(data ? addr : where));
-	if (!known_class(key)) {
-		pre_symbol(data ? addr : where, data, at, sizeof(at));
-		if (data)
-			snprintf(name, sizeof(name), "%s", at);
-		else
-			snprintf(name, sizeof(name), "%s first used in %s", kind_name[kind], at);
+	if (pre_module(addr, &path, &offset)) {
+		key = place = mix(100 + kind, (uintptr_t)addr);
+		if (!known_class(key))
+			pre_symbol(addr, true, name, sizeof(name));
+		return count_class(key, place, kind, name, where);
 	}
-	return count_class(key, kind, name, where);
+	n = pre_backtrace(pcs, FRAMES, 0);
+	place = mix(200 + kind, 0);
+	key = mix_frames(200 + kind, pcs, n);
+	if (!known_class(key))
+		name_frames(name, sizeof(name), kind, "use:", pcs, n);
+	return count_class(key, place, kind, name, where);
 }
 
 /* --- objects --- */
@@ -379,7 +424,7 @@ pre_object_own_node(struct pre_object *o)
 		return node;
 	pre_lock(&lock);
 	if (o->po_node == LOCKGRAPH_NONE) {
-		snprintf(name, sizeof(name), "%s [%u]", o->po_class->pc_name, o->po_id);
+		snprintf(name, sizeof(name), "%s[%u]", o->po_class->pc_name, o->po_id);
 		o->po_node = lockorder_class(name, is_event(o->po_kind) ?
 		    LOCKGRAPH_EVENT : LOCKGRAPH_INSTANCE, 0, LO_NEST_ANY, 0, NULL);
 	}

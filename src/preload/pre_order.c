@@ -5,8 +5,8 @@
  *
  * What a thread holds is the engine's held_stack; a handler's locks lie on top of those of
  * the thread that it interrupts, one depth up, and make no edges with them (pre_signal.c
- * judges those).  Two locks of one class are judged lock by lock: each becomes a node of its
- * own, so that two elements of a list may nest one way and not both.
+ * judges those).  Two locks of one family (pre_object.c) are judged lock by lock: each becomes a
+ * node of its own, so that two elements of a list may nest one way and not both.
  */
 #include <sched.h>
 #include <stdarg.h>
@@ -121,8 +121,10 @@ static void
 engine_report(const struct lockorder_report *lr)
 {
 	/* The file is written when the caller leaves us. */
-	if (pre_self != NULL)
-		pre_self->pt_dump = true;
+	if (pre_self == NULL)
+		return;
+	pre_self->pt_dump = true;
+	pre_self->pt_told = lr->lr_grade == LOCKGRAPH_UNCONFIRMED ? PRE_TOLD : 1;
 }
 
 const struct lockorder_env pre_env = {
@@ -249,33 +251,52 @@ pre_forget_stale(struct pre_thread *t)
 	}
 }
 
-/* Locks of one class, one in the other: judged one by one. */
+/* Has a class been told of often enough?  What is wrong between two of its locks is so for more. */
+static bool
+told(struct pre_class *family)
+{
+	return __atomic_load_n(&family->pc_told, __ATOMIC_RELAXED) >= PRE_TOLD;
+}
+
+static void
+nest_in(struct pre_thread *t, struct pre_object *outer, const struct held_lock *hl,
+    struct pre_object *o, const struct lockorder_want *w)
+{
+	const unsigned how = (hl->hl_how & LO_MODE) | (unsigned)(w->lw_how & LO_MODE) << 2;
+	const struct held_stack *hs = &t->pt_held;
+	const uint32_t from = pre_object_own_node(outer), to = pre_object_own_node(o);
+	struct pre_class *family = o->po_class->pc_family;
+	uint64_t pair;
+
+	if (from == LOCKGRAPH_NONE || to == LOCKGRAPH_NONE)
+		return;
+	/* Judged for this thread, with what is held now: a pair and its guards. */
+	pair = ((uint64_t)from << 34 ^ (uint64_t)to << 4 ^ how) * 0x9e3779b97f4a7c15ULL ^
+	    hs->hs_v[hs->hs_n - 1].hl_chain;
+	if (t->pt_known[pair % PRE_KNOWN] == pair)
+		return;
+	t->pt_known[pair % PRE_KNOWN] = pair;
+	t->pt_told = 0;
+	lockorder_edge(hs, from, to, LOCKGRAPH_ORDER, how, LOCKGRAPH_NONE, lockorder_trace(NULL));
+	if (t->pt_told != 0)
+		__atomic_fetch_add(&family->pc_told, t->pt_told, __ATOMIC_RELAXED);
+}
+
+/* Locks of one family, one in the other: judged one by one. */
 static void
 nest(struct pre_thread *t, struct pre_object *o, const struct lockorder_want *w)
 {
-	struct held_stack *hs = &t->pt_held;
+	const struct held_stack *hs = &t->pt_held;
 
-	for (int i = hs->hs_n - 1; i >= 0; i--) {
+	for (int i = hs->hs_n - 1; i >= 0 && !told(o->po_class->pc_family); i--) {
 		const struct held_lock *hl = &hs->hs_v[i];
-		const unsigned how = (hl->hl_how & LO_MODE) | (unsigned)(w->lw_how & LO_MODE) << 2;
 		struct pre_object *outer;
-		uint32_t from, to;
-		uint64_t pair;
 
-		if (hl->hl_class != w->lw_class || hl->hl_depth != w->lw_depth ||
-		    hl->hl_lock == w->lw_lock || (outer = pre_object_find(hl->hl_lock)) == NULL)
+		if (hl->hl_depth != w->lw_depth || hl->hl_lock == w->lw_lock)
 			continue;
-		from = pre_object_own_node(outer);
-		to = pre_object_own_node(o);
-		if (from == LOCKGRAPH_NONE || to == LOCKGRAPH_NONE)
-			continue;
-		/* Judged for this thread, with what is held now: a pair and its guards. */
-		pair = ((uint64_t)from << 34 ^ (uint64_t)to << 4 ^ how) * 0x9e3779b97f4a7c15ULL ^
-		    hs->hs_v[hs->hs_n - 1].hl_chain;
-		if (t->pt_known[pair % PRE_KNOWN] == pair)
-			continue;
-		t->pt_known[pair % PRE_KNOWN] = pair;
-		lockorder_edge(hs, from, to, LOCKGRAPH_ORDER, how, LOCKGRAPH_NONE, lockorder_trace(NULL));
+		outer = pre_object_find(hl->hl_lock);
+		if (outer != NULL && outer->po_class->pc_family == o->po_class->pc_family)
+			nest_in(t, outer, hl, o, w);
 	}
 }
 
@@ -314,7 +335,7 @@ pre_want(struct pre_thread *t, struct pre_want *pw, struct pre_object *o, unsign
 	}
 	if ((how & LO_TRY) != 0)
 		return;
-	if (hs->hs_n != 0 && o->po_class->pc_locks > 1)
+	if (hs->hs_n != 0 && o->po_class->pc_family->pc_members > 1)
 		nest(t, o, w);
 	if (unlikely(t->pt_in != 0))
 		note_handlers(t, o, how, true);

@@ -13,6 +13,7 @@
  */
 #include <string.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "pre_int.h"
@@ -69,12 +70,12 @@ pre_signal_unwind(struct pre_thread *t, const char *frame)
 /* What one delivery changes in the thread. */
 struct delivery {
 	struct pre_thread *d_thread;	/* NULL: not audited */
-	uint64_t	 d_blocked, d_in;
+	uint64_t	 d_in;
 	int		 d_depth;
 };
 
 static void
-deliver_begin(struct delivery *d, int sig, const struct handler *h)
+deliver_begin(struct delivery *d, int sig, const struct handler *h, const char *frame)
 {
 	struct pre_thread *t = pre_self;
 	stack_t alt;
@@ -84,22 +85,21 @@ deliver_begin(struct delivery *d, int sig, const struct handler *h)
 		t = pre_attach();
 	if (t == NULL || t->pt_busy != 0 || t->pt_depth == PRE_SIGNALS)
 		return;
-	pre_signal_unwind(t, __builtin_frame_address(0));
+	pre_signal_unwind(t, frame);
 	d->d_thread = t;
-	d->d_blocked = t->pt_blocked;
 	d->d_in = t->pt_in;
 	d->d_depth = t->pt_depth;
 	t->pt_blocked |= h->h_mask;
 	if ((BIT(sig) & SYNCHRONOUS) == 0)
 		t->pt_in |= BIT(sig);
 	t->pt_frame[t->pt_depth] = syscall(SYS_sigaltstack, NULL, &alt) == 0 &&
-	    (alt.ss_flags & SS_ONSTACK) != 0 ? NULL : __builtin_frame_address(0);
+	    (alt.ss_flags & SS_ONSTACK) != 0 ? NULL : frame;
 	__asm__ volatile("" ::: "memory");
 	t->pt_depth++;
 }
 
 static void
-deliver_end(const struct delivery *d)
+deliver_end(const struct delivery *d, const ucontext_t *context)
 {
 	struct pre_thread *t = d->d_thread;
 
@@ -107,7 +107,7 @@ deliver_end(const struct delivery *d)
 		return;
 	t->pt_depth = d->d_depth;
 	t->pt_in = d->d_in;
-	t->pt_blocked = d->d_blocked;
+	t->pt_blocked = word(&context->uc_sigmask);	/* as the host sets it now */
 }
 
 static void
@@ -122,11 +122,11 @@ on_signal(int sig, siginfo_t *info, void *context)
 		return;
 	if (h->h_once)
 		__atomic_store_n(&h->h_fn, (void *)SIG_DFL, __ATOMIC_RELEASE);
-	deliver_begin(&d, sig, h);
+	deliver_begin(&d, sig, h, __builtin_frame_address(0));
 	errno = saved;
-	/* With or without SA_SIGINFO: whoever wants one argument finds it first. */
+	/* With or without SA_SIGINFO all three come; whoever wants one finds it first. */
 	((void (*)(int, siginfo_t *, void *))(uintptr_t)fn)(sig, info, context);
-	deliver_end(&d);
+	deliver_end(&d, context);
 }
 
 /* Ours goes to the host, with all else as it was. */

@@ -166,6 +166,28 @@ find_symbol(const struct module *md, uintptr_t offset, bool data)
 	return best;
 }
 
+static void
+need_symbols(struct module *md)
+{
+	pre_lock(&lock);
+	if (!md->md_read)
+		read_symbols(md);
+	pre_unlock(&lock);
+}
+
+const void *
+pre_function(const void *pc)
+{
+	struct module *md = module_of(pc);
+	const ElfW(Sym) *s;
+
+	if (md == NULL)
+		return pc;
+	need_symbols(md);
+	s = find_symbol(md, (uintptr_t)pc - 1 - md->md_base, false);
+	return s != NULL ? (const void *)(md->md_base + s->st_value) : pc;
+}
+
 /* Inlined, cloned and split functions keep their name: name.isra.0 is name. */
 static int
 plain_length(const char *name)
@@ -188,10 +210,7 @@ pre_symbol(const void *addr, bool data, char *buf, size_t len)
 		snprintf(buf, len, "unknown code");
 		return;
 	}
-	pre_lock(&lock);
-	if (!md->md_read)
-		read_symbols(md);
-	pre_unlock(&lock);
+	need_symbols(md);
 	s = find_symbol(md, at - md->md_base, data);
 	if (s == NULL) {
 		slash = strrchr(md->md_path, '/');

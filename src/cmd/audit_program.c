@@ -1,0 +1,99 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * uvmstress audit -- CMD: the locks of any program.
+ *
+ * What the program prints stays as it is; all that is said here goes to standard error.  A
+ * cycle whose parties a common lock keeps apart is no violation here: the program has no
+ * declared order that it could break.
+ */
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "audit_program.h"
+#include "cmd.h"
+#include "preload.h"
+
+/* The program's own failure is nothing that the audit has found, but it may be news. */
+static void
+tell_end(const char *name, int status)
+{
+	if (WIFSIGNALED(status))
+		fprintf(stderr, "uvmstress: %s was killed by SIG%s%s\n", name,
+		    sigabbrev_np(WTERMSIG(status)) != NULL ? sigabbrev_np(WTERMSIG(status)) : "?",
+		    WCOREDUMP(status) ? " (core dumped)" : "");
+	else if (WEXITSTATUS(status) != 0)
+		fprintf(stderr, "uvmstress: %s ended with status %d\n", name, WEXITSTATUS(status));
+}
+
+int
+audit_program_run(char **argv, unsigned flags, void (*add)(void *, struct lockgraph *), void *arg)
+{
+	struct preloaded pl;
+	int status = preload_run(argv, flags, &pl);
+
+	if (status != 0)
+		return status;
+	tell_end(argv[0], pl.pl_status);
+	for (size_t i = 0; i < pl.pl_ngraphs; i++)
+		add(arg, pl.pl_graphs[i]);
+	pl.pl_ngraphs = 0;
+	if (pl.pl_processes == 0)
+		status = cmd_fail(EXIT_VACUOUS, "the auditor was not loaded into %s: a program that is "
+		    "linked statically, or set-user-ID, cannot be audited", argv[0]);
+	preload_fini(&pl);
+	return status;
+}
+
+static bool
+counts(const struct lockgraph_finding *v)
+{
+	return v->lgv_waived == NULL && v->lgv_grade != LOCKGRAPH_GUARDED;
+}
+
+static void
+tell_summary(const struct lockgraph *lg, size_t bad, size_t guarded)
+{
+	uint64_t taken = 0;
+	size_t classes = 0, orders = 0;
+
+	for (uint32_t i = 0; i < lg->lg_nclasses; i++) {
+		classes += lg->lg_classes[i].lgc_kind == LOCKGRAPH_LOCK;
+		taken += lg->lg_classes[i].lgc_acquisitions;
+	}
+	for (uint32_t i = 0; i < lg->lg_nedges; i++)
+		orders += lg->lg_edges[i].lge_kind == LOCKGRAPH_ORDER;
+	fprintf(stderr, "uvmstress: %ju acquisitions of locks of %zu classes, %zu pairs held together, "
+	    "%zu violations", (uintmax_t)taken, classes, orders, bad);
+	if (guarded != 0)
+		fprintf(stderr, "; %zu more cannot happen, as a common lock keeps the parties apart",
+		    guarded);
+	if (lg->lg_lost != 0)
+		fprintf(stderr, "; %ju facts lost for want of memory", (uintmax_t)lg->lg_lost);
+	fputc('\n', stderr);
+}
+
+int
+audit_program_tell(const struct lockgraph *lg, bool quiet, bool verbose)
+{
+	size_t bad = 0, guarded = 0;
+
+	if (verbose)
+		lockgraph_text(lg, NULL, 0, stderr, true);
+	for (uint32_t i = 0; i < lg->lg_nfindings; i++) {
+		const struct lockgraph_finding *v = &lg->lg_findings[i];
+
+		bad += counts(v);
+		guarded += v->lgv_waived == NULL && v->lgv_grade == LOCKGRAPH_GUARDED;
+		if (!counts(v) && !verbose)
+			continue;
+		lockgraph_story(lg, v, stderr);
+		fputc('\n', stderr);
+	}
+	if (!quiet || bad != 0)
+		tell_summary(lg, bad, guarded);
+	return bad != 0 ? EXIT_VIOLATION : EXIT_CLEAN;
+}

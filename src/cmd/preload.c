@@ -1,0 +1,231 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * Running a program with the lock auditor preloaded (src/preload).
+ *
+ * Every process that the program starts writes its lock graph into one directory, which
+ * is read, and removed, when the program has ended: of each process that was killed, what
+ * it had found until then.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <harness/xalloc.h>
+
+#include "cmd.h"
+#include "preload.h"
+#include "uvmstress_config.h"
+
+#define GRAPH_MAX (INT64_C(256) << 20)
+
+static volatile sig_atomic_t child;	/* for pass_on(); 0: none */
+
+static void
+pass_on(int sig)
+{
+	if (child > 0)
+		kill((pid_t)child, sig);
+}
+
+const char *
+preload_find(const char *in_build, const char *in_prefix)
+{
+	static char path[4200];
+	char exe[4096], *slash;
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+	const char *const tries[] = { "../", "../../", UVMSTRESS_PREFIX "/" };
+
+	exe[n > 0 ? n : 0] = '\0';
+	slash = strrchr(exe, '/');
+	if (slash != NULL)
+		slash[1] = '\0';
+	snprintf(path, sizeof(path), "%s../../%s", exe, in_build);
+	if (access(path, R_OK) == 0)
+		return realpath(path, NULL);
+	for (size_t i = 0; i < sizeof(tries) / sizeof(tries[0]); i++) {
+		snprintf(path, sizeof(path), "%s%s%s", tries[i][0] == '/' ? "" : exe, tries[i], in_prefix);
+		if (access(path, R_OK) == 0)
+			return realpath(path, NULL);
+	}
+	cmd_fail(EXIT_HOST, "cannot find %s: it is neither beside this program nor in %s",
+	    strrchr(in_build, '/') + 1, UVMSTRESS_PREFIX);
+	return NULL;
+}
+
+/* --- the program --- */
+
+static void __attribute__((noreturn))
+be_program(char *const argv[], const char *library, const char *dir, unsigned flags, int told)
+{
+	const char *before = getenv("LD_PRELOAD");
+	char *list = before != NULL && *before != '\0' ? xasprintf("%s:%s", library, before) :
+	    xstrdup(library);
+	int error, null;
+
+	setenv("LD_PRELOAD", list, 1);
+	setenv("UVMSTRESS_AUDIT_DIR", dir, 1);
+	if ((flags & PRELOAD_STOP) != 0)
+		setenv("UVMSTRESS_AUDIT_STOP", "1", 1);
+	else
+		unsetenv("UVMSTRESS_AUDIT_STOP");
+	if ((flags & PRELOAD_SILENT) != 0 && (null = open("/dev/null", O_RDWR | O_CLOEXEC)) >= 0) {
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+	}
+	execvp(argv[0], argv);
+	error = errno;
+	(void)!write(told, &error, sizeof(error));
+	_exit(127);
+}
+
+/* => 0 and its status, or the errno of what failed; *exec: it was not to be started */
+static int
+run_program(char *const argv[], const char *library, const char *dir, unsigned flags, int *status,
+    bool *exec)
+{
+	struct sigaction ignore = { .sa_handler = SIG_IGN }, forward = { .sa_handler = pass_on },
+	    old_int, old_quit, old_term;
+	int fd[2], error = 0;
+	pid_t pid;
+
+	*exec = false;
+	if (pipe2(fd, O_CLOEXEC) != 0)
+		return errno;
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0)
+		be_program(argv, library, dir, flags, fd[1]);
+	error = pid < 0 ? errno : 0;
+	close(fd[1]);
+	child = pid;
+	sigaction(SIGINT, &ignore, &old_int);
+	sigaction(SIGQUIT, &ignore, &old_quit);
+	sigaction(SIGTERM, &forward, &old_term);
+	if (error == 0) {
+		*exec = read(fd[0], &error, sizeof(error)) == sizeof(error);
+		while (waitpid(pid, status, 0) < 0 && errno == EINTR)
+			;
+	}
+	child = 0;
+	sigaction(SIGINT, &old_int, NULL);
+	sigaction(SIGQUIT, &old_quit, NULL);
+	sigaction(SIGTERM, &old_term, NULL);
+	close(fd[0]);
+	return error;
+}
+
+/* --- what it left --- */
+
+static struct lockgraph *
+read_file(const char *path)
+{
+	struct lockgraph *lg = NULL;
+	FILE *in = fopen(path, "re");
+	char why[600], *bytes;
+	struct stat st;
+
+	if (in != NULL && fstat(fileno(in), &st) == 0 && st.st_size <= GRAPH_MAX) {
+		bytes = xcalloc((size_t)st.st_size + 1, 1);
+		lg = lockgraph_read(bytes, fread(bytes, 1, (size_t)st.st_size, in), path, why,
+		    sizeof(why));
+		if (lg == NULL && st.st_size != 0)
+			cmd_fail(EXIT_HOST, "%s", why);
+		free(bytes);
+	}
+	if (in != NULL)
+		fclose(in);
+	return lg;
+}
+
+/* An empty file: a process that took no lock, or was killed before it found anything. */
+static void
+take_file(struct preloaded *pl, const char *path)
+{
+	struct lockgraph *lg;
+
+	pl->pl_processes++;
+	lg = read_file(path);
+	if (lg == NULL)
+		return;
+	if (lg->lg_nclasses == 0) {
+		lockgraph_free(lg);
+		return;
+	}
+	pl->pl_graphs = xgrow(pl->pl_graphs, pl->pl_ngraphs, sizeof(*pl->pl_graphs));
+	pl->pl_graphs[pl->pl_ngraphs++] = lg;
+}
+
+static int
+by_number(const struct dirent **a, const struct dirent **b)
+{
+	return strverscmp((*a)->d_name, (*b)->d_name);
+}
+
+/* In the order of their numbers; what is half written is only removed. */
+static void
+take_files(struct preloaded *pl, const char *dir)
+{
+	struct dirent **names;
+	int n = scandir(dir, &names, NULL, by_number);
+
+	for (int i = 0; i < n; i++) {
+		char *path = xasprintf("%s/%s", dir, names[i]->d_name);
+		const size_t len = strlen(names[i]->d_name);
+
+		if (strncmp(names[i]->d_name, "graph.", 6) == 0) {
+			if (len < 4 || strcmp(names[i]->d_name + len - 4, ".new") != 0)
+				take_file(pl, path);
+			unlink(path);
+		}
+		free(path);
+		free(names[i]);
+	}
+	if (n >= 0)
+		free(names);
+}
+
+int
+preload_run(char *const argv[], unsigned flags, struct preloaded *pl)
+{
+	const char *library = preload_find("src/preload/libuvmstress-audit.so",
+	    UVMSTRESS_LIBDIR "/libuvmstress-audit.so");
+	const char *tmp = getenv("TMPDIR");
+	char *dir;
+	bool exec;
+	int error;
+
+	*pl = (struct preloaded){ .pl_status = 0 };
+	if (library == NULL)
+		return EXIT_HOST;
+	dir = xasprintf("%s/uvmstress-audit.XXXXXX", tmp != NULL && *tmp != '\0' ? tmp : "/tmp");
+	if (mkdtemp(dir) == NULL) {
+		error = cmd_fail(EXIT_HOST, "cannot make %s: %s", dir, strerror(errno));
+		free(dir);
+		free((char *)(uintptr_t)library);
+		return error;
+	}
+	error = run_program(argv, library, dir, flags, &pl->pl_status, &exec);
+	take_files(pl, dir);
+	rmdir(dir);
+	free(dir);
+	free((char *)(uintptr_t)library);
+	if (error != 0)
+		return cmd_fail(exec ? EXIT_USAGE : EXIT_HOST, "cannot run %s: %s", argv[0],
+		    strerror(error));
+	return 0;
+}
+
+void
+preload_fini(struct preloaded *pl)
+{
+	for (size_t i = 0; i < pl->pl_ngraphs; i++)
+		lockgraph_free(pl->pl_graphs[i]);
+	free(pl->pl_graphs);
+}
