@@ -13,6 +13,7 @@
 #include "lockdebug_int.h"
 
 #include <host/race.h>
+#include <sys/inject.h>
 
 #define	WAITERS		MUTEX_WAITERS
 #define	SPINS_MAX	1000		/* turns of watching a running owner before sleeping */
@@ -271,6 +272,7 @@ mutex_enter(kmutex_t *m)
 	uint64_t chain, waited;
 
 	KASSERTMSG(m->mtx_alive == MUTEX_ALIVE, "mutex_enter: not initialised, or destroyed");
+	inject_delay(INJECT_lock_delay);
 	if (!LOCKDEBUG_ON()) {
 		plain_enter(m);
 		return;
@@ -305,6 +307,8 @@ mutex_tryenter(kmutex_t *m)
 	uint64_t chain;
 
 	KASSERTMSG(m->mtx_alive == MUTEX_ALIVE, "mutex_tryenter: not initialised, or destroyed");
+	if (inject(INJECT_tryfail))
+		return false;
 	if (!LOCKDEBUG_ON())
 		return plain_try(m);
 	chain = want(&w, m, LO_WRITE | LO_TRY, __builtin_return_address(0));

@@ -12,6 +12,7 @@
 #include "lockdebug_int.h"
 
 #include <host/race.h>
+#include <sys/inject.h>
 #include <sys/rwlock.h>
 
 #define	RW_WAITERS	1UL
@@ -133,6 +134,7 @@ rw_enter(krwlock_t *rw, const krw_t op)
 	uint64_t chain = 0, waited = 0;
 
 	KASSERTMSG(rw->rw_alive == RW_ALIVE, "rw_enter: not initialised, or destroyed");
+	inject_delay(INJECT_lock_delay);
 	if (LOCKDEBUG_ON())
 		chain = want(&w, rw, op == RW_READER ? LO_READ : LO_WRITE, __builtin_return_address(0));
 	/* Without lock debugging a writer's recursion is still seen. */
@@ -164,6 +166,8 @@ rw_tryenter(krwlock_t *rw, const krw_t op)
 	uint64_t chain = 0;
 
 	KASSERTMSG(rw->rw_alive == RW_ALIVE, "rw_tryenter: not initialised, or destroyed");
+	if (inject(INJECT_tryfail))
+		return false;
 	if (LOCKDEBUG_ON())
 		chain = want(&w, rw, (op == RW_READER ? LO_READ : LO_WRITE) | LO_TRY,
 		    __builtin_return_address(0));

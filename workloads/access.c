@@ -25,10 +25,17 @@ content_bad(struct job_worker *jw, const char *id, vaddr_t va, const char *fmt, 
 	return EIO;
 }
 
+/* => an error of I/O, and I/O is made to fail: as ENOMEM, the process has to do without, or dies of it */
+static bool
+may_fail(int error)
+{
+	return error == EIO && engine_io_fails();
+}
+
 int
 call_failed(struct job_worker *jw, const char *call, vaddr_t va, int error)
 {
-	if (error == ENOMEM)		/* nothing has changed: given up, or killed for it */
+	if (error == ENOMEM || may_fail(error))	/* nothing has changed: given up, or killed for it */
 		return ENOMEM;
 	return content_bad(jw, "call-refused", va, "%s: %s", call, strerror(error));
 }
@@ -37,7 +44,7 @@ call_failed(struct job_worker *jw, const char *call, vaddr_t va, int error)
 static int
 access_refused(struct job_worker *jw, const char *what, vaddr_t va, int error)
 {
-	if (error == ENOMEM)
+	if (error == ENOMEM || may_fail(error))
 		return ENOMEM;
 	return content_bad(jw, "access-refused", va, "%s: %s", what, strerror(error));
 }

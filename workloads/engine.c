@@ -21,6 +21,7 @@
 #include <harness/watchdog.h>
 #include <harness/xalloc.h>
 #include <machine/disk.h>
+#include <sys/inject.h>
 #include <sys/lockevent.h>
 #include <sys/lockstat.h>
 #include <sys/sleepq.h>
@@ -75,6 +76,13 @@ static void
 engine_stop(void)
 {
 	__atomic_store_n(&engine.en_stop, true, __ATOMIC_RELAXED);
+}
+
+bool
+engine_io_fails(void)
+{
+	return inject_chosen(INJECT_swap_read) || inject_chosen(INJECT_vnode_read) ||
+	    inject_chosen(INJECT_vnode_write);
 }
 
 uint64_t
@@ -230,7 +238,7 @@ worker_main(void *arg)
 
 		int error = wl->wl_run != NULL ? wl->wl_run(jw->jw_run, jw) : worker_operation(jw);
 
-		if (error == ENOMEM)
+		if (error == ENOMEM || (error == EIO && engine_io_fails()))
 			error = worker_nomem(jw);
 		if (error == 0)
 			error = worker_meet(jw);
@@ -417,6 +425,7 @@ run_load(void)
 
 	for (unsigned i = 0; i < engine.en_njobs && error == 0; i++)
 		error = job_start(&engine.en_jobs[i]);
+	inject_start();
 	__atomic_store_n(&engine.en_start, host_now_ns(), __ATOMIC_RELAXED);
 	cpu = host_cpu_ns();
 	if (error == 0)
@@ -433,6 +442,7 @@ run_load(void)
 				lwp_wait(engine.en_jobs[i].jr_workers[w].jw_lwp);
 	engine_stop();
 	periodic_fini();
+	inject_stop();
 	for (int i = 1; i < ncpu; i++)
 		cpu_setstate(&cpus[i], true);
 	engine.en_result->rr_elapsed_s = elapsed_s();
@@ -476,6 +486,18 @@ result_interrupts(struct run_result *rr)
 		result_count(&rr->rr_interrupts, counts[i].name, n);
 	}
 	result_count(&rr->rr_interrupts, "cpus_offlined", engine.en_offlined);
+}
+
+static void
+result_injected(struct run_result *rr)
+{
+	uint64_t calls, failed;
+
+	for (int site = 0; site < INJECT_COUNT; site++)
+		if (inject_chosen((enum inject_site)site)) {
+			inject_counts((enum inject_site)site, &calls, &failed);
+			result_count(&rr->rr_injected, inject_info[site].ii_name, failed);
+		}
 }
 
 static void
@@ -607,6 +629,7 @@ fill_result(void)
 	result_pmap(rr);
 	result_latency_and_locks(rr);
 	result_interrupts(rr);
+	result_injected(rr);
 	result_loans(rr, &exp);
 	for (unsigned i = 0; i < engine.en_njobs; i++) {
 		struct job_run *jr = &engine.en_jobs[i];
@@ -717,6 +740,7 @@ machine_up(const struct profile *p)
 		.uc_fault_ahead = ms->ms_fault_ahead,
 		.uc_ptp_steal = ms->ms_ptp_steal,
 	};
+	char why[160];
 	int error;
 
 	if (!UVMSTRESS_LOCKDEBUG && ms->ms_audit != AUDIT_OFF && profile_is_set(p, "audit")) {
@@ -727,6 +751,11 @@ machine_up(const struct profile *p)
 	error = each_required(p, check_required);
 	if (error != 0)
 		return error;
+	error = inject_configure(ms->ms_inject, ms->ms_seed, why, sizeof(why));
+	if (error != 0) {
+		engine.en_result->rr_error = xasprintf("inject: %s", why);
+		return error;
+	}
 	lockdebug_on = ms->ms_audit != AUDIT_OFF;
 	lockaudit_full = ms->ms_audit == AUDIT_FULL;
 	if (strcmp(ms->ms_waivers, "none") != 0 &&
@@ -805,7 +834,7 @@ verify_job(struct job_run *jr)
 		proc_attach(NULL);
 		kpause("verify", VERIFY_PAUSE_NS);
 	}
-	if (!engine.en_profile->p_machine.ms_overcommit)
+	if (!engine.en_profile->p_machine.ms_overcommit && !engine_io_fails())
 		violation(VIOL_INVARIANT, "I-PD-6", "job %s cannot be read back: %s",
 		    jr->jr_job->job_name, strerror(error));
 }

@@ -65,6 +65,8 @@ struct job_run {
 bool	engine_stopping(void);
 /* => ids for stamps: unique in the process, in the order asked. */
 uint64_t engine_object_id(void);
+/* => is I/O made to fail in this run?  Then EIO is an answer. */
+bool	engine_io_fails(void);
 
 /*
  * => set-up only: while the load runs, fn(arg) each ns of the machine's time (0: never), on an

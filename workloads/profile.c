@@ -92,8 +92,8 @@ const struct option_row machine_options[] = {
 	    "a thread that has done nothing for so long has hung: report it and end; 0 = never" },
 	{ "require", OPT_TEXT, MS(ms_require), 0, 0, "none", NULL, NULL,
 	    "counters that must be above 0 for the run to prove anything: faults.cow ..." },
-	{ "inject", OPT_TEXT, MS(ms_inject), 0, 0, "none", NULL, "none",
-	    "fault injection" },
+	{ "inject", OPT_TEXT, MS(ms_inject), 0, 0, "none", NULL, NULL,
+	    "places that fail: page-alloc:p=0.01,tryfail:every=100,times=5 (uvmstress list faults)" },
 	{ "bug", OPT_TEXT, MS(ms_bug), 0, 0, "none", NULL, "none",
 	    "known historical bugs to switch on" },
 };

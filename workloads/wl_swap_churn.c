@@ -110,7 +110,7 @@ renew_device(void *arg)
 	if (!any_device(&it))
 		return;
 	error = uvm_swap_off(it.se_dev);
-	if (error == ENOMEM || error == EBUSY) {
+	if (error == ENOMEM || error == EBUSY || (error == EIO && engine_io_fails())) {
 		check_enabled(jw, it.se_dev, error);
 	} else if (error == 0) {
 		sa.sa_bytes = (uint64_t)it.se_nblks * PAGE_SIZE;
@@ -230,10 +230,8 @@ raid_word(struct job_worker *jw, vaddr_t va)
 	uint64_t want = private_value(0, va, 1), got;
 	int error = store ? user_store(va, want) : user_load(va, &got);
 
-	if (error == ENOMEM)
-		return error;
 	if (error != 0 && error != EFAULT)
-		return content_bad(jw, "access-refused", va, "errno %d", error);
+		return call_failed(jw, store ? "store" : "load", va, error);
 	if (store || error != 0)
 		return 0;
 	if (got != 0 && got != want)

@@ -105,6 +105,7 @@ struct run_result {
 	struct result_counters rr_faults;	/* total zero_fill cow promote ... */
 	struct result_counters rr_loans;
 	struct result_counters rr_interrupts;
+	struct result_counters rr_injected;	/* by site: calls that were made to fail */
 	struct result_counters rr_uvmexp;	/* UVM's names */
 	struct result_job *rr_jobs;
 	size_t rr_njobs;

@@ -36,6 +36,10 @@ static const struct {
 #define LOCK_CLASS(name, rank, nest, ipl, reason) { #name, reason },
 #include "lockrank.def"
 #undef LOCK_CLASS
+}, inject_sites[] = {
+#define INJECT_SITE(name, text, delay, help) { text, help },
+#include <sys/inject.def>
+#undef INJECT_SITE
 };
 
 static bool
@@ -82,10 +86,21 @@ get_lock(size_t i, struct entry *e)
 	return true;
 }
 
+static bool
+get_fault(size_t i, struct entry *e)
+{
+	if (i >= sizeof(inject_sites) / sizeof(inject_sites[0]))
+		return false;
+	snprintf(e->e_name, sizeof(e->e_name), "%s", inject_sites[i].n_name);
+	e->e_help = inject_sites[i].n_help;
+	return true;
+}
+
 static const struct topic topics[] = {
 	{ "workloads", get_workload },
 	{ "counters", get_counter },
 	{ "locks", get_lock },
+	{ "faults", get_fault },
 };
 #define NTOPICS (sizeof(topics) / sizeof(topics[0]))
 
@@ -213,7 +228,7 @@ find_topic(const struct command *cmd, const char *name)
 	if (near != NULL)
 		cmd_usage(cmd, "nothing to list under '%s'; did you mean '%s'?", name, near);
 	else
-		cmd_usage(cmd, "nothing to list under '%s'; there are workloads, counters and locks",
+		cmd_usage(cmd, "nothing to list under '%s'; there are workloads, counters, locks and faults",
 		    name);
 	return NULL;
 }

@@ -28,6 +28,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sys/inject.h>
+
 #include "kern_int.h"
 #include "pool_int.h"
 
@@ -347,7 +349,8 @@ grow(struct pool *pp, int flags)
 	void *page;
 
 	mutex_exit(&pp->pr_lock);
-	page = pp->pr_alloc->pa_alloc(pp, flags & (PR_WAITOK | PR_NOWAIT));
+	page = (flags & PR_WAITOK) == 0 && inject(INJECT_pool_page) ? NULL :
+	    pp->pr_alloc->pa_alloc(pp, flags & (PR_WAITOK | PR_NOWAIT));
 	mutex_enter(&pp->pr_lock);
 	if (page != NULL)
 		page_add(pp, page);

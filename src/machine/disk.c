@@ -20,6 +20,7 @@
 #include <machine/ram.h>
 #include <sys/callout.h>
 #include <sys/cpu.h>
+#include <sys/inject.h>
 #include <sys/kernel.h>
 #include <sys/lockevent.h>
 #include <sys/mutex.h>
@@ -125,7 +126,7 @@ disk_transfer(struct buf *bp)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			bp->b_error = errno;
+			bp->b_error = bp->b_fd < 0 ? EIO : errno;	/* no such device: it is to fail */
 		else if (n == 0 && bp->b_write)
 			bp->b_error = EIO;
 		if (n <= 0)
@@ -205,6 +206,7 @@ disk_strategy(struct buf *bp)
 		    (device_frame(bp->b_pages[i]) && !device_register(bp->b_pages[i])));
 
 	disk_transfer(bp);
+	inject_delay(INJECT_io_delay);
 
 	mutex_enter(&disk_lock);
 	bp->b_cpu = curcpu()->ci_index;

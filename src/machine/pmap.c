@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/inject.h>
 #include <sys/kmem.h>
 #include <sys/pool.h>
 
@@ -277,13 +278,13 @@ enter_replace(struct pmap *pm, vaddr_t va, uint64_t *ptep, uint64_t npte,
  */
 static int
 enter_locked(struct pmap *pm, vaddr_t va, uint64_t npte, struct vm_page_md *md,
-    struct pv_entry **pvp, bool last)
+    struct pv_entry **pvp, bool canfail, bool last)
 {
 	uint64_t *ptep = pmap_pte(pm, va);
 	uint64_t old = ptep != NULL ? pte_load(ptep) : 0;
 	bool need_pv = (npte & PTE_MANAGED) && !(old & PTE_MANAGED);
 
-	if ((need_pv && *pvp == NULL) ||
+	if ((need_pv && *pvp == NULL) || (canfail && inject(INJECT_pmap_enter)) ||
 	    (ptep == NULL && (ptep = pmap_ptp_grow(pm, va)) == NULL)) {
 		/* R2: the old mapping must not survive the failure (I-PMAP-1). */
 		if ((old & PTE_V) != 0 && last)
@@ -341,7 +342,7 @@ pmap_enter(struct pmap *pm, vaddr_t va, paddr_t pa, vm_prot_t prot, unsigned fla
 			pv = pmap_pv_alloc();
 		mutex_enter(&pm->pm_lock);
 		error = enter_locked(pm, va, pte_make(pa, md != NULL, prot, flags), md, &pv,
-		    tries == 0);
+		    (flags & PMAP_CANFAIL) != 0, tries == 0);
 		mutex_exit(&pm->pm_lock);
 		if (error == 0 || tries == 0)
 			break;

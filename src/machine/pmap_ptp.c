@@ -17,6 +17,8 @@
  */
 #include "pmap_private.h"
 
+#include <sys/inject.h>
+
 struct vm_page_md *
 pmap_ptp_md(const uint64_t *ptep)
 {
@@ -62,7 +64,7 @@ ptp_chain(vaddr_t va, int n)
 	uint64_t pde = 0;
 
 	for (int level = 0; level < n; level++) {
-		md = (struct vm_page_md *)machine_upcall.mu_ptp_alloc();
+		md = inject(INJECT_ptp_alloc) ? NULL : (struct vm_page_md *)machine_upcall.mu_ptp_alloc();
 		if (md == NULL) {
 			pmap_ptp_free(made);
 			return 0;

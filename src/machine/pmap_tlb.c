@@ -45,6 +45,7 @@
 #include <host/host.h>
 #include <machine/softmmu.h>
 #include <string.h>
+#include <sys/inject.h>
 #include <sys/lockevent.h>
 
 struct tlb *tlbs;
@@ -208,6 +209,7 @@ tlb_ipi(void *arg)
 
 	if (t == NULL)
 		return;
+	inject_delay(INJECT_ipi_delay);
 	for (int w = 0; w * 64 < ncpu; w++) {
 		/* acquire: pairs with the release in tlb_send(); the request is filled in. */
 		from = __atomic_exchange_n(&t->t_from[w], 0, __ATOMIC_ACQUIRE);

@@ -49,5 +49,8 @@ const struct counter_info counter_table[] = {
 	{ "uvmexp", "pv_steals", "pv entries taken from other processes" },
 	{ "uvmexp", "plain_enter_dips", "enters that may not fail and took the reserve; 0 or a bug" },
 	{ "uvmexp", "leaving_flushes", "pages relied upon that somebody had unmapped just before" },
+#define	INJECT_SITE(name, text, delay, help)	{ "injected", text, help },
+#include <sys/inject.def>
+#undef INJECT_SITE
 	{ NULL, NULL, NULL },
 };

@@ -208,6 +208,7 @@ run_object(const struct run_result *rr)
 	put(obj, "faults", faults);
 	put(obj, "loans", counters("loans", &rr->rr_loans));
 	put(obj, "interrupts", counters("interrupts", &rr->rr_interrupts));
+	put(obj, "injected", counters("injected", &rr->rr_injected));
 	put(obj, "uvmexp", counters("uvmexp", &rr->rr_uvmexp));
 	put(obj, "latency_ns", latencies(rr));
 	put(obj, "locks", locks(rr));

@@ -49,6 +49,7 @@ run_result_fini(struct run_result *rr)
 	counters_fini(&rr->rr_faults);
 	counters_fini(&rr->rr_loans);
 	counters_fini(&rr->rr_interrupts);
+	counters_fini(&rr->rr_injected);
 	counters_fini(&rr->rr_uvmexp);
 	for (size_t i = 0; i < rr->rr_njobs; i++) {
 		free(rr->rr_jobs[i].rj_name);
@@ -122,6 +123,7 @@ result_lookup(const struct run_result *rr, const char *path)
 		{ "faults.", offsetof(struct run_result, rr_faults) },
 		{ "loans.", offsetof(struct run_result, rr_loans) },
 		{ "interrupts.", offsetof(struct run_result, rr_interrupts) },
+		{ "injected.", offsetof(struct run_result, rr_injected) },
 		{ "uvmexp.", offsetof(struct run_result, rr_uvmexp) },
 	};
 

@@ -219,6 +219,8 @@ report_text(const struct run_result *rr, FILE *out, bool verbose)
 	fprintf(out, "            %s faults a second over %.1f s\n", rate, rr->rr_elapsed_s);
 	text_group("loans", &rr->rr_loans, out, verbose);
 	text_group("interrupts", &rr->rr_interrupts, out, verbose);
+	if (rr->rr_injected.rcs_n != 0)
+		text_group("injected", &rr->rr_injected, out, true);
 	if (verbose)
 		text_group("uvmexp", &rr->rr_uvmexp, out, true);
 	text_latencies(rr, out);

@@ -24,6 +24,7 @@
  * from birth until it is wiped (I-AMAP-8).
  */
 #include <string.h>
+#include <sys/inject.h>
 #include <sys/pool.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_amap_i.h>
@@ -189,6 +190,8 @@ amap_alloc(vsize_t sz, vsize_t padsz, bool waitok)
 	struct vm_amap *amap;
 
 	KASSERT(sz != 0);
+	if (!waitok && inject(INJECT_amap_alloc))
+		return NULL;
 	amap = pool_cache_get(amap_cache, waitok ? PR_WAITOK : PR_NOWAIT);
 	if (amap == NULL)
 		return NULL;

@@ -15,6 +15,7 @@
  * page first, then the slot (R34).
  */
 #include <string.h>
+#include <sys/inject.h>
 #include <sys/pool.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
@@ -74,7 +75,7 @@ uvm_analloc(void)
 	struct vm_anon *anon;
 
 	KASSERT(kernel_map == NULL || vm_map_notlocked(kernel_map));
-	anon = pool_cache_get(anon_cache, PR_NOWAIT);
+	anon = inject(INJECT_anon_alloc) ? NULL : pool_cache_get(anon_cache, PR_NOWAIT);
 	if (anon == NULL)
 		return NULL;
 	mutex_enter_nested(&anon->an_lock, NULL);	/* nobody else knows it */

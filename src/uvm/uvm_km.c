@@ -21,6 +21,7 @@
  * No pager_map: the disk works by frame.
  */
 #include <host/host.h>
+#include <sys/inject.h>
 #include <sys/kernel.h>
 #include <sys/pool.h>
 #include <uvm/uvm.h>
@@ -208,6 +209,8 @@ uvm_km_alloc(struct vm_map *map, vsize_t size, vsize_t align, int flags)
 	/* I-KM-5: sleepable kernel maps are the business of threads */
 	KASSERT(intrsafe(map) || (!cpu_intr_p() && curcpu()->ci_ilevel == IPL_NONE));
 	size = round_page(size);
+	if ((flags & (UVM_KMF_NOWAIT | UVM_KMF_CANFAIL)) != 0 && inject(INJECT_kva))
+		return 0;
 	if (km_va(map, &va, size, align, flags) != 0)
 		return 0;
 	if (type == UVM_KMF_WIRED && km_wire(map, va, va + size, flags) != 0) {

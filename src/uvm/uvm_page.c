@@ -26,6 +26,7 @@
  */
 #include <host/host.h>
 #include <string.h>
+#include <sys/inject.h>
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
@@ -299,6 +300,8 @@ uvm_pagealloc(struct uvm_object *obj, voff_t off, struct vm_anon *anon, int flag
 	KASSERT(anon == NULL || anon->an_page == NULL);
 	KASSERT((flags & UVM_PGA_PRIVATE) == 0 || anon == NULL);
 
+	if ((flags & UVM_PGA_USERESERVE) == 0 && curlwp != uvm.pagedaemon_lwp && inject(INJECT_page_alloc))
+		return NULL;
 	pg = uvm_page_take(flags);
 	if (pg == NULL)
 		return NULL;

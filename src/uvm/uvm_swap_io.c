@@ -19,6 +19,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/inject.h>
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
@@ -43,6 +44,9 @@ transfer_begin(int slot, bool write, int *fdp, int *errorp)
 	if (si->si_every != 0 && ++si->si_count % si->si_every == 0) {
 		*fdp = -1;
 		*errorp = si->si_error;
+	} else if (inject(write ? INJECT_swap_write : INJECT_swap_read)) {
+		*fdp = -1;
+		*errorp = EIO;
 	}
 	mutex_exit(&uvm_swap_data_lock);
 	return sdp;

@@ -19,6 +19,7 @@
 #include <errno.h>
 #include <host/host.h>
 #include <string.h>
+#include <sys/inject.h>
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
 #include "uvm_vnode_i.h"
@@ -239,7 +240,7 @@ uvn_get_run(struct uvn_get *ug, struct uvm_aio *aio, int from, int n)
 		bytes = (uint64_t)(ug->ug_vp->v_writesize - off);
 		if (bytes > ptoa(n))
 			bytes = ptoa(n);
-		uvm_aio_start(aio, ug->ug_vp->v_fd, false, off, bytes);
+		uvm_aio_start(aio, inject(INJECT_vnode_read) ? -1 : ug->ug_vp->v_fd, false, off, bytes);
 		error = uvm_aio_wait(aio) != 0 ? EIO : 0;	/* R18 */
 		bytes -= aio->ua_buf.b_resid;
 		UVMCNT(pageins);

@@ -13,6 +13,7 @@
  * The page daemon's puts (PGO_PDFREECLUST) concern one page.  They never sleep
  * and do not touch the object after the write has started, for it may be gone.
  */
+#include <sys/inject.h>
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
 #include "uvm_vnode_i.h"
@@ -174,7 +175,7 @@ uvn_put_write(struct vnode *vp, struct uvm_aio *aio, struct vm_page *pg, voff_t 
 	vp->v_numoutput++;
 	UVMCNT_ADD(filewrite_pages, (uint64_t)aio->ua_npgs);
 	mutex_exit(&vp->v_uobj.vmobjlock);
-	uvm_aio_start(aio, vp->v_fd, true, off, bytes);
+	uvm_aio_start(aio, inject(INJECT_vnode_write) ? -1 : vp->v_fd, true, off, bytes);
 	return next;
 }
 
