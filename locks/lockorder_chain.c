@@ -142,7 +142,7 @@ bad_pair(const struct held_stack *hs, const struct lockorder_want *w)
 		if (recursion(hl, w)) {
 			if (lo_env.le_recursion != NULL)
 				lo_env.le_recursion(hl, w);
-		} else if (!may_nest(c, hl, w)) {
+		} else if (hl->hl_lock != w->lw_lock && !may_nest(c, hl, w)) {
 			return hl;
 		}
 	}

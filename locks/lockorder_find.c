@@ -395,12 +395,15 @@ found_cycle(struct lo_told *told, const struct lo_path *p, uint32_t trace)
 void
 lo_new_edges(uint32_t first, uint32_t trace, struct lo_told *told)
 {
+	const struct lo_edge *edge = first < lo_edges.lt_n ? lo_at(&lo_edges, first) : NULL;
 	uint32_t best = NONE, best_n = 0;
 	struct lo_path path;
 	int best_bad = -1;
 
-	if (first == lo_edges.lt_n)
+	if (edge == NULL)
 		return;
+	/* All of them lead to the same lock, wanted in the same way. */
+	lo_search(edge->e_to, E_REC(edge));
 	for (uint32_t i = first; i < lo_edges.lt_n; i++) {
 		struct lo_finding tmp;
 		struct lo_text why = { .tx_n = 0 };

@@ -224,24 +224,40 @@ lo_reach(uint32_t from, bool rec, bool (*stop)(void *, uint32_t, bool), void *ar
 	return false;
 }
 
-/* The way back to where an edge starts: entered as R and left as shared, nobody waits there. */
 static bool
-is_start(void *arg, uint32_t class, bool rec)
+never(void *arg, uint32_t class, bool rec)
 {
-	const struct lo_edge *e = arg;
-
-	return class == e->e_from && !(rec && E_SHARED(e));
+	return false;
 }
 
+void
+lo_search(uint32_t to, bool rec)
+{
+	struct lo_path none;
+	uint32_t found;
+	bool found_rec;
+
+	lo_reach(to, rec, never, NULL, &found, &found_rec, &none);
+}
+
+/* => entered as R and left as shared, nobody waits where the edge starts */
 bool
 lo_cycle(uint32_t edge, struct lo_path *path)
 {
-	struct lo_edge *e = edge_at(edge);
-	uint32_t found;
+	const struct lo_edge *e = edge_at(edge);
+	const struct lo_class *c = lo_class(e->e_from);
 	bool rec;
 
-	if (e->e_from == e->e_to ||
-	    !lo_reach(e->e_to, E_REC(e), is_start, e, &found, &rec, path) || path->p_v == NULL)
+	if (e->e_from == e->e_to)
+		return false;
+	if (c->c_seen[0] == search)
+		rec = false;
+	else if (c->c_seen[1] == search && !E_SHARED(e))
+		rec = true;
+	else
+		return false;
+	trace_back(e->e_from, rec, path);
+	if (path->p_v == NULL)
 		return false;
 	/* trace_back() has left room for the edge that closes it */
 	path->p_v[path->p_n++] = edge;

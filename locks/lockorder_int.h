@@ -128,11 +128,12 @@ uint32_t lo_edge(uint32_t from, uint32_t to, enum lockgraph_edge_kind, unsigned 
 uint32_t lo_edge_find(uint32_t from, uint32_t to, enum lockgraph_edge_kind, unsigned how);
 /* L: this runner saw the edge, holding what is in the stack */
 void	 lo_edge_seen(uint32_t edge, const struct held_stack *, unsigned depth);
-/* L => shortest way from->to such that entering `to` leaves nothing to run around; its length, edges in v */
 struct lo_path {
 	uint32_t	 p_n;
 	uint32_t	*p_v;			/* room of the path's, valid until the next search */
 };
+/* L: all ways from `to` on; then lo_cycle() => the shortest one back to where an edge to it starts */
+void	 lo_search(uint32_t to, bool rec);
 bool	 lo_cycle(uint32_t edge, struct lo_path *);
 /* L => from class `from`, wanted as rec or not: next class for which stop() says yes; the way there */
 bool	 lo_reach(uint32_t from, bool rec, bool (*stop)(void *, uint32_t class, bool rec), void *arg,

@@ -1,0 +1,457 @@
+/*
+ * Self-test of the lock auditor: the order between locks.
+ *
+ * Every cycle is gone around by LWPs that never meet, or by one alone; nothing here could hang.
+ */
+#include "selftest_int.h"
+
+/* --- undeclared classes: cycles --- */
+
+static void
+ab(void)
+{
+	take2(&A, &B);
+}
+
+static void
+ba(void)
+{
+	take2(&B, &A);
+}
+
+static void
+bc(void)
+{
+	take2(&B, &C);
+}
+
+static void
+ca(void)
+{
+	take2(&C, &A);
+}
+
+static void
+ac(void)
+{
+	take2(&A, &C);
+}
+
+static void
+abba_one(int kinds)
+{
+	st_make_abc(kinds);
+	ab();
+	ba();
+}
+
+static void
+abab_one(int kinds)
+{
+	st_make_abc(kinds);
+	ab();
+	ab();
+}
+
+static void
+abba_two(int kinds)
+{
+	st_make_abc(kinds);
+	in_lwp(ab);
+	in_lwp(ba);
+}
+
+static void
+abab_two(int kinds)
+{
+	st_make_abc(kinds);
+	in_lwp(ab);
+	in_lwp(ab);
+}
+
+static void
+abc_cycle(int kinds)
+{
+	st_make_abc(kinds);
+	in_lwp(ab);
+	in_lwp(bc);
+	in_lwp(ca);
+}
+
+static void
+abc_chain(int kinds)
+{
+	st_make_abc(kinds);
+	in_lwp(ab);
+	in_lwp(bc);
+	in_lwp(ac);
+}
+
+/* A is held along both ways: held exclusively it is a gate */
+static void
+middle_swapped(int kinds)
+{
+	st_make_abc(kinds);
+	take3(&A, &B, &C);
+	take3(&A, &C, &B);
+}
+
+#define	RING	24
+static struct st_lock ring[80];
+
+/* => a ring of so many locks, closed or not */
+static void
+go_round(int closed)
+{
+	static const char *const names[RING] = { "r0", "r1", "r2", "r3", "r4", "r5", "r6", "r7", "r8",
+		"r9", "r10", "r11", "r12", "r13", "r14", "r15", "r16", "r17", "r18", "r19", "r20", "r21",
+		"r22", "r23" };
+
+	for (int i = 0; i < RING; i++)
+		st_make(&ring[i], MUTEX, names[i]);
+	for (int i = 0; i + 1 < RING; i++)
+		take2(&ring[i], &ring[i + 1]);
+	if (closed)
+		take2(&ring[RING - 1], &ring[0]);
+	else
+		take2(&ring[0], &ring[RING - 1]);
+}
+
+/* => 70 locks held at once, of a class ordered by birth; then one more, too old or not */
+static void
+hold_seventy(int wrong)
+{
+	const enum lock_class class = lockdebug_class("many", 0, LO_NEST_ID, LC_IPL_ANY);
+
+	for (int i = 0; i < 72; i++)
+		st_make_as(&ring[i], MUTEX, class, IPL_NONE);
+	for (int i = 1; i < 71; i++)
+		take(&ring[i]);
+	take(&ring[wrong ? 0 : 71]);
+	drop(&ring[wrong ? 0 : 71]);
+	for (int i = 1; i < 71; i++)	/* in the order of taking: each one out of order */
+		drop(&ring[i]);
+}
+
+static void
+hand_over_hand(int wrong)
+{
+	st_make_abc(KINDS(MUTEX, MUTEX, MUTEX));
+	take(&A);
+	take(&B);
+	drop(&A);
+	take(&C);
+	drop(&B);
+	if (wrong)
+		take(&A);
+	drop(wrong ? &A : &C);
+}
+
+static void
+retaken(int wrong)
+{
+	st_make_abc(KINDS(MUTEX, MUTEX, MUTEX));
+	take(&A);
+	take(&B);
+	drop(&A);
+	if (!wrong)
+		drop(&B);
+	take(&A);
+	drop(&A);
+}
+
+/* --- trying --- */
+
+static void
+try_outer(int kinds)
+{
+	st_make_abc(kinds);
+	try(&A);
+	take(&B);
+	drop(&B);
+	drop(&A);
+	ba();
+}
+
+static void
+try_inner(int kinds)
+{
+	st_make_abc(kinds);
+	ab();
+	take(&B);
+	try(&A);
+	drop(&A);
+	drop(&B);
+}
+
+/* --- a gate --- */
+
+static void
+gab(void)
+{
+	take3(&G, &A, &B);
+}
+
+static void
+gba(void)
+{
+	take3(&G, &B, &A);
+}
+
+static void
+gates_both(int kinds)
+{
+	st_make_abc(kinds);
+	st_make(&G, MUTEX, "gate");
+	in_lwp(gab);
+	in_lwp(gba);
+}
+
+static void
+gates_one_side(int kinds)
+{
+	st_make_abc(kinds);
+	st_make(&G, MUTEX, "gate");
+	in_lwp(gab);
+	in_lwp(ba);
+}
+
+static void
+gates_and_once_without(int kinds)
+{
+	gates_both(kinds);
+	in_lwp(ba);
+}
+
+static void
+gate_for_readers(int kinds)
+{
+	st_make_abc(kinds);
+	st_make(&G, READ, "gate");
+	in_lwp(gab);
+	in_lwp(gba);
+}
+
+/* => two locks of the gate's class: nobody says that it is the same one */
+static void
+two_gates(int kinds)
+{
+	static struct st_lock other;
+	const enum lock_class class = lockdebug_class("gate", 0, LO_NEST_NONE, LC_IPL_ANY);
+
+	st_make_abc(kinds);
+	st_make_as(&G, MUTEX, class, IPL_NONE);
+	st_make_as(&other, MUTEX, class, IPL_NONE);
+	in_lwp(gab);
+	in_lwp(gba);
+}
+
+/* --- the declared order --- */
+
+static void
+declared(int wrong)
+{
+	st_make_as(&A, WRITE, LC_map, IPL_NONE);
+	st_make_as(&B, MUTEX, LC_uobj, IPL_NONE);
+	take2(wrong ? &B : &A, wrong ? &A : &B);
+}
+
+static void
+declared_spin(int wrong)
+{
+	st_make_as(&A, SPIN, LC_pmap, IPL_VM);
+	st_make_as(&B, SPIN, LC_fpageq, IPL_VM);
+	take2(wrong ? &B : &A, wrong ? &A : &B);
+}
+
+static void
+declared_read(int wrong)
+{
+	st_make_as(&A, READ, LC_map, IPL_NONE);
+	st_make_as(&B, MUTEX, LC_pageq, IPL_NONE);
+	take2(wrong ? &B : &A, wrong ? &A : &B);
+}
+
+static void
+declared_try(int wrong)
+{
+	st_make_as(&A, MUTEX, LC_amap, IPL_NONE);
+	st_make_as(&B, MUTEX, LC_pageq, IPL_NONE);
+	take(&B);
+	if (wrong)
+		take(&A);
+	else
+		try(&A);
+	drop(&A);
+	drop(&B);
+}
+
+/* => a lock that was tried is held like any other */
+static void
+declared_tried(int wrong)
+{
+	st_make_as(&A, MUTEX, LC_amap, IPL_NONE);
+	st_make_as(&B, MUTEX, LC_uobj, IPL_NONE);
+	try(wrong ? &B : &A);
+	take(wrong ? &A : &B);
+	drop(&A);
+	drop(&B);
+}
+
+static void
+equal_ranks(int wrong)
+{
+	st_make_as(&A, MUTEX, LC_uobj, IPL_NONE);
+	st_make_as(&B, MUTEX, wrong ? LC_ubc : LC_anon, IPL_NONE);
+	take2(&A, &B);
+}
+
+/* --- two of one class --- */
+
+static void
+two_of_one(int wrong)
+{
+	st_make_as(&A, MUTEX, LC_uobj, IPL_NONE);
+	st_make_as(&B, MUTEX, LC_uobj, IPL_NONE);
+	take(&A);
+	if (!wrong)
+		drop(&A);
+	take(&B);
+	drop(&B);
+}
+
+static void
+two_tried(int wrong)
+{
+	st_make_as(&A, SPIN, LC_pv, IPL_VM);
+	st_make_as(&B, SPIN, LC_pv, IPL_VM);
+	take(&A);
+	if (wrong)
+		take(&B);
+	else
+		try(&B);
+	drop(&B);
+	drop(&A);
+}
+
+static void
+by_birth(int wrong)
+{
+	st_make_as(&A, WRITE, LC_map, IPL_NONE);
+	st_make_as(&B, WRITE, LC_map, IPL_NONE);
+	take2(wrong ? &B : &A, wrong ? &A : &B);
+}
+
+static void
+by_birth_read(int wrong)
+{
+	st_make_as(&A, READ, LC_map, IPL_NONE);
+	st_make_as(&B, READ, LC_map, IPL_NONE);
+	take2(wrong ? &B : &A, wrong ? &A : &B);
+}
+
+/* => the chain is known when it is gone the wrong way */
+static void
+by_birth_again(int wrong)
+{
+	struct st_lock *first[] = { &A, &A, wrong ? &B : &A }, *second[] = { &B, &B, wrong ? &A : &B };
+
+	st_make_as(&A, WRITE, LC_map, IPL_NONE);
+	st_make_as(&B, WRITE, LC_map, IPL_NONE);
+	for (int i = 0; i < 3; i++)
+		take2(first[i], second[i]);
+}
+
+static void
+by_birth_three(int wrong)
+{
+	st_make_as(&A, WRITE, LC_map, IPL_NONE);
+	st_make_as(&B, WRITE, LC_map, IPL_NONE);
+	st_make_as(&C, WRITE, LC_map, IPL_NONE);
+	take3(&A, wrong ? &C : &B, wrong ? &B : &C);
+}
+
+static void
+child_of(int wrong)
+{
+	st_make_as(&A, MUTEX, LC_amap, IPL_NONE);
+	st_make_as(&B, MUTEX, LC_amap, IPL_NONE);
+	take(&A);
+	if (wrong)
+		mutex_enter(&B.st_m);
+	else
+		mutex_enter_nested(&B.st_m, &A.st_m);
+	drop(&B);
+	drop(&A);
+}
+
+static void
+child_of_none(int wrong)
+{
+	st_make_as(&A, MUTEX, LC_anon, IPL_NONE);
+	st_make_as(&B, MUTEX, LC_anon, IPL_NONE);
+	if (!wrong)
+		take(&A);
+	mutex_enter_nested(&B.st_m, &A.st_m);
+	drop(&B);
+	if (!wrong)
+		drop(&A);
+}
+
+#define	MM	KINDS(MUTEX, MUTEX, MUTEX)
+#define	SS	KINDS(SPIN, SPIN, SPIN)
+#define	WW	KINDS(WRITE, WRITE, WRITE)
+#define	RR	KINDS(READ, READ, READ)
+#define	MW	KINDS(MUTEX, WRITE, MUTEX)
+#define	MR	KINDS(MUTEX, READ, MUTEX)
+#define	WR	KINDS(WRITE, READ, WRITE)
+#define	RMM	KINDS(READ, MUTEX, MUTEX)
+
+static const struct st_row rows[] = {
+	{ "A-B, B-A by one LWP, mutexes", abba_one, MM, "lock-cycle", abab_one, MM },
+	{ "A-B, B-A by one LWP, spin mutexes", abba_one, SS, "lock-cycle", abab_one, SS },
+	{ "A-B, B-A by one LWP, writers", abba_one, WW, "lock-cycle", abab_one, WW },
+	{ "A-B, B-A by one LWP, mutex and writer", abba_one, MW, "lock-cycle", abab_one, MW },
+	{ "A-B, B-A by two LWPs that never meet, mutexes", abba_two, MM, "lock-cycle", abab_two, MM },
+	{ "A-B, B-A by two LWPs, spin mutexes", abba_two, SS, "lock-cycle", abab_two, SS },
+	{ "A-B, B-A by two LWPs, writers", abba_two, WW, "lock-cycle", abab_two, WW },
+	{ "A-B, B-A by two LWPs, mutex and writer", abba_two, MW, "lock-cycle", abab_two, MW },
+	{ "A-B, B-A by two LWPs, mutex and reader", abba_two, MR, "lock-cycle", abab_two, MR },
+	{ "A-B, B-A by two LWPs, writer and reader", abba_two, WR, "lock-cycle", abab_two, WR },
+	{ "A-B, B-A by two LWPs, readers: needs writers", abba_two, RR, "lock-cycle", abab_two, RR },
+	{ "A-B, B-C, C-A, mutexes", abc_cycle, MM, "lock-cycle", abc_chain, MM },
+	{ "A-B, B-C, C-A, spin mutexes", abc_cycle, SS, "lock-cycle", abc_chain, SS },
+	{ "A-B, B-C, C-A, writers", abc_cycle, WW, "lock-cycle", abc_chain, WW },
+	{ "A-B, B-C, C-A, mutex and writer", abc_cycle, MW, "lock-cycle", abc_chain, MW },
+	{ "A-B-C, A-C-B, A for readers; for writers (legal)", middle_swapped, RMM, "lock-cycle",
+	    middle_swapped, MM },
+	{ "a ring of 24 locks", go_round, 1, "lock-cycle", go_round, 0 },
+	{ "70 locks held, and one that is too old", hold_seventy, 1, "lock-nesting", hold_seventy, 0 },
+	{ "hand over hand, and back to the first", hand_over_hand, 1, "lock-cycle", hand_over_hand, 0 },
+	{ "first of two released and taken again", retaken, 1, "lock-cycle", retaken, 0 },
+	{ "outer one tried; inner one tried (legal), mutexes", try_outer, MM, "lock-cycle", try_inner, MM },
+	{ "outer one tried; inner one tried (legal), spin", try_outer, SS, "lock-cycle", try_inner, SS },
+	{ "outer one tried; inner one tried (legal), writers", try_outer, WW, "lock-cycle", try_inner, WW },
+	{ "gate on one side; on both (legal)", gates_one_side, MM, "lock-cycle", gates_both, MM },
+	{ "gate on both sides, and once without", gates_and_once_without, MM, "lock-cycle", gates_both, WW },
+	{ "gate held by readers", gate_for_readers, MM, "lock-cycle", gates_both, MM },
+	{ "two gates of one class", two_gates, MM, "lock-cycle", gates_both, MW },
+	{ "declared order, mutex over rwlock", declared, 1, "lock-order", declared, 0 },
+	{ "declared order, spin mutexes", declared_spin, 1, "lock-order", declared_spin, 0 },
+	{ "declared order, reader", declared_read, 1, "lock-order", declared_read, 0 },
+	{ "declared order upward; by trying (legal)", declared_try, 1, "lock-order", declared_try, 0 },
+	{ "declared order after a try", declared_tried, 1, "lock-order", declared_tried, 0 },
+	{ "two classes of one rank", equal_ranks, 1, "lock-order", equal_ranks, 0 },
+	{ "two of a class that does not nest", two_of_one, 1, "lock-order", two_of_one, 0 },
+	{ "two of it, spin; by trying (legal)", two_tried, 1, "lock-order", two_tried, 0 },
+	{ "two by birth, writers", by_birth, 1, "lock-nesting", by_birth, 0 },
+	{ "two by birth, readers", by_birth_read, 1, "lock-nesting", by_birth_read, 0 },
+	{ "two by birth, the third time", by_birth_again, 1, "lock-nesting", by_birth_again, 0 },
+	{ "three by birth", by_birth_three, 1, "lock-nesting", by_birth_three, 0 },
+	{ "a child's lock without its parent named", child_of, 1, "lock-nesting", child_of, 0 },
+	{ "a child's lock, its parent named and not held", child_of_none, 1, "its parent is not held",
+	    child_of_none, 0 },
+	{ NULL, NULL, 0, NULL, NULL, 0 },
+};
+
+const struct st_group selftest_order = { "order between locks", rows };
