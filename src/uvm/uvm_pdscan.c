@@ -165,6 +165,7 @@ uvmpd_scan_inactive(struct uvmpd *up)
 		TAILQ_REMOVE(&uvm.page_inactive, pg, pageq);
 		TAILQ_INSERT_TAIL(&uvm.page_inactive, pg, pageq);
 		inactive_page(up, pg);
+		lwp_beat();		/* a round may be long */
 	}
 }
 
@@ -229,5 +230,6 @@ uvmpd_scan_active(struct uvmpd *up)
 		TAILQ_REMOVE(&uvm.page_active, pg, pageq);
 		TAILQ_INSERT_TAIL(&uvm.page_active, pg, pageq);
 		active_page(up, pg);
+		lwp_beat();
 	}
 }

@@ -93,6 +93,7 @@ uvm_swap_get(struct vm_page *pg, int slot)
 		return EIO;
 	}
 	UVMCNT(pgswapin);
+	lwp_beat();			/* swapoff reads many */
 	return 0;
 }
 
