@@ -18,4 +18,7 @@
  */
 int	selftest_locks(FILE *out, const char *word, bool verbose);
 
+/* selftest_preload: the auditor of pthread programs.  Each case is a program.  => as above */
+int	selftest_preload(FILE *out, const char *word, bool verbose);
+
 #endif /* HARNESS_SELFTEST_H */

@@ -20,6 +20,7 @@ static const struct {
 	int (*t_run)(FILE *, const char *word, bool verbose);
 } tests[] = {
 	{ "locks", selftest_locks },
+	{ "preload", selftest_preload },
 };
 #define NTESTS (sizeof(tests) / sizeof(tests[0]))
 
@@ -43,7 +44,7 @@ selftest_main(const struct command *cmd, int argc, char **argv)
 		verbose = true;
 	}
 	if (first == argc || argc - first > 2)
-		return cmd_usage(cmd, "say which detectors: locks");
+		return cmd_usage(cmd, "say which detectors: locks or preload");
 	name = argv[first];
 	for (size_t i = 0; i < NTESTS; i++) {
 		if (strcmp(tests[i].t_name, name) != 0)
@@ -54,12 +55,12 @@ selftest_main(const struct command *cmd, int argc, char **argv)
 	near = nearest_name(name, test_next, NULL);
 	if (near != NULL)
 		return cmd_usage(cmd, "no self-test '%s'; did you mean '%s'?", name, near);
-	return cmd_usage(cmd, "no self-test '%s'; there is locks", name);
+	return cmd_usage(cmd, "no self-test '%s'; there are locks and preload", name);
 }
 
 const struct command cmd_selftest = {
 	.c_name = "selftest",
-	.c_synopsis = "[OPTION...] locks [WORD]",
+	.c_synopsis = "[OPTION...] locks|preload [WORD]",
 	.c_help = "trips every detector on purpose, and says which noticed",
 	.c_options = selftest_options_rows,
 	.c_main = selftest_main,

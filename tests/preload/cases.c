@@ -1,7 +1,8 @@
 /*
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * Runs one conformance case, or lists them: name, rule that must be reported or -, grade or -.
+ * Runs one conformance case, or lists them: name, rule that must be reported, grade, legal
+ * twin; - for none.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,13 +39,19 @@ killed_soon(void)
 	must(setitimer(ITIMER_REAL, &soon, NULL));
 }
 
+static const char *
+or_dash(const char *word)
+{
+	return word != NULL ? word : "-";
+}
+
 static void
 list(void)
 {
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		for (const struct preload_case *pc = all[i]; pc->pc_name != NULL; pc++)
-			printf("%s %s %s\n", pc->pc_name, pc->pc_rule != NULL ? pc->pc_rule : "-",
-			    pc->pc_grade != NULL ? pc->pc_grade : "-");
+			printf("%s %s %s %s\n", pc->pc_name, or_dash(pc->pc_rule), or_dash(pc->pc_grade),
+			    or_dash(pc->pc_twin));
 }
 
 int

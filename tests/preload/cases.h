@@ -17,6 +17,7 @@ struct preload_case {			/* stable */
 	const char *pc_rule;		/* that must be reported; NULL: nothing may be */
 	const char *pc_grade;		/* of the finding; NULL: any */
 	void	  (*pc_run)(void);
+	const char *pc_twin;		/* what is as like it as can be, and legal */
 };
 extern const struct preload_case order_cases[], misuse_cases[], wait_cases[];	/* no name ends */
 
