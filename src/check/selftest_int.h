@@ -24,7 +24,7 @@ struct st_group {
 	const struct st_row *sg_rows;	/* up to one without a name */
 };
 extern const struct st_group selftest_order, selftest_modes, selftest_one, selftest_sleep,
-    selftest_interrupt;
+    selftest_interrupt, selftest_full;
 
 /* Kinds of locks.  A case may be for several: KINDS(A's, B's, C's). */
 enum st_kind { MUTEX, SPIN, WRITE, READ };

@@ -1,7 +1,8 @@
 /*
  * The self-test of the lock auditor: its runner and its words.
  *
- * Each case is forked, boots a kernel of two CPUs without a machine, and does one thing.
+ * Each case is forked, boots a kernel of two CPUs without a machine, with audit=full, and does
+ * one thing.
  * What the failure sink was told is passed to the parent in shared memory.  A misuse has
  * been noticed if all that was told is of the wanted rule, or if the panic says the wanted
  * words; a legal twin must come to its end in silence.
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include <harness/selftest.h>
+#include <sys/lockevent.h>
 
 #include "selftest_int.h"
 
@@ -165,7 +167,7 @@ child(void (*fn)(int), int arg, bool verbose)
 	alarm(CASE_SECONDS);
 	if (!verbose && freopen("/dev/null", "w", stderr) == NULL)
 		_exit(2);
-	lockdebug_on = true;
+	lockdebug_on = lockaudit_full = true;
 	failure_sink = sink;
 	if (kern_boot(&kc) != 0)
 		_exit(2);
@@ -264,6 +266,7 @@ selftest_locks(FILE *out, const char *word, bool verbose)
 {
 	static const struct st_group *const groups[] = {
 		&selftest_order, &selftest_modes, &selftest_one, &selftest_sleep, &selftest_interrupt,
+		&selftest_full,
 	};
 	struct score s = { 0, 0 };
 

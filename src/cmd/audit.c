@@ -21,7 +21,7 @@
 
 #define GRAPH_FILE_MAX (INT64_C(256) << 20)
 
-enum { OPT_DOT = CMD_NOSHORT, OPT_JSON, OPT_MERGE, OPT_BASELINE, OPT_EXPORT };
+enum { OPT_DOT = CMD_NOSHORT, OPT_JSON, OPT_MERGE, OPT_BASELINE, OPT_EXPORT, OPT_LOCKSTAT };
 
 static const struct cmd_option audit_options[] = {
 	{ OPT_DOT, "dot", "FILE", "the order as a picture for graphviz; - = standard output", NULL },
@@ -31,6 +31,8 @@ static const struct cmd_option audit_options[] = {
 	    NULL },
 	{ OPT_EXPORT, "export", "WHAT", "print the observed order as source: comment, kassert or edges",
 	    NULL },
+	{ OPT_LOCKSTAT, "lockstat", NULL,
+	    "instead of the order: waits and holds by class and by call site", NULL },
 	RUN_CMD_OPTIONS,
 	{ 0, NULL, NULL, NULL, NULL },
 };
@@ -47,6 +49,7 @@ static const struct lockgraph_known known_edges[] = {
 struct audit {
 	const char *a_dot, *a_json;
 	const char *a_export;
+	bool a_lockstat;
 	struct lockgraph *a_baseline;
 	struct lockgraph **a_graphs;	/* of the runs and the files */
 	size_t a_ngraphs;
@@ -175,7 +178,9 @@ conclude(struct audit *a, FILE *text, bool quiet, bool verbose)
 	if (a->a_program) {
 		now = audit_program_tell(lg, quiet, verbose);
 	} else {
-		if (!quiet)
+		if (a->a_lockstat)
+			lockgraph_lockstat(lg, text);
+		else if (!quiet)
 			lockgraph_text(lg, known_edges, NKNOWN, text, verbose);
 		now = lockgraph_stories(lg, text) != 0 ? EXIT_VIOLATION : EXIT_CLEAN;
 	}
@@ -261,6 +266,9 @@ take_option(const struct command *cmd, struct audit *a, int c, const char *arg)
 		return 0;
 	case OPT_JSON:
 		a->a_json = arg;
+		return 0;
+	case OPT_LOCKSTAT:
+		a->a_lockstat = true;
 		return 0;
 	case OPT_EXPORT:
 		a->a_export = arg;

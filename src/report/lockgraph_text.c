@@ -306,6 +306,50 @@ text_sites(const struct lockgraph *lg, FILE *out, bool verbose)
 	free(sorted);
 }
 
+static int
+by_class_wait(const void *a, const void *b)
+{
+	const struct lockgraph_class *const *x = a, *const *y = b;
+
+	if ((*x)->lgc_wait_ns != (*y)->lgc_wait_ns)
+		return (*x)->lgc_wait_ns < (*y)->lgc_wait_ns ? 1 : -1;
+	return (*x)->lgc_acquisitions < (*y)->lgc_acquisitions ? 1 :
+	    (*x)->lgc_acquisitions > (*y)->lgc_acquisitions ? -1 : 0;
+}
+
+static void
+stat_classes(const struct lockgraph *lg, FILE *out)
+{
+	const struct lockgraph_class **sorted = xcalloc(lg->lg_nclasses + 1, sizeof(*sorted));
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < lg->lg_nclasses; i++)
+		if (lg->lg_classes[i].lgc_kind != LOCKGRAPH_EVENT &&
+		    lg->lg_classes[i].lgc_acquisitions != 0)
+			sorted[n++] = &lg->lg_classes[i];
+	qsort(sorted, n, sizeof(*sorted), by_class_wait);
+	fprintf(out, "%-16s %9s %9s %9s %9s %9s %9s\n", "class, by wait", "taken", "contended",
+	    "waited", "longest", "held avg", "held max");
+	for (uint32_t i = 0; i < n; i++) {
+		const struct lockgraph_class *c = sorted[i];
+		char count[32];
+
+		human_count((double)c->lgc_acquisitions, count, sizeof(count));
+		fprintf(out, "%-16s %9s", c->lgc_name, count);
+		text_times(c->lgc_contended, c->lgc_wait_ns, c->lgc_wait_ns_max, c->lgc_holds,
+		    c->lgc_hold_ns, c->lgc_hold_ns_max, out);
+		fputc('\n', out);
+	}
+	free(sorted);
+}
+
+void
+lockgraph_lockstat(const struct lockgraph *lg, FILE *out)
+{
+	stat_classes(lg, out);
+	text_sites(lg, out, true);
+}
+
 static void
 text_heading(const struct lg_view *vw, FILE *out)
 {

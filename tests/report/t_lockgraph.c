@@ -336,6 +336,23 @@ KTEST(text_shows_coverage, "known edges that were not exercised name the profile
 	free(s);
 }
 
+static void
+lockstat(const struct lockgraph *lg, FILE *out)
+{
+	lockgraph_lockstat(lg, out);
+}
+
+KTEST(lockstat_by_class_and_site, "--lockstat: classes and call sites, those first for which most was waited, events left out")
+{
+	char *s = printed(&sample, lockstat), *vnode = strstr(s, "\nvnode ");
+
+	must_have(s, "class, by wait ");
+	CHECK(vnode != NULL && strstr(vnode, "\nmap ") != NULL);
+	CHECK(strstr(s, "page busy") == NULL);
+	must_have(s, "amap                    40         4   90.0 us   70.0 us    100 ns    300 ns  thing+0x1020");
+	free(s);
+}
+
 KTEST(text_shows_call_sites, "call sites stand in the order of how long was waited there")
 {
 	char *s = printed(&sample, text), *second;
