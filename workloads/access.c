@@ -91,6 +91,35 @@ private_check_all(struct job_worker *jw, const struct shadow *sh)
 }
 
 int
+private_model(struct job_proc *jp, vaddr_t base, vsize_t size)
+{
+	if (jp->jp_shadow.sh_words == NULL)
+		return shadow_init(&jp->jp_shadow, base, size);
+	shadow_zero(&jp->jp_shadow, base, size);
+	return 0;
+}
+
+int
+private_map(struct job_proc *jp, vaddr_t base, vsize_t size)
+{
+	int error = private_model(jp, base, size);
+
+	return error != 0 ? error : map_private(jp->jp_proc, base, size);
+}
+
+static int
+verify_shadow(struct job_worker *jw, struct job_proc *jp)
+{
+	return private_check_all(jw, &jp->jp_shadow);
+}
+
+int
+private_verify(struct job_run *jr)
+{
+	return visit_procs(jr, verify_shadow);
+}
+
+int
 private_store(struct job_worker *jw, const struct shadow *sh, vaddr_t va)
 {
 	uint64_t value = private_value(jw->jw_run->jr_seed + jw->jw_index, va, ++jw->jw_seq);
@@ -142,6 +171,24 @@ coherent_check(struct job_worker *jw, struct coherent *co, vaddr_t base, uint64_
 }
 
 int
+coherent_check_all(struct job_worker *jw, struct coherent *co, vaddr_t base)
+{
+	int error = 0;
+
+	for (uint64_t page = 0; page < co->co_npages; page++)
+		for (unsigned w = 0; w < co->co_nwriters && error == 0; w++)
+			error = coherent_check(jw, co, base, page, w);
+	return error;
+}
+
+int
+coherent_make(struct job_run *jr, struct coherent *co, uint64_t npages, bool file)
+{
+	return coherent_init(co, engine_object_id(), npages,
+	    jr->jr_nworkers < STAMP_WRITERS ? jr->jr_nworkers : STAMP_WRITERS, file);
+}
+
+int
 expect_refusal(struct job_worker *jw, vaddr_t va, bool write, int want)
 {
 	uint64_t value = 0;
@@ -162,6 +209,41 @@ content_vnode(const char *name, uint64_t object, uint64_t size, struct vnode **v
 		return -fd;
 	*vpp = vnode_create(name, fd, (voff_t)size);
 	return 0;
+}
+
+int
+zero_vnode(const char *name, uint64_t size, struct vnode **vpp)
+{
+	int fd = content_zero_file(size);
+
+	if (fd < 0)
+		return -fd;
+	*vpp = vnode_create(name, fd, (voff_t)size);
+	return 0;
+}
+
+int
+file_sync(struct job_worker *jw, struct vnode *vp)
+{
+	int error = vnode_fsync(vp);
+
+	return error != 0 ? call_failed(jw, "fsync", 0, error) : 0;
+}
+
+/* --- memory --- */
+
+int
+map_private(struct proc *p, vaddr_t va, vsize_t len)
+{
+	return sys_mmap(p, &va, len, VM_PROT_READ | VM_PROT_WRITE,
+	    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
+}
+
+int
+map_shared(struct proc *p, vaddr_t va, vsize_t len, struct vnode *vp)
+{
+	return sys_mmap(p, &va, len, VM_PROT_READ | VM_PROT_WRITE, UMAP_SHARED | UMAP_FIXED, vp,
+	    UF_READ | UF_WRITE, 0);
 }
 
 /* --- other processes --- */

@@ -294,6 +294,7 @@ static int
 job_setup(struct job_run *jr)
 {
 	const struct job *job = jr->jr_job;
+	const struct workload *wl = job->job_workload;
 	char name[64];
 	int error = 0;
 
@@ -301,8 +302,10 @@ job_setup(struct job_run *jr)
 		snprintf(name, sizeof(name), "%s/%u", job->job_name, i);
 		error = proc_create(name, &jr->jr_procs[i].jp_proc);
 	}
-	if (error == 0)
-		error = job->job_workload->wl_setup(jr);
+	if (error == 0 && wl->wl_setup != NULL)
+		error = wl->wl_setup(jr);
+	for (unsigned i = 0; i < jr->jr_nprocs && error == 0 && wl->wl_proc != NULL; i++)
+		error = wl->wl_proc(jr, &jr->jr_procs[i]);
 	return error;
 }
 
@@ -336,6 +339,8 @@ job_teardown(struct job_run *jr)
 static void
 job_fini(struct job_run *jr)
 {
+	for (unsigned i = 0; i < jr->jr_nprocs; i++)
+		shadow_fini(&jr->jr_procs[i].jp_shadow);
 	free(jr->jr_procs);
 	free(jr->jr_workers);
 }

@@ -24,6 +24,7 @@ struct job_proc {
 	struct proc	*jp_proc;		/* :k */
 	unsigned	 jp_index;		/* : */
 	unsigned	 jp_nthreads;		/* : */
+	struct shadow	 jp_shadow;		/* : private_model(); each word: the thread whose it is */
 	void		*jp_private;		/* : the workload's */
 	bool		 jp_killed;		/* k, read @: its workers are to park */
 	unsigned	 jp_running;		/* k: workers that have not left for good */
@@ -129,6 +130,13 @@ int	run_in_child(struct job_worker *, int (*fn)(struct job_worker *, void *), vo
 
 /* => fn in each of the job's processes in turn, by the caller's own LWP; stops at an error */
 int	visit_procs(struct job_run *, int (*fn)(struct job_worker *, struct job_proc *));
+/*
+ * The process' private memory: its model, jp_shadow, is zero from here on; that, and it is
+ * mapped; and wl_verify of a workload that has no more to verify.
+ */
+int	private_model(struct job_proc *, vaddr_t base, vsize_t);
+int	private_map(struct job_proc *, vaddr_t base, vsize_t);
+int	private_verify(struct job_run *);
 /* => every word of private memory that was ever stored to, against its model */
 int	private_check_all(struct job_worker *, const struct shadow *);
 
@@ -140,8 +148,20 @@ bool	draw_write(struct job_worker *);
 /* => a word of the page that belongs to this thread of its process, as private memory is dealt */
 vaddr_t	own_word(struct job_worker *, vaddr_t base, uint64_t page);
 
-/* => host file full of stamps as a vnode; 0 or errno of the host */
+/* => every word of every writer of a region mapped at base, against its model */
+int	coherent_check_all(struct job_worker *, struct coherent *, vaddr_t base);
+/* => a region of the job's own, with as many of its workers as writers as there can be */
+int	coherent_make(struct job_run *, struct coherent *, uint64_t npages, bool file);
+
+/* => mapped there, readable and writable, in place of what was there: zeroes; a file, shared */
+int	map_private(struct proc *, vaddr_t, vsize_t);
+int	map_shared(struct proc *, vaddr_t, vsize_t, struct vnode *);
+
+/* => host file full of stamps, or of zeroes, as a vnode; 0 or errno of the host */
 int	content_vnode(const char *name, uint64_t object, uint64_t size, struct vnode **);
+int	zero_vnode(const char *name, uint64_t size, struct vnode **);
+/* => what of it was stored to is in the host's file; 0, or an errno after content_bad() */
+int	file_sync(struct job_worker *, struct vnode *);
 
 struct run_result;
 /* => what the lock auditor saw goes into the result, once; nothing if it is off */

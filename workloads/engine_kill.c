@@ -7,7 +7,7 @@
  * the last one lets the process exit, makes an empty one in its place, has the workload
  * map it anew, and wakes the others into it.
  *
- * A workload without wl_killed has processes that share memory in ways that a fresh one
+ * A workload without wl_proc has processes that share memory in ways that a fresh one
  * could not take up.  Its worker gives the operation up and tries another one a little
  * later; a store that was refused has changed nothing, so the content models hold.
  */
@@ -52,7 +52,7 @@ replace(struct job_run *jr, struct job_proc *jp)
 	snprintf(name, sizeof(name), "%s/%u", jr->jr_job->job_name, jp->jp_index);
 	while ((error = proc_create(name, &jp->jp_proc)) == ENOMEM && !engine_stopping())
 		kpause("nomem", NOMEM_PAUSE_NS);
-	return error != 0 ? error : jr->jr_job->job_workload->wl_killed(jr, jp);
+	return error != 0 ? error : jr->jr_job->job_workload->wl_proc(jr, jp);
 }
 
 /*
@@ -105,7 +105,7 @@ park(struct job_worker *jw)
 int
 worker_nomem(struct job_worker *jw)
 {
-	if (jw->jw_run->jr_job->job_workload->wl_killed == NULL) {
+	if (jw->jw_run->jr_job->job_workload->wl_proc == NULL) {
 		kpause("nomem", NOMEM_PAUSE_NS);
 		return 0;
 	}

@@ -19,107 +19,69 @@
 #define	BASE		0x10000000UL
 #define	RENEW_PAGES	16		/* most pages that one renewal gives back */
 
-struct anon_proc {
-	struct shadow	ap_shadow;
-	uint64_t	ap_pages;	/* stable */
-};
-
 /* First page of a thread's own run, in the upper half. */
 static uint64_t
-own_first(const struct anon_proc *ap, const struct job_worker *jw, unsigned thread)
+own_first(const struct job_worker *jw, unsigned thread)
 {
-	uint64_t lower = (ap->ap_pages + 1) / 2;
+	uint64_t pages = jw->jw_run->jr_job->job_size / PAGE_SIZE, lower = (pages + 1) / 2;
 
-	return lower + (ap->ap_pages - lower) * thread / jw->jw_proc->jp_nthreads;
+	return lower + (pages - lower) * thread / jw->jw_proc->jp_nthreads;
 }
 
 static uint64_t
-own_pages(const struct anon_proc *ap, const struct job_worker *jw)
+own_pages(const struct job_worker *jw)
 {
-	return own_first(ap, jw, jw->jw_thread + 1) - own_first(ap, jw, jw->jw_thread);
+	return own_first(jw, jw->jw_thread + 1) - own_first(jw, jw->jw_thread);
 }
 
 static int
-map_all(struct job_run *jr, struct job_proc *jp)
+fresh(struct job_run *jr, struct job_proc *jp)
 {
-	vaddr_t va = BASE;
-
-	return sys_mmap(jp->jp_proc, &va, jr->jr_job->job_size, VM_PROT_READ | VM_PROT_WRITE,
-	    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
-}
-
-static int
-setup(struct job_run *jr)
-{
-	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
-		struct anon_proc *ap = xcalloc(1, sizeof(*ap));
-		int error;
-
-		jr->jr_procs[i].jp_private = ap;
-		ap->ap_pages = jr->jr_job->job_size / PAGE_SIZE;
-		error = shadow_init(&ap->ap_shadow, BASE, jr->jr_job->job_size);
-		if (error == 0)
-			error = map_all(jr, &jr->jr_procs[i]);
-		if (error != 0)
-			return error;
-	}
-	return 0;
-}
-
-static int
-killed(struct job_run *jr, struct job_proc *jp)
-{
-	struct anon_proc *ap = jp->jp_private;
-
-	shadow_zero(&ap->ap_shadow, BASE, jr->jr_job->job_size);
-	return map_all(jr, jp);
+	return private_map(jp, BASE, jr->jr_job->job_size);
 }
 
 /* A page that this thread may touch: half of the time one that all share. */
 static uint64_t
-pick_page(struct job_worker *jw, const struct anon_proc *ap)
+pick_page(struct job_worker *jw)
 {
-	uint64_t lower = (ap->ap_pages + 1) / 2, own = own_pages(ap, jw);
+	uint64_t lower = (jw->jw_run->jr_job->job_size / PAGE_SIZE + 1) / 2, own = own_pages(jw);
 
 	if (own == 0 || host_rng_below(&jw->jw_rng, 2) == 0)
 		return host_rng_below(&jw->jw_rng, lower);
-	return own_first(ap, jw, jw->jw_thread) + host_rng_below(&jw->jw_rng, own);
+	return own_first(jw, jw->jw_thread) + host_rng_below(&jw->jw_rng, own);
 }
 
 static int
 op_touch(struct job_worker *jw)
 {
-	struct anon_proc *ap = jw->jw_proc->jp_private;
-	vaddr_t va = own_word(jw, BASE, pick_page(jw, ap));
+	vaddr_t va = own_word(jw, BASE, pick_page(jw));
 
 	if (draw_write(jw))
-		return private_store(jw, &ap->ap_shadow, va);
-	return private_check(jw, &ap->ap_shadow, va);
+		return private_store(jw, &jw->jw_proc->jp_shadow, va);
+	return private_check(jw, &jw->jw_proc->jp_shadow, va);
 }
 
 static int
 op_renew(struct job_worker *jw)
 {
-	struct anon_proc *ap = jw->jw_proc->jp_private;
-	uint64_t have = own_pages(ap, jw), n;
+	uint64_t have = own_pages(jw), n;
 	vaddr_t va;
 	int error;
 
 	if (have == 0)
 		return op_touch(jw);
 	n = 1 + host_rng_below(&jw->jw_rng, have < RENEW_PAGES ? have : RENEW_PAGES);
-	va = BASE + (own_first(ap, jw, jw->jw_thread) + host_rng_below(&jw->jw_rng, have - n + 1)) * PAGE_SIZE;
+	va = BASE + (own_first(jw, jw->jw_thread) + host_rng_below(&jw->jw_rng, have - n + 1)) * PAGE_SIZE;
 	error = sys_munmap(jw->jw_proc->jp_proc, va, n * PAGE_SIZE);
 	if (error != 0)
 		return call_failed(jw, "munmap", va, error);
 	error = expect_refusal(jw, va, false, EFAULT);
 	if (error != 0)
 		return error;
-	error = sys_mmap(jw->jw_proc->jp_proc, &va, n * PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE,
-	    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
+	error = map_private(jw->jw_proc->jp_proc, va, n * PAGE_SIZE);
 	if (error != 0)
 		return call_failed(jw, "mmap", va, error);
-	shadow_zero(&ap->ap_shadow, va, n * PAGE_SIZE);
+	shadow_zero(&jw->jw_proc->jp_shadow, va, n * PAGE_SIZE);
 	return 0;
 }
 
@@ -127,32 +89,6 @@ static const struct workload_op ops[] = {
 	{ "touch", "store to or check a word of a random page", 200, op_touch },
 	{ "renew", "unmap a few of this thread's pages, map them anew", 1, op_renew },
 };
-
-static int
-verify_proc(struct job_worker *jw, struct job_proc *jp)
-{
-	const struct anon_proc *ap = jp->jp_private;
-
-	return private_check_all(jw, &ap->ap_shadow);
-}
-
-static int
-verify(struct job_run *jr)
-{
-	return visit_procs(jr, verify_proc);
-}
-
-static void
-teardown(struct job_run *jr)
-{
-	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
-		struct anon_proc *ap = jr->jr_procs[i].jp_private;
-
-		if (ap != NULL)
-			shadow_fini(&ap->ap_shadow);
-		free(ap);
-	}
-}
 
 static const char *const required[] = { "faults.total", "faults.zero_fill", NULL };
 
@@ -165,8 +101,6 @@ const struct workload wl_anon_fault = {
 	.wl_exercises = "uvm_fault case 2 (zero fill), 1A, amap_copy, mmap and munmap in place",
 	.wl_verifies = "each word against a model of what its thread stored; fresh pages are zero",
 	.wl_required = required,
-	.wl_setup = setup,
-	.wl_verify = verify,
-	.wl_teardown = teardown,
-	.wl_killed = killed,
+	.wl_verify = private_verify,
+	.wl_proc = fresh,
 };

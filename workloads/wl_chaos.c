@@ -259,20 +259,15 @@ setup(struct job_run *jr)
 {
 	struct chaos *ch = xcalloc(1, sizeof(*ch));
 	uint64_t size = jr->jr_job->job_size;
-	int fd;
 
 	jr->jr_private = ch;
 	ch->ch_npages = size / PAGE_SIZE;
-	fd = content_zero_file(size);
-	if (fd < 0)
-		return -fd;
-	ch->ch_vnode = vnode_create("chaos", fd, (voff_t)size);
-	return 0;
+	return zero_vnode("chaos", size, &ch->ch_vnode);
 }
 
 /* A fresh process is as good as the old one: nothing is remembered. */
 static int
-killed(struct job_run *jr, struct job_proc *jp)
+fresh(struct job_run *jr, struct job_proc *jp)
 {
 	return 0;
 }
@@ -320,5 +315,5 @@ const struct workload wl_chaos = {
 	.wl_setup = setup,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
-	.wl_killed = killed,
+	.wl_proc = fresh,
 };

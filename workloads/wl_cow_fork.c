@@ -28,7 +28,6 @@
  * cp_begun and cp_done bracket a counter's store: done <= value <= begun.
  */
 struct cow_proc {
-	struct shadow	cp_shadow;
 	uint64_t	cp_pages;	/* stable */
 	uint64_t       *cp_begun;	/* atomic, by thread */
 	uint64_t       *cp_done;	/* atomic, by thread */
@@ -46,44 +45,27 @@ struct generation {
 };
 
 static int
-map_all(struct job_proc *jp)
-{
-	const struct cow_proc *cp = jp->jp_private;
-	vaddr_t va = BASE;
-
-	return sys_mmap(jp->jp_proc, &va, cp->cp_pages * PAGE_SIZE,
-	    VM_PROT_READ | VM_PROT_WRITE, UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
-}
-
-static int
 setup(struct job_run *jr)
 {
 	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
 		struct cow_proc *cp = xcalloc(1, sizeof(*cp));
-		int error;
 
 		jr->jr_procs[i].jp_private = cp;
 		cp->cp_pages = jr->jr_job->job_size / PAGE_SIZE + 1;	/* the counters' */
 		cp->cp_begun = xcalloc(jr->jr_procs[i].jp_nthreads, sizeof(uint64_t));
 		cp->cp_done = xcalloc(jr->jr_procs[i].jp_nthreads, sizeof(uint64_t));
-		error = shadow_init(&cp->cp_shadow, BASE, cp->cp_pages * PAGE_SIZE);
-		if (error == 0)
-			error = map_all(&jr->jr_procs[i]);
-		if (error != 0)
-			return error;
 	}
 	return 0;
 }
 
 static int
-killed(struct job_run *jr, struct job_proc *jp)
+fresh(struct job_run *jr, struct job_proc *jp)
 {
 	struct cow_proc *cp = jp->jp_private;
 
-	shadow_zero(&cp->cp_shadow, BASE, cp->cp_pages * PAGE_SIZE);
 	for (unsigned t = 0; t < jp->jp_nthreads; t++)
 		cp->cp_begun[t] = cp->cp_done[t] = 0;
-	return map_all(jp);
+	return private_map(jp, BASE, cp->cp_pages * PAGE_SIZE);
 }
 
 static vaddr_t
@@ -105,8 +87,8 @@ op_touch(struct job_worker *jw)
 	vaddr_t va = random_word(jw, cp);
 
 	if (draw_write(jw))
-		return private_store(jw, &cp->cp_shadow, va);
-	return private_check(jw, &cp->cp_shadow, va);
+		return private_store(jw, &jw->jw_proc->jp_shadow, va);
+	return private_check(jw, &jw->jw_proc->jp_shadow, va);
 }
 
 static int
@@ -215,7 +197,7 @@ op_fork(struct job_worker *jw)
 			ge.ge_n = i;
 			break;
 		}
-		ge.ge_value[i] = *shadow_word(&cp->cp_shadow, ge.ge_va[i]);
+		ge.ge_value[i] = *shadow_word(&jw->jw_proc->jp_shadow, ge.ge_va[i]);
 	}
 	ge.ge_other = (unsigned)host_rng_below(&jw->jw_rng, jw->jw_proc->jp_nthreads);
 	/* acquire: pairs with op_count(); that store is in memory before the fork begins */
@@ -238,7 +220,7 @@ verify_proc(struct job_worker *jw, struct job_proc *jp)
 
 	for (unsigned t = 0; t < jp->jp_nthreads && error == 0; t++)
 		error = expect_word(jw, counter_va(t), cp->cp_done[t], "private");
-	return error != 0 ? error : private_check_all(jw, &cp->cp_shadow);
+	return error != 0 ? error : private_check_all(jw, &jp->jp_shadow);
 }
 
 static int
@@ -255,7 +237,6 @@ teardown(struct job_run *jr)
 
 		if (cp == NULL)
 			continue;
-		shadow_fini(&cp->cp_shadow);
 		free(cp->cp_begun);
 		free(cp->cp_done);
 		free(cp);
@@ -285,5 +266,5 @@ const struct workload wl_cow_fork = {
 	.wl_setup = setup,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
-	.wl_killed = killed,
+	.wl_proc = fresh,
 };

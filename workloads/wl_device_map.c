@@ -54,7 +54,6 @@ map_screen(struct proc *p)
 static int
 setup(struct job_run *jr)
 {
-	unsigned nwriters = jr->jr_nworkers < STAMP_WRITERS ? jr->jr_nworkers : STAMP_WRITERS;
 	struct device_run *dr;
 	int error;
 
@@ -64,16 +63,14 @@ setup(struct job_run *jr)
 		return EBUSY;
 	}
 	dr = jr->jr_private = xcalloc(1, sizeof(*dr));
-	error = coherent_init(&dr->dr_region, engine_object_id(), COMMON, nwriters, false);
+	error = coherent_make(jr, &dr->dr_region, COMMON, false);
 	for (unsigned i = 0; i < jr->jr_nworkers; i++)
 		jr->jr_workers[i].jw_private = xcalloc(1, sizeof(struct painter));
-	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++)
-		error = map_screen(jr->jr_procs[i].jp_proc);
 	return error;
 }
 
 static int
-killed(struct job_run *jr, struct job_proc *jp)
+fresh(struct job_run *jr, struct job_proc *jp)
 {
 	return map_screen(jp->jp_proc);		/* the screen is the device's: nothing is lost */
 }
@@ -346,5 +343,5 @@ const struct workload wl_device_map = {
 	.wl_setup = setup,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
-	.wl_killed = killed,
+	.wl_proc = fresh,
 };

@@ -71,23 +71,14 @@ blocks_size(const struct io_run *ir)
 }
 
 static int
-map_one(struct proc *p, vaddr_t va, uint64_t size, int flags, struct vnode *vp)
-{
-	return sys_mmap(p, &va, size, VM_PROT_READ | VM_PROT_WRITE, flags | UMAP_FIXED, vp,
-	    UF_READ | UF_WRITE, 0);
-}
-
-static int
 map_all(struct job_proc *jp, struct io_run *ir)
 {
-	int error = map_one(jp->jp_proc, WORDS_BASE, ir->ir_size, UMAP_SHARED, ir->ir_vwords);
+	int error = map_shared(jp->jp_proc, WORDS_BASE, ir->ir_size, ir->ir_vwords);
 
 	if (error == 0)
-		error = map_one(jp->jp_proc, BLOCKS_BASE, blocks_size(ir), UMAP_SHARED,
-		    ir->ir_vblocks);
+		error = map_shared(jp->jp_proc, BLOCKS_BASE, blocks_size(ir), ir->ir_vblocks);
 	if (error == 0)
-		error = map_one(jp->jp_proc, BUF_BASE, jp->jp_nthreads * BUF_SIZE,
-		    UMAP_PRIVATE | UMAP_ANON, NULL);
+		error = map_private(jp->jp_proc, BUF_BASE, jp->jp_nthreads * BUF_SIZE);
 	return error;
 }
 
@@ -95,17 +86,10 @@ static int
 setup_files(struct io_run *ir)
 {
 	int error = content_vnode("words", ir->ir_words.co_object, ir->ir_size, &ir->ir_vwords);
-	int fd;
 
 	if (error == 0)
 		error = content_vnode("blocks", ir->ir_object, blocks_size(ir), &ir->ir_vblocks);
-	if (error != 0)
-		return error;
-	fd = content_zero_file(0);
-	if (fd < 0)
-		return -fd;
-	ir->ir_vlog = vnode_create("log", fd, 0);
-	return 0;
+	return error != 0 ? error : zero_vnode("log", 0, &ir->ir_vlog);
 }
 
 static int
@@ -113,7 +97,6 @@ setup(struct job_run *jr)
 {
 	const struct io_options *io = jr->jr_job->job_options;
 	struct io_run *ir = xcalloc(1, sizeof(*ir));
-	unsigned nwriters = jr->jr_nworkers < STAMP_WRITERS ? jr->jr_nworkers : STAMP_WRITERS;
 	int error;
 
 	jr->jr_private = ir;
@@ -129,17 +112,12 @@ setup(struct job_run *jr)
 	ir->ir_bufs = xcalloc(jr->jr_nworkers, sizeof(*ir->ir_bufs));
 	for (unsigned i = 0; i < jr->jr_nworkers; i++)
 		ir->ir_bufs[i] = xcalloc(1, ir->ir_bytes);
-	error = coherent_init(&ir->ir_words, engine_object_id(), ir->ir_size / PAGE_SIZE, nwriters,
-	    true);
-	if (error == 0)
-		error = setup_files(ir);
-	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++)
-		error = map_all(&jr->jr_procs[i], ir);
-	return error;
+	error = coherent_make(jr, &ir->ir_words, ir->ir_size / PAGE_SIZE, true);
+	return error != 0 ? error : setup_files(ir);
 }
 
 static int
-killed(struct job_run *jr, struct job_proc *jp)
+fresh(struct job_run *jr, struct job_proc *jp)
 {
 	return map_all(jp, jr->jr_private);
 }
@@ -543,13 +521,11 @@ static int
 verify(struct job_run *jr)
 {
 	struct io_run *ir = jr->jr_private;
-	int error = vnode_fsync(ir->ir_vblocks);
+	int error = file_sync(&jr->jr_self, ir->ir_vblocks);
 
 	if (error == 0)
-		error = vnode_fsync(ir->ir_vlog);
-	if (error != 0)
-		return call_failed(&jr->jr_self, "fsync", 0, error);
-	return verify_blocks(&jr->jr_self, ir);
+		error = file_sync(&jr->jr_self, ir->ir_vlog);
+	return error != 0 ? error : verify_blocks(&jr->jr_self, ir);
 }
 
 static void
@@ -602,5 +578,5 @@ const struct workload wl_file_io = {
 	.wl_setup = setup,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
-	.wl_killed = killed,
+	.wl_proc = fresh,
 };

@@ -32,10 +32,6 @@ struct file_run {
 	uint64_t	 fr_size;		/* stable: bytes of each file */
 };
 
-struct file_proc {
-	struct shadow	 fp_shadow;		/* of the private mapping; 0: as in the file */
-};
-
 static const struct option_row options[] = {
 	{ "file-size", OPT_SIZE, offsetof(struct file_options, fo_file_size), 4096, 1UL << 28,
 	    "1M", NULL, NULL, "bytes of each of the two files" },
@@ -46,15 +42,10 @@ static const struct option_row options[] = {
 static int
 map_files(struct proc *p, struct file_run *fr)
 {
-	vaddr_t va = SHARED_BASE;
-	int error;
+	vaddr_t va = PRIVATE_BASE;
+	int error = map_shared(p, SHARED_BASE, fr->fr_size, fr->fr_shared);
 
-	error = sys_mmap(p, &va, fr->fr_size, VM_PROT_READ | VM_PROT_WRITE,
-	    UMAP_SHARED | UMAP_FIXED, fr->fr_shared, UF_READ | UF_WRITE, 0);
-	if (error != 0)
-		return error;
-	va = PRIVATE_BASE;
-	return sys_mmap(p, &va, fr->fr_size, VM_PROT_READ | VM_PROT_WRITE,
+	return error != 0 ? error : sys_mmap(p, &va, fr->fr_size, VM_PROT_READ | VM_PROT_WRITE,
 	    UMAP_PRIVATE | UMAP_FIXED, fr->fr_private, UF_READ, 0);
 }
 
@@ -63,41 +54,31 @@ setup(struct job_run *jr)
 {
 	const struct file_options *fo = jr->jr_job->job_options;
 	struct file_run *fr = xcalloc(1, sizeof(*fr));
-	unsigned nwriters = jr->jr_nworkers < STAMP_WRITERS ? jr->jr_nworkers : STAMP_WRITERS;
 	int error;
 
 	jr->jr_private = fr;
 	fr->fr_size = trunc_page(fo->fo_file_size);
 	fr->fr_private_object = engine_object_id();
-	error = coherent_init(&fr->fr_region, engine_object_id(), fr->fr_size / PAGE_SIZE,
-	    nwriters, true);
+	error = coherent_make(jr, &fr->fr_region, fr->fr_size / PAGE_SIZE, true);
 	if (error == 0)
 		error = content_vnode("shared", fr->fr_region.co_object, fr->fr_size,
 		    &fr->fr_shared);
 	if (error == 0)
 		error = content_vnode("private", fr->fr_private_object, fr->fr_size,
 		    &fr->fr_private);
-	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++) {
-		struct file_proc *fp = xcalloc(1, sizeof(*fp));
-
-		jr->jr_procs[i].jp_private = fp;
-		error = shadow_init(&fp->fp_shadow, PRIVATE_BASE, fr->fr_size);
-		if (error == 0)
-			error = map_files(jr->jr_procs[i].jp_proc, fr);
-	}
 	return error;
 }
 
 static int
 private_access(struct job_worker *jw, struct file_run *fr, uint64_t page, bool write)
 {
-	struct file_proc *fp = jw->jw_proc->jp_private;
+	struct shadow *sh = &jw->jw_proc->jp_shadow;
 	vaddr_t va = own_word(jw, PRIVATE_BASE, page);
 
 	if (write)
-		return private_store(jw, &fp->fp_shadow, va);
-	if (*shadow_word(&fp->fp_shadow, va) != 0)
-		return private_check(jw, &fp->fp_shadow, va);
+		return private_store(jw, sh, va);
+	if (*shadow_word(sh, va) != 0)
+		return private_check(jw, sh, va);
 	return expect_word(jw, va, content_file_word(fr->fr_private_object,
 	    (va - PRIVATE_BASE) / 8, fr->fr_size), "file-content");
 }
@@ -177,23 +158,21 @@ static int
 op_remap(struct job_worker *jw)
 {
 	struct file_run *fr = jw->jw_run->jr_private;
-	struct file_proc *fp = jw->jw_proc->jp_private;
 	int error = map_files(jw->jw_proc->jp_proc, fr);
 
 	if (error != 0)
 		return call_failed(jw, "mmap", SHARED_BASE, error);
-	shadow_zero(&fp->fp_shadow, PRIVATE_BASE, fr->fr_size);
+	shadow_zero(&jw->jw_proc->jp_shadow, PRIVATE_BASE, fr->fr_size);
 	return 0;
 }
 
 static int
-killed(struct job_run *jr, struct job_proc *jp)
+fresh(struct job_run *jr, struct job_proc *jp)
 {
-	struct file_proc *fp = jp->jp_private;
 	struct file_run *fr = jr->jr_private;
+	int error = private_model(jp, PRIVATE_BASE, fr->fr_size);	/* 0: as in the file */
 
-	shadow_zero(&fp->fp_shadow, PRIVATE_BASE, fr->fr_size);
-	return map_files(jp->jp_proc, fr);
+	return error != 0 ? error : map_files(jp->jp_proc, fr);
 }
 
 static const struct workload_op ops[] = {
@@ -201,14 +180,6 @@ static const struct workload_op ops[] = {
 	{ "msync", "write a range back and hold the host's file against it", 2, op_msync },
 	{ "remap", "map both files anew (processes of one thread)", 1, op_remap, true },
 };
-
-static int
-verify_private(struct job_worker *jw, struct job_proc *jp)
-{
-	const struct file_proc *fp = jp->jp_private;
-
-	return private_check_all(jw, &fp->fp_shadow);
-}
 
 /* The private file word by word; the shared one exactly as the last stores were. */
 static int
@@ -241,13 +212,11 @@ static int
 verify(struct job_run *jr)
 {
 	struct file_run *fr = jr->jr_private;
-	int error;
+	int error = file_sync(&jr->jr_self, fr->fr_shared);
 
-	error = vnode_fsync(fr->fr_shared);
-	if (error != 0)
-		return call_failed(&jr->jr_self, "fsync", 0, error);
-	error = verify_files(&jr->jr_self, fr);
-	return error != 0 ? error : visit_procs(jr, verify_private);
+	if (error == 0)
+		error = verify_files(&jr->jr_self, fr);
+	return error != 0 ? error : private_verify(jr);
 }
 
 static void
@@ -263,13 +232,6 @@ teardown(struct job_run *jr)
 		vrele(fr->fr_private);
 	coherent_fini(&fr->fr_region);
 	free(fr);
-	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
-		struct file_proc *fp = jr->jr_procs[i].jp_private;
-
-		if (fp != NULL)
-			shadow_fini(&fp->fp_shadow);
-		free(fp);
-	}
 }
 
 /* The private file may be there once, and once more for each process. */
@@ -301,5 +263,5 @@ const struct workload wl_file_map = {
 	.wl_setup = setup,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
-	.wl_killed = killed,
+	.wl_proc = fresh,
 };

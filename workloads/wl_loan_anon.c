@@ -22,11 +22,6 @@
 #define	THREAD_PAGES	32UL
 #define	MOVE_MAX	6			/* pages of one move */
 
-struct anon_proc {
-	struct shadow	ap_memory, ap_file;
-	uint64_t	ap_pages;		/* stable: of each */
-};
-
 struct anon_run {
 	struct vnode	*ar_vp;			/* stable */
 	uint64_t	 ar_object;		/* stable */
@@ -46,41 +41,14 @@ map_file(struct job_run *jr, struct proc *p, vaddr_t va, uint64_t pages)
 
 /* The file as it is mapped: what the model must say. */
 static void
-shadow_file(struct job_run *jr, struct anon_proc *ap, vaddr_t va, uint64_t pages)
+shadow_file(struct job_run *jr, struct job_proc *jp, vaddr_t va, uint64_t pages)
 {
 	struct anon_run *ar = jr->jr_private;
 	uint64_t first = (va - FILE_BASE) / 8;
 
 	for (uint64_t i = 0; i < pages * PAGE_SIZE / 8; i++)
-		*shadow_word(&ap->ap_file, va + i * 8) = content_file_word(ar->ar_object, first + i,
+		*shadow_word(jp->jp_private, va + i * 8) = content_file_word(ar->ar_object, first + i,
 		    ar->ar_size);
-}
-
-static int
-map_all(struct job_run *jr, struct job_proc *jp)
-{
-	struct anon_proc *ap = jp->jp_private;
-	vaddr_t va = BASE;
-	int error = sys_mmap(jp->jp_proc, &va, ap->ap_pages * PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE,
-	    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
-
-	if (error == 0)
-		error = map_file(jr, jp->jp_proc, FILE_BASE, ap->ap_pages);
-	shadow_file(jr, ap, FILE_BASE, ap->ap_pages);
-	return error;
-}
-
-static int
-setup_proc(struct job_run *jr, struct job_proc *jp)
-{
-	struct anon_proc *ap = jp->jp_private = xcalloc(1, sizeof(*ap));
-	int error;
-
-	ap->ap_pages = THREAD_PAGES * jp->jp_nthreads;
-	error = shadow_init(&ap->ap_memory, BASE, ap->ap_pages * PAGE_SIZE);
-	if (error == 0)
-		error = shadow_init(&ap->ap_file, FILE_BASE, ap->ap_pages * PAGE_SIZE);
-	return error != 0 ? error : map_all(jr, jp);
 }
 
 static int
@@ -92,18 +60,23 @@ setup(struct job_run *jr)
 	ar->ar_object = engine_object_id();
 	ar->ar_size = jr->jr_nworkers * THREAD_PAGES * PAGE_SIZE;
 	error = content_vnode("loan-anon", ar->ar_object, ar->ar_size, &ar->ar_vp);
-	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++)
-		error = setup_proc(jr, &jr->jr_procs[i]);
+	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++) {
+		struct job_proc *jp = &jr->jr_procs[i];
+
+		jp->jp_private = xcalloc(1, sizeof(struct shadow));	/* of the file */
+		error = shadow_init(jp->jp_private, FILE_BASE, jp->jp_nthreads * THREAD_PAGES * PAGE_SIZE);
+	}
 	return error;
 }
 
 static int
-killed(struct job_run *jr, struct job_proc *jp)
+fresh(struct job_run *jr, struct job_proc *jp)
 {
-	struct anon_proc *ap = jp->jp_private;
+	const uint64_t pages = jp->jp_nthreads * THREAD_PAGES;
+	int error = private_map(jp, BASE, pages * PAGE_SIZE);
 
-	shadow_zero(&ap->ap_memory, BASE, ap->ap_pages * PAGE_SIZE);
-	return map_all(jr, jp);
+	shadow_file(jr, jp, FILE_BASE, pages);
+	return error != 0 ? error : map_file(jr, jp->jp_proc, FILE_BASE, pages);
 }
 
 /* --- places --- */
@@ -118,11 +91,11 @@ struct range {
 static struct range
 pick(struct job_worker *jw, uint64_t pages, bool file)
 {
-	struct anon_proc *ap = jw->jw_proc->jp_private;
+	struct job_proc *jp = jw->jw_proc;
 	uint64_t page = jw->jw_thread * THREAD_PAGES +
 	    host_rng_below(&jw->jw_rng, THREAD_PAGES - pages + 1);
 
-	return (struct range){ file ? &ap->ap_file : &ap->ap_memory,
+	return (struct range){ file ? jp->jp_private : &jp->jp_shadow,
 		(file ? FILE_BASE : BASE) + page * PAGE_SIZE, pages };
 }
 
@@ -249,7 +222,7 @@ op_renew(struct job_worker *jw)
 
 	if (error != 0)
 		return call_failed(jw, "mmap", ra.ra_va, error);
-	shadow_file(jw->jw_run, jw->jw_proc->jp_private, ra.ra_va, ra.ra_pages);
+	shadow_file(jw->jw_run, jw->jw_proc, ra.ra_va, ra.ra_pages);
 	return 0;
 }
 
@@ -284,10 +257,9 @@ static const struct workload_op ops[] = {
 static int
 verify_proc(struct job_worker *jw, struct job_proc *jp)
 {
-	const struct anon_proc *ap = jp->jp_private;
-	int error = private_check_all(jw, &ap->ap_memory);
+	int error = private_check_all(jw, &jp->jp_shadow);
 
-	return error != 0 ? error : private_check_all(jw, &ap->ap_file);
+	return error != 0 ? error : private_check_all(jw, jp->jp_private);
 }
 
 static int
@@ -302,13 +274,11 @@ teardown(struct job_run *jr)
 	struct anon_run *ar = jr->jr_private;
 
 	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
-		struct anon_proc *ap = jr->jr_procs[i].jp_private;
+		struct shadow *file = jr->jr_procs[i].jp_private;
 
-		if (ap == NULL)
-			continue;
-		shadow_fini(&ap->ap_memory);
-		shadow_fini(&ap->ap_file);
-		free(ap);
+		if (file != NULL)
+			shadow_fini(file);
+		free(file);
 	}
 	if (ar != NULL && ar->ar_vp != NULL)
 		vrele(ar->ar_vp);
@@ -338,5 +308,5 @@ const struct workload wl_loan_anon = {
 	.wl_setup = setup,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
-	.wl_killed = killed,
+	.wl_proc = fresh,
 };

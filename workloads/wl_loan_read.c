@@ -74,23 +74,10 @@ buffer_of(struct job_worker *jw)
 }
 
 static int
-map_all(struct job_proc *jp, const struct loan_run *lr)
-{
-	vaddr_t va = FILE_BASE;
-	int error = sys_mmap(jp->jp_proc, &va, ptoa(lr->lr_npages), VM_PROT_READ | VM_PROT_WRITE,
-	    UMAP_SHARED | UMAP_FIXED, lr->lr_vp, UF_READ | UF_WRITE, 0);
-
-	va = BUF_BASE;
-	return error != 0 ? error : sys_mmap(jp->jp_proc, &va, jp->jp_nthreads * ptoa(THREAD_PAGES),
-	    VM_PROT_READ | VM_PROT_WRITE, UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
-}
-
-static int
 setup(struct job_run *jr)
 {
 	const struct loan_options *lo = jr->jr_job->job_options;
 	struct loan_run *lr = xcalloc(1, sizeof(*lr));
-	int error;
 
 	jr->jr_private = lr;
 	lr->lr_npages = atop(lo->lo_file_size);
@@ -100,21 +87,19 @@ setup(struct job_run *jr)
 	lr->lr_done = xcalloc(lr->lr_npages, sizeof(*lr->lr_done));
 	lr->lr_begun = xcalloc(lr->lr_npages, sizeof(*lr->lr_begun));
 	lr->lr_bufs = xcalloc(jr->jr_nworkers, sizeof(*lr->lr_bufs));
-	error = content_vnode("loan-read", lr->lr_object, ptoa(lr->lr_npages), &lr->lr_vp);
-	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++)
-		error = map_all(&jr->jr_procs[i], lr);
-	return error;
+	return content_vnode("loan-read", lr->lr_object, ptoa(lr->lr_npages), &lr->lr_vp);
 }
 
 static int
-killed(struct job_run *jr, struct job_proc *jp)
+fresh(struct job_run *jr, struct job_proc *jp)
 {
 	struct loan_run *lr = jr->jr_private;
+	int error = map_shared(jp->jp_proc, FILE_BASE, ptoa(lr->lr_npages), lr->lr_vp);
 
 	for (unsigned i = 0; i < jr->jr_nworkers; i++)
 		if (jr->jr_workers[i].jw_proc == jp)
 			lr->lr_bufs[i] = (struct loan_buffer){ .lb_gen = lr->lr_bufs[i].lb_gen & ~1u };
-	return map_all(jp, lr);
+	return error != 0 ? error : map_private(jp->jp_proc, BUF_BASE, jp->jp_nthreads * ptoa(THREAD_PAGES));
 }
 
 /* --- the buffer --- */
@@ -357,9 +342,8 @@ static int
 verify(struct job_run *jr)
 {
 	struct loan_run *lr = jr->jr_private;
-	int error = vnode_fsync(lr->lr_vp);
 
-	return error != 0 ? call_failed(&jr->jr_self, "fsync", 0, error) : 0;
+	return file_sync(&jr->jr_self, lr->lr_vp);
 }
 
 static uint64_t
@@ -389,5 +373,5 @@ const struct workload wl_loan_read = {
 	.wl_setup = setup,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
-	.wl_killed = killed,
+	.wl_proc = fresh,
 };

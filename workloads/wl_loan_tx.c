@@ -42,7 +42,6 @@ struct buffer {
 };
 
 struct tx_proc {
-	struct shadow	tp_shadow;
 	struct buffer	*tp_buffers;	/* [thread][buffer] */
 	unsigned	 tp_per_thread, tp_n;	/* stable */
 };
@@ -62,40 +61,18 @@ opts(const struct job *job)
 
 /* --- set-up --- */
 
-static uint64_t
-proc_bytes(const struct tx_proc *tp)
-{
-	return (uint64_t)tp->tp_n * SO_SEND_MAX;
-}
-
-static int
-map_all(struct job_proc *jp)
-{
-	struct tx_proc *tp = jp->jp_private;
-	vaddr_t va = BASE;
-
-	return sys_mmap(jp->jp_proc, &va, proc_bytes(tp), VM_PROT_READ | VM_PROT_WRITE,
-	    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
-}
-
 static int
 setup(struct job_run *jr)
 {
 	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
 		struct job_proc *jp = &jr->jr_procs[i];
 		struct tx_proc *tp = jp->jp_private = xcalloc(1, sizeof(*tp));
-		int error;
 
 		tp->tp_per_thread = (unsigned)opts(jr->jr_job)->tx_buffers;
 		tp->tp_n = tp->tp_per_thread * jp->jp_nthreads;
 		tp->tp_buffers = xcalloc(tp->tp_n, sizeof(*tp->tp_buffers));
 		for (unsigned b = 0; b < tp->tp_n; b++)
 			tp->tp_buffers[b].bu_va = BASE + (uint64_t)b * SO_SEND_MAX;
-		error = shadow_init(&tp->tp_shadow, BASE, proc_bytes(tp));
-		if (error == 0)
-			error = map_all(jp);
-		if (error != 0)
-			return error;
 	}
 	return 0;
 }
@@ -168,14 +145,13 @@ settle(struct job_worker *jw, struct buffer *bu)
 static int
 op_send(struct job_worker *jw)
 {
-	struct tx_proc *tp = proc_of(jw);
 	struct buffer *bu = own_buffer(jw);
 	uint64_t off = 0, len = SO_SEND_MAX;
 	struct nic_sum ns;
 	int error = settle(jw, bu), flags = 0;
 
 	for (int i = 0; i < 4 && error == 0; i++)
-		error = private_store(jw, &tp->tp_shadow, word_va(jw, bu, 0, PAGE_WORDS));
+		error = private_store(jw, &jw->jw_proc->jp_shadow, word_va(jw, bu, 0, PAGE_WORDS));
 	if (error != 0)
 		return error;
 	if (host_rng_chance(&jw->jw_rng, 0.3)) {	/* a head and a tail */
@@ -185,7 +161,7 @@ op_send(struct job_worker *jw)
 	if (host_rng_chance(&jw->jw_rng, opts(jw->jw_run->jr_job)->tx_copy_fraction))
 		flags = SO_SEND_COPY;
 	nic_sum_init(&ns);
-	nic_sum_add(&ns, shadow_word(&tp->tp_shadow, bu->bu_va + off), len);
+	nic_sum_add(&ns, shadow_word(&jw->jw_proc->jp_shadow, bu->bu_va + off), len);
 	bu->bu_expect = nic_sum_value(&ns);
 	bu->bu_bytes = len;
 	error = sys_send(jw->jw_proc->jp_proc, bu->bu_va + off, len, flags, &bu->bu_send);
@@ -205,7 +181,7 @@ op_interfere(struct job_worker *jw)
 	if (!claim(bu, SENT, CLAIMED))
 		return 0;
 	for (int i = 0; i < 3 && error == 0; i++)
-		error = private_store(jw, &tp->tp_shadow,
+		error = private_store(jw, &jw->jw_proc->jp_shadow,
 		    word_va(jw, bu, OWN_WORDS, PAGE_WORDS - OWN_WORDS));
 	release(bu, SENT);
 	return error;
@@ -230,7 +206,7 @@ op_lock(struct job_worker *jw)
 		return 0;
 	if (error != 0)
 		return call_failed(jw, "mlock", bu->bu_va, error);
-	error = private_check(jw, &proc_of(jw)->tp_shadow, word_va(jw, bu, 0, OWN_WORDS));
+	error = private_check(jw, &jw->jw_proc->jp_shadow, word_va(jw, bu, 0, OWN_WORDS));
 	if (error != 0)
 		return error;
 	error = sys_munlock(p, bu->bu_va, 2 * PAGE_SIZE);
@@ -250,10 +226,9 @@ op_remap(struct job_worker *jw)
 	va = bu->bu_va;
 	error = sys_munmap(p, va, SO_SEND_MAX);
 	if (error == 0)
-		error = sys_mmap(p, &va, SO_SEND_MAX, VM_PROT_READ | VM_PROT_WRITE,
-		    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
+		error = map_private(p, va, SO_SEND_MAX);
 	if (error == 0)
-		shadow_zero(&proc_of(jw)->tp_shadow, va, SO_SEND_MAX);
+		shadow_zero(&jw->jw_proc->jp_shadow, va, SO_SEND_MAX);
 	release(bu, SENT);
 	return error != 0 ? call_failed(jw, "remap", va, error) : 0;
 }
@@ -268,7 +243,7 @@ child(struct job_worker *jw, void *arg)
 	for (uint64_t page = 0; page < BUF_PAGES && error == 0; page++) {
 		vaddr_t va = bu->bu_va + page * PAGE_SIZE + 8 * host_rng_below(&jw->jw_rng, OWN_WORDS);
 
-		error = private_check(jw, &proc_of(jw)->tp_shadow, va);
+		error = private_check(jw, &jw->jw_proc->jp_shadow, va);
 		if (error == 0 && (error = user_store(va, page)) != 0)
 			error = call_failed(jw, "store", va, error);
 	}
@@ -291,13 +266,13 @@ op_fork(struct job_worker *jw)
 static int
 op_store(struct job_worker *jw)
 {
-	return private_store(jw, &proc_of(jw)->tp_shadow, word_va(jw, own_buffer(jw), 0, OWN_WORDS));
+	return private_store(jw, &jw->jw_proc->jp_shadow, word_va(jw, own_buffer(jw), 0, OWN_WORDS));
 }
 
 static int
 op_check(struct job_worker *jw)
 {
-	return private_check(jw, &proc_of(jw)->tp_shadow, word_va(jw, own_buffer(jw), 0, OWN_WORDS));
+	return private_check(jw, &jw->jw_proc->jp_shadow, word_va(jw, own_buffer(jw), 0, OWN_WORDS));
 }
 
 static const struct workload_op ops[] = {
@@ -330,13 +305,12 @@ settle_all(struct job_worker *jw, struct tx_proc *tp)
 }
 
 static int
-killed(struct job_run *jr, struct job_proc *jp)
+fresh(struct job_run *jr, struct job_proc *jp)
 {
 	struct tx_proc *tp = jp->jp_private;
 	int error = settle_all(&jr->jr_self, tp);
 
-	shadow_zero(&tp->tp_shadow, BASE, proc_bytes(tp));
-	return error != 0 ? error : map_all(jp);
+	return error != 0 ? error : private_map(jp, BASE, (vsize_t)tp->tp_n * SO_SEND_MAX);
 }
 
 static int
@@ -345,7 +319,7 @@ verify_proc(struct job_worker *jw, struct job_proc *jp)
 	struct tx_proc *tp = jp->jp_private;
 	int error = settle_all(jw, tp);
 
-	return error != 0 ? error : private_check_all(jw, &tp->tp_shadow);
+	return error != 0 ? error : private_check_all(jw, &jp->jp_shadow);
 }
 
 static int
@@ -365,7 +339,6 @@ teardown(struct job_run *jr)
 		for (unsigned b = 0; b < tp->tp_n; b++)	/* an early end */
 			if (tp->tp_buffers[b].bu_state != HELD)
 				so_send_wait(&tp->tp_buffers[b].bu_send);
-		shadow_fini(&tp->tp_shadow);
 		free(tp->tp_buffers);
 		free(tp);
 	}
@@ -398,5 +371,5 @@ const struct workload wl_loan_tx = {
 	.wl_setup = setup,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
-	.wl_killed = killed,
+	.wl_proc = fresh,
 };

@@ -62,7 +62,7 @@ setup(struct job_run *jr)
 }
 
 static int
-killed(struct job_run *jr, struct job_proc *jp)
+fresh(struct job_run *jr, struct job_proc *jp)
 {
 	for (unsigned i = 0; i < jr->jr_nworkers; i++) {
 		struct churn *ch = jr->jr_workers[i].jw_private;
@@ -359,5 +359,5 @@ const struct workload wl_map_churn = {
 	.wl_setup = setup,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
-	.wl_killed = killed,
+	.wl_proc = fresh,
 };

@@ -66,44 +66,6 @@ struct raw_run {
 	vsize_t	      rr_bytes;		/* of each of a process' two stretches */
 };
 
-static int
-zero_file(const char *name, vsize_t size, struct vnode **vpp)
-{
-	int fd = content_file_create(0, 0);
-
-	if (fd < 0)
-		return -fd;
-	if (ftruncate(fd, (off_t)size) != 0) {
-		close(fd);
-		return errno;
-	}
-	*vpp = vnode_create(name, fd, (voff_t)size);
-	return 0;
-}
-
-static int
-map_proc(struct raw_run *rr, struct job_proc *jp)
-{
-	struct raw_proc *rp = jp->jp_private;
-	vaddr_t va = ANON_BASE;
-	const int rw = VM_PROT_READ | VM_PROT_WRITE;
-	int error;
-
-	error = zero_file("physio", rr->rr_bytes, &rp->rp_file);
-	if (error == 0)
-		error = sys_mmap(jp->jp_proc, &va, rr->rr_bytes, rw,
-		    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
-	va = FILE_BASE;
-	if (error == 0)
-		error = sys_mmap(jp->jp_proc, &va, rr->rr_bytes, rw, UMAP_SHARED | UMAP_FIXED,
-		    rp->rp_file, UF_READ | UF_WRITE, 0);
-	va = SRC_BASE;
-	if (error == 0)
-		error = sys_mmap(jp->jp_proc, &va, SRC_PAGES * PAGE_SIZE, VM_PROT_READ,
-		    UMAP_PRIVATE | UMAP_FIXED, rr->rr_source, UF_READ, 0);
-	return error;
-}
-
 /* The worker's share of its process' stretches, which is no multiple of a page. */
 static void
 make_worker(struct raw_run *rr, struct job_worker *jw)
@@ -171,20 +133,21 @@ setup(struct job_run *jr)
 	rr->rr_source_object = engine_object_id();
 	error = content_vnode("source", rr->rr_source_object, SRC_PAGES * PAGE_SIZE, &rr->rr_source);
 	if (error == 0)
-		error = zero_file("raw", device_words(jr) * 8 + SRC_PAGES * PAGE_SIZE *
+		error = zero_vnode("raw", device_words(jr) * 8 + SRC_PAGES * PAGE_SIZE *
 		    (vsize_t)jr->jr_nworkers, &rr->rr_dev);
-	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++) {
+	for (unsigned i = 0; i < jr->jr_nprocs; i++)
 		jr->jr_procs[i].jp_private = xcalloc(1, sizeof(struct raw_proc));
-		error = map_proc(rr, &jr->jr_procs[i]);
-	}
 	return error;
 }
 
 /* The device keeps what it has; memory and its file begin anew. */
 static int
-killed(struct job_run *jr, struct job_proc *jp)
+fresh(struct job_run *jr, struct job_proc *jp)
 {
+	struct raw_run *rr = jr->jr_private;
 	struct raw_proc *rp = jp->jp_private;
+	vaddr_t va = SRC_BASE;
+	int error;
 
 	for (unsigned i = 0; i < jr->jr_nworkers; i++) {
 		struct raw_worker *rw = jr->jr_workers[i].jw_private;
@@ -192,8 +155,16 @@ killed(struct job_run *jr, struct job_proc *jp)
 		for (int b = 0; b < NBUF && jr->jr_workers[i].jw_proc == jp; b++)
 			memset(rw->rw_buf[b].bf_words, 0, rw->rw_buf[b].bf_nwords * 8);
 	}
-	vrele(rp->rp_file);
-	return map_proc(jr->jr_private, jp);
+	if (rp->rp_file != NULL)
+		vrele(rp->rp_file);
+	rp->rp_file = NULL;
+	error = zero_vnode("physio", rr->rr_bytes, &rp->rp_file);
+	if (error == 0)
+		error = map_private(jp->jp_proc, ANON_BASE, rr->rr_bytes);
+	if (error == 0)
+		error = map_shared(jp->jp_proc, FILE_BASE, rr->rr_bytes, rp->rp_file);
+	return error != 0 ? error : sys_mmap(jp->jp_proc, &va, SRC_PAGES * PAGE_SIZE, VM_PROT_READ,
+	    UMAP_PRIVATE | UMAP_FIXED, rr->rr_source, UF_READ, 0);
 }
 
 /* --- transfers --- */
@@ -419,8 +390,7 @@ op_scratch(struct job_worker *jw)
 		error = sys_munmap(p, va, n * PAGE_SIZE);
 		return error != 0 ? call_failed(jw, "munmap", va, error) : 0;
 	case 1:
-		error = sys_mmap(p, &va, n * PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE,
-		    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
+		error = map_private(p, va, n * PAGE_SIZE);
 		return error != 0 ? call_failed(jw, "mmap", va, error) : 0;
 	default:
 		if (len > n * PAGE_SIZE)
@@ -512,8 +482,7 @@ verify(struct job_run *jr)
 	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++) {
 		struct raw_proc *rp = jr->jr_procs[i].jp_private;
 
-		if ((error = vnode_fsync(rp->rp_file)) != 0)
-			error = call_failed(jw, "fsync", 0, error);
+		error = file_sync(jw, rp->rp_file);
 	}
 	for (unsigned i = 0; i < jr->jr_nworkers && error == 0; i++) {
 		const struct raw_worker *rw = jr->jr_workers[i].jw_private;
@@ -583,5 +552,5 @@ const struct workload wl_mlock_physio = {
 	.wl_setup = setup,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
-	.wl_killed = killed,
+	.wl_proc = fresh,
 };

@@ -37,7 +37,7 @@ struct parcel {
 static struct proc *
 proc_of(const struct job_worker *jw, unsigned index)
 {
-	return jw->jw_run->jr_procs[index].jp_proc;	/* no wl_killed: never replaced */
+	return jw->jw_run->jr_procs[index].jp_proc;	/* no wl_proc: never replaced */
 }
 
 static vaddr_t

@@ -55,48 +55,22 @@ struct pressure_run {
 	uint64_t	   pr_npages[NRANGES];	/* stable */
 };
 
-struct pressure_proc {
-	struct shadow	   pp_shadow;
-};
-
 /* --- memory --- */
 
 static int
-map_all(struct job_run *jr, struct proc *p)
+setup(struct job_run *jr)
 {
-	struct pressure_run *pr = jr->jr_private;
-	vaddr_t va = PRIVATE_BASE;
-	int error;
-
-	error = sys_mmap(p, &va, jr->jr_job->job_size, VM_PROT_READ | VM_PROT_WRITE,
-	    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
-	if (error != 0)
-		return error;
-	va = OBJECT_BASE;
-	error = sys_shmat(p, pr->pr_aobj, &va, VM_PROT_READ | VM_PROT_WRITE);
-	if (error != 0)
-		return error;
-	va = FILE_BASE;
-	return sys_mmap(p, &va, pr->pr_npages[FILE_] * PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE,
-	    UMAP_SHARED | UMAP_FIXED, pr->pr_vnode, UF_READ | UF_WRITE, 0);
-}
-
-static int
-setup_shared(struct job_run *jr, struct pressure_run *pr)
-{
+	struct pressure_run *pr = jr->jr_private = xcalloc(1, sizeof(*pr));
 	const struct pressure_options *po = jr->jr_job->job_options;
-	unsigned nwriters = jr->jr_nworkers < STAMP_WRITERS ? jr->jr_nworkers : STAMP_WRITERS;
 	int error;
 
 	pr->pr_npages[PRIVATE] = jr->jr_job->job_size / PAGE_SIZE;
 	pr->pr_npages[OBJECT] = po->po_object_size / PAGE_SIZE;
 	pr->pr_npages[FILE_] = po->po_file_size / PAGE_SIZE;
 	pr->pr_aobj = uao_create(pr->pr_npages[OBJECT] * PAGE_SIZE, 0);
-	error = coherent_init(&pr->pr_object, engine_object_id(), pr->pr_npages[OBJECT], nwriters,
-	    false);
+	error = coherent_make(jr, &pr->pr_object, pr->pr_npages[OBJECT], false);
 	if (error == 0)
-		error = coherent_init(&pr->pr_file, engine_object_id(), pr->pr_npages[FILE_], nwriters,
-		    true);
+		error = coherent_make(jr, &pr->pr_file, pr->pr_npages[FILE_], true);
 	if (error == 0)
 		error = content_vnode("pressure", pr->pr_file.co_object,
 		    pr->pr_npages[FILE_] * PAGE_SIZE, &pr->pr_vnode);
@@ -104,31 +78,17 @@ setup_shared(struct job_run *jr, struct pressure_run *pr)
 }
 
 static int
-setup(struct job_run *jr)
+fresh(struct job_run *jr, struct job_proc *jp)
 {
-	struct pressure_run *pr = xcalloc(1, sizeof(*pr));
-	int error;
+	struct pressure_run *pr = jr->jr_private;
+	vaddr_t va = OBJECT_BASE;
+	int error = private_map(jp, PRIVATE_BASE, jr->jr_job->job_size);
 
-	jr->jr_private = pr;
-	error = setup_shared(jr, pr);
-	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++) {
-		struct pressure_proc *pp = xcalloc(1, sizeof(*pp));
-
-		jr->jr_procs[i].jp_private = pp;
-		error = shadow_init(&pp->pp_shadow, PRIVATE_BASE, jr->jr_job->job_size);
-		if (error == 0)
-			error = map_all(jr, jr->jr_procs[i].jp_proc);
-	}
+	if (error == 0)
+		error = sys_shmat(jp->jp_proc, pr->pr_aobj, &va, VM_PROT_READ | VM_PROT_WRITE);
+	if (error == 0)
+		error = map_shared(jp->jp_proc, FILE_BASE, pr->pr_npages[FILE_] * PAGE_SIZE, pr->pr_vnode);
 	return error;
-}
-
-static int
-killed(struct job_run *jr, struct job_proc *jp)
-{
-	struct pressure_proc *pp = jp->jp_private;
-
-	shadow_zero(&pp->pp_shadow, PRIVATE_BASE, jr->jr_job->job_size);
-	return map_all(jr, jp->jp_proc);
 }
 
 static uint64_t
@@ -145,14 +105,14 @@ static int
 touch(struct job_worker *jw, int range, uint64_t page)
 {
 	struct pressure_run *pr = jw->jw_run->jr_private;
-	struct pressure_proc *pp = jw->jw_proc->jp_private;
+	struct shadow *sh = &jw->jw_proc->jp_shadow;
 	struct coherent *co = range == OBJECT ? &pr->pr_object : &pr->pr_file;
 	bool write = draw_write(jw);
 
 	if (range == PRIVATE && write)
-		return private_store(jw, &pp->pp_shadow, own_word(jw, PRIVATE_BASE, page));
+		return private_store(jw, sh, own_word(jw, PRIVATE_BASE, page));
 	if (range == PRIVATE)
-		return private_check(jw, &pp->pp_shadow, own_word(jw, PRIVATE_BASE, page));
+		return private_check(jw, sh, own_word(jw, PRIVATE_BASE, page));
 	if (write && jw->jw_index < co->co_nwriters)
 		return coherent_store(jw, co, range_base[range], page, jw->jw_index);
 	return coherent_check(jw, co, range_base[range], page,
@@ -266,17 +226,11 @@ static int
 verify_proc(struct job_worker *jw, struct job_proc *jp)
 {
 	struct pressure_run *pr = jw->jw_run->jr_private;
-	struct pressure_proc *pp = jp->jp_private;
-	int error = private_check_all(jw, &pp->pp_shadow);
+	int error = private_check_all(jw, &jp->jp_shadow);
 
-	for (int r = OBJECT; r < NRANGES; r++) {
-		struct coherent *co = r == OBJECT ? &pr->pr_object : &pr->pr_file;
-
-		for (uint64_t page = 0; page < co->co_npages; page++)
-			for (unsigned w = 0; w < co->co_nwriters && error == 0; w++)
-				error = coherent_check(jw, co, range_base[r], page, w);
-	}
-	return error;
+	if (error == 0)
+		error = coherent_check_all(jw, &pr->pr_object, OBJECT_BASE);
+	return error != 0 ? error : coherent_check_all(jw, &pr->pr_file, FILE_BASE);
 }
 
 static int
@@ -290,13 +244,6 @@ teardown(struct job_run *jr)
 {
 	struct pressure_run *pr = jr->jr_private;
 
-	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
-		struct pressure_proc *pp = jr->jr_procs[i].jp_private;
-
-		if (pp != NULL)
-			shadow_fini(&pp->pp_shadow);
-		free(pp);
-	}
 	if (pr == NULL)
 		return;
 	if (pr->pr_vnode != NULL)
@@ -328,5 +275,5 @@ const struct workload wl_pressure = {
 	.wl_setup = setup,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
-	.wl_killed = killed,
+	.wl_proc = fresh,
 };

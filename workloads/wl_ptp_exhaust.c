@@ -78,10 +78,9 @@ static int
 setup(struct job_run *jr)
 {
 	struct exhaust_run *er = xcalloc(1, sizeof(*er));
-	unsigned nwriters = jr->jr_nworkers < STAMP_WRITERS ? jr->jr_nworkers : STAMP_WRITERS;
 
 	jr->jr_private = er;
-	if (coherent_init(&er->er_page, engine_object_id(), 1, nwriters, false) != 0)
+	if (coherent_make(jr, &er->er_page, 1, false) != 0)
 		return ENOMEM;
 	er->er_aobj = uao_create(PAGE_SIZE, 0);
 	for (unsigned i = 0; i < jr->jr_nworkers; i++) {
@@ -95,7 +94,7 @@ setup(struct job_run *jr)
 }
 
 static int
-killed(struct job_run *jr, struct job_proc *jp)
+fresh(struct job_run *jr, struct job_proc *jp)
 {
 	for (unsigned i = 0; i < jr->jr_nworkers; i++) {
 		struct exhaust *ex = jr->jr_workers[i].jw_private;
@@ -147,8 +146,7 @@ op_spread(struct job_worker *jw)
 	if (slot_shared(ex->ex_n))
 		error = sys_shmat(p, er->er_aobj, &va, VM_PROT_READ | VM_PROT_WRITE);
 	else
-		error = sys_mmap(p, &va, PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE,
-		    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
+		error = map_private(p, va, PAGE_SIZE);
 	if (error != 0)
 		return call_failed(jw, "mmap", va, error);
 	if (slot_shared(ex->ex_n) && eo->eo_wire)
@@ -249,5 +247,5 @@ const struct workload wl_ptp_exhaust = {
 	.wl_setup = setup,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
-	.wl_killed = killed,
+	.wl_proc = fresh,
 };

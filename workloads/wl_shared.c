@@ -30,11 +30,9 @@ static struct shared_run *
 run_create(struct job_run *jr)
 {
 	struct shared_run *sr = xcalloc(1, sizeof(*sr));
-	unsigned nwriters = jr->jr_nworkers < STAMP_WRITERS ? jr->jr_nworkers : STAMP_WRITERS;
 
 	jr->jr_private = sr;
-	if (coherent_init(&sr->sr_region, engine_object_id(),
-	    jr->jr_job->job_size / PAGE_SIZE, nwriters, false) != 0)
+	if (coherent_make(jr, &sr->sr_region, jr->jr_job->job_size / PAGE_SIZE, false) != 0)
 		xcheck(NULL);
 	return sr;
 }
@@ -145,13 +143,8 @@ static int
 verify_proc(struct job_worker *jw, struct job_proc *jp)
 {
 	struct shared_run *sr = jw->jw_run->jr_private;
-	struct coherent *co = &sr->sr_region;
-	int error = 0;
 
-	for (uint64_t page = 0; page < co->co_npages; page++)
-		for (unsigned w = 0; w < co->co_nwriters && error == 0; w++)
-			error = coherent_check(jw, co, BASE, page, w);
-	return error;
+	return coherent_check_all(jw, &sr->sr_region, BASE);
 }
 
 static int

@@ -46,28 +46,6 @@ static const struct option_row options[] = {
 	    NULL, NULL, "time between two changes of priority; 0 = none" },
 };
 
-struct churn_proc {
-	struct shadow	 cp_shadow;
-	uint64_t	 cp_pages;	/* stable */
-};
-
-/* --- memory --- */
-
-static int
-map_range(struct proc *p, vaddr_t va, vsize_t len)
-{
-	return sys_mmap(p, &va, len, VM_PROT_READ | VM_PROT_WRITE,
-	    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
-}
-
-static int
-map_all(struct job_run *jr, struct job_proc *jp)
-{
-	int error = map_range(jp->jp_proc, BASE, jr->jr_job->job_size);
-
-	return error != 0 ? error : map_range(jp->jp_proc, RAID_BASE, RAID_PAGES * PAGE_SIZE);
-}
-
 /* --- devices: operator's work, beside the load --- */
 
 /* => the device is listed: then it must be in use */
@@ -140,61 +118,51 @@ static int
 setup(struct job_run *jr)
 {
 	const struct swap_options *so = jr->jr_job->job_options;
-	vsize_t size = jr->jr_job->job_size;
 
 	engine_every(so->so_swapoff, "swapoff", renew_device, &jr->jr_self);
 	engine_every(so->so_priority, "swapctl", change_priority, &jr->jr_self);
-	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
-		struct churn_proc *cp = xcalloc(1, sizeof(*cp));
-		int error;
-
-		jr->jr_procs[i].jp_private = cp;
-		cp->cp_pages = size / PAGE_SIZE;
-		error = shadow_init(&cp->cp_shadow, BASE, size);
-		if (error == 0)
-			error = map_all(jr, &jr->jr_procs[i]);
-		if (error != 0)
-			return error;
-	}
 	return 0;
 }
 
 static int
-killed(struct job_run *jr, struct job_proc *jp)
+fresh(struct job_run *jr, struct job_proc *jp)
 {
-	struct churn_proc *cp = jp->jp_private;
+	int error = private_map(jp, BASE, jr->jr_job->job_size);
 
-	shadow_zero(&cp->cp_shadow, BASE, jr->jr_job->job_size);
-	return map_all(jr, jp);
+	return error != 0 ? error : map_private(jp->jp_proc, RAID_BASE, RAID_PAGES * PAGE_SIZE);
+}
+
+static uint64_t
+npages_of(const struct job_worker *jw)
+{
+	return jw->jw_run->jr_job->job_size / PAGE_SIZE;
 }
 
 static int
-touch(struct job_worker *jw, struct churn_proc *cp, uint64_t page)
+touch(struct job_worker *jw, uint64_t page)
 {
 	vaddr_t va = own_word(jw, BASE, page);
 
 	if (draw_write(jw))
-		return private_store(jw, &cp->cp_shadow, va);
-	return private_check(jw, &cp->cp_shadow, va);
+		return private_store(jw, &jw->jw_proc->jp_shadow, va);
+	return private_check(jw, &jw->jw_proc->jp_shadow, va);
 }
 
 static int
 op_touch(struct job_worker *jw)
 {
-	struct churn_proc *cp = jw->jw_proc->jp_private;
-
-	return touch(jw, cp, host_rng_below(&jw->jw_rng, cp->cp_pages));
+	return touch(jw, host_rng_below(&jw->jw_rng, npages_of(jw)));
 }
 
 static int
 op_sweep(struct job_worker *jw)
 {
-	struct churn_proc *cp = jw->jw_proc->jp_private;
-	uint64_t page = host_rng_below(&jw->jw_rng, cp->cp_pages);
+	uint64_t npages = npages_of(jw);
+	uint64_t page = host_rng_below(&jw->jw_rng, npages);
 	int error = 0;
 
 	for (int i = 0; i < SWEEP_PAGES && error == 0 && !engine_stopping(); i++) {
-		error = touch(jw, cp, (page + (uint64_t)i) % cp->cp_pages);
+		error = touch(jw, (page + (uint64_t)i) % npages);
 		worker_userret(jw);
 	}
 	return error;
@@ -218,7 +186,7 @@ raid_pages(struct job_worker *jw, vaddr_t va, bool unmap)
 	}
 	error = sys_munmap(p, va, len);
 	if (error == 0)
-		error = map_range(p, va, len);
+		error = map_private(p, va, len);
 	return error == 0 ? 0 : call_failed(jw, "renewing", va, error);
 }
 
@@ -260,37 +228,37 @@ op_raid(struct job_worker *jw)
 static int
 op_renew(struct job_worker *jw)
 {
-	struct churn_proc *cp = jw->jw_proc->jp_private;
-	uint64_t n = 1 + host_rng_below(&jw->jw_rng, cp->cp_pages < RENEW_PAGES ? cp->cp_pages :
+	uint64_t npages = npages_of(jw);
+	uint64_t n = 1 + host_rng_below(&jw->jw_rng, npages < RENEW_PAGES ? npages :
 	    RENEW_PAGES);
-	vaddr_t va = BASE + host_rng_below(&jw->jw_rng, cp->cp_pages - n + 1) * PAGE_SIZE;
+	vaddr_t va = BASE + host_rng_below(&jw->jw_rng, npages - n + 1) * PAGE_SIZE;
 	struct proc *p = jw->jw_proc->jp_proc;
 	int error;
 
 	error = sys_munmap(p, va, n * PAGE_SIZE);
 	if (error != 0)
 		return call_failed(jw, "munmap", va, error);
-	error = map_range(p, va, n * PAGE_SIZE);
+	error = map_private(p, va, n * PAGE_SIZE);
 	if (error != 0)
 		return call_failed(jw, "mmap", va, error);
-	shadow_zero(&cp->cp_shadow, va, n * PAGE_SIZE);
-	return private_check(jw, &cp->cp_shadow, va);
+	shadow_zero(&jw->jw_proc->jp_shadow, va, n * PAGE_SIZE);
+	return private_check(jw, &jw->jw_proc->jp_shadow, va);
 }
 
 /* In the child: this thread's words as the parent left them; what it stores stays with it. */
 static int
 in_child(struct job_worker *jw, void *arg)
 {
-	struct churn_proc *cp = arg;
-	uint64_t n = cp->cp_pages < CHILD_PAGES ? cp->cp_pages : CHILD_PAGES;
-	uint64_t first = host_rng_below(&jw->jw_rng, cp->cp_pages);
+	uint64_t npages = npages_of(jw);
+	uint64_t n = npages < CHILD_PAGES ? npages : CHILD_PAGES;
+	uint64_t first = host_rng_below(&jw->jw_rng, npages);
 	int error = 0;
 
 	for (uint64_t i = 0; i < n && error == 0; i++) {
-		vaddr_t va = own_word(jw, BASE, (first + i) % cp->cp_pages);
-		uint64_t other = ~*shadow_word(&cp->cp_shadow, va);
+		vaddr_t va = own_word(jw, BASE, (first + i) % npages);
+		uint64_t other = ~*shadow_word(&jw->jw_proc->jp_shadow, va);
 
-		error = private_check(jw, &cp->cp_shadow, va);
+		error = private_check(jw, &jw->jw_proc->jp_shadow, va);
 		if (error != 0 || (i & 1) == 0)
 			continue;
 		error = user_store(va, other);
@@ -307,7 +275,7 @@ in_child(struct job_worker *jw, void *arg)
 static int
 op_fork(struct job_worker *jw)
 {
-	return run_in_child(jw, in_child, jw->jw_proc->jp_private);
+	return run_in_child(jw, in_child, NULL);
 }
 
 static const struct workload_op ops[] = {
@@ -318,32 +286,6 @@ static const struct workload_op ops[] = {
 	    op_renew, true },
 	{ "fork", "a child checks pages and stores to its copies", 1, op_fork },
 };
-
-static int
-verify_proc(struct job_worker *jw, struct job_proc *jp)
-{
-	const struct churn_proc *cp = jp->jp_private;
-
-	return private_check_all(jw, &cp->cp_shadow);
-}
-
-static int
-verify(struct job_run *jr)
-{
-	return visit_procs(jr, verify_proc);
-}
-
-static void
-teardown(struct job_run *jr)
-{
-	for (unsigned i = 0; i < jr->jr_nprocs; i++) {
-		struct churn_proc *cp = jr->jr_procs[i].jp_private;
-
-		if (cp != NULL)
-			shadow_fini(&cp->cp_shadow);
-		free(cp);
-	}
-}
 
 static const char *const required[] = {
 	"faults.pagein", "uvmexp.pgswapin", "uvmexp.pgswapout", NULL
@@ -362,7 +304,6 @@ const struct workload wl_swap_churn = {
 	.wl_verifies = "each word against a model of what its thread stored; fresh pages are zero",
 	.wl_required = required,
 	.wl_setup = setup,
-	.wl_verify = verify,
-	.wl_teardown = teardown,
-	.wl_killed = killed,
+	.wl_verify = private_verify,
+	.wl_proc = fresh,
 };

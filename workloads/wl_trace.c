@@ -408,7 +408,7 @@ run(struct job_run *jr, struct job_worker *jw)
 
 /* Every replay maps everything itself. */
 static int
-killed(struct job_run *jr, struct job_proc *jp)
+fresh(struct job_run *jr, struct job_proc *jp)
 {
 	return 0;
 }
@@ -500,5 +500,5 @@ const struct workload wl_trace = {
 	.wl_setup = setup,
 	.wl_run = run,
 	.wl_teardown = teardown,
-	.wl_killed = killed,
+	.wl_proc = fresh,
 };

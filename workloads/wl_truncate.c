@@ -63,23 +63,10 @@ static const struct option_row options[] = {
 /* --- set-up --- */
 
 static int
-map_all(struct job_proc *jp, const struct trunc_run *tr)
-{
-	vaddr_t va = FILE_BASE;
-	int error = sys_mmap(jp->jp_proc, &va, ptoa(tr->tr_npages), VM_PROT_READ | VM_PROT_WRITE,
-	    UMAP_SHARED | UMAP_FIXED, tr->tr_vp, UF_READ | UF_WRITE, 0);
-
-	va = BUF_BASE;
-	return error != 0 ? error : sys_mmap(jp->jp_proc, &va, jp->jp_nthreads * ptoa(BUF_PAGES),
-	    VM_PROT_READ | VM_PROT_WRITE, UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
-}
-
-static int
 setup(struct job_run *jr)
 {
 	const struct trunc_options *to = jr->jr_job->job_options;
 	struct trunc_run *tr = xcalloc(1, sizeof(*tr));
-	int error = 0, fd;
 
 	jr->jr_private = tr;
 	tr->tr_npages = atop(to->to_file_size);
@@ -90,19 +77,16 @@ setup(struct job_run *jr)
 		for (unsigned w = 0; w < WRITERS; w++)
 			tr->tr_pages[p].tp_base[w] = 1;
 	tr->tr_size = ptoa(tr->tr_npages);
-	fd = content_zero_file(tr->tr_size);
-	if (fd < 0)
-		return -fd;
-	tr->tr_vp = vnode_create("truncate", fd, (voff_t)tr->tr_size);
-	for (unsigned i = 0; i < jr->jr_nprocs && error == 0; i++)
-		error = map_all(&jr->jr_procs[i], tr);
-	return error;
+	return zero_vnode("truncate", tr->tr_size, &tr->tr_vp);
 }
 
 static int
-killed(struct job_run *jr, struct job_proc *jp)
+fresh(struct job_run *jr, struct job_proc *jp)
 {
-	return map_all(jp, jr->jr_private);
+	struct trunc_run *tr = jr->jr_private;
+	int error = map_shared(jp->jp_proc, FILE_BASE, ptoa(tr->tr_npages), tr->tr_vp);
+
+	return error != 0 ? error : map_private(jp->jp_proc, BUF_BASE, jp->jp_nthreads * ptoa(BUF_PAGES));
 }
 
 /* --- words --- */
@@ -509,5 +493,5 @@ const struct workload wl_truncate = {
 	.wl_setup = setup,
 	.wl_verify = verify,
 	.wl_teardown = teardown,
-	.wl_killed = killed,
+	.wl_proc = fresh,
 };

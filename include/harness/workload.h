@@ -64,8 +64,8 @@ struct workload {
 	uint64_t (*wl_footprint)(const struct job *);
 
 	/*
-	 * => 0 or an errno; a failing step ends the run, but for ENOMEM of an operation: see wl_killed
-	 * wl_setup: once per job, before its workers start
+	 * => 0 or an errno; a failing step ends the run, but for ENOMEM of an operation: see wl_proc
+	 * wl_setup: once per job, before its workers start; may be NULL
 	 * wl_run: one operation of one worker; NULL: one of wl_ops, drawn by weight
 	 * wl_verify: once per job when its workers have stopped: read everything back
 	 * wl_teardown: once per job; afterwards nothing of it is left in the machine
@@ -75,12 +75,13 @@ struct workload {
 	int (*wl_verify)(struct job_run *);
 	void (*wl_teardown)(struct job_run *);
 	/*
-	 * wl_killed: a process was killed for want of memory, its LWPs stand still.
-	 * jp_proc is a fresh, empty one: map what wl_setup mapped, forget what was stored.
+	 * wl_proc: jp_proc is a fresh, empty process: map what the operations expect there, and
+	 * forget what was stored to another one.  Each process once after wl_setup; and again when
+	 * it was killed for want of memory, while its LWPs stand still.
 	 * => 0 or an errno, which ends the run
 	 * => NULL: an operation that finds no memory is given up and another one is tried
 	 */
-	int (*wl_killed)(struct job_run *, struct job_proc *);
+	int (*wl_proc)(struct job_run *, struct job_proc *);
 };
 
 /* Every workload of this build, NULL-terminated, in the order of `list`. */
