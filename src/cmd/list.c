@@ -19,6 +19,7 @@ struct entry {
 	char e_name[80];
 	const char *e_help;
 	const struct workload *e_workload;	/* topic workloads only */
+	const struct order_row *e_order;	/* topic locks only */
 };
 
 struct topic {
@@ -32,15 +33,52 @@ static const struct {
 #define UVM_COUNTER(name, text) { "uvmexp." #name, text },
 #include <uvm/uvm_counters.def>
 #undef UVM_COUNTER
-}, lock_classes[] = {
-#define LOCK_CLASS(name, rank, nest, ipl, reason) { #name, reason },
-#include "lockrank.def"
-#undef LOCK_CLASS
 }, inject_sites[] = {
 #define INJECT_SITE(name, text, delay, help) { text, help },
 #include <sys/inject.def>
 #undef INJECT_SITE
 };
+
+/* A row of lockrank.def or of lockevent.def, as it stands there. */
+struct order_row {
+	const char *or_name;
+	int or_rank;
+	const char *or_nest, *or_ipl, *or_reason;	/* or_ipl: NULL: an event, no lock */
+};
+
+static const struct order_row order_rows[] = {
+#define LOCK_CLASS(name, rank, nest, ipl, reason) { #name, rank, #nest, #ipl, reason },
+#include "lockrank.def"
+#undef LOCK_CLASS
+#define LOCK_EVENT(name, text, rank, nest, reason) { text, rank, #nest, NULL, reason },
+#include "lockevent.def"
+#undef LOCK_EVENT
+};
+
+/* The words of the tables, for people. */
+static const char *
+nest_text(const struct order_row *row)
+{
+	static const struct {
+		const char *w_word, *w_text;
+	} words[] = {
+		{ "NONEST", "never two" }, { "BYID", "two by birth number" },
+		{ "CHILD", "a child's with its parent's" }, { "FREE", "any number" },
+		{ "NEST", "several in order" },
+	};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcmp(words[i].w_word, row->or_nest) == 0)
+			return words[i].w_text;
+	return row->or_nest;
+}
+
+static const char *
+ipl_text(const struct order_row *row)
+{
+	return strcmp(row->or_ipl, "NONE") == 0 ? "none" : strcmp(row->or_ipl, "ANY") == 0 ? "any" :
+	    strcmp(row->or_ipl, "VM") == 0 ? "vm" : row->or_ipl;
+}
 
 static bool
 get_workload(size_t i, struct entry *e)
@@ -79,10 +117,11 @@ get_counter(size_t i, struct entry *e)
 static bool
 get_lock(size_t i, struct entry *e)
 {
-	if (i >= sizeof(lock_classes) / sizeof(lock_classes[0]))
+	if (i >= sizeof(order_rows) / sizeof(order_rows[0]))
 		return false;
-	snprintf(e->e_name, sizeof(e->e_name), "%s", lock_classes[i].n_name);
-	e->e_help = lock_classes[i].n_help;
+	snprintf(e->e_name, sizeof(e->e_name), "%s", order_rows[i].or_name);
+	e->e_help = order_rows[i].or_reason;
+	e->e_order = &order_rows[i];
 	return true;
 }
 
@@ -135,6 +174,17 @@ print_workload(const struct workload *wl)
 }
 
 static void
+print_order(const struct order_row *row)
+{
+	printf("rank %3d  ", row->or_rank);
+	if (row->or_ipl != NULL)
+		printf("IPL %-4s", ipl_text(row));
+	else
+		printf("%-8s", "event");
+	printf("  %-26s  ", nest_text(row));
+}
+
+static void
 print_topic(const struct topic *t, bool heading, bool verbose)
 {
 	struct entry e = { 0 };
@@ -142,7 +192,10 @@ print_topic(const struct topic *t, bool heading, bool verbose)
 	if (heading)
 		printf("%s:\n", t->t_name);
 	for (size_t i = 0; t->t_get(i, &e); i++) {
-		printf("%s%-22s %s\n", heading ? "  " : "", e.e_name, e.e_help);
+		printf("%s%-22s ", heading ? "  " : "", e.e_name);
+		if (e.e_order != NULL)
+			print_order(e.e_order);
+		printf("%s\n", e.e_help);
 		if (verbose && e.e_workload != NULL)
 			print_workload(e.e_workload);
 	}
@@ -192,6 +245,15 @@ json_workload(json_t *obj, const struct workload *wl)
 	put(obj, "verifies", json_string(wl->wl_verifies));
 }
 
+static void
+json_order(json_t *obj, const struct order_row *row)
+{
+	put(obj, "rank", json_integer(row->or_rank));
+	put(obj, "kind", json_string(row->or_ipl != NULL ? "lock" : "event"));
+	put(obj, "ipl", row->or_ipl != NULL ? json_string(ipl_text(row)) : json_null());
+	put(obj, "nesting", json_string(nest_text(row)));
+}
+
 static json_t *
 json_topic(const struct topic *t)
 {
@@ -205,6 +267,8 @@ json_topic(const struct topic *t)
 		put(obj, "help", json_string(e.e_help));
 		if (e.e_workload != NULL)
 			json_workload(obj, e.e_workload);
+		if (e.e_order != NULL)
+			json_order(obj, e.e_order);
 		json_array_append_new(array, obj);
 	}
 	return array;

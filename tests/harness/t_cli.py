@@ -4,6 +4,7 @@
 import json
 import os
 import pty
+import re
 import resource
 import select
 import signal
@@ -404,7 +405,9 @@ def list_shows_what_there_is():
     names = [o['key'] for o in j['workloads'][0]['options']]
     equal(names[:5], ['threads', 'processes', 'weight', 'size', 'write-fraction'])
     for line in run('list', 'locks').stdout.decode().splitlines():
-        assert len(line.split(None, 1)) == 2, line
+        assert re.match(r'\S+ +rank +\d+  (IPL \w+|event) +(never two|two by|a child|any number|several).*  \w', line), line
+    row = {x['name']: x for x in j['locks']}['pmap']
+    equal((row['rank'], row['ipl'], row['nesting']), (130, 'vm', 'never two'))
 
 
 @case
