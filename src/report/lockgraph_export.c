@@ -19,7 +19,7 @@ class_name(const struct lg_view *vw, uint32_t class)
 static bool
 is_order(const struct lg_pair *pa)
 {
-	return pa->pa_from != pa->pa_to && !pa->pa_wait &&
+	return pa->pa_from != pa->pa_to &&
 	    (pa->pa_verdict == LG_ALLOWED || pa->pa_verdict == LG_UNDECLARED);
 }
 
@@ -31,7 +31,7 @@ comment_class(const struct lg_view *vw, uint32_t class, FILE *out)
 	const char *sep = "";
 	int column;
 
-	column = fprintf(out, " *\t%-16s", class_name(vw, class));
+	column = fprintf(out, " *\t%s", class_name(vw, class));
 	for (uint32_t i = 0; i < vw->vw_npairs; i++) {
 		const struct lg_pair *pa = &vw->vw_pairs[i];
 		int len = (int)strlen(class_name(vw, pa->pa_to)) + 2;
@@ -43,7 +43,9 @@ comment_class(const struct lg_view *vw, uint32_t class, FILE *out)
 			column = 19;
 			sep = "   ";
 		}
-		column += fprintf(out, "%s%s", *sep == '\0' ? " > " : sep, class_name(vw, pa->pa_to));
+		if (*sep == '\0')
+			column = fprintf(out, "%*s > ", 19 - column, "") + 19;
+		column += fprintf(out, "%s%s", sep, class_name(vw, pa->pa_to));
 		sep = ", ";
 	}
 	fputc('\n', out);
@@ -54,11 +56,8 @@ export_comment(const struct lg_view *vw, FILE *out)
 {
 	const struct lockgraph *lg = vw->vw_lg;
 
-	fprintf(out, "/*\n * Lock order, as `uvmstress audit` saw it");
-	for (uint32_t i = 0; i < lg->lg_nruns; i++)
-		fprintf(out, "%s%s", i == 0 ? " in " : ", ", lg->lg_runs[i].lgr_name);
-	fprintf(out, ".\n * With a lock held, those to the right of it were taken, and whatever may be"
-	    "\n * taken with those.\n *\n");
+	fprintf(out, "/*\n * Lock order, as `uvmstress audit` saw it in %u run%s.\n * With a lock held, those to the right of it were taken, and whatever may be"
+	    "\n * taken with those.\n *\n", lg->lg_nruns, lg->lg_nruns == 1 ? "" : "s");
 	for (uint32_t i = 0; i < lg->lg_nclasses; i++)
 		if (lg->lg_classes[vw->vw_order[i]].lgc_kind == LOCKGRAPH_LOCK &&
 		    lg_was_used(vw, vw->vw_order[i]))
@@ -105,6 +104,21 @@ export_kassert(const struct lg_view *vw, FILE *out)
 
 /* --- rows of lockedge.def --- */
 
+#define RUNS_NAMED 3		/* who wants to see an edge needs no more */
+
+static void
+some_runs(const struct lockgraph *lg, const struct lockgraph_edge *e, FILE *out)
+{
+	char runs[400], *end = runs;
+
+	lg_edge_runs(lg, e, runs, sizeof(runs));
+	for (int i = 0; i < RUNS_NAMED && end != NULL; i++)
+		end = strchr(end + (i > 0), ',');
+	if (end != NULL)
+		*end = '\0';
+	fprintf(out, "%s", runs);
+}
+
 static void
 export_edges(const struct lg_view *vw, FILE *out)
 {
@@ -112,24 +126,41 @@ export_edges(const struct lg_view *vw, FILE *out)
 
 	for (uint32_t i = 0; i < vw->vw_npairs; i++) {
 		const struct lg_pair *pa = &vw->vw_pairs[i];
-		char runs[400];
 
 		if (pa->pa_verdict != LG_ALLOWED)
 			continue;
-		lg_edge_runs(lg, &lg->lg_edges[pa->pa_edge], runs, sizeof(runs));
-		fprintf(out, "LOCK_EDGE(\"%s\", \"%s\", \"%s\")\n", class_name(vw, pa->pa_from),
-		    class_name(vw, pa->pa_to), runs);
+		fprintf(out, "LOCK_EDGE(\"%s\", \"%s\", \"", class_name(vw, pa->pa_from),
+		    class_name(vw, pa->pa_to));
+		some_runs(lg, &lg->lg_edges[pa->pa_edge], out);
+		fprintf(out, "\")\n");
 	}
 }
 
 const char *const lockgraph_exports[] = { "comment", "kassert", "edges", NULL };
 
+/* => the graph's edges between locks; those by way of events would make others look implied */
+static struct lockgraph_edge *
+lock_edges(const struct lockgraph *lg, uint32_t *n)
+{
+	struct lockgraph_edge *v = xcalloc(lg->lg_nedges + 1, sizeof(*v));
+
+	*n = 0;
+	for (uint32_t i = 0; i < lg->lg_nedges; i++)
+		if (lg->lg_classes[lg->lg_edges[i].lge_from].lgc_kind != LOCKGRAPH_EVENT &&
+		    lg->lg_classes[lg->lg_edges[i].lge_to].lgc_kind != LOCKGRAPH_EVENT)
+			v[(*n)++] = lg->lg_edges[i];
+	return v;
+}
+
 void
 lockgraph_export(const struct lockgraph *lg, enum lockgraph_export what, FILE *out)
 {
+	struct lockgraph locks = *lg;
+	struct lockgraph_edge *edges = lock_edges(lg, &locks.lg_nedges);
 	struct lg_view vw;
 
-	lg_view_init(&vw, lg);
+	locks.lg_edges = edges;
+	lg_view_init(&vw, what == LOCKGRAPH_EXPORT_EDGES ? lg : &locks);
 	if (what == LOCKGRAPH_EXPORT_COMMENT)
 		export_comment(&vw, out);
 	else if (what == LOCKGRAPH_EXPORT_KASSERT)
@@ -137,4 +168,5 @@ lockgraph_export(const struct lockgraph *lg, enum lockgraph_export what, FILE *o
 	else
 		export_edges(&vw, out);
 	lg_view_fini(&vw);
+	free(edges);
 }

@@ -43,17 +43,37 @@ same_build(Dwfl_Module *mod, const char *want)
 	return true;
 }
 
+/*
+ * => the line that the code at that address comes from, or NULL
+ * clang writes no table of which unit covers which addresses; then the units are asked in turn.
+ */
+static Dwarf_Line *
+line_of(Dwfl_Module *mod, GElf_Addr addr)
+{
+	Dwarf_Addr bias;
+	Dwarf_Die *unit = dwfl_module_addrdie(mod, addr, &bias);
+
+	if (unit != NULL)
+		return dwarf_getsrc_die(unit, addr - bias);
+	while ((unit = dwfl_module_nextcu(mod, unit, &bias)) != NULL)
+		if (dwarf_haspc(unit, addr - bias) > 0)
+			return dwarf_getsrc_die(unit, addr - bias);
+	return NULL;
+}
+
 /* => "function (file.c:12)", "function", or NULL */
 static const char *
 name_of(struct lg_owned *lo, Dwfl_Module *mod, GElf_Addr bias, uint64_t offset)
 {
 	GElf_Addr call = bias + offset - 1;	/* a return address: the call is before it */
 	const char *function = dwfl_module_addrname(mod, call), *file, *slash, *dot;
-	Dwfl_Line *line = dwfl_module_getsrc(mod, call);
+	Dwarf_Line *line = line_of(mod, call);
 	char text[256];
 	int number = 0;
 
-	file = line != NULL ? dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL) : NULL;
+	file = line != NULL ? dwarf_linesrc(line, NULL, NULL) : NULL;
+	if (file != NULL && dwarf_lineno(line, &number) != 0)
+		number = 0;
 	if (function == NULL)
 		return NULL;
 	dot = strchr(function, '.');		/* gcc: name.isra.0, name.cold */

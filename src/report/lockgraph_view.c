@@ -416,15 +416,32 @@ lg_frame_text(const struct lockgraph *lg, const struct lockgraph_frame *f, char 
 	snprintf(buf, len, "%s+%#jx", slash != NULL ? slash + 1 : path, (uintmax_t)f->lgf_offset);
 }
 
+/* Is the frame in the locks' own code, of which nobody wants to know? */
+static bool
+is_locks_own(const struct lockgraph_frame *f)
+{
+	static const char *const prefixes[] = {
+		"mutex_", "rw_", "cv_", "mtsleep", "lockdebug_", "lockorder_", "lockevent_",
+		"lockstate_", "vm_map_lock", "pthread_", "sem_", NULL,
+	};
+
+	for (size_t i = 0; f->lgf_symbol != NULL && prefixes[i] != NULL; i++)
+		if (strncmp(f->lgf_symbol, prefixes[i], strlen(prefixes[i])) == 0)
+			return true;
+	return false;
+}
+
 void
 lg_trace_brief(const struct lockgraph *lg, uint32_t trace, char *buf, size_t len)
 {
 	const struct lockgraph_trace *t;
+	uint32_t i = 0;
 
 	buf[0] = '\0';
-	if (trace == LOCKGRAPH_NONE)
+	if (trace == LOCKGRAPH_NONE || lg->lg_traces[trace].lgt_n == 0)
 		return;
 	t = &lg->lg_traces[trace];
-	if (t->lgt_n != 0)
-		lg_frame_text(lg, &lg->lg_frames[t->lgt_first], buf, len);
+	while (i + 1 < t->lgt_n && is_locks_own(&lg->lg_frames[t->lgt_first + i]))
+		i++;
+	lg_frame_text(lg, &lg->lg_frames[t->lgt_first + i], buf, len);
 }
