@@ -169,30 +169,112 @@ text_new(const struct lg_view *vw, const struct lockgraph_known *known, size_t n
 	}
 }
 
-/* Allowed, neither seen nor known: per held class, those that were never wanted. */
-static void
-text_unknown(const struct lg_view *vw, const struct lockgraph_known *known, size_t n, FILE *out)
+/*
+ * Pairs that are allowed, and neither seen nor known, are mostly not accidents: with a leaf's
+ * lock held nothing is taken at all, and some locks are only ever taken first.
+ */
+enum { UNKNOWN_LEAF, UNKNOWN_FIRST, UNKNOWN_OTHER, UNKNOWNS };
+
+struct unknown {
+	const struct lg_view *un_vw;
+	const struct lockgraph_known *un_known;
+	size_t un_n;
+	bool *un_inner, *un_later;	/* of each class: has locks taken under it; is taken under one */
+	size_t un_pairs[UNKNOWNS];
+};
+
+static bool
+is_unknown(const struct unknown *un, const struct lockgraph_class *from,
+    const struct lockgraph_class *to)
 {
+	return may_occur(from, to) && !was_seen(un->un_vw, from->lgc_name, to->lgc_name) &&
+	    !is_known(un->un_known, un->un_n, from->lgc_name, to->lgc_name);
+}
+
+static void
+count_unknown(struct unknown *un)
+{
+	const struct lockgraph *lg = un->un_vw->vw_lg;
+
+	for (uint32_t i = 0; i < lg->lg_nclasses; i++)
+		for (uint32_t k = 0; k < lg->lg_nclasses; k++) {
+			const struct lockgraph_class *from = &lg->lg_classes[i], *to = &lg->lg_classes[k];
+
+			if (may_occur(from, to) && !is_unknown(un, from, to))
+				un->un_inner[i] = un->un_later[k] = true;
+		}
+	for (uint32_t i = 0; i < lg->lg_nclasses; i++)
+		for (uint32_t k = 0; k < lg->lg_nclasses; k++)
+			if (is_unknown(un, &lg->lg_classes[i], &lg->lg_classes[k]))
+				un->un_pairs[!un->un_inner[i] ? UNKNOWN_LEAF :
+				    !un->un_later[k] ? UNKNOWN_FIRST : UNKNOWN_OTHER]++;
+}
+
+static void
+text_names(const struct unknown *un, const bool *not, const char *what, size_t pairs, FILE *out)
+{
+	const struct lg_view *vw = un->un_vw;
+	const char *sep = " ";
+
+	if (pairs == 0)
+		return;
+	fprintf(out, "  %zu pairs: %s:", pairs, what);
+	for (uint32_t i = 0; i < vw->vw_lg->lg_nclasses; i++) {
+		uint32_t c = vw->vw_order[i];
+
+		if (not[c] || vw->vw_lg->lg_classes[c].lgc_kind != LOCKGRAPH_LOCK)
+			continue;
+		fprintf(out, "%s%s", sep, class_name(vw, c));
+		sep = ", ";
+	}
+	fputc('\n', out);
+}
+
+static void
+text_others(const struct unknown *un, FILE *out)
+{
+	const struct lg_view *vw = un->un_vw;
 	const struct lockgraph *lg = vw->vw_lg;
 
+	if (un->un_pairs[UNKNOWN_OTHER] == 0)
+		return;
+	fprintf(out, "  %zu pairs beside those:\n", un->un_pairs[UNKNOWN_OTHER]);
 	for (uint32_t i = 0; i < lg->lg_nclasses; i++) {
-		const struct lockgraph_class *from = &lg->lg_classes[vw->vw_order[i]];
+		uint32_t from = vw->vw_order[i];
 		const char *sep = "";
 
 		for (uint32_t k = 0; k < lg->lg_nclasses; k++) {
-			const struct lockgraph_class *to = &lg->lg_classes[vw->vw_order[k]];
+			uint32_t to = vw->vw_order[k];
 
-			if (!may_occur(from, to) || was_seen(vw, from->lgc_name, to->lgc_name) ||
-			    is_known(known, n, from->lgc_name, to->lgc_name))
+			if (!un->un_inner[from] || !un->un_later[to] ||
+			    !is_unknown(un, &lg->lg_classes[from], &lg->lg_classes[to]))
 				continue;
 			if (*sep == '\0')
-				fprintf(out, "  %s -> never ", from->lgc_name);
-			fprintf(out, "%s%s", sep, to->lgc_name);
+				fprintf(out, "    %s -> ", class_name(vw, from));
+			fprintf(out, "%s%s", sep, class_name(vw, to));
 			sep = ", ";
 		}
 		if (*sep != '\0')
 			fputc('\n', out);
 	}
+}
+
+static void
+text_unknown(const struct lg_view *vw, const struct lockgraph_known *known, size_t n, FILE *out)
+{
+	struct unknown un = { .un_vw = vw, .un_known = known, .un_n = n };
+
+	un.un_inner = xcalloc(vw->vw_lg->lg_nclasses + 1, sizeof(bool));
+	un.un_later = xcalloc(vw->vw_lg->lg_nclasses + 1, sizeof(bool));
+	count_unknown(&un);
+	if (un.un_pairs[0] + un.un_pairs[1] + un.un_pairs[2] != 0)
+		fprintf(out, "allowed, and seen in no profile:\n");
+	text_names(&un, un.un_inner, "no lock is taken with these held", un.un_pairs[UNKNOWN_LEAF], out);
+	text_names(&un, un.un_later, "these are taken with no lock held", un.un_pairs[UNKNOWN_FIRST],
+	    out);
+	text_others(&un, out);
+	free(un.un_inner);
+	free(un.un_later);
 }
 
 void

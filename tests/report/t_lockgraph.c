@@ -330,7 +330,9 @@ KTEST(text_shows_coverage, "known edges that were not exercised name the profile
 	must_have(s, "  pageq -> uobj                          none: it is only tried\n");
 	must_not_have(s, "  vnode -> map    ");
 	must_have(s, "  not known before: map -> amap, in smoke at x.so+0x30\n");
-	must_have(s, "  vnode -> never amap, pageq, idle\n");
+	must_have(s, "  1 pairs: no lock is taken with these held: pageq, idle\n");
+	must_have(s, "  4 pairs: these are taken with no lock held: vnode, idle\n");
+	must_have(s, "  3 pairs beside those:\n    vnode -> amap, pageq\n    map -> pageq\n");
 	lockgraph_coverage(&sample, known, N(known), &cov);
 	CHECK_EQ(cov.cov_known_seen, 1);
 	CHECK_EQ(cov.cov_allowed, 15);
