@@ -21,6 +21,7 @@
 #include <harness/watchdog.h>
 #include <harness/xalloc.h>
 #include <machine/disk.h>
+#include <sys/bug.h>
 #include <sys/inject.h>
 #include <sys/lockevent.h>
 #include <sys/lockstat.h>
@@ -721,6 +722,22 @@ require_counters(void)
 	}
 }
 
+static int
+switch_bugs(const char *list)
+{
+	const char *bad;
+	size_t len;
+	int error = bugs_switch(list, &bad, &len);
+
+	if (error == EINVAL)
+		engine.en_result->rr_error = xasprintf("bug = %s: there is no bug of the name '%.*s' "
+		    "(`uvmstress list bugs` has all)", list, (int)len, bad);
+	else if (error == ENOTSUP)
+		engine.en_result->rr_error = xasprintf("bug = %s: this build has no bugs: "
+		    "configure it with -Dbugs=true", list);
+	return error == 0 ? 0 : EINVAL;
+}
+
 /* --- the spine --- */
 
 static int
@@ -754,6 +771,8 @@ machine_up(const struct profile *p)
 		return EINVAL;
 	}
 	error = each_required(p, check_required);
+	if (error == 0)
+		error = switch_bugs(ms->ms_bug);
 	if (error != 0)
 		return error;
 	error = inject_configure(ms->ms_inject, ms->ms_seed, why, sizeof(why));

@@ -94,8 +94,8 @@ const struct option_row machine_options[] = {
 	    "counters that must be above 0 for the run to prove anything: faults.cow ..." },
 	{ "inject", OPT_TEXT, MS(ms_inject), 0, 0, "none", NULL, NULL,
 	    "places that fail: page-alloc:p=0.01,tryfail:every=100,times=5 (uvmstress list faults)" },
-	{ "bug", OPT_TEXT, MS(ms_bug), 0, 0, "none", NULL, "none",
-	    "known historical bugs to switch on" },
+	{ "bug", OPT_TEXT, MS(ms_bug), 0, 0, "none", NULL, NULL,
+	    "known bugs to switch on, a,b,...; none without -Dbugs=true (uvmstress list bugs)" },
 };
 const size_t machine_noptions = sizeof(machine_options) / sizeof(machine_options[0]);
 

@@ -239,6 +239,32 @@ op_fork(struct job_worker *jw)
 	return run_in_child(jw, child, NULL);
 }
 
+struct listing {
+	struct job_worker *li_worker;
+	uint32_t li_last;
+};
+
+/* Each process once, by number. */
+static void
+list_proc(struct proc *p, void *arg)
+{
+	struct listing *li = arg;
+
+	if (p->p_pid <= li->li_last)
+		(void)content_bad(li->li_worker, "wrong-process", p->p_pid, "process %u comes after %u",
+		    p->p_pid, li->li_last);
+	li->li_last = p->p_pid;
+}
+
+static int
+op_ps(struct job_worker *jw)
+{
+	struct listing li = { jw, 0 };
+
+	proc_foreach(list_proc, &li);
+	return 0;
+}
+
 static const struct workload_op ops[] = {
 	{ "load", "check a word: it belongs there, or is zero", 400, op_load },
 	{ "store", "store to a word", 300, op_store },
@@ -252,6 +278,7 @@ static const struct workload_op ops[] = {
 	{ "mincore", "ask what is resident", 2, op_mincore },
 	{ "debug", "look at words, and change one, as a debugger does", 6, op_debug },
 	{ "fork", "a child does some of this too, and exits", 2, op_fork },
+	{ "ps", "go through all processes, while they come and go", 4, op_ps },
 };
 
 static int

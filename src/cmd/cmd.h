@@ -86,7 +86,7 @@ struct overrides {
 	{ CMD_NOSHORT + 58, "audit", "NAME", "lock auditing: off, order, full", "audit" }, \
 	{ CMD_NOSHORT + 59, "interrupts", "NAME", "how interrupts reach a CPU: poll", "interrupts" }, \
 	{ CMD_NOSHORT + 60, "inject", "SPEC", "places that fail: page-alloc:p=0.01,...", "inject" }, \
-	{ CMD_NOSHORT + 61, "bug", "NAME", "known bugs to switch on: none", "bug" }, \
+	{ CMD_NOSHORT + 61, "bug", "NAME", "known bugs to switch on: see `uvmstress list bugs`", "bug" }, \
 	{ CMD_NOSHORT + 63, "waivers", "FILE", "findings of the lock auditor that may stand, with reasons", "waivers" }, \
 	{ CMD_NOSHORT + 64, "audit-stop", NULL, "end the run at the first finding of the lock auditor", "audit-stop" }, \
 	{ CMD_NOSHORT + 62, "set", "SECTION.KEY=VALUE", "override one line of a profile", NULL }

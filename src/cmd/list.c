@@ -37,6 +37,11 @@ static const struct {
 #define INJECT_SITE(name, text, delay, help) { text, help },
 #include <sys/inject.def>
 #undef INJECT_SITE
+}, known_bugs[] = {
+#define KNOWN_BUG(name, origin, breaks, notices) \
+	{ #name, origin "; breaks: " breaks "; noticed by: " notices },
+#include "../kern/bugs.def"
+#undef KNOWN_BUG
 };
 
 /* A row of lockrank.def or of lockevent.def, as it stands there. */
@@ -135,11 +140,22 @@ get_fault(size_t i, struct entry *e)
 	return true;
 }
 
+static bool
+get_bug(size_t i, struct entry *e)
+{
+	if (i >= sizeof(known_bugs) / sizeof(known_bugs[0]))
+		return false;
+	snprintf(e->e_name, sizeof(e->e_name), "%s", known_bugs[i].n_name);
+	e->e_help = known_bugs[i].n_help;
+	return true;
+}
+
 static const struct topic topics[] = {
 	{ "workloads", get_workload },
 	{ "counters", get_counter },
 	{ "locks", get_lock },
 	{ "faults", get_fault },
+	{ "bugs", get_bug },
 };
 #define NTOPICS (sizeof(topics) / sizeof(topics[0]))
 
@@ -292,7 +308,7 @@ find_topic(const struct command *cmd, const char *name)
 	if (near != NULL)
 		cmd_usage(cmd, "nothing to list under '%s'; did you mean '%s'?", name, near);
 	else
-		cmd_usage(cmd, "nothing to list under '%s'; there are workloads, counters, locks and faults",
+		cmd_usage(cmd, "nothing to list under '%s'; there are workloads, counters, locks, faults and bugs",
 		    name);
 	return NULL;
 }
@@ -347,7 +363,7 @@ list_main(const struct command *cmd, int argc, char **argv)
 
 const struct command cmd_list = {
 	.c_name = "list",
-	.c_synopsis = "[workloads|counters|locks] [--json] [--verbose]",
+	.c_synopsis = "[workloads|counters|locks|faults|bugs] [--json] [--verbose]",
 	.c_help = "what there is, one line each",
 	.c_options = list_options,
 	.c_main = list_main,

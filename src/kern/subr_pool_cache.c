@@ -33,6 +33,8 @@
 #include "kern_int.h"
 #include "pool_int.h"
 
+#include <sys/bug.h>
+
 #define	MAG_OBJECTS	15
 
 struct magazine {
@@ -194,8 +196,9 @@ has_room(const struct magazine *m)
 static void *
 get_cached(struct pool_cache *pc)
 {
-	const int s = splraise(pc->pc_ipl);
-	struct pool_cache_cpu *pcc = own_cpu(pc);
+	const int s = BUG(magazine_without_spl) ? curcpu()->ci_ilevel : splraise(pc->pc_ipl);
+	struct pool_cache_cpu *pcc = BUG(magazine_without_spl) ?
+	    &pc->pc_cpu[curcpu()->ci_index] : own_cpu(pc);
 	void *obj = NULL;
 
 	if (!has_object(pcc->pcc_current) && has_object(pcc->pcc_previous))

@@ -155,7 +155,7 @@ pmap_tlb_switch(struct tlb *t, struct pmap *pm)
 void
 pmap_tlb_join_kernel(struct tlb *t)
 {
-	if (t->t_kernel)
+	if (RELAXED_GET(t->t_kernel))		/* a handler may join, too */
 		return;
 	RELAXED_SET(t->t_kernel, true);
 	cpuset_join(&kernel_pmap);

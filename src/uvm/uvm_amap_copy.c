@@ -13,6 +13,8 @@
 #include <uvm/uvm_amap_i.h>
 #include <uvm/uvm_fault_i.h>
 
+#include <sys/bug.h>
+
 #include "uvm_map_i.h"
 
 #define	LOANPG_PAUSE_NS	100000
@@ -43,14 +45,17 @@ static void
 copy_slots(struct vm_amap *dst, struct vm_amap *src, uint64_t first, uint64_t n)
 {
 	uint64_t slot = first, end = first + n;
+	struct vm_anon *guard = NULL;
 
 	for (; (slot = amap_slot_next(src, slot, end)) < end; slot++) {
 		struct vm_anon *anon = amap_slot(src, slot);
 
-		mutex_enter(&anon->an_lock);
+		if (!BUG(wrong_anon_locked) || guard == NULL)
+			guard = anon;
+		mutex_enter(&guard->an_lock);
 		KASSERT(anon->an_ref > 0);		/* I-AMAP-3 */
 		anon->an_ref++;
-		mutex_exit(&anon->an_lock);
+		mutex_exit(&guard->an_lock);
 		amap_slot_set(dst, slot - first, anon);
 	}
 }

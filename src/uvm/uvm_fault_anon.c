@@ -14,6 +14,8 @@
 #include <uvm/uvm_loan.h>
 #include <uvm/uvm_swap.h>
 
+#include <sys/bug.h>
+
 #define	PAUSE_NS	100000
 
 /*
@@ -202,6 +204,7 @@ uvm_fault_upper(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 {
 	struct vm_anon *anon = flt->anons[flt->centeridx], *new = NULL;
 	struct uvm_object *lender;
+	struct vm_page *pg;
 	int error;
 
 	mutex_enter(&anon->an_lock);
@@ -219,9 +222,12 @@ uvm_fault_upper(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 		/* a promoted anon stays, whatever became of the mapping */
 		pmap_update(ufi->orig_map->pmap);
 	}
+	pg = new != NULL ? new->an_page : anon->an_page;
 	if (new != NULL)
 		mutex_exit(&new->an_lock);
 	uvmfault_unlockall(ufi, flt->amap, lender, anon);
+	if (BUG(flags_unlocked) && error == 0)
+		pg->flags &= ~PG_CLEAN;
 	if (error == ERESTART)
 		uvmfault_pause("fltfork", PAUSE_NS);
 	return error == ENOMEM ? uvmfault_shortage() : error;

@@ -190,7 +190,7 @@ void
 uvm_page_pass(struct vm_page **pgs, int n)
 {
 	for (int i = 0; i < n; i++) {
-		KASSERT((pgs[i]->flags & PG_BUSY) != 0);
+		KASSERT(pgs[i]->owner == curlwp);	/* hence BUSY; flags are not ours to read */
 		if (pgs[i]->busy_event != LE_NONE)
 			lockevent_pass(pgs[i]->busy_event, LE_aiodone);
 		pgs[i]->owner = NULL;

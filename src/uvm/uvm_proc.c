@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include <host/rcu.h>
+#include <sys/bug.h>
 
 #include "uvm_map_i.h"
 
@@ -51,10 +52,13 @@ proc_publish(struct proc *p)
 	struct proc **head;
 
 	mutex_enter(&proc_lock);
-	p->p_pid = ++last_pid;
-	head = &proc_hash[p->p_pid % NHASH];
+	head = &proc_hash[++last_pid % NHASH];
 	p->p_hash = *head;
-	rcu_publish(*head, p);
+	if (BUG(publish_early))
+		rcu_publish(*head, p);
+	p->p_pid = last_pid;
+	if (!BUG(publish_early))
+		rcu_publish(*head, p);
 	mutex_exit(&proc_lock);
 }
 
@@ -99,7 +103,11 @@ void
 proc_rele(struct proc *p)
 {
 	/* acq_rel: what all holders did comes before the free */
-	if (__atomic_sub_fetch(&p->p_refs, 1, __ATOMIC_ACQ_REL) == 0)
+	if (__atomic_sub_fetch(&p->p_refs, 1, __ATOMIC_ACQ_REL) != 0)
+		return;
+	if (BUG(free_at_once))
+		proc_free_rcu(&p->p_rcu);
+	else
 		call_rcu(&p->p_rcu, proc_free_rcu);
 }
 
