@@ -2,11 +2,10 @@
  * The walk over pages, counters and amaps (inspect.c) finds what it is for.  Each case
  * makes one thing wrong, must hear the ids in the order of the walks, and puts it back.
  */
-#include "tmap.h"
+#include "tinspect.h"
 
 #include <harness/inspect.h>
 #include <harness/result.h>
-#include <string.h>
 #include <uvm/uvm_amap_i.h>
 
 static struct run_result rr;
@@ -14,10 +13,7 @@ static struct run_result rr;
 static void
 begin(const char *lane)
 {
-	tm_boot(1, 2048);
-	tm_put(tm_proc, lane);
-	for (int i = 0; lane[i] != '\0'; i++)
-		tm_store(i, 1);
+	ti_begin(lane);
 	tm_collect();
 	inspect_at_rest(&rr);
 	CHECK_STR(tm_seen, "");
@@ -40,17 +36,6 @@ end(void)
 	memcpy(seen, tm_seen, sizeof(seen));
 	told(seen);
 	tm_shutdown();
-}
-
-static struct vm_amap *
-amap_of(int page)
-{
-	struct vm_map_entry *e;
-
-	vm_map_lock_read(tm_map(tm_proc));
-	CHECK(uvm_map_lookup_entry(tm_map(tm_proc), TM_VA(page), &e));
-	vm_map_unlock_read(tm_map(tm_proc));
-	return e->aref.ar_amap;
 }
 
 KTEST(I_PG_2_wired_and_queued, "a page that is wired and on a queue (R7)")
@@ -149,9 +134,9 @@ KTEST(I_STAT_11_orphan_that_is_none, "orphans that were counted and are not ther
 KTEST(I_MAP_7_reference_of_nobody, "an amap with more references than entries")
 {
 	begin("a");
-	amap_of(0)->am_ref++;
+	tm_entry(tm_proc, 0)->aref.ar_amap->am_ref++;
 	told("I-MAP-7 I-AMAP-6");
-	amap_of(0)->am_ref--;
+	tm_entry(tm_proc, 0)->aref.ar_amap->am_ref--;
 	end();
 }
 
@@ -160,7 +145,7 @@ KTEST(I_AMAP_8_amap_off_the_list, "an amap that an entry has and the list has no
 	struct vm_amap *amap;
 
 	begin("a");
-	amap = amap_of(0);
+	amap = tm_entry(tm_proc, 0)->aref.ar_amap;
 	TAILQ_REMOVE(&amap_list, amap, am_list);
 	told("I-AMAP-8");
 	TAILQ_INSERT_TAIL(&amap_list, amap, am_list);

@@ -1,17 +1,9 @@
 /*
  * The inspector of kernel address space finds what it is for.
  */
-#include "tmap.h"
+#include "tinspect.h"
 
-#include <string.h>
-
-#include "inspect_int.h"
-
-#define	END(ids) do {								\
-	CHECK_STR(tm_seen, ids);						\
-	CHECK_EQ(inspect_km(), 0);						\
-	tm_shutdown();								\
-} while (0)
+#define	END(ids)	TI_END(inspect_km, ids)
 
 static vaddr_t va;
 

@@ -2,14 +2,11 @@
  * The inspector of loans finds what it is for: one thing is corrupted, the rule's id must be
  * heard, and when it is mended all is well again.
  */
-#include "tmap.h"
+#include "tinspect.h"
 
 #include <machine/nic.h>
-#include <string.h>
 #include <uvm/uvm_loan.h>
 #include <uvm/uvm_sosend.h>
-
-#include "inspect_int.h"
 
 static struct vm_page *pg;
 static struct vnode *vp;
@@ -18,20 +15,16 @@ static struct vm_anon *anon;
 static void
 begin(void)
 {
-	tm_boot(1, 2048);
+	ti_begin("a");
 	vp = tu_file(ptoa(4));
-	tm_put(tm_proc, "a");
-	tm_store(0, 1);
 	pg = tm_page(tm_proc, 0);
 	CHECK_EQ(uvm_loanuobjanons(&vp->v_uobj, 0, 1, &anon), 0);
 	CHECK_EQ(inspect_loans(), 0);
 	tm_collect();
 }
 
-/* => the inspector said this, and nothing now that it is mended */
 #define	END(ids) do {								\
-	CHECK_STR(tm_seen, ids);						\
-	CHECK_EQ(inspect_loans(), 0);						\
+	TI_MENDED(inspect_loans, ids);						\
 	uvm_unloan(&anon, 1, UVM_LOAN_TOANON);					\
 	vrele(vp);								\
 	tm_shutdown();								\

@@ -2,47 +2,17 @@
  * The inspector of mappings finds what it is for.  Each case corrupts one thing under a
  * good mapping, must hear the rule's id, and puts it back: then all is well again.
  */
-#include "tmap.h"
-
-#include <string.h>
-
-#include "inspect_int.h"
-
-static struct vm_map_entry *
-entry_of(int page)
-{
-	struct vm_map_entry *e;
-
-	vm_map_lock_read(tm_map(tm_proc));
-	CHECK(uvm_map_lookup_entry(tm_map(tm_proc), TM_VA(page), &e));
-	vm_map_unlock_read(tm_map(tm_proc));
-	return e;
-}
-
-static struct vm_anon *
-anon_of(int page)
-{
-	return tm_page(tm_proc, page)->uanon;
-}
+#include "tinspect.h"
 
 static void
 begin(const char *lane)
 {
-	tm_boot(1, 2048);
-	tm_put(tm_proc, lane);
-	for (int i = 0; lane[i] != '\0'; i++)
-		if (lane[i] != '.' && lane[i] != 'r')
-			tm_store(i, 1);
+	ti_begin(lane);
 	CHECK_EQ(inspect_ptes(), 0);
 	tm_collect();
 }
 
-/* => the inspector said this, and nothing now that it is mended */
-#define	END(ids) do {								\
-	CHECK_STR(tm_seen, ids);						\
-	CHECK_EQ(inspect_ptes(), 0);						\
-	tm_shutdown();								\
-} while (0)
+#define	END(ids)	TI_END(inspect_ptes, ids)
 
 KTEST(I_MAP_14_pte_in_a_hole, "a mapping where no entry is")
 {
@@ -50,7 +20,7 @@ KTEST(I_MAP_14_pte_in_a_hole, "a mapping where no entry is")
 	vaddr_t end;
 
 	begin("aa");
-	e = entry_of(1);
+	e = tm_entry(tm_proc, 1);
 	end = e->end;
 	e->end -= PAGE_SIZE;
 	CHECK_EQ(inspect_ptes(), 1);
@@ -61,27 +31,27 @@ KTEST(I_MAP_14_pte_in_a_hole, "a mapping where no entry is")
 KTEST(I_PMAP_7_more_than_the_entry_grants, "a writable mapping in a read-only entry")
 {
 	begin("a");
-	entry_of(0)->protection = VM_PROT_READ;
+	tm_entry(tm_proc, 0)->protection = VM_PROT_READ;
 	CHECK_EQ(inspect_ptes(), 1);
-	entry_of(0)->protection = VM_PROT_READ | VM_PROT_WRITE;
+	tm_entry(tm_proc, 0)->protection = VM_PROT_READ | VM_PROT_WRITE;
 	END("I-PMAP-7");
 }
 
 KTEST(I_MAP_5_writable_under_needs_copy, "a writable mapping of an amap that must be copied first")
 {
 	begin("a");
-	entry_of(0)->etype |= UVM_ET_NEEDSCOPY;
+	tm_entry(tm_proc, 0)->etype |= UVM_ET_NEEDSCOPY;
 	CHECK_EQ(inspect_ptes(), 1);
-	entry_of(0)->etype &= ~UVM_ET_NEEDSCOPY;
+	tm_entry(tm_proc, 0)->etype &= ~UVM_ET_NEEDSCOPY;
 	END("I-MAP-5");
 }
 
 KTEST(I_AMAP_10_writable_shared_anon, "a writable mapping of an anon with two references")
 {
 	begin("a");
-	anon_of(0)->an_ref++;
+	tm_anon(0)->an_ref++;
 	CHECK_EQ(inspect_ptes(), 1);
-	anon_of(0)->an_ref--;
+	tm_anon(0)->an_ref--;
 	END("I-AMAP-10");
 }
 
@@ -91,8 +61,8 @@ KTEST(I_AMAP_9_another_page_than_the_anon, "a mapping of a page that its anon do
 	struct vm_page *pa, *pb;
 
 	begin("aa");
-	a = anon_of(0);
-	b = anon_of(1);
+	a = tm_anon(0);
+	b = tm_anon(1);
 	pa = a->an_page;
 	pb = b->an_page;
 	a->an_page = pb;
@@ -106,18 +76,18 @@ KTEST(I_AMAP_9_another_page_than_the_anon, "a mapping of a page that its anon do
 KTEST(I_OBJ_1_another_page_than_the_object, "a mapping of another page than the object has at that offset")
 {
 	begin("o");
-	entry_of(0)->offset += (voff_t)PAGE_SIZE;
+	tm_entry(tm_proc, 0)->offset += (voff_t)PAGE_SIZE;
 	CHECK_EQ(inspect_ptes(), 1);
-	entry_of(0)->offset -= (voff_t)PAGE_SIZE;
+	tm_entry(tm_proc, 0)->offset -= (voff_t)PAGE_SIZE;
 	END("I-OBJ-1");
 }
 
 KTEST(I_FLT_2_writable_object_page_under_cow, "a writable mapping of an object's page that is copy-on-write")
 {
 	begin("o");
-	entry_of(0)->etype |= UVM_ET_COPYONWRITE;
+	tm_entry(tm_proc, 0)->etype |= UVM_ET_COPYONWRITE;
 	CHECK_EQ(inspect_ptes(), 1);
-	entry_of(0)->etype &= ~UVM_ET_COPYONWRITE;
+	tm_entry(tm_proc, 0)->etype &= ~UVM_ET_COPYONWRITE;
 	END("I-FLT-2");
 }
 

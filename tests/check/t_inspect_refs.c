@@ -2,54 +2,24 @@
  * The inspector of references finds what it is for.  Each case makes one count wrong, or
  * one owner, must hear the invariant's id, and puts it back: then all is well again.
  */
-#include "tmap.h"
-
-#include <string.h>
-
-#include "inspect_int.h"
-
-static struct vm_map_entry *
-entry_of(struct proc *p, int page)
-{
-	struct vm_map_entry *e;
-
-	vm_map_lock_read(tm_map(p));
-	CHECK(uvm_map_lookup_entry(tm_map(p), TM_VA(page), &e));
-	vm_map_unlock_read(tm_map(p));
-	return e;
-}
-
-static struct vm_anon *
-anon_of(int page)
-{
-	return tm_page(tm_proc, page)->uanon;
-}
+#include "tinspect.h"
 
 static void
 begin(const char *lane)
 {
-	tm_boot(1, 2048);
-	tm_put(tm_proc, lane);
-	for (int i = 0; lane[i] != '\0'; i++)
-		if (lane[i] != '.')
-			tm_store(i, 1);
+	ti_begin(lane);
 	CHECK_EQ(inspect_refs(), 0);
 	tm_collect();
 }
 
-/* => the inspector said this, and nothing now that it is mended */
-#define	END(ids) do {								\
-	CHECK_STR(tm_seen, ids);						\
-	CHECK_EQ(inspect_refs(), 0);						\
-	tm_shutdown();								\
-} while (0)
+#define	END(ids)	TI_END(inspect_refs, ids)
 
 KTEST(I_AMAP_4_reference_of_nobody, "an anon with more references than slots")
 {
 	begin("a");
-	anon_of(0)->an_ref++;
+	tm_anon(0)->an_ref++;
 	CHECK_EQ(inspect_refs(), 1);
-	anon_of(0)->an_ref--;
+	tm_anon(0)->an_ref--;
 	END("I-AMAP-4");
 }
 
@@ -60,11 +30,11 @@ KTEST(I_AMAP_4_reference_that_is_missing, "an anon that a parent's and a child's
 	begin("aa");
 	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
 	tm_store_in(child, 1, 2);		/* its amap is a copy now; page 0 is in both */
-	CHECK_EQ(anon_of(0)->an_ref, 2);
+	CHECK_EQ(tm_anon(0)->an_ref, 2);
 	CHECK_EQ(inspect_refs(), 0);
-	anon_of(0)->an_ref = 1;
+	tm_anon(0)->an_ref = 1;
 	CHECK_EQ(inspect_refs(), 1);
-	anon_of(0)->an_ref = 2;
+	tm_anon(0)->an_ref = 2;
 	proc_exit(child);
 	END("I-AMAP-4");
 }
@@ -74,7 +44,7 @@ KTEST(I_AMAP_6_slot_that_nobody_covers, "an entry that is shorter than its amap 
 	struct vm_map_entry *e;
 
 	begin("aaaa");
-	e = entry_of(tm_proc, 0);
+	e = tm_entry(tm_proc, 0);
 	e->end -= PAGE_SIZE;
 	CHECK_EQ(inspect_refs(), 1);
 	e->end += PAGE_SIZE;
@@ -88,12 +58,12 @@ KTEST(I_AMAP_7_two_who_store_without_copying, "an amap of parent and child, and 
 	begin("a");
 	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
 	CHECK_EQ(inspect_refs(), 0);
-	entry_of(tm_proc, 0)->etype &= ~UVM_ET_NEEDSCOPY;
+	tm_entry(tm_proc, 0)->etype &= ~UVM_ET_NEEDSCOPY;
 	CHECK_EQ(inspect_refs(), 0);		/* one may: the other's copy is still to come */
-	entry_of(child, 0)->etype &= ~UVM_ET_NEEDSCOPY;
+	tm_entry(child, 0)->etype &= ~UVM_ET_NEEDSCOPY;
 	CHECK_EQ(inspect_refs(), 1);
-	entry_of(tm_proc, 0)->etype |= UVM_ET_NEEDSCOPY;
-	entry_of(child, 0)->etype |= UVM_ET_NEEDSCOPY;
+	tm_entry(tm_proc, 0)->etype |= UVM_ET_NEEDSCOPY;
+	tm_entry(child, 0)->etype |= UVM_ET_NEEDSCOPY;
 	CHECK_EQ(inspect_refs(), 0);
 	proc_exit(child);
 	END("I-AMAP-7");
@@ -152,8 +122,8 @@ KTEST(I_ANON_1_page_of_another, "an anon whose page names another anon")
 	struct vm_anon *mine;
 
 	begin("aa");
-	mine = anon_of(0);
-	tm_page(tm_proc, 0)->uanon = anon_of(1);
+	mine = tm_anon(0);
+	tm_page(tm_proc, 0)->uanon = tm_anon(1);
 	CHECK_EQ(inspect_refs(), 1);
 	tm_page(tm_proc, 0)->uanon = mine;
 	END("I-ANON-1");

@@ -2,12 +2,10 @@
  * The inspector of swap finds what it is for.  Each case corrupts one thing, must hear the
  * rule's id, and puts it back: then all is well again.
  */
+#include "tinspect.h"
 #include "tswap.h"
 
-#include <string.h>
 #include <unistd.h>
-
-#include "inspect_int.h"
 
 /* pages 0, 1: private; 2, 3: an object's; all out and, the odd ones, in again */
 static void
@@ -25,18 +23,7 @@ begin(void)
 	tm_collect();
 }
 
-/* => the inspector said this, and nothing now that it is mended */
-#define	END(ids) do {								\
-	CHECK_STR(tm_seen, ids);						\
-	CHECK_EQ(inspect_swap(), 0);						\
-	tm_shutdown();								\
-} while (0)
-
-static struct vm_anon *
-anon1(void)
-{
-	return tm_page(tm_proc, 1)->uanon;
-}
+#define	END(ids)	TI_END(inspect_swap, ids)
 
 static void
 set_object_slot(uint64_t page, int slot)
@@ -119,10 +106,10 @@ KTEST(I_SWP_7_slot_of_no_device, "an owner with a slot of a device that is gone"
 	int slot;
 
 	begin();
-	slot = anon1()->an_swslot;
-	anon1()->an_swslot = 9 << SWAPDEV_SHIFT;
+	slot = tm_anon(1)->an_swslot;
+	tm_anon(1)->an_swslot = 9 << SWAPDEV_SHIFT;
 	CHECK_EQ(inspect_swap(), 2);
-	anon1()->an_swslot = slot;
+	tm_anon(1)->an_swslot = slot;
 	END("I-SWP-7 I-SWP-4");
 }
 
@@ -131,10 +118,10 @@ KTEST(I_ANON_4_clean_without_slot, "R34: a clean page of an anon without a slot"
 	int slot;
 
 	begin();
-	slot = anon1()->an_swslot;
-	anon1()->an_swslot = 0;
+	slot = tm_anon(1)->an_swslot;
+	tm_anon(1)->an_swslot = 0;
 	CHECK_EQ(inspect_swap(), 2);
-	anon1()->an_swslot = slot;
+	tm_anon(1)->an_swslot = slot;
 	END("I-ANON-4 I-SWP-4");
 }
 

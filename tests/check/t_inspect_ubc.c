@@ -2,13 +2,10 @@
  * The inspector of UBC finds what it is for.  Each case corrupts one thing, must hear the
  * rule's id, and puts it back: then all is well again.
  */
-#include "tmap.h"
+#include "tinspect.h"
 
-#include <string.h>
 #include <unistd.h>
 #include <uvm/uvm_bio_i.h>
-
-#include "inspect_int.h"
 
 static struct vnode *vp;
 
@@ -35,8 +32,7 @@ begin(void)
 }
 
 #define	END(ids) do {								\
-	CHECK_STR(tm_seen, ids);						\
-	CHECK_EQ(inspect(), 0);							\
+	TI_MENDED(inspect, ids);						\
 	vrele(vp);								\
 	tm_shutdown();								\
 } while (0)

@@ -13,21 +13,10 @@
 
 #define	NPAGES	4096
 
-static struct vm_map_entry *
-entry_at(struct proc *p, int page)
-{
-	struct vm_map_entry *e;
-
-	vm_map_lock_read(tm_map(p));
-	CHECK(uvm_map_lookup_entry(tm_map(p), TM_VA(page), &e));
-	vm_map_unlock_read(tm_map(p));
-	return e;
-}
-
 static struct vm_amap *
 amap_at(struct proc *p, int page)
 {
-	return entry_at(p, page)->aref.ar_amap;
+	return tm_entry(p, page)->aref.ar_amap;
 }
 
 static void
@@ -112,7 +101,7 @@ KTEST_DEATH(R25_share_protect_wants_the_amap_locked, "amap_share_protect wants t
 {
 	tm_boot(1, NPAGES);
 	tm_put(tm_proc, "s");
-	amap_share_protect(entry_at(tm_proc, 0), VM_PROT_READ);
+	amap_share_protect(tm_entry(tm_proc, 0), VM_PROT_READ);
 }
 
 KTEST_DEATH(R25_anfree_of_a_locked_anon, "uvm_anfree wants the anon unlocked", "R25")
@@ -258,7 +247,7 @@ KTEST(T33_last_user_takes_the_amap_over, "when the others have gone nothing is c
 	pg = tm_page(tm_proc, 1);
 	child = fork_child();
 	CHECK_EQ(amap_refs(amap), 2);
-	CHECK(UVM_ET_ISNEEDSCOPY(entry_at(tm_proc, 0)));
+	CHECK(UVM_ET_ISNEEDSCOPY(tm_entry(tm_proc, 0)));
 	proc_exit(child);
 	copies = tu_count(UVMC_flt_acow);
 	fill(0, 4);
@@ -492,7 +481,7 @@ KTEST(grown_amap_shows_nothing_old, "a mapping that grows over slots left from e
 static int
 extend(int page, int n, int flags)
 {
-	struct vm_map_entry *e = entry_at(tm_proc, page);
+	struct vm_map_entry *e = tm_entry(tm_proc, page);
 	int error;
 
 	vm_map_lock(tm_map(tm_proc));

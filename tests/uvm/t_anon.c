@@ -26,21 +26,10 @@ end(void)
 	tm_shutdown();
 }
 
-static struct vm_map_entry *
-entry_at(int page)
-{
-	struct vm_map_entry *e;
-
-	vm_map_lock_read(tm_map(tm_proc));
-	CHECK(uvm_map_lookup_entry(tm_map(tm_proc), TM_VA(page), &e));
-	vm_map_unlock_read(tm_map(tm_proc));
-	return e;
-}
-
 static struct vm_anon *
 anon_at(int page)
 {
-	struct vm_map_entry *e = entry_at(page);
+	struct vm_map_entry *e = tm_entry(tm_proc, page);
 	struct vm_anon *anon;
 
 	amap_lock(e->aref.ar_amap);
@@ -70,6 +59,33 @@ static void
 unlend(struct vm_page *pg)
 {
 	uvm_unloan(&pg, 1, UVM_LOAN_TOPAGE);
+}
+
+/* => page 0 of tm_proc, private memory that holds 5, is on loan to the kernel */
+static struct vm_page *
+begin_lent(void)
+{
+	struct vm_page *pg;
+
+	begin(1);
+	tm_put(tm_proc, "aa");
+	tm_store(0, 5);
+	pg = tm_page(tm_proc, 0);
+	lend(pg);
+	return pg;
+}
+
+/* => the file is mapped shared, its page 0 was loaded */
+static void
+begin_file(void)
+{
+	vaddr_t va = TM_VA(0);
+
+	begin(1);
+	vref(vp);
+	CHECK_EQ(uvm_map(tm_map(tm_proc), &va, ptoa(2), &vp->v_uobj, 0, 0, UVM_MAPFLAG(RW, RW,
+	    MAP_INHERIT_SHARE, UVM_ADV_RANDOM, UVM_FLAG_FIXED)), 0);
+	CHECK_EQ(tm_load(0), tu_word(0));
 }
 
 /* Page 0 of tm_proc, a fresh private page, borrows the file's page 0 from now on. */
@@ -102,13 +118,8 @@ borrow(void)
 
 KTEST(store_to_a_lent_anon_page_breaks_the_loan, "the loan keeps what it was lent, the lender goes on with a copy, and the old page is an orphan")
 {
-	struct vm_page *pg;
+	struct vm_page *pg = begin_lent();
 
-	begin(1);
-	tm_put(tm_proc, "aa");
-	tm_store(0, 5);
-	pg = tm_page(tm_proc, 0);
-	lend(pg);
 	CHECK_EQ(tm_load(0), 5);
 	CHECK(tm_page(tm_proc, 0) == pg);
 	tm_store(0, 6);
@@ -124,13 +135,8 @@ KTEST(store_to_a_lent_anon_page_breaks_the_loan, "the loan keeps what it was len
 
 KTEST(load_of_a_lent_page_maps_read_only, "a load while the page is on loan maps it without the right to store (I-LOAN-1)")
 {
-	struct vm_page *pg;
+	struct vm_page *pg = begin_lent();
 
-	begin(1);
-	tm_put(tm_proc, "aa");
-	tm_store(0, 5);
-	pg = tm_page(tm_proc, 0);
-	lend(pg);
 	mutex_enter(&pg->uanon->an_lock);
 	pmap_revoke(pg);
 	mutex_exit(&pg->uanon->an_lock);
@@ -166,13 +172,8 @@ KTEST(store_to_a_lent_shared_page_is_a_plain_1B, "with two references to the ano
 
 KTEST(wiring_a_lent_page_breaks_the_loan, "wired and on loan never meet, though the memory is read only (I-LOAN-5, T-61)")
 {
-	struct vm_page *pg;
+	struct vm_page *pg = begin_lent();
 
-	begin(1);
-	tm_put(tm_proc, "aa");
-	tm_store(0, 5);
-	pg = tm_page(tm_proc, 0);
-	lend(pg);
 	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), ptoa(2), R), 0);
 	CHECK_EQ(uvm_vslock(tm_proc->p_vmspace, TM_VA(0), ptoa(1), R), 0);
 	CHECK(tm_page(tm_proc, 0) != pg);
@@ -185,13 +186,8 @@ KTEST(wiring_a_lent_page_breaks_the_loan, "wired and on loan never meet, though 
 
 KTEST(wiring_what_can_never_be_stored_to_breaks_the_loan, "the same where max_protection has no W: R13 does not ask for a copy, the loan does")
 {
-	struct vm_page *pg;
+	struct vm_page *pg = begin_lent();
 
-	begin(1);
-	tm_put(tm_proc, "aa");
-	tm_store(0, 5);
-	pg = tm_page(tm_proc, 0);
-	lend(pg);
 	CHECK_EQ(uvm_map_protect(tm_map(tm_proc), TM_VA(0), TM_VA(2), R, true), 0);
 	CHECK_EQ(uvm_vslock(tm_proc->p_vmspace, TM_VA(0), ptoa(1), R), 0);
 	CHECK(tm_page(tm_proc, 0) != pg);
@@ -203,13 +199,8 @@ KTEST(wiring_what_can_never_be_stored_to_breaks_the_loan, "the same where max_pr
 
 KTEST(lender_that_dies_leaves_an_orphan, "an anon whose page is lent is freed; the page stays until it is given back")
 {
-	struct vm_page *pg;
+	struct vm_page *pg = begin_lent();
 
-	begin(1);
-	tm_put(tm_proc, "aa");
-	tm_store(0, 5);
-	pg = tm_page(tm_proc, 0);
-	lend(pg);
 	uvm_unmap(tm_map(tm_proc), TM_VA(0), TM_VA(2));
 	CHECK(pg->uanon == NULL);
 	CHECK_EQ(uvm.orphans, 1);
@@ -220,13 +211,8 @@ KTEST(lender_that_dies_leaves_an_orphan, "an anon whose page is lent is freed; t
 
 KTEST(no_page_to_break_a_loan_is_a_shortage, "a store to a lent page without memory is ENOMEM, and the loan and the page are as before")
 {
-	struct vm_page *pg;
+	struct vm_page *pg = begin_lent();
 
-	begin(1);
-	tm_put(tm_proc, "aa");
-	tm_store(0, 5);
-	pg = tm_page(tm_proc, 0);
-	lend(pg);
 	tu_exhaust();
 	CHECK_EQ(tm_store_error(0), ENOMEM);
 	CHECK_EQ(tm_load(0), 5);
@@ -242,14 +228,9 @@ KTEST(no_page_to_break_a_loan_is_a_shortage, "a store to a lent page without mem
 
 KTEST(store_to_a_lent_file_page_replaces_it_in_the_object, "the file goes on with a copy, which is dirty; the loan keeps the old content")
 {
-	vaddr_t va = TM_VA(0);
 	struct vm_page *pg;
 
-	begin(1);
-	vref(vp);
-	CHECK_EQ(uvm_map(tm_map(tm_proc), &va, ptoa(2), &vp->v_uobj, 0, 0, UVM_MAPFLAG(RW, RW,
-	    MAP_INHERIT_SHARE, UVM_ADV_RANDOM, UVM_FLAG_FIXED)), 0);
-	CHECK_EQ(tm_load(0), tu_word(0));
+	begin_file();
 	pg = tm_page(tm_proc, 0);
 	lend(pg);
 	mutex_enter(&vp->v_uobj.vmobjlock);
@@ -270,14 +251,9 @@ KTEST(store_to_a_lent_file_page_replaces_it_in_the_object, "the file goes on wit
 
 KTEST(page_that_replaces_a_lent_one_is_as_dirty, "a store from before the loan is in the copy, and reaches the file")
 {
-	vaddr_t va = TM_VA(0);
 	struct vm_page *pg;
 
-	begin(1);
-	vref(vp);
-	CHECK_EQ(uvm_map(tm_map(tm_proc), &va, ptoa(2), &vp->v_uobj, 0, 0, UVM_MAPFLAG(RW, RW,
-	    MAP_INHERIT_SHARE, UVM_ADV_RANDOM, UVM_FLAG_FIXED)), 0);
-	CHECK_EQ(tm_load(0), tu_word(0));	/* clean, but for the modified attribute */
+	begin_file();			/* clean, but for the modified attribute */
 	tm_store(0, 6);
 	pg = tm_page(tm_proc, 0);
 	lend(pg);
@@ -378,7 +354,7 @@ KTEST(freed_anon_leaves_no_mapping, "an anon that is taken out of its slot and f
 	tm_put(tm_proc, "a");
 	tm_store(0, 1);
 	anon = anon_at(0);
-	e = entry_at(0);
+	e = tm_entry(tm_proc, 0);
 	amap_lock(e->aref.ar_amap);
 	amap_unadd(&e->aref, 0);
 	mutex_enter(&anon->an_lock);
@@ -391,7 +367,7 @@ KTEST(freed_anon_leaves_no_mapping, "an anon that is taken out of its slot and f
 	end();
 }
 
-KTEST_DEATH(H5_analloc_with_kernel_map_locked, "an anon is not allocated with kernel_map locked", "vm_map_locked")
+KTEST_DEATH(H5_analloc_with_kernel_map_locked, "an anon is not allocated with kernel_map locked", "vm_map_notlocked")
 {
 	begin(1);
 	vm_map_lock(kernel_map);

@@ -170,6 +170,23 @@ tm_page(struct proc *p, int page)
 	return pmap_extract(tm_map(p)->pmap, TM_VA(page), &pa) ? PHYS_TO_VM_PAGE(pa) : NULL;
 }
 
+struct vm_map_entry *
+tm_entry(struct proc *p, int page)
+{
+	struct vm_map_entry *e;
+
+	vm_map_lock_read(tm_map(p));
+	CHECK(uvm_map_lookup_entry(tm_map(p), TM_VA(page), &e));
+	vm_map_unlock_read(tm_map(p));
+	return e;
+}
+
+struct vm_anon *
+tm_anon(int page)
+{
+	return tm_page(tm_proc, page)->uanon;
+}
+
 uint32_t
 tm_wire_count(struct proc *p, int page)
 {

@@ -57,6 +57,9 @@ void	tm_store_in(struct proc *, int page, uint64_t);
 /* => the page that va is mapped to by the pmap, or NULL; its wirings */
 struct vm_page *tm_page(struct proc *, int page);
 uint32_t tm_wire_count(struct proc *, int page);
+/* => the entry that has the page; the anon of a page that is mapped, for who stands alone */
+struct vm_map_entry *tm_entry(struct proc *, int page);
+struct vm_anon *tm_anon(int page);
 
 /* => violations are counted instead of fatal; the ids seen, in order, separated by spaces */
 void	tm_collect(void);
