@@ -79,25 +79,29 @@ story_edge(const struct lockgraph *lg, const struct lockgraph_edge *e, unsigned 
 	story_trace(lg, e->lge_to_trace, second, out);
 }
 
-/* The declared order between the ends of what is no cycle, if it has one. */
+static void
+story_rank(const struct lockgraph_class *c, const char *label, FILE *out)
+{
+	fprintf(out, "  %-9s %s has rank %d", label, c->lgc_name, c->lgc_rank);
+	if (c->lgc_reason != NULL)
+		fprintf(out, " (%s)", c->lgc_reason);
+	fputc('\n', out);
+}
+
+/* The order that was promised, where it was seen broken. */
 static void
 story_declared(const struct lockgraph *lg, const struct lockgraph_finding *v, FILE *out)
 {
-	const struct lockgraph_class *from, *to;
+	for (uint32_t i = 0; i < v->lgv_ncycle; i++) {
+		const struct lockgraph_class *from = &lg->lg_classes[v->lgv_cycle[i].lge_from],
+		    *to = &lg->lg_classes[v->lgv_cycle[i].lge_to];
 
-	if (v->lgv_ncycle != 1)
-		return;
-	from = &lg->lg_classes[v->lgv_cycle->lge_from];
-	to = &lg->lg_classes[v->lgv_cycle->lge_to];
-	if (from->lgc_rank <= 0 || to->lgc_rank <= 0)
-		return;
-	fprintf(out, "  promised: %s has rank %d%s%s%s\n", from->lgc_name, from->lgc_rank,
-	    from->lgc_reason != NULL ? " (" : "", from->lgc_reason != NULL ? from->lgc_reason : "",
-	    from->lgc_reason != NULL ? ")" : "");
-	if (to != from)
-		fprintf(out, "            %s has rank %d%s%s%s\n", to->lgc_name, to->lgc_rank,
-		    to->lgc_reason != NULL ? " (" : "", to->lgc_reason != NULL ? to->lgc_reason : "",
-		    to->lgc_reason != NULL ? ")" : "");
+		if (from->lgc_rank <= 0 || to->lgc_rank <= 0 || lg_allowed(from, to))
+			continue;
+		story_rank(to, "promised:", out);
+		if (to != from)
+			story_rank(from, "", out);
+	}
 }
 
 static void

@@ -380,7 +380,7 @@ KTEST(a_violation_is_a_story, "each edge of the cycle has the stacks of both end
 	must_have(s, "  3. amap is wanted with pageq held");
 	must_have(s, "grade: latent: needs a second runner");
 	must_have(s, "      f00dfeed REASON\n");
-	must_have(s, "promised: pageq has rank 110 (because of pageq)\n            amap has rank 70");
+	must_have(s, "promised: amap has rank 70 (because of amap)\n            pageq has rank 110 (because");
 	must_have(s, "waived spl-leak: returned at \"IPL\" 5\n  because: it is how \\ it is\n");
 	must_not_have(s, "5eed REASON");
 	free(s);
