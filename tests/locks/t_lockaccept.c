@@ -1,0 +1,192 @@
+/*
+ * What the auditor is for: three deadlocks that did not happen, each told in the first second,
+ * with workers that never met.
+ */
+#include <string.h>
+
+#include <ktest_kern.h>
+#include <sys/intr.h>
+#include <sys/lockevent.h>
+#include <sys/lockorder.h>
+#include <sys/mutex.h>
+
+#define	SECOND	UINT64_C(1000000000)
+
+static kmutex_t a, b;
+static uint64_t booted, told_at;
+
+static bool
+note(const struct violation *v)
+{
+	if (told_at == 0)
+		told_at = host_now_ns();
+	return ktest_sink(v);
+}
+
+static void
+boot(bool full)
+{
+	lockdebug_on = true;
+	lockaudit_full = full;
+	booted = host_now_ns();
+	ktest_kern(2, 1);
+	failure_sink = note;
+}
+
+/* --- ABBA --- */
+
+static void
+takes_ab(void *arg)
+{
+	for (int i = 0; i < 1000; i++) {
+		mutex_enter(&a);
+		mutex_enter(&b);
+		mutex_exit(&b);
+		mutex_exit(&a);
+	}
+}
+
+static void
+takes_ba(void *arg)
+{
+	for (int i = 0; i < 1000; i++) {
+		mutex_enter(&b);
+		mutex_enter(&a);
+		mutex_exit(&a);
+		mutex_exit(&b);
+	}
+}
+
+/* => an edge of the finding's cycle, both stacks of which name the function that took the locks */
+static bool
+edge_in(const struct lockgraph_finding *f, const struct lockgraph *lg, const char *func)
+{
+	for (uint32_t i = 0; i < f->lgv_ncycle; i++) {
+		const uint32_t trace[2] = { f->lgv_cycle[i].lge_from_trace, f->lgv_cycle[i].lge_to_trace };
+		int both = 0;
+
+		for (int k = 0; k < 2; k++) {
+			const struct lockgraph_trace *t = &lg->lg_traces[trace[k]];
+
+			for (uint32_t n = 0; n < t->lgt_n; n++) {
+				const struct lockgraph_frame *fr = &lg->lg_frames[t->lgt_first + n];
+				char name[128];
+
+				if (fr->lgf_module != LOCKGRAPH_NONE)
+					continue;
+				host_symbolise((void *)(uintptr_t)fr->lgf_offset, name, sizeof(name));
+				if (strncmp(name, func, strlen(func)) == 0) {
+					both++;
+					break;
+				}
+			}
+		}
+		if (both == 2)
+			return true;
+	}
+	return false;
+}
+
+KTEST(abba_by_two_who_never_meet, "one worker goes A-B and ends, then another goes B-A: told in the first second, with both stacks of both")
+{
+	const struct lockgraph *lg;
+	uint32_t i = 0;
+
+	boot(false);
+	mutex_init(&a, MUTEX_DEFAULT, IPL_NONE, lockdebug_class("a", 0, LO_NEST_NONE, IPL_NONE));
+	mutex_init(&b, MUTEX_DEFAULT, IPL_NONE, lockdebug_class("b", 0, LO_NEST_NONE, IPL_NONE));
+	ktest_lwps(1, takes_ab);		/* returns when it has exited */
+	CHECK_EQ(told_at, 0);
+	ktest_lwps(1, takes_ba);
+	CHECK(told_at != 0);
+	CHECK(told_at - booted < SECOND);
+	CHECK_EQ(ktest_violations(VIOL_LOCK_ORDER), 1);	/* once */
+	lg = lockorder_export();
+	while (i < lg->lg_nfindings && strcmp(lg->lg_findings[i].lgv_id, "lock-cycle") != 0)
+		i++;
+	CHECK(i < lg->lg_nfindings);
+	CHECK_EQ(lg->lg_findings[i].lgv_grade, LOCKGRAPH_UNCONFIRMED);
+	CHECK_EQ(lg->lg_findings[i].lgv_ncycle, 2);
+	CHECK(edge_in(&lg->lg_findings[i], lg, "takes_ab"));
+	CHECK(edge_in(&lg->lg_findings[i], lg, "takes_ba"));
+	kern_shutdown();
+}
+
+/* --- a page --- */
+
+static void
+has_page_takes_amap(void *arg)
+{
+	lockevent_begin(LE_page_anon);
+	mutex_enter(&a);
+	mutex_exit(&a);
+	lockevent_end(LE_page_anon);
+}
+
+static void
+has_amap_waits_for_page(void *arg)
+{
+	mutex_enter(&a);
+	lockevent_wait(LE_page_anon);
+	mutex_exit(&a);
+}
+
+KTEST(amap_against_page_busy, "one has a page busy and takes the amap, later one with the amap waits for a page: told by full in the first second")
+{
+	boot(true);
+	mutex_init(&a, MUTEX_DEFAULT, IPL_NONE, LC_amap);
+	ktest_lwps(1, has_page_takes_amap);
+	CHECK_EQ(told_at, 0);
+	ktest_lwps(1, has_amap_waits_for_page);
+	CHECK(told_at != 0 && told_at - booted < SECOND);
+	CHECK_EQ(ktest_violations(VIOL_LOCK_ORDER), 1);
+	kern_shutdown();
+}
+
+/* --- an interrupt --- */
+
+static void
+net_intr(void *arg)
+{
+	mutex_enter(&a);
+	mutex_exit(&a);
+}
+
+KTEST(held_at_ipl_none_taken_by_the_network, "a class that the network's interrupt takes, held by another lock of it at IPL_NONE: told, and no one spins")
+{
+	enum lock_class ring;
+
+	boot(false);
+	ring = lockdebug_class("ring", 0, LO_NEST_NONE, LC_IPL_ANY);
+	mutex_init(&a, MUTEX_SPIN, IPL_NONE, ring);	/* should have been IPL_VM */
+	mutex_init(&b, MUTEX_SPIN, IPL_NONE, ring);
+	intr_establish(IRQ_NET, IPL_VM, net_intr, NULL);
+	intr_post(curcpu(), IRQ_NET);
+	intr_poll();
+	CHECK_EQ(told_at, 0);
+	mutex_enter(&b);			/* nobody else wants this one */
+	mutex_exit(&b);
+	CHECK(told_at != 0 && told_at - booted < SECOND);
+	CHECK_EQ(ktest_violations(VIOL_INTERRUPT_CONTEXT), 1);
+	CHECK(strstr(ktest_violation.v_message, "ring") != NULL);
+	kern_shutdown();
+}
+
+KTEST(held_at_ipl_vm_taken_by_the_network, "with the interrupt kept out it is silent")
+{
+	enum lock_class ring;
+
+	boot(false);
+	ring = lockdebug_class("ring", 0, LO_NEST_NONE, LC_IPL_ANY);
+	mutex_init(&a, MUTEX_DEFAULT, IPL_VM, ring);
+	mutex_init(&b, MUTEX_DEFAULT, IPL_VM, ring);
+	intr_establish(IRQ_NET, IPL_VM, net_intr, NULL);
+	mutex_enter(&b);
+	intr_post(curcpu(), IRQ_NET);
+	mutex_exit(&b);
+	intr_poll();
+	CHECK_EQ(told_at, 0);
+	kern_shutdown();
+}
+
+KTEST_MAIN()
