@@ -13,7 +13,7 @@
 
 #include "../../src/kern/kern_int.h"
 
-static kmutex_t amap, uobj, pool, high, interlock;
+static kmutex_t amap, uobj, pool, high, interlock, unranked;
 static krwlock_t map;
 static kcondvar_t cv;
 
@@ -28,6 +28,8 @@ boot(void)
 	mutex_init(&pool, MUTEX_DEFAULT, IPL_VM, LC_pool);
 	mutex_init(&high, MUTEX_SPIN, IPL_SCHED, LC_nic);
 	mutex_init(&interlock, MUTEX_DEFAULT, IPL_NONE, LC_map_misc);
+	mutex_init(&unranked, MUTEX_DEFAULT, IPL_NONE,
+	    lockdebug_class("unranked", 0, LO_NEST_NONE, IPL_NONE));
 	rw_init(&map, LC_map);
 	cv_init(&cv, "evt");
 }
@@ -123,10 +125,10 @@ KTEST(page_busy_by_a_transfer, "a page that went out with a transfer is let go b
 	lockevent_begin(LE_page_file);
 	lockevent_pass(LE_page_file, LE_aiodone);
 	CHECK_EQ(lockevent_begun(LE_page_file), 0);
-	with(&uobj, LE_aiodone);
+	with(&unranked, LE_aiodone);
 	CHECK_EQ(told(), 0);
-	waits_with(&uobj, LE_page_file);
-	CHECK(told() >= 1);
+	waits_with(&unranked, LE_page_file);
+	CHECK_EQ(told(), 1);
 	kern_shutdown();
 }
 
@@ -182,6 +184,17 @@ KTEST(reclaim_waits_for_memory, "nor must the pools' reclaim LWP")
 	lockevent_wait(LE_memory);
 	lockevent_end(LE_pool_recl);
 	CHECK(told() >= 1);
+	kern_shutdown();
+}
+
+KTEST(daemon_may_pause, "who has only events to end may pause, and sleep")
+{
+	boot();
+	lockevent_begin(LE_memory);
+	kpause("pause", 1000);
+	yield();
+	lockevent_end(LE_memory);
+	CHECK_EQ(told(), 0);
 	kern_shutdown();
 }
 
@@ -309,6 +322,25 @@ KTEST(cv_cycle_that_is_none, "when one waker did without, nobody needs it")
 	sleep_and_wake(1, NULL, NULL);
 	lockevent_judge(1);
 	map_under(&engine);
+	CHECK_EQ(told(), 0);
+	kern_shutdown();
+}
+
+KTEST(cv_waker_with_what_the_sleeper_has, "what a sleeper has in hand while he is woken was not needed to wake him")
+{
+	struct lwp *l;
+
+	boot();
+	done = false;
+	CHECK_EQ(lwp_create(&l, NULL, "sleeper", sleep_with_map, NULL), 0);
+	lwp_start(l);
+	while (!cv_has_waiters(&cv))
+		yield();
+	rw_enter(&map, RW_READER);		/* he reads it as well */
+	wake_it();
+	rw_exit(&map);
+	lwp_wait(l);
+	lockevent_judge(1);
 	CHECK_EQ(told(), 0);
 	kern_shutdown();
 }
