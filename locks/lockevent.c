@@ -21,6 +21,7 @@
 
 #include "../src/kern/kern_int.h"
 
+#include <host/race.h>
 #include <sys/lockorder.h>
 
 bool lockaudit_full;
@@ -197,10 +198,13 @@ static struct sleep_event *
 sleep_event(const char *wmesg)
 {
 	/* acquire: pairs with the release below */
-	struct sleep_event *se = find(wmesg, __atomic_load_n(&ntable, __ATOMIC_ACQUIRE));
+	const int n = __atomic_load_n(&ntable, __ATOMIC_ACQUIRE);
+	struct sleep_event *se;
 	char name[40];
 	uint32_t id;
 
+	race_acquire(&ntable);
+	se = find(wmesg, n);
 	if (se != NULL)
 		return se;
 	snprintf(name, sizeof(name), "sleep:%.23s", wmesg);
@@ -213,6 +217,7 @@ sleep_event(const char *wmesg)
 		strncpy(se->se_wmesg, wmesg, sizeof(se->se_wmesg) - 1);
 		se->se_node = id;
 		se->se_trace = LOCKGRAPH_NONE;
+		race_release(&ntable);
 		/* release: pairs with the acquire above */
 		__atomic_store_n(&ntable, ntable + 1, __ATOMIC_RELEASE);
 	}

@@ -9,11 +9,14 @@
 #include "tswap.h"
 
 static unsigned findings;			/* atomic */
+static bool amap_told;				/* atomic */
 static char last[640];				/* one LWP at a time makes mistakes here */
 
 static bool
 note(const struct violation *v)
 {
+	if (strstr(v->v_message, "page-busy:anon (rank 65) wanted while amap") != NULL)
+		__atomic_store_n(&amap_told, true, __ATOMIC_RELAXED);
 	snprintf(last, sizeof(last), "%s: %s", v->v_id, v->v_message);
 	__atomic_fetch_add(&findings, 1, __ATOMIC_RELAXED);
 	return true;
@@ -174,7 +177,7 @@ KTEST(amap_against_page_busy, "an LWP that waits for a busy page with its amap l
 	CHECK_EQ(told(), 0);
 	tm_start(tm_proc, &tt, 1, waits_with_amap, pg);
 	TU_WAIT(sleepq_has_waiters(pg));
-	TU_WAIT(strstr(last, "page-busy:anon (rank 65) wanted while amap") != NULL);
+	TU_WAIT(__atomic_load_n(&amap_told, __ATOMIC_RELAXED));
 	mutex_enter(&anon->an_lock);
 	uvm_page_unbusy(&pg, 1);
 	mutex_exit(&anon->an_lock);
