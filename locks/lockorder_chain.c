@@ -49,6 +49,17 @@ lo_held_trace(const struct held_lock *hl)
 	return ch != NULL && ch->ch_trace != NONE ? ch->ch_trace : lo_trace_pc(hl->hl_where);
 }
 
+uint32_t
+lockorder_held_trace(const struct held_lock *hl)
+{
+	uint32_t i;
+
+	lo_lock();
+	i = lo_held_trace(hl);
+	lo_unlock();
+	return i;
+}
+
 /* --- the cache --- */
 
 static uint64_t

@@ -184,6 +184,8 @@ bool	lockorder_edge_known(uint32_t from, uint32_t to, enum lockgraph_edge_kind w
  *    return address on (NULL: all of it); LOCKGRAPH_NONE: no memory
  */
 uint32_t lockorder_trace(const void *where);
+/* => where a lock that is held was taken, the first time that it was so */
+uint32_t lockorder_held_trace(const struct held_lock *);
 
 /*
  * lockorder_finding: a mistake that somebody else found (one lock, a pin, a stale read).

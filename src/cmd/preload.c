@@ -26,10 +26,12 @@
 #define GRAPH_MAX (INT64_C(256) << 20)
 
 static volatile sig_atomic_t child;	/* for pass_on(); 0: none */
+static volatile sig_atomic_t asked;	/* we were told to end */
 
 static void
 pass_on(int sig)
 {
+	asked = 1;
 	if (child > 0)
 		kill((pid_t)child, sig);
 }
@@ -116,7 +118,9 @@ run_program(char *const argv[], const char *library, const char *dir, unsigned f
 	child = 0;
 	sigaction(SIGINT, &old_int, NULL);
 	sigaction(SIGQUIT, &old_quit, NULL);
-	sigaction(SIGTERM, &old_term, NULL);
+	/* Who ends a process group asks us twice; there is only the report to come. */
+	if (!asked)
+		sigaction(SIGTERM, &old_term, NULL);
 	close(fd[0]);
 	return error;
 }

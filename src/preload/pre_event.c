@@ -29,6 +29,7 @@
 struct fact {
 	struct pre_object *f_object;
 	uint32_t	 f_id;		/* its birth number: is it still the same? */
+	uint32_t	 f_held;	/* where it was taken, if it was held */
 	uint32_t	 f_trace;	/* of whoever waited, wanted or signalled */
 	uint32_t	 f_runner;
 	uint8_t		 f_how;
@@ -100,14 +101,15 @@ find_fact(struct facts *fs, const struct pre_object *o)
 }
 
 static void
-add_fact(const struct pre_thread *t, struct facts *fs, struct pre_object *o, unsigned how,
-    uint32_t trace)
+add_fact(const struct pre_thread *t, struct facts *fs, struct pre_object *o,
+    const struct held_lock *hl, uint32_t trace)
 {
 	if (fs->fs_n == FACTS || find_fact(fs, o) != NULL)
 		return;
 	fs->fs_v[fs->fs_n++] = (struct fact){
-		.f_object = o, .f_id = o->po_id, .f_trace = trace,
-		.f_runner = t->pt_held.hs_runner, .f_how = (uint8_t)(how & LO_MODE),
+		.f_object = o, .f_id = o->po_id, .f_trace = trace, .f_runner = t->pt_held.hs_runner,
+		.f_held = hl != NULL ? lockorder_held_trace(hl) : LOCKGRAPH_NONE,
+		.f_how = hl != NULL ? hl->hl_how & LO_MODE : LO_WRITE,
 	};
 }
 
@@ -121,11 +123,11 @@ add_held(const struct pre_thread *t, struct facts *fs, const struct pre_object *
 		struct pre_object *o = pre_object_find(t->pt_held.hs_v[i].hl_lock);
 
 		if (o != NULL)
-			add_fact(t, fs, o, t->pt_held.hs_v[i].hl_how, trace);
+			add_fact(t, fs, o, &t->pt_held.hs_v[i], trace);
 	}
 	for (int i = 0; i < t->pt_nsems; i++)
 		if (t->pt_sems[i] != but)
-			add_fact(t, fs, t->pt_sems[i], LO_WRITE, trace);
+			add_fact(t, fs, t->pt_sems[i], NULL, trace);
 }
 
 void
@@ -200,7 +202,7 @@ pre_event_needs(struct pre_thread *t, struct pre_object *wanted)
 			continue;
 		pre_lock(&lock);
 		if (event_of(s) != NULL) {
-			add_fact(t, &s->po_event->ev_needs, wanted, LO_WRITE, lockorder_trace(NULL));
+			add_fact(t, &s->po_event->ev_needs, wanted, NULL, lockorder_trace(NULL));
 			s->po_event->ev_recent[wanted->po_id % RECENT] = wanted;
 		}
 		pre_unlock(&lock);
@@ -233,10 +235,10 @@ tell(const struct facts *fs, struct pre_object *o, bool towards, enum lockgraph_
 		if (node == LOCKGRAPH_NONE || own == LOCKGRAPH_NONE)
 			continue;
 		if (towards)
-			lockorder_edge(&by, node, own, kind, f->f_how, LOCKGRAPH_NONE, f->f_trace);
+			lockorder_edge(&by, node, own, kind, f->f_how, f->f_held, f->f_trace);
 		else
-			lockorder_edge(&by, own, node, kind, (unsigned)f->f_how << 2, LOCKGRAPH_NONE,
-			    f->f_trace);
+			lockorder_edge(&by, own, node, kind, (unsigned)f->f_how << 2, f->f_trace,
+			    f->f_held != LOCKGRAPH_NONE ? f->f_held : f->f_trace);
 	}
 }
 

@@ -268,6 +268,7 @@ void	pre_dump(void);			/* write the file anew */
 void	pre_dump_init(void);
 void	pre_dump_fork(void);		/* a child writes another */
 void	pre_signal_init(void);
+void	pre_finish(void);		/* the program ends: judge, and write the file */
 /* => counts how often locks of each class were taken, for pre_object_stat() */
 void	pre_object_count(void);
 void	pre_object_stat(uint32_t node, struct lockgraph_class *);

@@ -424,7 +424,10 @@ pre_object_own_node(struct pre_object *o)
 		return node;
 	pre_lock(&lock);
 	if (o->po_node == LOCKGRAPH_NONE) {
-		snprintf(name, sizeof(name), "%s[%u]", o->po_class->pc_name, o->po_id);
+		if (is_event(o->po_kind) && o->po_class->pc_locks == 1)
+			snprintf(name, sizeof(name), "%s", o->po_class->pc_name);
+		else
+			snprintf(name, sizeof(name), "%s[%u]", o->po_class->pc_name, o->po_id);
 		o->po_node = lockorder_class(name, is_event(o->po_kind) ?
 		    LOCKGRAPH_EVENT : LOCKGRAPH_INSTANCE, 0, LO_NEST_ANY, 0, NULL);
 	}

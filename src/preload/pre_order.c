@@ -277,7 +277,8 @@ nest_in(struct pre_thread *t, struct pre_object *outer, const struct held_lock *
 		return;
 	t->pt_known[pair % PRE_KNOWN] = pair;
 	t->pt_told = 0;
-	lockorder_edge(hs, from, to, LOCKGRAPH_ORDER, how, LOCKGRAPH_NONE, lockorder_trace(NULL));
+	lockorder_edge(hs, from, to, LOCKGRAPH_ORDER, how, lockorder_held_trace(hl),
+	    lockorder_trace(NULL));
 	if (t->pt_told != 0)
 		__atomic_fetch_add(&family->pc_told, t->pt_told, __ATOMIC_RELAXED);
 }

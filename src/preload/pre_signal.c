@@ -8,6 +8,10 @@
  * installs, to know what is taken in it (one depth up, pre_order.c) and for which signals; and
  * we follow each thread's mask, to know which handlers may come while it holds a lock.
  *
+ * A program that is ended by SIGTERM, SIGINT or SIGHUP leaves no chance to write what was seen; so
+ * where it has no handler for these, we have one that writes and then lets it be ended.  It is
+ * told that there is none.
+ *
  * Signals that only the thread itself can cause (SIGSEGV and its like) come where the
  * program is wrong anyway; they are not counted.
  */
@@ -33,10 +37,36 @@ struct handler {
 static struct handler handlers[NSIGNALS];
 uint64_t pre_handled;
 
+/* Not the program's business: it takes the end as it comes. */
+static void
+on_end(int sig)
+{
+	struct sigaction act = { .sa_handler = SIG_DFL };
+	sigset_t set;
+
+	pre_finish();
+	sigemptyset(&set);
+	sigaddset(&set, sig);
+	real.sigaction(sig, &act, NULL);
+	raise(sig);
+	real.pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static bool
+ends_program(int sig)
+{
+	return sig == SIGTERM || sig == SIGINT || sig == SIGHUP;
+}
+
 void
 pre_signal_init(void)
 {
-	pre_handled = 0;
+	static const int ends[] = { SIGTERM, SIGINT, SIGHUP };
+	struct sigaction act = { .sa_handler = on_end, .sa_flags = SA_RESTART }, old;
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (real.sigaction(ends[i], NULL, &old) == 0 && old.sa_handler == SIG_DFL)
+			real.sigaction(ends[i], &act, NULL);
 }
 
 static uint64_t
@@ -140,6 +170,10 @@ wrap(int sig, const struct sigaction *act, struct sigaction *ours)
 	*ours = *act;
 	if (!is_function(fn)) {
 		__atomic_fetch_and(&pre_handled, ~BIT(sig), __ATOMIC_RELAXED);
+		if (fn == (void *)SIG_DFL && ends_program(sig)) {
+			ours->sa_handler = on_end;
+			ours->sa_flags &= ~SA_SIGINFO;
+		}
 		return;
 	}
 	h->h_mask = word(&act->sa_mask) | ((act->sa_flags & SA_NODEFER) != 0 ? 0 : BIT(sig));
@@ -154,6 +188,8 @@ wrap(int sig, const struct sigaction *act, struct sigaction *ours)
 static void
 unwrap(void *fn, struct sigaction *old)
 {
+	if (old->sa_handler == on_end)
+		old->sa_handler = SIG_DFL;
 	if (old->sa_sigaction != on_signal)
 		return;
 	if ((old->sa_flags & SA_SIGINFO) != 0)

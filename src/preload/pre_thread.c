@@ -132,8 +132,8 @@ begin(void)
 	pre_dump_init();
 }
 
-static void
-finish(void)
+void
+pre_finish(void)
 {
 	struct pre_thread *t;
 
@@ -148,14 +148,14 @@ finish(void)
 static void __attribute__((destructor))
 end(void)
 {
-	finish();
+	pre_finish();
 }
 
 PRE_EXPORT void
 _exit(int status)
 {
 	if (real._exit != NULL || pre_real_init()) {
-		finish();
+		pre_finish();
 		real._exit(status);
 	}
 	for (;;)
