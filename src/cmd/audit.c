@@ -174,7 +174,10 @@ conclude(struct audit *a, FILE *text, bool quiet, bool verbose)
 	    sizeof(why));
 	if (lg == NULL)
 		return cmd_fail(EXIT_USAGE, "%s", why);
-	lockgraph_symbolise(lg);
+	/* Names take a while to look up, and a program without a finding shows none. */
+	if (!a->a_program || lg->lg_nfindings != 0 || verbose || a->a_json != NULL ||
+	    a->a_baseline != NULL)
+		lockgraph_symbolise(lg);
 	if (a->a_program) {
 		now = audit_program_tell(lg, quiet, verbose);
 	} else {

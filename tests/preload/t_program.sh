@@ -1,0 +1,68 @@
+#!/bin/sh
+# uvmstress audit -- CMD, as a user sees it.  TAP.  $1: uvmstress, $2: the conformance cases
+set -u
+uvmstress=$1 cases=$2 n=0
+dir=$(mktemp -d) || exit 99
+trap 'rm -rf "$dir"' EXIT
+cd "$dir" || exit 99
+
+# claim NAME: the last command's verdict
+claim() {
+	# shellcheck disable=SC2181  # that is the point
+	[ $? -eq 0 ] && verdict=ok || verdict='not ok'
+	n=$((n + 1))
+	echo "$verdict $n - $1"
+	[ "$verdict" = ok ] || sed 's/^/#   /' err
+}
+
+# audit STATUS ARG...: with standard output and error in out and err
+audit() {
+	want=$1
+	shift
+	"$uvmstress" audit "$@" >out 2>err
+	got=$?
+	[ $got -eq "$want" ] || echo "status $got instead of $want" >>err
+	[ $got -eq "$want" ]
+}
+
+seq 30000 | sort -R >numbers
+sort --parallel=4 -S 1M numbers >plain
+audit 0 -- sort --parallel=4 -S 1M numbers && cmp -s out plain && grep -q ' 0 violations$' err
+claim output_is_unchanged
+audit 1 -- "$cases" abba_two_threads && grep -q 'VIOLATION lock-cycle: .*a -> b, b -> a' err
+claim violation_is_told_and_1
+grep -q 'a wanted at  *take_ba' err && grep -q 'b taken at  *take_ba' err
+claim both_stacks_are_told
+audit 1 -q -- "$cases" relock_hangs && grep -q 'was killed by SIGALRM' err &&
+    grep -q 'VIOLATION locking-against-myself: a:' err
+claim finding_survives_the_program
+audit 0 -- sh -c 'exit 3' && grep -q '^uvmstress: sh ended with status 3$' err
+claim own_failure_is_told
+audit 0 -q -- true && [ ! -s err ]
+claim quiet_is_quiet
+audit 1 -q -- sh -c "'$cases' abab_two_threads; '$cases' ring_3" && grep -q 'mutex@make_ring<' err
+claim children_are_audited
+audit 0 -- "$cases" gate_lock && grep -q '0 violations; 1 more cannot happen' err
+claim gated_is_no_violation
+audit 0 -v -- "$cases" gate_lock && grep -q 'grade: guarded: both sides hold gate' err
+claim gated_is_told_on_request
+audit 1 -q --json graph.json -- "$cases" abba_two_threads
+audit 0 -q --baseline graph.json -- "$cases" abba_two_threads
+claim known_violations_pass_a_baseline
+audit 1 -q --baseline graph.json -- "$cases" ring_3_classes
+claim new_ones_do_not
+audit 1 --audit-stop -- "$cases" abba_two_threads && grep -q 'stopped at the first finding' err
+claim stop_stops
+audit 2 -- ./nowhere && grep -q '^uvmstress: cannot run ./nowhere: No such file' err && [ "$(wc -l <err)" -eq 1 ]
+claim no_such_command
+audit 2 -- && audit 2 --cpus 4 -- true && grep -q 'about simulated machines' err
+claim wrong_usage
+"$uvmstress" audit -q -- sleep 60 2>err &
+sleep 0.5
+kill -TERM $!
+wait $!
+[ $? -eq 0 ] && grep -q 'sleep was killed by SIGTERM' err
+claim a_request_to_end_is_passed_on
+[ -z "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'uvmstress-audit.*' -user "$(id -u)" -newer numbers 2>/dev/null)" ]
+claim nothing_is_left_behind
+echo "1..$n"
