@@ -316,6 +316,17 @@ draw_write(struct job_worker *jw)
 	return host_rng_chance(&jw->jw_rng, jw->jw_run->jr_job->job_write_fraction);
 }
 
+vm_prot_t
+draw_prot(struct job_worker *jw)
+{
+	static const vm_prot_t prots[] = {
+		VM_PROT_NONE, VM_PROT_READ, VM_PROT_READ | VM_PROT_WRITE,
+		VM_PROT_READ | VM_PROT_WRITE
+	};
+
+	return prots[host_rng_below(&jw->jw_rng, 4)];
+}
+
 int
 worker_operation(struct job_worker *jw)
 {

@@ -144,6 +144,8 @@ int	private_check_all(struct job_worker *, const struct shadow *);
 int	worker_operation(struct job_worker *);
 /* => the next access is to be a store, as the job's write-fraction says */
 bool	draw_write(struct job_worker *);
+/* => rights for a mapping: none, to read, or, as often as both, to read and write */
+vm_prot_t draw_prot(struct job_worker *);
 
 /* => a word of the page that belongs to this thread of its process, as private memory is dealt */
 vaddr_t	own_word(struct job_worker *, vaddr_t base, uint64_t page);

@@ -113,17 +113,6 @@ op_debug(struct job_worker *jw)
 	    no_access);
 }
 
-static vm_prot_t
-draw_prot(struct job_worker *jw)
-{
-	static const vm_prot_t prots[] = {
-		VM_PROT_NONE, VM_PROT_READ, VM_PROT_READ | VM_PROT_WRITE,
-		VM_PROT_READ | VM_PROT_WRITE
-	};
-
-	return prots[host_rng_below(&jw->jw_rng, 4)];
-}
-
 static int
 op_mmap(struct job_worker *jw)
 {

@@ -27,6 +27,8 @@ void	uvm_anon_fini(void);		/* VIOL_LEAK when anons are out */
 struct vm_anon *uvm_analloc(void);
 /* => unlocked, ref 0 (R25); frees page, or leaves a busy one RELEASED for its holder */
 void	uvm_anfree(struct vm_anon *);
+/* => locked; a reference goes, and with the last one the anon; unlocked on return */
+void	uvm_anon_unref(struct vm_anon *);
 /* => anon locked (R25); the page, its owner object locked too if it has one; pauses if on loan */
 struct vm_page *uvm_anon_lockloanpg(struct vm_anon *);
 /* => the same, for callers with more locks: false instead of a pause */

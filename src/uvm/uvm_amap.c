@@ -258,15 +258,10 @@ amap_wiperange(struct vm_amap *amap, uint64_t slot, uint64_t n)
 	KASSERT(amap_refs(amap) == 0 || amap_locked(amap));
 	while ((slot = amap_slot_next(amap, slot, end)) < end) {
 		struct vm_anon *anon = amap_slot(amap, slot);
-		bool last;
 
 		amap_slot_clear(amap, slot);
 		mutex_enter(&anon->an_lock);
-		KASSERT(anon->an_ref > 0);	/* I-AMAP-3 */
-		last = --anon->an_ref == 0;
-		mutex_exit(&anon->an_lock);
-		if (last)
-			uvm_anfree(anon);
+		uvm_anon_unref(anon);
 	}
 }
 

@@ -162,6 +162,18 @@ uvm_anfree(struct vm_anon *anon)
 	anon_put(anon);
 }
 
+void
+uvm_anon_unref(struct vm_anon *anon)
+{
+	bool last;
+
+	KASSERT(anon->an_ref > 0);	/* I-AMAP-3 */
+	last = --anon->an_ref == 0;
+	mutex_exit(&anon->an_lock);
+	if (last)
+		uvm_anfree(anon);
+}
+
 /*
  * => anon locked, ref 0; its page BUSY by the caller, and RELEASED; pageq not held.
  */
@@ -227,7 +239,6 @@ leave_swap(struct vm_anon *anon)
 bool
 uvm_anon_pagein(struct vm_anon *anon)
 {
-	bool last;
 	int error;
 
 	KASSERTMSG(mutex_owned(&anon->an_lock), "R25: uvm_anon_pagein without the anon's lock");
@@ -239,10 +250,7 @@ uvm_anon_pagein(struct vm_anon *anon)
 		leave_swap(anon);
 	else
 		mutex_enter(&anon->an_lock);
-	last = --anon->an_ref == 0;
-	mutex_exit(&anon->an_lock);
-	if (last)
-		uvm_anfree(anon);
+	uvm_anon_unref(anon);
 	return error == ENOMEM;
 }
 

@@ -189,7 +189,7 @@ static void
 anon_free(struct vm_map *map, struct vm_map_entry *e, vaddr_t off, struct vm_anon *anon)
 {
 	struct vm_page *pg;
-	bool last, keep;
+	bool keep;
 
 	mutex_enter(&anon->an_lock);
 	pg = anon->an_page;
@@ -203,10 +203,7 @@ anon_free(struct vm_map *map, struct vm_map_entry *e, vaddr_t off, struct vm_ano
 	/* Another amap may have the anon too; then nobody but us takes our mapping away. */
 	pmap_remove(map->pmap, e->start + off, e->start + off + PAGE_SIZE);
 	amap_unadd(&e->aref, off);
-	last = --anon->an_ref == 0;
-	mutex_exit(&anon->an_lock);
-	if (last)
-		uvm_anfree(anon);
+	uvm_anon_unref(anon);
 }
 
 /* => map(R): the amap layer of a part of an entry (DEACTIVATE and FREE only) */

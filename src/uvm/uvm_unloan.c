@@ -67,14 +67,8 @@ unloan_page(struct vm_page *pg)
 static void
 unloan_anon(struct vm_anon *anon)
 {
-	bool last;
-
 	mutex_enter(&anon->an_lock);
-	KASSERT(anon->an_ref > 0);
-	last = --anon->an_ref == 0;
-	mutex_exit(&anon->an_lock);
-	if (last)
-		uvm_anfree(anon);
+	uvm_anon_unref(anon);
 }
 
 /*

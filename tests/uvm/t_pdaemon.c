@@ -276,25 +276,6 @@ KTEST(short_memory_drains_pools, "short memory drains pools")
 
 /* --- waiting --- */
 
-static struct {
-	int	waiting;	/* atomic */
-	int	got;		/* atomic */
-} w;
-
-static void
-hungry(void *arg)
-{
-	struct vm_page *pg;
-
-	while ((pg = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE)) == NULL) {
-		__atomic_fetch_add(&w.waiting, 1, __ATOMIC_RELAXED);
-		uvm_wait("hungry");
-	}
-	__atomic_fetch_add(&w.got, 1, __ATOMIC_RELAXED);
-	yield();
-	uvm_pagefree(pg);
-}
-
 /* 64 sleepers, one page at a time: nobody sleeps on with memory there (I-PD-5). */
 KTEST(T48_no_waiter_is_forgotten, "T48 no waiter is forgotten")
 {
@@ -304,15 +285,15 @@ KTEST(T48_no_waiter_is_forgotten, "T48 no waiter is forgotten")
 	CHECK_EQ(tu_put(obj, 0, 0, PGO_FREE), 0);
 	tu_exhaust();
 	for (int i = 0; i < 64; i++) {
-		CHECK_EQ(lwp_create(&l[i], NULL, "hungry", hungry, NULL), 0);
+		CHECK_EQ(lwp_create(&l[i], NULL, "hungry", tu_hungry, NULL), 0);
 		lwp_start(l[i]);
 	}
-	TU_WAIT(__atomic_load_n(&w.waiting, __ATOMIC_RELAXED) >= 64);
-	CHECK_EQ(w.got, 0);
+	TU_WAIT(__atomic_load_n(&tu_waiting, __ATOMIC_RELAXED) >= 64);
+	CHECK_EQ(tu_got, 0);
 	tu_release_one();
 	for (int i = 0; i < 64; i++)
 		lwp_wait(l[i]);
-	CHECK_EQ(w.got, 64);
+	CHECK_EQ(tu_got, 64);
 	end();
 }
 

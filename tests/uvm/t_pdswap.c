@@ -644,24 +644,6 @@ KTEST(T45_swap_that_goes_bad, "T-45: a device that goes bad slot by slot is a fu
 
 /* --- T-48 --- */
 
-static struct {
-	int	waiting, got;		/* atomic */
-} w;
-
-static void
-hungry(void *arg)
-{
-	struct vm_page *pg;
-
-	while ((pg = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE)) == NULL) {
-		__atomic_fetch_add(&w.waiting, 1, __ATOMIC_RELAXED);
-		uvm_wait("hungry");
-	}
-	__atomic_fetch_add(&w.got, 1, __ATOMIC_RELAXED);
-	yield();
-	uvm_pagefree(pg);
-}
-
 /* Memory comes by pageouts only, one page to a device that is slow to take them. */
 KTEST(T48_waiters_are_served_by_pageouts, "T-48: who waits while pages are written is woken when they are (I-PD-5)")
 {
@@ -673,19 +655,19 @@ KTEST(T48_waiters_are_served_by_pageouts, "T-48: who waits while pages are writt
 	for (int round = 0; round < 3; round++) {
 		uint64_t before = tu_count(UVMC_pgswapout);
 
-		__atomic_store_n(&w.waiting, 0, __ATOMIC_RELAXED);
-		__atomic_store_n(&w.got, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&tu_waiting, 0, __ATOMIC_RELAXED);
+		__atomic_store_n(&tu_got, 0, __ATOMIC_RELAXED);
 		fill(0, 300, 5);
 		age(0, 300);
 		tu_take(uvm.npages, 0);
 		for (int i = 0; i < 64; i++) {
-			CHECK_EQ(lwp_create(&l[i], NULL, "hungry", hungry, NULL), 0);
+			CHECK_EQ(lwp_create(&l[i], NULL, "hungry", tu_hungry, NULL), 0);
 			lwp_start(l[i]);
 		}
 		for (int i = 0; i < 64; i++)
 			lwp_wait(l[i]);
-		CHECK_EQ(w.got, 64);
-		CHECK(__atomic_load_n(&w.waiting, __ATOMIC_RELAXED) > 0);
+		CHECK_EQ(tu_got, 64);
+		CHECK(__atomic_load_n(&tu_waiting, __ATOMIC_RELAXED) > 0);
 		CHECK(tu_count(UVMC_pgswapout) > before);
 		tu_release();
 	}

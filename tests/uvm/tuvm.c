@@ -309,6 +309,22 @@ tu_take(uint64_t n, int flags)
 	return got;
 }
 
+int tu_waiting, tu_got;
+
+void
+tu_hungry(void *arg)
+{
+	struct vm_page *pg;
+
+	while ((pg = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE)) == NULL) {
+		__atomic_fetch_add(&tu_waiting, 1, __ATOMIC_RELAXED);
+		uvm_wait("hungry");
+	}
+	__atomic_fetch_add(&tu_got, 1, __ATOMIC_RELAXED);
+	yield();
+	uvm_pagefree(pg);
+}
+
 void
 tu_exhaust(void)
 {

@@ -67,6 +67,10 @@ uint64_t tu_take(uint64_t n, int flags);
 void	tu_exhaust(void);
 void	tu_release(void);
 void	tu_release_one(void);
+/* => an LWP that wants a page, waits for it with uvm_wait(), and gives it back; how often one
+ *    waited, and how many had theirs */
+void	tu_hungry(void *);
+extern int tu_waiting, tu_got;		/* atomic */
 /* => true when the condition holds within a few seconds. */
 #define	TU_WAIT(cond)	do {						\
 	for (int tu_i_ = 0; !(cond) && tu_i_ < 5000; tu_i_++)		\
