@@ -263,6 +263,7 @@ KTEST(B13_T36_anon_goes_while_swapoff_waits, "B-13, T-36: swapoff waits for a bu
 	anon = tm_page(tm_proc, 0)->uanon;
 	mutex_enter(&anon->an_lock);
 	uvm_page_busy(anon->an_page, "test");
+	uvm_page_pass(&anon->an_page, 1);	/* hold_busy lets it go */
 	mutex_exit(&anon->an_lock);
 	tm_start(NULL, &th, 1, hold_busy, anon);
 	CHECK_EQ(uvm_swap_off(1), 0);
