@@ -42,6 +42,8 @@ struct cpu_info {
 	struct host_lock ci_runq_lock;
 	TAILQ_HEAD(, lwp) ci_runq;		/* r */
 	int		 ci_runq_len;		/* r, read @ */
+	int		 ci_want_resched;	/* r, read @: a woken LWP waits */
+	unsigned	 ci_npops;		/* r: LWPs taken from it */
 
 	uint64_t	 ci_nswitch;		/* ! context switches */
 	uint64_t	 ci_nintr;		/* ! interrupts delivered, read @ by reports */

@@ -74,6 +74,7 @@ struct lwp {
 	TAILQ_ENTRY(lwp) l_sleepchain;		/* s */
 	TAILQ_ENTRY(lwp) l_runchain;		/* r */
 	TAILQ_ENTRY(lwp) l_list;		/* all LWPs, kern_lwp.c's lock */
+	bool		 l_woken;		/* r: woken in the kernel, see runq_push() */
 	int		 l_rwhow;		/* s: what a sleeper on an rwlock wants */
 
 	uint64_t	 l_beats;		/* ! signs of life; read @ by the watchdog */

@@ -193,11 +193,45 @@ claim_idle(struct cpu_info *ci, struct lwp *l)
 	return mine;
 }
 
+/*
+ * Who was woken in the kernel goes before those who are bound for user mode, and these make
+ * way at their next return there: it may have been given a lock that others wait for.  One
+ * LWP in FAIR is taken from the others all the same.
+ */
+#define	FAIR	8
+
+/* => ci_runq_lock held: the first one that was not woken, or NULL */
+static struct lwp *
+runq_user(struct cpu_info *ci)
+{
+	struct lwp *l;
+
+	TAILQ_FOREACH(l, &ci->ci_runq, l_runchain)
+		if (!l->l_woken)
+			return l;
+	return NULL;
+}
+
+/* => ci_runq_lock held, the queue has changed: a hint for lwp_userret() */
+static void
+runq_changed(struct cpu_info *ci)
+{
+	const struct lwp *first = TAILQ_FIRST(&ci->ci_runq);
+
+	__atomic_store_n(&ci->ci_want_resched, first != NULL && first->l_woken, __ATOMIC_RELAXED);
+}
+
 /* => ci_runq_lock held */
 static void
 runq_push(struct cpu_info *ci, struct lwp *l)
 {
-	TAILQ_INSERT_TAIL(&ci->ci_runq, l, l_runchain);
+	struct lwp *user = l->l_woken ? runq_user(ci) : NULL;
+
+	if (user != NULL)
+		TAILQ_INSERT_BEFORE(user, l, l_runchain);
+	else
+		TAILQ_INSERT_TAIL(&ci->ci_runq, l, l_runchain);
+	runq_changed(ci);
 	/* seq_cst: then the look at the idle CPUs, see idle_wait() */
 	__atomic_store_n(&ci->ci_runq_len, ci->ci_runq_len + 1, __ATOMIC_SEQ_CST);
 }
@@ -245,10 +279,13 @@ setrunnable(struct lwp *l)
 static struct lwp *
 runq_pop(struct cpu_info *ci)
 {
-	struct lwp *l = TAILQ_FIRST(&ci->ci_runq);
+	struct lwp *l = ++ci->ci_npops % FAIR == 0 ? runq_user(ci) : NULL;
 
+	if (l == NULL)
+		l = TAILQ_FIRST(&ci->ci_runq);
 	if (l != NULL) {
 		TAILQ_REMOVE(&ci->ci_runq, l, l_runchain);
+		runq_changed(ci);
 		__atomic_store_n(&ci->ci_runq_len, ci->ci_runq_len - 1, __ATOMIC_RELAXED);
 	}
 	return l;
@@ -359,22 +396,20 @@ void
 lwp_wake(struct lwp *l)
 {
 	/* acq_rel: pairs with lwp_block() */
-	if (__atomic_exchange_n(&l->l_offcpu, LW_WOKEN, __ATOMIC_ACQ_REL) == LW_OFFCPU)
+	if (__atomic_exchange_n(&l->l_offcpu, LW_WOKEN, __ATOMIC_ACQ_REL) == LW_OFFCPU) {
+		l->l_woken = true;
 		setrunnable(l);
+	}
 }
 
-void
-yield(void)
+/* => nothing held: the CPU goes to the next in its queue, if there is one, and l to the end of that */
+static void
+preempt(struct lwp *l)
 {
-	struct lwp *l = curlwp;
 	struct cpu_info *ci = l->l_cpu;
 	struct lwp *next;
 
-	lockdebug_barrier("yield");
-	rcu_quiescent_barrier("yield");
-	__atomic_store_n(&l->l_quantum, LWP_QUANTUM, __ATOMIC_RELAXED);
-	__atomic_store_n(&l->l_slice, 0, __ATOMIC_RELAXED);
-	timer_quantum();
+	l->l_woken = false;
 	intr_poll();
 	if (offline(ci)) {
 		lwp_release_cpu();
@@ -398,6 +433,19 @@ yield(void)
 	hand_to(ci, l, next);
 	host_park();
 	switched_in(l);
+}
+
+void
+yield(void)
+{
+	struct lwp *l = curlwp;
+
+	lockdebug_barrier("yield");
+	rcu_quiescent_barrier("yield");
+	__atomic_store_n(&l->l_quantum, LWP_QUANTUM, __ATOMIC_RELAXED);
+	__atomic_store_n(&l->l_slice, 0, __ATOMIC_RELAXED);
+	timer_quantum();
+	preempt(l);
 }
 
 /* => what waits in the queue of a CPU that is offline goes to others; masked, or no LWP's CPU */
@@ -483,6 +531,8 @@ lwp_userret(unsigned cost)
 	} else {
 		/* relaxed: clock hooks may look at it */
 		__atomic_store_n(&l->l_quantum, l->l_quantum - cost, __ATOMIC_RELAXED);
+		if (__atomic_load_n(&l->l_cpu->ci_want_resched, __ATOMIC_RELAXED) != 0)
+			preempt(l);
 	}
 }
 
