@@ -219,17 +219,26 @@ uvmfault_lookup(struct uvm_faultinfo *ufi, bool write_lock)
 	return true;
 }
 
+/* => map(R) again: has nobody written to it since the look-up?  Then what was found is good. */
+static bool
+map_unchanged(struct uvm_faultinfo *ufi)
+{
+	if (ufi->map->timestamp != ufi->mapv)
+		return false;
+	lock_revalidated(&ufi->map->lock, &ufi->map_state, ufi->map->timestamp);
+	return true;
+}
+
 bool
 uvmfault_relock(struct uvm_faultinfo *ufi)
 {
 	UVMCNT(fltrelck);
 	if (!vm_map_lock_read_try(ufi->map))		/* H-1 */
 		return false;
-	if (ufi->map->timestamp != ufi->mapv) {		/* T-2 */
+	if (!map_unchanged(ufi)) {			/* T-2 */
 		vm_map_unlock_read(ufi->map);
 		return false;
 	}
-	lock_revalidated(&ufi->map->lock, &ufi->map_state, ufi->map->timestamp);
 	UVMCNT(fltrelckok);
 	return true;
 }
