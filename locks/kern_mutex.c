@@ -257,12 +257,13 @@ plain_try(kmutex_t *m)
 	return got;
 }
 
-static uint64_t
+static inline __attribute__((always_inline)) uint64_t
 want(struct lockorder_want *w, kmutex_t *m, unsigned how, const void *where)
 {
-	return m->mtx_spin ?
-	    lockdebug_want(w, m, m->mtx_id, m->mtx_class, m->mtx_ipl, how | LO_SPIN, where) :
-	    lockdebug_want(w, m, m->mtx_id, m->mtx_class, IPL_NONE, how, where);
+	const bool spin = m->mtx_spin;
+
+	return lockdebug_want(w, m, m->mtx_id, m->mtx_class, spin ? m->mtx_ipl : IPL_NONE,
+	    spin ? how | LO_SPIN : how, where);
 }
 
 void
@@ -324,7 +325,7 @@ mutex_exit(kmutex_t *m)
 	KASSERTMSG(mutex_owned(m), "mutex_exit: %s is not held by this %s",
 	    lock_classes[m->mtx_class].lc_name, m->mtx_spin ? "CPU" : "LWP");
 	if (LOCKDEBUG_ON())
-		lockdebug_unlocked(m, m->mtx_spin ? LOCK_SPIN : LOCK_ADAPTIVE);
+		lockdebug_unlocked(m, m->mtx_spin ? LO_WRITE | LO_SPIN : LO_WRITE);
 	race_lock_drop(m, RACE_WRITE);
 	if (m->mtx_spin) {
 		__atomic_store_n(&m->mtx_owner, 0, __ATOMIC_RELEASE);

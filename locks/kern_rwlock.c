@@ -120,7 +120,7 @@ wait_turn(krwlock_t *rw, krw_t op)
 	return true;
 }
 
-static uint64_t
+static inline __attribute__((always_inline)) uint64_t
 want(struct lockorder_want *w, krwlock_t *rw, unsigned how, const void *where)
 {
 	return lockdebug_want(w, rw, rw->rw_id, rw->rw_class, IPL_NONE, how, where);
@@ -235,7 +235,7 @@ rw_exit(krwlock_t *rw)
 	KASSERTMSG(writer ? rw_write_held(rw) : old >= RW_READ, "rw_exit: %s is not held by this LWP",
 	    lock_classes[rw->rw_class].lc_name);
 	if (LOCKDEBUG_ON())
-		lockdebug_unlocked(rw, writer ? LOCK_ADAPTIVE : LOCK_READ);
+		lockdebug_unlocked(rw, writer ? LO_WRITE : LO_READ);
 	race_lock_drop(rw, writer ? RACE_WRITE : RACE_READ);
 	for (;;) {
 		new = writer ? old & RW_WAITERS : old - RW_READ;

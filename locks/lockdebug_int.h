@@ -31,8 +31,20 @@ void	lockstate_locked(struct held_lock *, uint64_t waited);
 /* => about to be released: a violation if it is pinned */
 void	lockstate_unlocking(const void *lock);
 
+/* => an acquisition is counted; true: time the hold */
+static inline bool
+acquired(struct cpu_info *ci, enum lock_class class)
+{
+	uint64_t *counter = &ci->ci_lockstat[class].ls_acquisitions;
+	const uint64_t n = __atomic_load_n(counter, __ATOMIC_RELAXED) + 1;
+
+	/* relaxed: one writer, and readers that want a number, no order */
+	__atomic_store_n(counter, n, __ATOMIC_RELAXED);
+	return n % LOCKSTAT_SAMPLE == 0;
+}
+
 /* => the hash of the chain, for lockdebug_locked() */
-static inline uint64_t
+static inline __attribute__((always_inline)) uint64_t
 lockdebug_want(struct lockorder_want *w, const void *lock, uint32_t id, enum lock_class class,
     int ipl, unsigned how, const void *where)
 {
@@ -71,23 +83,24 @@ lockdebug_locked(const struct lockorder_want *w, uint64_t chain, enum lock_class
 	host_mask();			/* an interrupt puts its own on top and takes them off */
 	hl = held_push(&curlwp->l_held, w, chain);
 	hl->hl_user = class;
-	if (lockstat_acquired(class))
+	if (acquired(curcpu(), class))
 		hl->hl_since = host_now_ns();
 	LOCKEVENT_(lockstate_locked(hl, waited));
 	host_unmask();
 }
 
 static inline void
-lockdebug_unlocked(const void *lock, enum lock_how how)
+lockdebug_unlocked(const void *lock, unsigned how)
 {
 	struct held_stack *hs = &curlwp->l_held;
 	struct held_lock *hl;
 
 	LOCKEVENT_(lockstate_unlocking(lock));
 	host_mask();
-	hl = held_find(hs, lock);
+	hl = hs->hs_n > 0 && hs->hs_v[hs->hs_n - 1].hl_lock == lock ? &hs->hs_v[hs->hs_n - 1] :
+	    held_find(hs, lock);
 	KASSERTMSG(hl != NULL, "release of a lock that this LWP does not hold");
-	KASSERT(lockdebug_how(hl) == how);
+	KASSERT((hl->hl_how & (LO_MODE | LO_SPIN)) == how);
 	if (__builtin_expect(hl->hl_since != 0, 0)) {
 		const uint64_t ns = host_now_ns() - hl->hl_since;
 

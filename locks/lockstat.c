@@ -16,7 +16,7 @@ static struct {
 static struct lockstat *
 mine(enum lock_class class)
 {
-	return &stat_cpu[curcpu()->ci_index].ls[class];
+	return &curcpu()->ci_lockstat[class];
 }
 
 static void
@@ -29,15 +29,8 @@ void
 lockstat_init(void)
 {
 	memset(stat_cpu, 0, sizeof(stat_cpu));
-}
-
-bool
-lockstat_acquired(enum lock_class class)
-{
-	struct lockstat *ls = mine(class);
-
-	add(&ls->ls_acquisitions, 1);
-	return ls->ls_acquisitions % LOCKSTAT_SAMPLE == 0;
+	for (int i = 0; i < ncpu; i++)
+		cpus[i].ci_lockstat = stat_cpu[i].ls;
 }
 
 void

@@ -234,13 +234,15 @@ lockorder_chain(const struct held_lock *top, const struct lockorder_want *w)
 static inline uint64_t
 lockorder_want(struct held_stack *hs, const struct lockorder_want *w)
 {
+	struct lockorder_want copy;
 	const uint64_t chain = lockorder_chain(hs->hs_n > 0 ? &hs->hs_v[hs->hs_n - 1] : NULL, w);
 
 	/* relaxed: a hash says all that there is to know */
 	if (__builtin_expect(__atomic_load_n(&lockorder_cache[chain >> (64 - LO_CACHE_BITS)],
 	    __ATOMIC_RELAXED) == chain, 1))
 		return chain;
-	return lockorder_validate(hs, w, chain);
+	copy = *w;			/* the caller's may stay in registers */
+	return lockorder_validate(hs, &copy, chain);
 }
 
 static inline struct held_lock *

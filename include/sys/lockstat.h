@@ -22,8 +22,6 @@ struct lockstat {
 /* --- for mutex(9), rwlock(9) and lockdebug --- */
 
 void	lockstat_init(void);
-/* => true: time this hold */
-bool	lockstat_acquired(enum lock_class);
 void	lockstat_held(enum lock_class, uint64_t ns);
 /* => ns */
 uint64_t lockstat_waited(enum lock_class, uint64_t ns);
