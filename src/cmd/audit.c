@@ -56,6 +56,7 @@ struct audit {
 	size_t a_nruns;			/* of which were runs of ours */
 	int a_status;			/* of the runs so far */
 	bool a_program;			/* it was no run of ours, but a program */
+	const char *a_waivers;		/* for that */
 };
 
 /* A violation beats the host's want, which beats a run that proved nothing. */
@@ -178,6 +179,10 @@ conclude(struct audit *a, FILE *text, bool quiet, bool verbose)
 	if (!a->a_program || lg->lg_nfindings != 0 || verbose || a->a_json != NULL ||
 	    a->a_baseline != NULL)
 		lockgraph_symbolise(lg);
+	if (a->a_waivers != NULL && audit_program_waive(lg, a->a_waivers) != EXIT_CLEAN) {
+		lockgraph_free(lg);
+		return EXIT_USAGE;
+	}
 	if (a->a_program) {
 		now = audit_program_tell(lg, quiet, verbose);
 	} else {
@@ -379,6 +384,7 @@ take_graph(void *arg, struct lockgraph *lg)
 static int
 audit_program(const struct command *cmd, struct audit *a, struct run *r, char **argv)
 {
+	struct lockgraph empty = { .lg_nfindings = 0 };
 	unsigned flags = 0;
 	int status;
 
@@ -389,6 +395,8 @@ audit_program(const struct command *cmd, struct audit *a, struct run *r, char **
 
 		if (strcmp(option, "audit-stop") == 0)
 			flags |= PRELOAD_STOP;
+		else if (strcmp(option, "waivers") == 0)
+			a->a_waivers = r->r_overrides.ovs_v[i].ov_value;
 		else if (strcmp(option, "audit") != 0)
 			return cmd_usage(cmd, "--%s is about simulated machines, not about a command after --",
 			    option);
@@ -396,6 +404,8 @@ audit_program(const struct command *cmd, struct audit *a, struct run *r, char **
 	status = probe(a->a_dot, r->r_out);
 	if (status == EXIT_CLEAN)
 		status = probe(a->a_json, r->r_out);
+	if (status == EXIT_CLEAN && a->a_waivers != NULL)
+		status = audit_program_waive(&empty, a->a_waivers);	/* sooner than at the end */
 	if (status == EXIT_CLEAN)
 		status = audit_program_run(argv, flags, take_graph, a);
 	if (status != EXIT_CLEAN)

@@ -7,11 +7,14 @@
  * cycle whose parties a common lock keeps apart is no violation here: the program has no
  * declared order that it could break.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+
+#include <harness/xalloc.h>
 
 #include "audit_program.h"
 #include "cmd.h"
@@ -47,6 +50,67 @@ audit_program_run(char **argv, unsigned flags, void (*add)(void *, struct lockgr
 	preload_fini(&pl);
 	return status;
 }
+
+/* --- waivers --- */
+
+static bool
+matches(const char *pattern, const char *print)
+{
+	const size_t len = strlen(pattern);
+
+	return len > 0 && pattern[len - 1] == '*' ? strncmp(pattern, print, len - 1) == 0 :
+	    strcmp(pattern, print) == 0;
+}
+
+/* What is wrong whatever others do, or is known to deadlock, cannot be waived. */
+static void
+waive(struct lockgraph *lg, const char *pattern, const char *reason)
+{
+	/* A copy's findings are its own, and go with it; so does the reason, with the process. */
+	struct lockgraph_finding *v = (struct lockgraph_finding *)(uintptr_t)lg->lg_findings;
+
+	for (uint32_t i = 0; i < lg->lg_nfindings; i++)
+		if (v[i].lgv_grade != LOCKGRAPH_UNGRADED && v[i].lgv_grade != LOCKGRAPH_CONFIRMED &&
+		    v[i].lgv_waived == NULL && matches(pattern, v[i].lgv_fingerprint))
+			v[i].lgv_waived = xstrdup(reason);
+}
+
+int
+audit_program_waive(struct lockgraph *lg, const char *path)
+{
+	static const char white[] = " \t\r\n";
+	FILE *in = fopen(path, "re");
+	int status = EXIT_CLEAN;
+	unsigned number = 0;
+	char *line = NULL;
+	size_t room = 0;
+
+	if (in == NULL)
+		return cmd_fail(EXIT_USAGE, "waivers: cannot read %s: %s", path, strerror(errno));
+	while (status == EXIT_CLEAN && getline(&line, &room, in) >= 0) {
+		char *print = line + strspn(line, white), *reason = print + strcspn(print, white);
+
+		number++;
+		if (*print == '\0' || *print == '#')
+			continue;
+		if (*reason != '\0')
+			*reason++ = '\0';
+		reason += strspn(reason, white);
+		reason[strcspn(reason, "\r\n")] = '\0';
+		if (*reason != '\0')
+			waive(lg, print, reason);
+		else
+			status = cmd_fail(EXIT_USAGE, "%s:%u: the waiver of %s gives no reason: say after it "
+			    "why it may stand", path, number, print);
+	}
+	if (status == EXIT_CLEAN && ferror(in))
+		status = cmd_fail(EXIT_USAGE, "waivers: cannot read %s", path);
+	free(line);
+	fclose(in);
+	return status;
+}
+
+/* --- the report --- */
 
 static bool
 counts(const struct lockgraph_finding *v)

@@ -16,6 +16,12 @@
  */
 int audit_program_run(char **argv, unsigned flags, void (*add)(void *, struct lockgraph *),
     void *arg);
+/*
+ * audit_program_waive: findings that may stand, from a file: fingerprint (one that ends in * stands
+ * for all that begin so) and reason, one on a line; # begins a comment.
+ * => the graph is a copy.  => EXIT_CLEAN; EXIT_USAGE, told to the user
+ */
+int audit_program_waive(struct lockgraph *, const char *path);
 /* => EXIT_CLEAN or EXIT_VIOLATION: what the merged graph says, on standard error */
 int audit_program_tell(const struct lockgraph *, bool quiet, bool verbose);
 

@@ -97,6 +97,7 @@ struct pre_object {
 	uint8_t		 po_kind;	/* : */
 	uint8_t		 po_type;	/* : mutex: PTHREAD_MUTEX_...; rwlock: readers recurse */
 	int		 po_words;	/* a: mutex: the kind that the next three are from, plus 1 */
+	bool		 po_marked;	/* : mutex: bears its birth number, see pre_mutex.c */
 	bool		 po_robust;	/* : whose owner may die */
 	bool		 po_shared;	/* : between processes */
 	bool		 po_foreign;	/* a: semaphore: posted by who had not waited for it */
@@ -233,7 +234,7 @@ void	pre_order_unblocked(struct pre_thread *);
 /* => does a real mutex say that the caller has it? */
 bool	pre_mutex_mine(const struct pre_thread *, const pthread_mutex_t *);
 /* => the pthread mutex's words */
-struct pre_object *pre_mutex_object(struct pre_thread *, const pthread_mutex_t *, const void *where);
+struct pre_object *pre_mutex_object(struct pre_thread *, pthread_mutex_t *, const void *where);
 /* => forget what is not held any more, whoever has released it */
 void	pre_forget_stale(struct pre_thread *);
 extern const struct lockorder_env pre_env;

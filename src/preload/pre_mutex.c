@@ -2,14 +2,31 @@
  * SPDX-License-Identifier: BSD-2-Clause
  *
  * pthread mutexes, and C11's, which are the same words under another name.
+ *
+ * One that nobody initialised by a call, on a stack or in memory of the program's own
+ * allocator, may be made again at the same address, and no call says so.  So we write its
+ * birth number into a word of it that the C library uses for robust mutexes only: whoever makes
+ * it again, by PTHREAD_MUTEX_INITIALIZER or zeroes, wipes it out.
  */
 #include <string.h>
 
 #include "pre_int.h"
 
+static uintptr_t
+mark(const pthread_mutex_t *m)
+{
+	return (uintptr_t)__atomic_load_n(&m->__data.__list.__prev, __ATOMIC_RELAXED);
+}
+
+static void
+set_mark(pthread_mutex_t *m, uintptr_t id)
+{
+	__atomic_store_n(&m->__data.__list.__prev, (struct __pthread_internal_list *)id, __ATOMIC_RELAXED);
+}
+
 /* The mutex' own words say what type it is, however it was initialised. */
 static void
-look(struct pre_object *o, const pthread_mutex_t *m)
+look(struct pre_object *o, pthread_mutex_t *m)
 {
 	const int kind = m->__data.__kind;
 
@@ -18,14 +35,24 @@ look(struct pre_object *o, const pthread_mutex_t *m)
 	o->po_type = (uint8_t)(kind & 3);
 	o->po_robust = (kind & 16) != 0;
 	o->po_shared = (kind & 128) != 0;
-	o->po_words = kind + 1;
+	if (o->po_marked && (o->po_robust || o->po_shared))
+		o->po_marked = false;
+	if (o->po_marked)
+		set_mark(m, o->po_id);
+	/* release: pairs with the acquire in pre_mutex_object(); the mark is there first */
+	__atomic_store_n(&o->po_words, kind + 1, __ATOMIC_RELEASE);
 }
 
 struct pre_object *
-pre_mutex_object(struct pre_thread *t, const pthread_mutex_t *m, const void *where)
+pre_mutex_object(struct pre_thread *t, pthread_mutex_t *m, const void *where)
 {
 	struct pre_object *o = pre_object(t, m, PRE_MUTEX, where);
 
+	if (o != NULL && o->po_marked && __atomic_load_n(&o->po_words, __ATOMIC_ACQUIRE) != 0 &&
+	    mark(m) != o->po_id && o->po_holders <= 0) {
+		pre_object_retire(o);		/* another one, that was made there */
+		o = pre_object(t, m, PRE_MUTEX, where);
+	}
 	if (o != NULL)
 		look(o, m);
 	return o;

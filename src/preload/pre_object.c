@@ -219,7 +219,7 @@ class_by_creation(enum pre_kind kind)
 
 /* The class of what nobody initialised. */
 static struct pre_class *
-class_by_use(enum pre_kind kind, const void *addr, const void *where)
+class_by_use(enum pre_kind kind, const void *addr, const void *where, bool *elsewhere)
 {
 	void *pcs[FRAMES];
 	const char *path;
@@ -234,6 +234,7 @@ class_by_use(enum pre_kind kind, const void *addr, const void *where)
 		return count_class(key, place, kind, name, where);
 	}
 	n = pre_backtrace(pcs, FRAMES, 0);
+	*elsewhere = true;
 	place = mix(200 + kind, 0);
 	key = mix_frames(200 + kind, pcs, n);
 	if (!known_class(key))
@@ -372,8 +373,13 @@ pre_object(struct pre_thread *t, const void *addr, enum pre_kind kind, const voi
 		pre_object_retire(o);
 		o = NULL;
 	}
-	if (o == NULL)
-		o = make(addr, kind, class_by_use(kind, addr, where));
+	if (o == NULL) {
+		bool elsewhere = false;
+
+		o = make(addr, kind, class_by_use(kind, addr, where, &elsewhere));
+		if (o != NULL)
+			o->po_marked = elsewhere && kind == PRE_MUTEX;
+	}
 	if (o != NULL)
 		*slot = o;
 	return o;

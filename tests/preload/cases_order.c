@@ -3,6 +3,8 @@
  *
  * The order of locks.
  */
+#include <dlfcn.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "cases.h"
@@ -97,6 +99,20 @@ static void
 retaken_behind(void)
 {
 	in_thread(drop_first, NULL);
+}
+
+/* Released by a call that no auditor sees: then it is not held, whatever anybody thinks. */
+static void
+released_unseen(void)
+{
+	int (*release)(pthread_mutex_t *) = (int (*)(pthread_mutex_t *))(uintptr_t)
+	    dlvsym(RTLD_DEFAULT, "__pthread_mutex_unlock", "GLIBC_2.2.5");
+
+	LOCK(&a);
+	must(release != NULL ? release(&a) : pthread_mutex_unlock(&a));
+	LOCK(&b);
+	UNLOCK(&b);
+	in_thread(take_ba, NULL);
 }
 
 /* --- rings --- */
@@ -505,6 +521,91 @@ made_in_two_ways_abba(void)
 	in_thread(take_locks, &yx);
 }
 
+/* Wrappers, as libraries have them: every lock of the program is made in one of two places. */
+static __attribute__((noinline)) pthread_mutex_t *
+new_mutex(void)
+{
+	pthread_mutex_t *m = malloc(sizeof(*m));
+
+	must(pthread_mutex_init(m, NULL));
+	return m;
+}
+
+static __attribute__((noinline)) pthread_rwlock_t *
+new_rwlock(void)
+{
+	pthread_rwlock_t *rw = malloc(sizeof(*rw));
+
+	must(pthread_rwlock_init(rw, NULL));
+	return rw;
+}
+
+struct both {
+	pthread_mutex_t *b_m;
+	pthread_rwlock_t *b_rw;
+};
+
+static __attribute__((noinline)) struct both
+new_cache(void)
+{
+	const struct both new = { new_mutex(), new_rwlock() };
+
+	__asm__ volatile("" ::: "memory");
+	return new;
+}
+
+static __attribute__((noinline)) struct both
+new_session(void)
+{
+	const struct both new = { new_mutex(), new_rwlock() };
+
+	__asm__ volatile("" ::: "memory");
+	return new;
+}
+
+static void *
+mutex_first(void *arg)
+{
+	const struct both *both = arg;
+
+	LOCK(both->b_m);
+	WRLOCK(both->b_rw);
+	RWUNLOCK(both->b_rw);
+	UNLOCK(both->b_m);
+	return NULL;
+}
+
+static void *
+rwlock_first(void *arg)
+{
+	const struct both *both = arg;
+
+	WRLOCK(both->b_rw);
+	LOCK(both->b_m);
+	UNLOCK(both->b_m);
+	RWUNLOCK(both->b_rw);
+	return NULL;
+}
+
+/* A cache has its order, a session the opposite one; they have nothing to do with each other. */
+static void
+wrapped_two_roles(void)
+{
+	struct both cache = new_cache(), session = new_session();
+
+	in_thread(mutex_first, &cache);
+	in_thread(rwlock_first, &session);
+}
+
+static void
+wrapped_inversion(void)
+{
+	struct both one = new_cache(), other = new_cache();
+
+	in_thread(mutex_first, &one);
+	in_thread(rwlock_first, &other);
+}
+
 #define MANY 70
 
 static struct account *
@@ -705,6 +806,38 @@ freed_and_made_again(void)
 	}
 }
 
+/* The same, on the stack: which of the two words is taken first depends on the caller. */
+static __attribute__((noinline)) void
+two_on_the_stack(int swap)
+{
+	pthread_mutex_t v[2] = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER };
+
+	LOCK(&v[swap]);
+	LOCK(&v[!swap]);
+	UNLOCK(&v[!swap]);
+	UNLOCK(&v[swap]);
+}
+
+static void
+stack_made_again(void)
+{
+	two_on_the_stack(0);
+	two_on_the_stack(1);
+}
+
+static void
+stack_abba(void)
+{
+	pthread_mutex_t x = PTHREAD_MUTEX_INITIALIZER, y = PTHREAD_MUTEX_INITIALIZER;
+
+	for (int i = 0; i < 2; i++) {
+		LOCK(i != 0 ? &x : &y);
+		LOCK(i != 0 ? &y : &x);
+		UNLOCK(&x);
+		UNLOCK(&y);
+	}
+}
+
 const struct preload_case order_cases[] = {
 	{ "abba_one_thread", "lock-cycle", "latent", abba_one_thread, "apart_two_threads" },
 	{ "abba_two_threads", "lock-cycle", "unconfirmed", abba_two_threads, "abab_two_threads" },
@@ -737,6 +870,8 @@ const struct preload_case order_cases[] = {
 	{ "class_order", NULL, NULL, class_order, NULL },
 	{ "made_in_two_ways_abba", "lock-cycle", "unconfirmed", made_in_two_ways_abba, "made_in_two_ways" },
 	{ "made_in_two_ways", NULL, NULL, made_in_two_ways, NULL },
+	{ "wrapped_inversion", "lock-cycle", "unconfirmed", wrapped_inversion, "wrapped_two_roles" },
+	{ "wrapped_two_roles", NULL, NULL, wrapped_two_roles, NULL },
 	{ "hand_over_hand_in_a_circle", "lock-cycle", "latent", hand_over_hand_in_a_circle, "hand_over_hand" },
 	{ "hand_over_hand", NULL, NULL, hand_over_hand, NULL },
 	{ "seventy_held_backwards", "lock-cycle", "unconfirmed", seventy_held_backwards, "seventy_held" },
@@ -747,6 +882,9 @@ const struct preload_case order_cases[] = {
 	{ "gate_lock", NULL, NULL, gate_lock, NULL },
 	{ "gate_not_over_instances", "lock-cycle", "unconfirmed", gate_not_over_instances, "gate_over_instances" },
 	{ "gate_over_instances", NULL, NULL, gate_over_instances, NULL },
+	{ "released_unseen", NULL, NULL, released_unseen, NULL },
+	{ "stack_abba", "lock-cycle", "latent", stack_abba, "stack_made_again" },
+	{ "stack_made_again", NULL, NULL, stack_made_again, NULL },
 	{ "freed_and_made_again", NULL, NULL, freed_and_made_again, NULL },
 	{ NULL, NULL, NULL, NULL, NULL },
 };

@@ -51,6 +51,14 @@ audit 0 -q --baseline graph.json -- "$cases" abba_two_threads
 claim known_violations_pass_a_baseline
 audit 1 -q --baseline graph.json -- "$cases" ring_3_classes
 claim new_ones_do_not
+echo 'lock-cycle:a>b>* only at start' >waivers
+audit 0 --waivers waivers -- "$cases" abba_two_threads && grep -q ' 0 violations$' err
+claim waived
+audit 1 --waivers waivers -- "$cases" ring_3
+claim others_are_not
+echo 'lock-cycle:a>b>a' >waivers
+audit 2 --waivers waivers -- "$cases" abba_two_threads && grep -q 'waivers:1: .* gives no reason' err
+claim waiver_without_reason
 audit 1 --audit-stop -- "$cases" abba_two_threads && grep -q 'stopped at the first finding' err
 claim stop_stops
 audit 2 -- ./nowhere && grep -q '^uvmstress: cannot run ./nowhere: No such file' err && [ "$(wc -l <err)" -eq 1 ]
