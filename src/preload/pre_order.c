@@ -230,6 +230,14 @@ pre_mutex_mine(const struct pre_thread *t, const pthread_mutex_t *m)
 	return owner != 0 && (owner == t->pt_tid || owner == t->pt_forked_tid);
 }
 
+static void
+not_held(struct pre_object *o, unsigned how)
+{
+	if ((how & LO_MODE) == LO_WRITE)
+		__atomic_store_n(&o->po_owner, NULL, __ATOMIC_RELAXED);
+	__atomic_fetch_sub(&o->po_holders, 1, __ATOMIC_RELAXED);
+}
+
 /*
  * A mutex may have been released behind our back: by code that the linker bound elsewhere,
  * or by being made anew.  The mutex itself knows, and is asked before anything new is
@@ -247,6 +255,8 @@ pre_forget_stale(struct pre_thread *t)
 		if (o != NULL && (o->po_kind != PRE_MUTEX || o->po_shared ||
 		    pre_mutex_mine(t, hl->hl_lock)))
 			continue;
+		if (o != NULL)
+			not_held(o, hl->hl_how);
 		held_pop(&t->pt_held, hl);
 	}
 }
@@ -309,7 +319,8 @@ judge_join(struct pre_thread *t, struct pre_object *o)
 
 	if (owner == NULL || owner == t ||
 	    __atomic_load_n(&owner->pt_joining, __ATOMIC_ACQUIRE) == 0 ||
-	    !pthread_equal(owner->pt_join, t->pt_self))
+	    !pthread_equal(owner->pt_join, t->pt_self) ||
+	    (o->po_kind == PRE_MUTEX && !pre_mutex_mine(owner, o->po_addr)))
 		return;
 	pre_mistake(t, "join-deadlock", o, "wanted by a thread whose end the lock's owner waits for");
 }
@@ -376,9 +387,7 @@ pre_release(struct pre_thread *t, struct pre_object *o)
 		hl->hl_user--;
 		return true;
 	}
-	if ((hl->hl_how & LO_MODE) == LO_WRITE)
-		__atomic_store_n(&o->po_owner, NULL, __ATOMIC_RELAXED);
-	__atomic_fetch_sub(&o->po_holders, 1, __ATOMIC_RELAXED);
+	not_held(o, hl->hl_how);
 	held_pop(&t->pt_held, hl);
 	return true;
 }
