@@ -156,6 +156,7 @@ KTEST(last_detach_waits_for_a_busy_page, "last detach waits for a busy page")
 
 	begin(2);
 	held = tu_get(obj, 0);
+	uvm_page_pass(&held, 1);			/* let_go() does it */
 	tu_resident(obj, (voff_t)ptoa(1));
 	CHECK_EQ(lwp_create(&l, NULL, "letgo", let_go, NULL), 0);
 	lwp_start(l);

@@ -165,7 +165,7 @@ KTEST(a_failure_counts_what_came_before, "a hole, or a chunk that the device fai
 	for (int k = 0; k < 2; k++) {
 		fail_request = k;		/* and those behind it, which does not count */
 		n = ptoa(40);
-		CHECK_EQ(sys_physio(tm_proc, dev, 0, TM_VA(0), &n, true), EBADF);
+		CHECK_EQ(sys_physio(tm_proc, dev, 0, TM_VA(0), &n, true), EIO);
 		CHECK_EQ(n, ptoa(16 * (vaddr_t)k));
 		CHECK_EQ(uvm.wired, 0);
 	}
