@@ -68,6 +68,7 @@ mutex_init(kmutex_t *m, kmutex_type_t type, ipl_t ipl, enum lock_class class)
 	if (LOCKDEBUG_ON())
 		lockdebug_born(class, m->mtx_spin ? ipl : IPL_NONE, m->mtx_id);
 	__atomic_store_n(&m->mtx_owner, 0, __ATOMIC_RELEASE);
+	race_atomic(&m->mtx_owner, sizeof(m->mtx_owner));
 	lock_race_create(m, class, __builtin_return_address(0));
 }
 

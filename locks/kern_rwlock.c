@@ -43,6 +43,7 @@ rw_init(krwlock_t *rw, enum lock_class class)
 	if (LOCKDEBUG_ON())
 		lockdebug_born(class, IPL_NONE, rw->rw_id);
 	__atomic_store_n(&rw->rw_owner, 0, __ATOMIC_RELEASE);
+	race_atomic(&rw->rw_owner, sizeof(rw->rw_owner));
 	lock_race_create(rw, class, __builtin_return_address(0));
 }
 

@@ -2,12 +2,13 @@
  * Locks as a race detector shows them: by class, and by where they were made.
  *
  * A detector names a lock by the stack on which it was created, and knows no other name.  So each
- * class has a function of its own, amap_lock_created() for amap, and the class is the first frame:
+ * class has a function of its own, amap_lock_created() for amap, and the class is in the first frames:
  *
  *	Mutex M38 (0x7b2000001a40) created at:
  *	  #0 __tsan_mutex_create
- *	  #1 amap_lock_created locks/lockrank.def:24
- *	  #2 amap_alloc1 src/uvm/uvm_amap.c:118
+ *	  #1 race_lock_create include/host/race.h:56
+ *	  #2 amap_lock_created locks/lockrank.def:26
+ *	  #3 amap_alloc src/uvm/uvm_amap.c:198
  */
 #include "../src/kern/kern_int.h"
 

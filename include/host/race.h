@@ -5,7 +5,7 @@
  * either too much (every atomic makes an order that the lock does not promise) or nothing.
  * So the files that make them are compiled without instrumentation (the "bare" libraries
  * in meson.build) and say here what they mean: ThreadSanitizer in its build
- * (-Db_sanitize=thread), helgrind and drd with -Dvalgrind=true, nobody otherwise, and then
+ * (-Db_sanitize=thread), helgrind with -Dvalgrind=true, nobody otherwise, and then
  * all of this is nothing.
  *
  * Three kinds of statement:
@@ -18,6 +18,7 @@
 #define HOST_RACE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <uvmstress_config.h>
@@ -90,6 +91,15 @@ race_lock_drop(const volatile void *lock, unsigned how)
 	__tsan_mutex_post_unlock((void *)(uintptr_t)lock, how);
 #elif UVMSTRESS_VALGRIND
 	ANNOTATE_RWLOCK_RELEASED(lock, (how & RACE_READ) == 0);
+#endif
+}
+
+/* => the word is changed by atomics alone, which helgrind does not know */
+static inline void
+race_atomic(const volatile void *word, size_t size)
+{
+#if UVMSTRESS_VALGRIND && !UVMSTRESS_TSAN
+	VALGRIND_HG_DISABLE_CHECKING(word, size);
 #endif
 }
 

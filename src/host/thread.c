@@ -257,6 +257,7 @@ bool
 host_trylock(struct host_lock *hl)
 {
 	host_mask();
+	race_atomic(&hl->hl_word, sizeof(hl->hl_word));
 	/* acquire: pairs with the release in host_unlock() */
 	if (__atomic_load_n(&hl->hl_word, __ATOMIC_RELAXED) == 0 &&
 	    __atomic_exchange_n(&hl->hl_word, 1, __ATOMIC_ACQUIRE) == 0) {

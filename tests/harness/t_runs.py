@@ -65,4 +65,14 @@ def an_unknown_required_counter_is_refused():
         has(r.stderr, 'no counter is called')
 
 
+@case
+def bugs_have_names():
+    job('memory = 32M\nops = 50')
+    r = run('run', 'x.ini', '--bug', 'free_at_once,any')
+    equal(r.returncode, 2)
+    has(r.stderr, "there is no bug of the name 'any'")
+    has(run('list', 'bugs').stdout, '\nfree_at_once ')
+    equal(run('run', 'x.ini', '--bug', 'none').returncode, 0)
+
+
 main()
