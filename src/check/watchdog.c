@@ -15,7 +15,8 @@
  *	else			what it sleeps for, by its wait message; or that it runs
  *
  * followed from each LWP that hangs until somebody waits for nobody, or for one who has
- * been named: a deadlock.  The longest chain is the message.
+ * been named: a deadlock.  The longest chain is the message.  One that ends at an LWP that
+ * gives signs of life is no hang: somebody is slow.  Not for ever, though: see STARVED.
  *
  * The thread holds no simulated CPU and takes no lock of the machine but that of the list of
  * LWPs, for a moment.  Should even that be held for ever, the host's alarm ends the process.
@@ -34,6 +35,7 @@
 #define	LOOKS		8		/* in one limit */
 #define	STACK_MAX	24
 #define	REPORT_NS	60000000000u
+#define	STARVED		10		/* limits for which one may wait for those who get on */
 
 /* stable while the thread runs */
 static struct host_thread *thread;
@@ -270,6 +272,11 @@ tell_chains(struct census *ce, struct seen **culprit, FILE *out)
 		if (!hangs(&ce->ce_v[i], ce->ce_now))
 			continue;
 		chain = chain_of(ce, &ce->ce_v[i], &links, &last);
+		if (!last->se_patient && ce->ce_now - last->se_since <= limit &&
+		    ce->ce_now - ce->ce_v[i].se_since <= STARVED * limit) {
+			free(chain);
+			continue;
+		}
 		fprintf(out, "hangs: %s\n", chain);
 		if (links > most) {
 			free(longest);

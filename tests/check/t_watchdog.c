@@ -200,6 +200,36 @@ KTEST(who_works_has_not_hung, "an LWP that works for longer than the limit gives
 	end();
 }
 
+/* The first one has the lock and works; the other one wants it. */
+static void
+queue_main(struct tm_thread *tt)
+{
+	uint64_t until = host_now_ns() + 3 * LIMIT_NS;
+
+	if (tt->tt_number == 1) {
+		while (__atomic_load_n(&met, __ATOMIC_RELAXED) == 0)
+			yield();
+		mutex_enter(&lock[0]);
+		mutex_exit(&lock[0]);
+		return;
+	}
+	mutex_enter(&lock[0]);
+	__atomic_store_n(&met, 1, __ATOMIC_RELAXED);
+	while (host_now_ns() < until) {
+		lwp_beat();
+		intr_poll();
+	}
+	mutex_exit(&lock[0]);
+}
+
+KTEST(who_waits_for_one_that_works_has_not_hung, "an LWP may wait for a lock as long as its holder gives signs of life")
+{
+	begin(2);
+	tm_start(tm_proc, threads, 2, queue_main, NULL);
+	tm_wait(threads, 2);
+	end();
+}
+
 KTEST_DEATH(alarm_of_the_host, "who watches the watchdog: the host's timer ends the process",
     "the watchdog hangs itself")
 {
