@@ -263,7 +263,7 @@ static char *
 tell_chains(struct census *ce, struct seen **culprit, FILE *out)
 {
 	char *longest = NULL;
-	struct seen *last;
+	struct seen *last = NULL;
 	int most = 0, links;
 
 	for (size_t i = 0; i < ce->ce_n; i++) {
