@@ -140,6 +140,8 @@ lo_usage(const struct lockorder_want *w, uint32_t trace, struct lo_told *told)
 	struct lo_class *c = lo_class(w->lw_class);
 	const unsigned mode = w->lw_how & LO_MODE, open = mode != LO_WRITE;
 	const unsigned bit = 1u << w->lw_ipl;
+	/* who waits for an event has not got it, whoever else does: only who is to end it */
+	const bool held = c->c_kind != LOCKGRAPH_EVENT || (w->lw_how & LO_EVENT) != 0;
 	bool new = false;
 
 	c->c_chains++;
@@ -148,7 +150,7 @@ lo_usage(const struct lockorder_want *w, uint32_t trace, struct lo_told *told)
 	    ((w->lw_how & LO_SPIN) != 0 ? LOCKGRAPH_SPIN : 0);
 	if (w->lw_depth != 0)
 		take_in_interrupt(w, trace, &new);
-	if ((c->c_open[open] & bit) == 0) {
+	if (held && (c->c_open[open] & bit) == 0) {
 		if (lowest(c->c_open[open]) > w->lw_ipl)
 			c->c_open_trace[open] = trace;
 		c->c_open[open] |= (uint8_t)bit;

@@ -224,6 +224,26 @@ biodone(void *arg)
 	lockevent_end(LE_disk);
 }
 
+static void
+shoots(void *arg)
+{
+	lockevent_wait(LE_shootdown);
+}
+
+KTEST(wait_in_interrupt, "to wait for an event is not to have it: a handler may, and who is interrupted")
+{
+	boot();
+	lockevent_wait(LE_shootdown);
+	intr_establish(IRQ_DEVICE, IPL_VM, shoots, NULL);
+	intr_post(curcpu(), IRQ_DEVICE);
+	intr_poll();
+	CHECK_EQ(ktest_violations(VIOL_INTERRUPT_CONTEXT), 0);
+	lockevent_begin(LE_shootdown);		/* but it waits for who is to end it */
+	CHECK_EQ(ktest_violations(VIOL_INTERRUPT_CONTEXT), 1);
+	lockevent_end(LE_shootdown);
+	kern_shutdown();
+}
+
 KTEST(disk_with_what_its_interrupt_takes, "nobody waits for the disk, awake, with a lock that its interrupt takes")
 {
 	boot();
