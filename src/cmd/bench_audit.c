@@ -37,13 +37,14 @@ struct work {
 	bool wk_faults;			/* faults count, else operations */
 	unsigned wk_ops;
 	const char *wk_jobs;
+	const char *wk_slow;		/* --set for valgrind: all of it is verified at the end */
 };
 
 static const struct work works[] = {
 	{ "page faults", "faults/CPU s", true, 40000,
 	    "[global]\ncpus = 2\nmemory = 512M\n"
 	    "[faults]\nworkload = anon-fault\nthreads = 2\nprocesses = 2\nsize = 128M\n"
-	    "write-fraction = 1\n" },
+	    "write-fraction = 1\n", "faults.size=4M" },
 	{ "a little of everything", "operations/CPU s", false, 4000,
 	    "[global]\ncpus = 4\nmemory = 24M\nswap = 64M\n"
 	    "[anon]\nworkload = anon-fault\nthreads = 4\nprocesses = 2\nsize = 4M\n"
@@ -51,7 +52,7 @@ static const struct work works[] = {
 	    "[shared]\nworkload = shared-anon\nthreads = 3\nprocesses = 3\n"
 	    "[files]\nworkload = file-map\nthreads = 3\nprocesses = 2\n"
 	    "[shm]\nworkload = aobj-shm\nthreads = 3\nprocesses = 2\n"
-	    "[churn]\nworkload = map-churn\nthreads = 4\nprocesses = 2\nsize = 2M\n" },
+	    "[churn]\nworkload = map-churn\nthreads = 4\nprocesses = 2\nsize = 2M\n", "anon.size=1M" },
 };
 #define NWORKS (sizeof(works) / sizeof(works[0]))
 
@@ -164,6 +165,9 @@ run_once(const struct bench *b, const struct work *wk, const struct way *wy, cha
 	    (char *)(uintptr_t)wy->wy_audit, (char *)(uintptr_t)"--ops", ops,
 	    (char *)(uintptr_t)"--json", json, (char *)(uintptr_t)"--out", out, NULL },
 	    14 * sizeof(argv[0]));
+	if (wy->wy_slow > 1)
+		memcpy(&argv[n + 13], (char *[]){ (char *)(uintptr_t)"--set",
+		    (char *)(uintptr_t)wk->wk_slow, NULL }, 3 * sizeof(argv[0]));
 	unlink(json);
 	pid = fork();
 	if (pid == 0)
