@@ -251,7 +251,7 @@ judge(struct pre_object *o)
 	if (o->po_kind == PRE_SEM && !o->po_known)
 		return;
 	if (o->po_kind == PRE_SEM && o->po_value != 0 && !o->po_foreign) {
-		if (o->po_value == 1 && ev->ev_waits.fs_n != 0 && ev->ev_needs.fs_n != 0) {
+		if (ev->ev_waits.fs_n != 0 && ev->ev_needs.fs_n != 0) {
 			tell(&ev->ev_waits, o, true, LOCKGRAPH_ORDER);
 			tell(&ev->ev_needs, o, false, LOCKGRAPH_ORDER);
 		}

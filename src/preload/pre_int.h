@@ -231,6 +231,8 @@ void	pre_mistake(struct pre_thread *, const char *rule, const struct pre_object 
     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 /* => more signals may come: to what is held, too */
 void	pre_order_unblocked(struct pre_thread *);
+/* => the same, noticed elsewhere */
+void	pre_mistake_at(uint32_t trace, const char *rule, const struct pre_object *, const char *text);
 /* => does a real mutex say that the caller has it? */
 bool	pre_mutex_mine(const struct pre_thread *, const pthread_mutex_t *);
 /* => the pthread mutex's words */

@@ -141,21 +141,29 @@ const struct lockorder_env pre_env = {
 /* --- mistakes with one lock --- */
 
 void
+pre_mistake_at(uint32_t trace, const char *rule, const struct pre_object *o, const char *text)
+{
+	char fingerprint[200];
+
+	snprintf(fingerprint, sizeof(fingerprint), "%s:%s", rule, o->po_class->pc_name);
+	for (char *p = fingerprint; *p != '\0'; p++)	/* one word */
+		if (*p == ' ')
+			*p = '-';
+	lockorder_finding(rule, fingerprint, LOCKGRAPH_UNGRADED, trace, "%s: %s",
+	    o->po_class->pc_name, text);
+}
+
+void
 pre_mistake(struct pre_thread *t, const char *rule, const struct pre_object *o, const char *fmt,
     ...)
 {
-	char text[400], fingerprint[200];
+	char text[400];
 	va_list ap;
 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	snprintf(fingerprint, sizeof(fingerprint), "%s:%s", rule, o->po_class->pc_name);
-	for (char *p = fingerprint; *p != '\0'; p++)	/* one word */
-		if (*p == ' ')
-			*p = '-';
-	lockorder_finding(rule, fingerprint, LOCKGRAPH_UNGRADED, lockorder_trace(NULL), "%s: %s",
-	    o->po_class->pc_name, text);
+	pre_mistake_at(lockorder_trace(NULL), rule, o, text);
 }
 
 static const char *

@@ -74,7 +74,8 @@ judge_end(struct pre_thread *t)
 		if (o == NULL)
 			continue;
 		if (!o->po_robust)
-			pre_mistake(t, "exit-while-held", o, "held by a thread that ends");
+			pre_mistake_at(lockorder_held_trace(&t->pt_held.hs_v[i]), "exit-while-held", o,
+			    "taken here by a thread that ended with it");
 		__atomic_store_n(&o->po_owner, NULL, __ATOMIC_RELAXED);
 	}
 }

@@ -282,6 +282,42 @@ sem_sem_order(void)
 	in_thread(s_then_u, NULL);
 }
 
+static void *
+s_then_u_keeps_s(void *arg)
+{
+	must(sem_wait(&s));
+	must(sem_wait(&u));
+	must(sem_post(&u));
+	return arg;
+}
+
+static void *
+u_then_s_keeps_s(void *arg)
+{
+	must(sem_wait(&u));
+	must(sem_wait(&s));
+	must(sem_post(&u));
+	return arg;
+}
+
+static void *
+post_s(void *arg)
+{
+	must(sem_post(&s));
+	return arg;
+}
+
+/* It begins at 1 like a lock, but others post it: then nobody held it. */
+static void
+sem_handed_over(void)
+{
+	must(sem_init(&s, 0, 1));
+	must(sem_init(&u, 0, 1));
+	in_thread(s_then_u_keeps_s, NULL);
+	in_thread(post_s, NULL);
+	in_thread(u_then_s_keeps_s, NULL);
+}
+
 /* --- semaphores as events --- */
 
 static void *
@@ -449,6 +485,7 @@ const struct preload_case wait_cases[] = {
 	{ "sem_counting", NULL, NULL, sem_counting, NULL },
 	{ "sem_sem_cycle", "lock-cycle", "unconfirmed", sem_sem_cycle, "sem_sem_order" },
 	{ "sem_sem_order", NULL, NULL, sem_sem_order, NULL },
+	{ "sem_handed_over", NULL, NULL, sem_handed_over, NULL },
 	{ "sem_event_cycle", "lock-cycle", "unconfirmed", sem_event_cycle, "sem_event" },
 	{ "sem_event", NULL, NULL, sem_event, NULL },
 	{ "producer_consumer", NULL, NULL, producer_consumer, NULL },
