@@ -75,4 +75,38 @@ def bugs_have_names():
     equal(run('run', 'x.ini', '--bug', 'none').returncode, 0)
 
 
+@case
+def an_audit_shows_the_order_of_a_run():
+    job('memory = 6M\nswap = 32M\nops = 2000')
+    r = run('audit', 'x.ini', '--json', 'g.json')
+    equal(r.returncode, 0, r.stderr)
+    with open('g.json') as f:
+        j = json.load(f)
+    equal((j['violations'], j['lost'], j['runs'][0]['name']), ([], 0, 'x'))
+    taken = {lock['class']: lock for lock in j['locks']}
+    for name in 'map', 'amap', 'anon', 'pageq', 'pmap', 'pv':
+        assert taken[name]['acquisitions'] > 0, name
+    assert taken['page-busy:anon']['kind'] == 'event'
+    edges = {(e['from'], e['to']): e for e in j['edges'] if e['kind'] == 'order'}
+    edge = edges['map', 'amap']
+    names = [j['traces'][edge[end]][0][2] for end in ('from_trace', 'to_trace')]
+    assert names == [None, None] or all('(' in name for name in names), names    # None: no libdw
+    assert ('amap', 'map') not in edges
+    assert len(j['sites']) > 20
+    has(r.stdout, ' known edges (')
+    has(r.stdout, 'swap_syscall -> ')          # not exercised; by whom
+
+
+@case
+def audit_order_sees_no_waits_and_off_sees_nothing():
+    job('memory = 16M\nops = 200')
+    r = run('audit', '-q', 'x.ini', '--audit', 'order', '--json', 'g.json')
+    equal(r.returncode, 0, r.stderr)
+    with open('g.json') as f:
+        equal([e for e in json.load(f)['edges'] if e['kind'] != 'order'], [])
+    r = run('audit', '-q', 'x.ini', '--audit', 'off')
+    equal(r.returncode, 2)
+    has(r.stderr, 'the run was not audited')
+
+
 main()
