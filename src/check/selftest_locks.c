@@ -143,6 +143,14 @@ in_interrupt(ipl_t ipl, void (*fn)(void))
 
 /* --- one case --- */
 
+/* => the child is gone, with all its threads; an exit waits for them, in some builds a second */
+static void __attribute__((noreturn))
+leave(void)
+{
+	kill(getpid(), SIGKILL);
+	_exit(1);
+}
+
 static bool
 sink(const struct violation *v)
 {
@@ -153,7 +161,7 @@ sink(const struct violation *v)
 	said->sd_stranger = said->sd_stranger || stranger;
 	if (v->v_fatal) {
 		said->sd_panic = true;
-		_exit(1);
+		leave();
 	}
 	return true;
 }
@@ -173,7 +181,7 @@ child(void (*fn)(int), int arg, bool verbose)
 		_exit(2);
 	fn(arg);
 	said->sd_end = true;
-	_exit(0);
+	leave();
 }
 
 /* => what went wrong with the case, or NULL; its text is said's */
