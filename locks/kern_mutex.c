@@ -131,6 +131,7 @@ adaptive_sleep(kmutex_t *m)
 static uint64_t
 adaptive_enter(kmutex_t *m)
 {
+	const void *before = lwp_wants(m);
 	uint64_t since = host_now_ns();
 	unsigned spins = 0, turns = 0;
 
@@ -147,6 +148,7 @@ adaptive_enter(kmutex_t *m)
 		adaptive_sleep(m);
 		turns = 0;
 	}
+	lwp_wants(before);
 	return lockstat_waited(m->mtx_class, host_now_ns() - since);
 }
 
@@ -206,6 +208,7 @@ spin_lower(void)
 static uint64_t
 spin_wait(kmutex_t *m)
 {
+	const void *before = lwp_wants(m);
 	uint64_t since = host_now_ns();
 	unsigned spins = 0;
 
@@ -216,6 +219,7 @@ spin_wait(kmutex_t *m)
 		intr_poll();
 		host_relax(&spins);
 	} while (!spin_try(m));
+	lwp_wants(before);
 	return lockstat_waited(m->mtx_class, host_now_ns() - since);
 }
 

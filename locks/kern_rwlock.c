@@ -143,6 +143,7 @@ rw_enter(krwlock_t *rw, const krw_t op)
 		panic("%s: locking against myself (lock %u)", lock_classes[rw->rw_class].lc_name,
 		    rw->rw_id);
 	if (!try_once(rw, op)) {
+		const void *before = lwp_wants(rw);
 		uint64_t since = host_now_ns();
 
 		do {
@@ -153,6 +154,7 @@ rw_enter(krwlock_t *rw, const krw_t op)
 				break;
 			}
 		} while (!try_once(rw, op));
+		lwp_wants(before);
 		waited = lockstat_waited(rw->rw_class, host_now_ns() - since);
 	}
 	race_lock_got(rw, op == RW_READER ? RACE_READ : RACE_WRITE);

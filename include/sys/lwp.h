@@ -79,6 +79,7 @@ struct lwp {
 
 	uint64_t	 l_beats;		/* ! signs of life; read @ by the watchdog */
 	int		 l_patient;		/* ! see lwp_patient(); read @ */
+	const void	*l_wants;		/* ! lock that it spins for, or sleeps; read @ likewise */
 	uint64_t	 l_seen_beats;		/* the watchdog's: l_beats when it last changed, */
 	uint64_t	 l_seen_since;		/* and when that was */
 
@@ -133,6 +134,16 @@ lwp_patient(bool on)
 {
 	lwp_beat();
 	__atomic_store_n(&curlwp->l_patient, on, __ATOMIC_RELAXED);
+}
+
+/* => until it is called again the LWP waits for that lock; the one before, of what was interrupted */
+static inline const void *
+lwp_wants(const void *lock)
+{
+	const void *before = curlwp->l_wants;
+
+	__atomic_store_n(&curlwp->l_wants, lock, __ATOMIC_RELAXED);
+	return before;
 }
 
 /*

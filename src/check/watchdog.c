@@ -8,7 +8,7 @@
  *
  * What is told then is who waits for whom:
  *
- *	asleep on a lock	its holders, by everybody's list of locks held
+ *	wants a lock		its holders, by everybody's list of locks held
  *	asleep on a page	who has it busy
  *	asleep for memory	the page daemon
  *	runnable		whoever has the CPU
@@ -30,8 +30,6 @@
 #include <sys/lwp.h>
 #include <uvm/uvm.h>
 
-#include "../kern/kern_int.h"
-
 #define	LOOKS		8		/* in one limit */
 #define	STACK_MAX	24
 #define	REPORT_NS	60000000000u
@@ -50,6 +48,7 @@ struct seen {
 	bool		 se_patient;
 	const struct cpu_info *se_cpu;
 	const volatile void *se_wchan;
+	const void	*se_wants;
 	const char	*se_wmesg;
 	bool		 se_named;	/* in the chain already */
 };
@@ -100,6 +99,7 @@ note(struct lwp *l, void *arg)
 		.se_patient = __atomic_load_n(&l->l_patient, __ATOMIC_RELAXED),
 		.se_cpu = l->l_cpu,
 		.se_wchan = __atomic_load_n(&l->l_wchan, __ATOMIC_RELAXED),
+		.se_wants = __atomic_load_n(&l->l_wants, __ATOMIC_RELAXED),
 		.se_wmesg = __atomic_load_n(&l->l_wmesg, __ATOMIC_RELAXED),
 	};
 }
@@ -125,15 +125,15 @@ page_of(const volatile void *wchan)
 	return &uvm.pages[(addr - first) / sizeof(struct vm_page)];
 }
 
-/* => somebody who holds the lock that is slept for, and which it is; or NULL */
+/* => somebody who holds the lock, and which it is; or NULL */
 static struct seen *
-holder_of(struct census *ce, const volatile void *wchan, const struct held_lock **hlp)
+holder_of(struct census *ce, const void *lock, const struct held_lock **hlp)
 {
 	for (size_t i = 0; i < ce->ce_n; i++) {
 		struct lwp *l = ce->ce_v[i].se_lwp;
 
 		for (int k = 0; k < l->l_held.hs_n; k++)
-			if (LOCK_WCHAN(l->l_held.hs_v[k].hl_lock) == wchan) {
+			if (l->l_held.hs_v[k].hl_lock == lock) {
 				*hlp = &l->l_held.hs_v[k];
 				return &ce->ce_v[i];
 			}
@@ -153,14 +153,14 @@ waits_for(struct census *ce, const struct seen *se, FILE *out)
 		fprintf(out, " waits for CPU %d", se->se_cpu->ci_index);
 		return seen_of(ce, __atomic_load_n(&se->se_cpu->ci_curlwp, __ATOMIC_RELAXED));
 	}
-	if (se->se_stat != LSSLEEP) {
-		fprintf(out, " runs on CPU %d", se->se_cpu->ci_index);
-		return NULL;
-	}
-	other = holder_of(ce, se->se_wchan, &hl);
+	other = se->se_wants != NULL ? holder_of(ce, se->se_wants, &hl) : NULL;
 	if (other != NULL) {
 		fprintf(out, " waits for %s %u of", lockorder_class_name(hl->hl_class), hl->hl_id);
 		return other;
+	}
+	if (se->se_stat != LSSLEEP) {
+		fprintf(out, " runs on CPU %d", se->se_cpu->ci_index);
+		return NULL;
 	}
 	pg = page_of(se->se_wchan);
 	if (pg != NULL) {
