@@ -123,9 +123,16 @@ make_two(int ipl)
 static void
 through_edge_last(int ipl)
 {
+	int s;
+
 	make_two(ipl);
 	in_interrupt(IPL_VM, take_a);
 	hold(&B);
+	s = splhigh();			/* each by itself: then the order alone is new */
+	take_a();
+	take(&B);
+	drop(&B);
+	splx(s);
 	a_then_b();
 }
 
