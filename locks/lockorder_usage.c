@@ -148,8 +148,6 @@ lo_usage(const struct lockorder_want *w, uint32_t trace, struct lo_told *told)
 	c->c_usage |= (mode == LO_WRITE ? LOCKGRAPH_WRITE : LOCKGRAPH_READ) |
 	    ((w->lw_how & LO_TRY) != 0 ? LOCKGRAPH_TRY : 0) |
 	    ((w->lw_how & LO_SPIN) != 0 ? LOCKGRAPH_SPIN : 0);
-	if (c->c_kind == LOCKGRAPH_EVENT)
-		return;			/* to wait for an event is to hold nothing that a handler may want */
 	if (w->lw_depth != 0)
 		take_in_interrupt(w, trace, &new);
 	if (held && (c->c_open[open] & bit) == 0) {

@@ -216,25 +216,6 @@ KTEST(shootdown_with_what_is_spun_for, "no acknowledgement comes from who spins 
 }
 
 static void
-shoots(void *arg)
-{
-	lockevent_wait(LE_shootdown);
-}
-
-KTEST(shootdown_in_an_interrupt, "an interrupt may wait for what is also waited for at IPL_NONE: an event is not held")
-{
-	boot();
-	lockevent_wait(LE_shootdown);
-	intr_establish(IRQ_NET, IPL_VM, shoots, NULL);
-	intr_post(curcpu(), IRQ_NET);
-	intr_poll();
-	lockevent_wait(LE_shootdown);
-	CHECK_EQ(told(), 0);
-	CHECK_EQ(ktest_violations(VIOL_INTERRUPT_CONTEXT), 0);
-	kern_shutdown();
-}
-
-static void
 biodone(void *arg)
 {
 	lockevent_begin(LE_disk);
