@@ -1,7 +1,7 @@
 #!/bin/sh
 # uvmstress audit -- CMD, as a user sees it.  TAP.  $1: uvmstress, $2: the conformance cases
 set -u
-uvmstress=$1 cases=$2 n=0
+uvmstress=$(realpath "$1") cases=$(realpath "$2") n=0
 dir=$(mktemp -d) || exit 99
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 99
