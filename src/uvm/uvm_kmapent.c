@@ -130,8 +130,14 @@ uvm_mapent_reserve(struct vm_map *map, struct uvm_mapent_reservation *umr)
 {
 	*umr = (struct uvm_mapent_reservation){ .umr_n = 0 };
 	while (umr->umr_n < UMR_MAX) {
-		struct vm_map_entry *e = uvm_kmapent_alloc(map, true);
+		/*
+		 * From the reserve first, which is for those who set memory free: this is what
+		 * everybody does who dies for want of it.
+		 */
+		struct vm_map_entry *e = uvm_kmapent_alloc(map, false);
 
+		if (e == NULL)
+			e = uvm_kmapent_alloc(map, true);
 		if (e == NULL)		/* an interrupt-safe map: perhaps none is needed */
 			break;
 		umr->umr_entries[umr->umr_n++] = e;

@@ -137,6 +137,28 @@ KTEST(R42_quantum_without_frames_is_undone_as_a_quantum, "a wired quantum that h
 	tu_shutdown();
 }
 
+/* Otherwise those who are killed for want of memory wait for it, and nobody gives any back. */
+KTEST(R42_unmapping_does_not_wait_for_memory, "kernel addresses are given back with no page free but the reserve")
+{
+	vaddr_t va[64];
+
+	tu_boot(1, 1024);
+	/* of an entry of its own each: so many that their pool has no items left for reservations */
+	for (int i = 0; i < 64; i++) {
+		va[i] = uvm_km_alloc(kernel_map, 3 * PAGE_SIZE, 0, UVM_KMF_VAONLY);
+		CHECK(va[i] != 0);
+	}
+	tu_take(uvm.npages, 0);
+	for (int i = 0; i < 64; i++)		/* the middle first: one entry becomes two */
+		uvm_unmap(kernel_map, va[i] + PAGE_SIZE, va[i] + 2 * PAGE_SIZE);
+	tu_release();
+	for (int i = 0; i < 64; i++) {
+		uvm_unmap(kernel_map, va[i], va[i] + PAGE_SIZE);
+		uvm_unmap(kernel_map, va[i] + 2 * PAGE_SIZE, va[i] + 3 * PAGE_SIZE);
+	}
+	tu_shutdown();
+}
+
 static vaddr_t full_va;
 
 static void
