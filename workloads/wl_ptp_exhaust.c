@@ -192,8 +192,8 @@ op_fork(struct job_worker *jw)
 }
 
 static const struct workload_op ops[] = {
-	{ "spread", "map and touch one more page, two megabytes on", 60, op_spread },
-	{ "check", "touch a page that was mapped before: it holds what was stored", 120, op_check },
+	{ "spread", "map and touch one more page, two megabytes on", 120, op_spread },
+	{ "check", "touch a page that was mapped before: it holds what was stored", 60, op_check },
 	{ "fork", "a child touches some of them, in tables of its own", 1, op_fork },
 };
 
