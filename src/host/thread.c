@@ -90,20 +90,12 @@ host_thread_self(void)
 
 /* --- what others do --- */
 
-#if defined(__SANITIZE_THREAD__)
-#define	TSAN 1
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define	TSAN 1
-#endif
-#endif
-#ifndef TSAN
-#define	TSAN 0
-#define	AnnotateIgnoreReadsBegin(file, line)	(void)0
-#define	AnnotateIgnoreReadsEnd(file, line)	(void)0
-#else
+#if UVMSTRESS_TSAN
 void	AnnotateIgnoreReadsBegin(const char *, int);
 void	AnnotateIgnoreReadsEnd(const char *, int);
+#else
+#define	AnnotateIgnoreReadsBegin(file, line)	(void)0
+#define	AnnotateIgnoreReadsEnd(file, line)	(void)0
 #endif
 
 void
@@ -150,7 +142,7 @@ host_thread_backtrace(struct host_thread *ht, void **pcs, int max)
 	__atomic_store_n(&asked.n, -1, __ATOMIC_RELAXED);
 	/* release: pairs with the acquire in on_asked() */
 	__atomic_store_n(&asked.of, ht, __ATOMIC_RELEASE);
-	if (TSAN || sigaction(SIGUSR2, &sa, NULL) != 0 || pthread_kill(ht->ht_thread, SIGUSR2) != 0)
+	if (UVMSTRESS_TSAN || sigaction(SIGUSR2, &sa, NULL) != 0 || pthread_kill(ht->ht_thread, SIGUSR2) != 0)
 		return 0;
 	while ((n = __atomic_load_n(&asked.n, __ATOMIC_ACQUIRE)) < 0 && host_now_ns() < until)
 		host_park_until(host_now_ns() + ANSWER_STEP_NS);

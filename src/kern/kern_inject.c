@@ -50,7 +50,7 @@ static bool
 called_from(const char *name)
 {
 	void *pcs[HOST_BACKTRACE_MAX];
-	int n = host_backtrace(pcs, HOST_BACKTRACE_MAX, 2);
+	int n = host_backtrace(pcs, HOST_BACKTRACE_MAX, 0);
 	const size_t len = strlen(name);
 	char at[160];
 

@@ -16,6 +16,7 @@
 #include "pmap_private.h"
 
 #include <errno.h>
+#include <host/race.h>
 #include <string.h>
 #include <sys/inject.h>
 #include <sys/kmem.h>
@@ -500,7 +501,9 @@ pmap_extract(struct pmap *pm, vaddr_t va, paddr_t *pap)
 		mutex_enter(&pm->pm_lock);
 	ptep = pmap_pte(pm, va);
 	pte = ptep != NULL ? pte_load(ptep) : 0;
-	if (!walk)
+	if (walk)
+		race_release(curtlb());		/* pairs with tlb_ipi(): it answers after this */
+	else
 		mutex_exit(&pm->pm_lock);
 	if ((pte & PTE_V) == 0)
 		return false;

@@ -43,6 +43,7 @@
 
 #include <errno.h>
 #include <host/host.h>
+#include <host/race.h>
 #include <machine/softmmu.h>
 #include <string.h>
 #include <sys/inject.h>
@@ -209,6 +210,7 @@ tlb_ipi(void *arg)
 
 	if (t == NULL)
 		return;
+	race_acquire(t);		/* walks of this CPU's, see pmap_extract() */
 	inject_delay(INJECT_ipi_delay);
 	for (int w = 0; w * 64 < ncpu; w++) {
 		/* acquire: pairs with the release in tlb_send(); the request is filled in. */

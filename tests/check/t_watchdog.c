@@ -134,6 +134,7 @@ forget_page(struct tm_thread *tt)
 		mutex_exit(&tm_obj->vmobjlock);
 		CHECK(pg != NULL);
 		__atomic_store_n(&met, 1, __ATOMIC_RELAXED);
+		lwp_patient(true);		/* it is the other one that is to be found */
 		sleep_for_ever(tt);
 	}
 	while (__atomic_load_n(&met, __ATOMIC_RELAXED) == 0)
@@ -142,7 +143,7 @@ forget_page(struct tm_thread *tt)
 }
 
 KTEST_DEATH(stuck_page_busy, "who waits for a busy page, and who has forgotten it",
-    "waits in '.*' for the page at 0x[0-9a-f]+, made busy by .*, who sleeps in 'never'")
+    "waits in '.*' for the page at 0x[0-9a-f]+, made busy by .*, who waits for work in 'never'")
 {
 	begin(2);
 	tm_put(tm_proc, "o");

@@ -15,7 +15,7 @@ def job(settings):
 
 @case
 def processes_that_find_no_memory_are_killed_and_replaced():
-    job('memory = 6M\novercommit = on\ntime = 500ms')
+    job('memory = 6M\novercommit = on\nops = 2000')
     r = run('run', 'x.ini', '--json', '-', '--quiet')
     equal(r.returncode, 0, r.stderr)
     result = json.loads(r.stdout)

@@ -43,6 +43,7 @@ interrupt_here(void (*fn)(void *))
 {
 	interrupt(curcpu(), fn);
 	intr_poll();
+	splx(splhigh());		/* what it has done is ours to read */
 }
 
 /* --- contexts --- */

@@ -68,6 +68,7 @@ KTEST(R41_quanta_are_freed_in_interrupt_without_any_memory, "every split finds a
 	intr_establish(IRQ_DEVICE, IPL_VM, free_in_interrupt, NULL);
 	intr_post(curcpu(), IRQ_DEVICE);
 	intr_poll();
+	splx(splhigh());		/* what it has done is ours to read */
 	CHECK_EQ(nfreed, 4);
 	CHECK_EQ(kmem_map->nentries, 4);
 	CHECK_EQ(kmem_map->nparked, 0);
@@ -119,6 +120,7 @@ KTEST_DEATH(R42_a_split_without_memory_does_not_take_parked_ones, "a non-quantum
 	intr_establish(IRQ_DEVICE, IPL_VM, split_in_interrupt, NULL);
 	intr_post(curcpu(), IRQ_DEVICE);
 	intr_poll();
+	splx(splhigh());		/* what it has done is ours to read */
 }
 
 KTEST_DEATH(R42_quanta_are_not_split_by_others, "an unmap that is not of quanta may not split quanta", "R42")
@@ -184,6 +186,7 @@ begin_pool(bool reserve)
 	intr_establish(IRQ_DEVICE, IPL_VM, put_all, NULL);
 	intr_post(curcpu(), IRQ_DEVICE);
 	intr_poll();
+	splx(splhigh());		/* what it has done is ours to read */
 }
 
 KTEST(R43_pool_put_gives_nothing_back_and_the_reclaim_LWP_does, "defer: in the interrupt no page leaves; soon after all above the mark have")
