@@ -288,8 +288,10 @@ KTEST(T48_no_waiter_is_forgotten, "T48 no waiter is forgotten")
 		CHECK_EQ(lwp_create(&l[i], NULL, "hungry", tu_hungry, NULL), 0);
 		lwp_start(l[i]);
 	}
-	TU_WAIT(__atomic_load_n(&tu_waiting, __ATOMIC_RELAXED) >= 64);
-	CHECK_EQ(tu_got, 0);
+	/* a page that the daemon drains from a pool meanwhile may serve some */
+	TU_WAIT(__atomic_load_n(&tu_waiting, __ATOMIC_RELAXED) +
+	    __atomic_load_n(&tu_got, __ATOMIC_RELAXED) >= 64);
+	CHECK(__atomic_load_n(&tu_waiting, __ATOMIC_RELAXED) > 0);
 	tu_release_one();
 	for (int i = 0; i < 64; i++)
 		lwp_wait(l[i]);
