@@ -20,6 +20,8 @@ struct lockgraph *lockgraph_dup(const struct lockgraph *);
 struct lockgraph *lockgraph_of_run(const struct lockgraph *, const char *path, const char *command,
     uint64_t seed);
 void lockgraph_free(struct lockgraph *);
+/* lockgraph_waive: finding i of such a graph, for that reason, which is copied. */
+void lockgraph_waive(struct lockgraph *, size_t i, const char *reason);
 
 /*
  * lockgraph_merge: n graphs as one.  Parts that say the same are one part: counts add up, of

@@ -66,13 +66,12 @@ matches(const char *pattern, const char *print)
 static void
 waive(struct lockgraph *lg, const char *pattern, const char *reason)
 {
-	/* A copy's findings are its own, and go with it; so does the reason, with the process. */
-	struct lockgraph_finding *v = (struct lockgraph_finding *)(uintptr_t)lg->lg_findings;
+	const struct lockgraph_finding *v = lg->lg_findings;
 
 	for (uint32_t i = 0; i < lg->lg_nfindings; i++)
 		if (v[i].lgv_grade != LOCKGRAPH_UNGRADED && v[i].lgv_grade != LOCKGRAPH_CONFIRMED &&
 		    v[i].lgv_waived == NULL && matches(pattern, v[i].lgv_fingerprint))
-			v[i].lgv_waived = xstrdup(reason);
+			lockgraph_waive(lg, i, reason);
 }
 
 int

@@ -76,6 +76,15 @@ lockgraph_free(struct lockgraph *lg)
 	free(lo);
 }
 
+void
+lockgraph_waive(struct lockgraph *lg, size_t i, const char *reason)
+{
+	/* A copy's findings are its own. */
+	struct lockgraph_finding *v = (struct lockgraph_finding *)(uintptr_t)lg->lg_findings;
+
+	v[i].lgv_waived = lg_text((struct lg_owned *)lg, reason);
+}
+
 struct lockgraph *
 lockgraph_dup(const struct lockgraph *lg)
 {

@@ -283,7 +283,10 @@ KTEST(T48_no_waiter_is_forgotten, "T48 no waiter is forgotten")
 
 	begin(4);
 	CHECK_EQ(tu_put(obj, 0, 0, PGO_FREE), 0);
-	tu_exhaust();
+	do {		/* and the daemon has found nothing more */
+		tu_exhaust();
+		CHECK(uvm_quiesce());
+	} while (__atomic_load_n(&uvm.free, __ATOMIC_RELAXED) > uvm.reserve_kernel);
 	for (int i = 0; i < 64; i++) {
 		CHECK_EQ(lwp_create(&l[i], NULL, "hungry", tu_hungry, NULL), 0);
 		lwp_start(l[i]);
