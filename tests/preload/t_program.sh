@@ -5,6 +5,9 @@ uvmstress=$(realpath "$1") cases=$(realpath "$2") n=0
 dir=$(mktemp -d) || exit 99
 trap 'rm -rf "$dir"' EXIT
 cd "$dir" || exit 99
+mkdir tmp || exit 99
+TMPDIR=$dir/tmp
+export TMPDIR
 
 # claim NAME: the last command's verdict
 claim() {
@@ -71,6 +74,6 @@ kill -TERM $!
 wait $!
 [ $? -eq 0 ] && grep -q 'sleep was killed by SIGTERM' err
 claim a_request_to_end_is_passed_on
-[ -z "$(find "${TMPDIR:-/tmp}" -maxdepth 1 -name 'uvmstress-audit.*' -user "$(id -u)" -newer numbers 2>/dev/null)" ]
+[ -z "$(ls -A "$TMPDIR")" ]
 claim nothing_is_left_behind
 echo "1..$n"
