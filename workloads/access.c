@@ -25,11 +25,14 @@ content_bad(struct job_worker *jw, const char *id, vaddr_t va, const char *fmt, 
 	return EIO;
 }
 
-/* => an error of I/O, and I/O is made to fail: as ENOMEM, the process has to do without, or dies of it */
+/*
+ * => an error of I/O, and I/O is made to fail: as ENOMEM, the process has to do without, or
+ *    dies of it.  EFAULT is what a system call says when it is the caller's buffer that is lost.
+ */
 static bool
 may_fail(int error)
 {
-	return error == EIO && engine_io_fails();
+	return (error == EIO || error == EFAULT) && engine_io_fails();
 }
 
 int
@@ -44,7 +47,7 @@ call_failed(struct job_worker *jw, const char *call, vaddr_t va, int error)
 static int
 access_refused(struct job_worker *jw, const char *what, vaddr_t va, int error)
 {
-	if (error == ENOMEM || may_fail(error))
+	if (error == ENOMEM || (error == EIO && engine_io_fails()))
 		return ENOMEM;
 	return content_bad(jw, "access-refused", va, "%s: %s", what, strerror(error));
 }
