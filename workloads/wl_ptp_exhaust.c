@@ -2,9 +2,9 @@
  * ptp-exhaust: a malicious process that turns memory into page tables.
  *
  * Each worker maps one page in every two megabytes, so that each needs a page table page
- * of its own.  Half of them are one and the same shared page.  When the page daemon takes
+ * of its own.  Three quarters are one and the same shared page.  When the page daemon takes
  * it, all its tables go; but wired (it is one page for the limit, at however many addresses)
- * it stays, and they do.  The other half are private pages of which each has a value; when
+ * it stays, and they do.  The others are private pages of which each has a value; when
  * such a page goes to swap its table goes as well.
  *
  * In the end no table is to be had.  Then faults unlock everything and wait (R29), and
@@ -64,7 +64,7 @@ slot_va(const struct exhaust *ex, uint64_t slot)
 static bool
 slot_shared(uint64_t slot)
 {
-	return slot % 2 == 0;
+	return slot % 4 != 3;
 }
 
 /* What the worker stores to a private slot: once, when it is mapped. */
