@@ -378,6 +378,8 @@ add_name(char *buf, size_t len, const char *name)
 {
 	size_t used = strlen(buf), n = strlen(name);
 
+	if (n == 0)
+		return true;
 	for (const char *p = buf; (p = strstr(p, name)) != NULL; p += n)
 		if ((p == buf || p[-1] == ' ') && (p[n] == ',' || p[n] == '\0'))
 			return true;

@@ -590,4 +590,22 @@ KTEST(nothing_at_all, "an empty graph is a report, a picture, and no difference"
 	lockgraph_free(lg);
 }
 
+KTEST(runs_without_a_name, "of two runs one has no name: the report ends, and names the other one")
+{
+	const struct lockgraph_run two[] = { { "smoke", "", 1 }, { "", "", 2 } };
+	struct lockgraph_edge edge = sample.lg_edges[0];
+	struct lockgraph lg = sample;
+	char *s;
+
+	edge.lge_runs = NULL;			/* of both */
+	lg.lg_runs = two;
+	lg.lg_nruns = 2;
+	lg.lg_edges = &edge;
+	lg.lg_nedges = 1;
+	lg.lg_nfindings = 0;
+	s = printed(&lg, text);
+	must_have(s, ", in smoke at ");
+	free(s);
+}
+
 KTEST_MAIN()
