@@ -190,15 +190,18 @@ uvm_mapping_pending(struct vm_map *map, vaddr_t next, vaddr_t end)
 	mutex_exit(&map->misc_lock);
 }
 
-/* => misc_lock held: is any I/O under way to a part of the range? */
+/* => misc_lock held: is any I/O under way to a part of the range?  wired: with a page there already? */
 static bool
 overlapped(struct vm_map *map, vaddr_t start, vaddr_t end, bool wired)
 {
 	struct uvm_vslock *vl;
 
-	LIST_FOREACH(vl, &map->vslocks, vl_link)
-		if (vl->vl_start < end && (wired ? vl->vl_done : vl->vl_end) > start)
+	LIST_FOREACH(vl, &map->vslocks, vl_link) {
+		vaddr_t last = wired ? vl->vl_done : vl->vl_end;
+
+		if (vl->vl_start < last && vl->vl_start < end && last > start)
 			return true;
+	}
 	return false;
 }
 

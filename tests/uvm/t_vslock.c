@@ -680,6 +680,30 @@ expect(const char *id)
 	tm_seen[0] = '\0';
 }
 
+static bool in_the_way;
+
+static void
+look_for_wired(void)
+{
+	vm_map_lock(tm_map(tm_proc));
+	in_the_way = uvm_vslock_overlaps(tm_map(tm_proc), TM_VA(0), TM_VA(3));
+	vm_map_unlock(tm_map(tm_proc));
+}
+
+KTEST(I_PG_16_announced_is_not_wired, "I/O that is announced, with no page wired yet, is in nobody's way who has the map")
+{
+	begin(1);
+	tm_put(tm_proc, "aaa");
+	in_the_way = true;
+	before_wiring = look_for_wired;
+	CHECK_EQ(vslock(1, 1, VM_PROT_WRITE), 0);
+	CHECK(!in_the_way);
+	look_for_wired();
+	CHECK(in_the_way);
+	vsunlock(1, 1);
+	end();
+}
+
 KTEST(the_inspector_counts_wirings, "a page wired by nobody, a wiring without its page, a mapping wired by nobody, one that should be")
 {
 	struct vm_page *pg;
