@@ -136,6 +136,9 @@ uint64_t host_rng_seed(void);
  * NULL with errno when the host has not got it.
  */
 void	*host_mem_map(size_t bytes);
+/* => the same, of which race detectors are not told: for ever, and for bare files alone, whose
+ *    own locks they do not know either */
+void	*host_mem_map_bare(size_t bytes);
 void	 host_mem_unmap(void *, size_t bytes);
 /* => resident set of this process, in bytes. */
 size_t	 host_mem_resident(void);

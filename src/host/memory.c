@@ -1,6 +1,7 @@
 /* Memory of the host. */
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <host/host.h>
@@ -15,6 +16,15 @@ host_mem_map(size_t bytes)
 		return NULL;
 	madvise(p, bytes, MADV_NOHUGEPAGE);	/* resident memory is then what was touched */
 	return p;
+}
+
+void *
+host_mem_map_bare(size_t bytes)
+{
+	long p = syscall(SYS_mmap, NULL, bytes, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0L);
+
+	return p == -1 ? NULL : (void *)p;
 }
 
 void
