@@ -86,26 +86,14 @@ lockorder_waive(const char *print, const char *reason, const char *where)
 	return w != NULL ? 0 : ENOMEM;
 }
 
-static bool
-matches(const char *pattern, const char *print)
-{
-	const size_t len = strlen(pattern);
-
-	if (len > 0 && pattern[len - 1] == '*')
-		return strncmp(pattern, print, len - 1) == 0;
-	return strcmp(pattern, print) == 0;
-}
-
 /* => the reason, or NULL */
 static const char *
 waived(const struct lo_finding *f)
 {
-	if (f->f_grade == LOCKGRAPH_CONFIRMED || f->f_grade == LOCKGRAPH_UNGRADED)
-		return NULL;
 	for (uint32_t i = 0; i < waivers.lt_n; i++) {
 		struct waiver *w = lo_at(&waivers, i);
 
-		if (matches(w->w_print, f->f_print)) {
+		if (lockgraph_waives(w->w_print, f->f_grade, f->f_print)) {
 			w->w_used = true;
 			return w->w_reason;
 		}

@@ -15,8 +15,10 @@
 #ifndef SYS_LOCKGRAPH_H
 #define SYS_LOCKGRAPH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define	LOCKGRAPH_NONE	UINT32_MAX	/* no such class, trace or site */
 
@@ -109,6 +111,22 @@ enum lockgraph_grade {
 	LOCKGRAPH_LATENT,		/* needs a party that was not seen: a writer, a second runner */
 	LOCKGRAPH_CONFIRMED,		/* a schedule that deadlocks is known */
 };
+
+/*
+ * => does a waiver of that pattern cover a finding of that grade and fingerprint?  A * at its end
+ *    stands for the rest.  What is wrong whatever others do, or known to deadlock, is never waived.
+ */
+static inline bool
+lockgraph_waives(const char *pattern, enum lockgraph_grade grade, const char *fingerprint)
+{
+	const size_t len = strlen(pattern);
+
+	if (grade == LOCKGRAPH_UNGRADED || grade == LOCKGRAPH_CONFIRMED)
+		return false;
+	if (len > 0 && pattern[len - 1] == '*')
+		return strncmp(pattern, fingerprint, len - 1) == 0;
+	return strcmp(pattern, fingerprint) == 0;
+}
 
 struct lockgraph_finding {
 	const char	*lgv_kind;		/* "lock-order", "lock-assertion", "interrupt-context" */

@@ -53,24 +53,14 @@ audit_program_run(char **argv, unsigned flags, void (*add)(void *, struct lockgr
 
 /* --- waivers --- */
 
-static bool
-matches(const char *pattern, const char *print)
-{
-	const size_t len = strlen(pattern);
-
-	return len > 0 && pattern[len - 1] == '*' ? strncmp(pattern, print, len - 1) == 0 :
-	    strcmp(pattern, print) == 0;
-}
-
-/* What is wrong whatever others do, or is known to deadlock, cannot be waived. */
 static void
 waive(struct lockgraph *lg, const char *pattern, const char *reason)
 {
 	const struct lockgraph_finding *v = lg->lg_findings;
 
 	for (uint32_t i = 0; i < lg->lg_nfindings; i++)
-		if (v[i].lgv_grade != LOCKGRAPH_UNGRADED && v[i].lgv_grade != LOCKGRAPH_CONFIRMED &&
-		    v[i].lgv_waived == NULL && matches(pattern, v[i].lgv_fingerprint))
+		if (v[i].lgv_waived == NULL &&
+		    lockgraph_waives(pattern, v[i].lgv_grade, v[i].lgv_fingerprint))
 			lockgraph_waive(lg, i, reason);
 }
 

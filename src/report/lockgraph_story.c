@@ -119,7 +119,7 @@ story_grade(const struct lockgraph_finding *v, FILE *out)
 	    v->lgv_why != NULL ? v->lgv_why : words[v->lgv_grade]);
 	if (v->lgv_waived != NULL)
 		fprintf(out, "  waived: %s\n", v->lgv_waived);
-	else if (v->lgv_grade != LOCKGRAPH_CONFIRMED && v->lgv_grade != LOCKGRAPH_UNGRADED)
+	else if (lockgraph_waives(v->lgv_fingerprint, v->lgv_grade, v->lgv_fingerprint))
 		fprintf(out, "  if it must stay, a line for the waiver file, with the reason:\n"
 		    "      %s REASON\n", v->lgv_fingerprint);
 }
