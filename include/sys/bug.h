@@ -15,23 +15,16 @@
 #include <uvmstress_config.h>
 
 enum bug {
-#define	KNOWN_BUG(name, origin, breaks, notices)	BUG_##name,
+#define	KNOWN_BUG(name, text, shows, depth, origin, mistake, breaks, notices, profile, note)	BUG_##name,
+#define	IMPOSSIBLE_BUG(text, origin, mistake, proof)
 #include "../../src/kern/bugs.def"
 #undef KNOWN_BUG
+#undef IMPOSSIBLE_BUG
 	BUG_COUNT
 };
-_Static_assert(BUG_COUNT <= 64, "bugs_on has one bit for each bug");
 
-struct bug_info {
-	const char	*bi_name;
-	const char	*bi_origin;
-	const char	*bi_breaks;
-	const char	*bi_notices;
-};
-extern const struct bug_info bug_table[BUG_COUNT];
-
-extern uint64_t bugs_on;		/* : bit per enum bug; set before boot */
-#define	BUG(name)	(UVMSTRESS_BUGS && (bugs_on >> BUG_##name & 1) != 0)
+extern uint64_t bugs_on[(BUG_COUNT + 63) / 64];	/* : bit per enum bug; set before boot */
+#define	BUG(name)	(UVMSTRESS_BUGS && (bugs_on[BUG_##name / 64] >> BUG_##name % 64 & 1) != 0)
 
 /*
  * => list: names with commas between them, or "none"; no other thread runs

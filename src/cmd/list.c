@@ -14,12 +14,14 @@
 #include <harness/xalloc.h>
 
 #include "cmd.h"
+#include "museum.h"
 
 struct entry {
 	char e_name[80];
 	const char *e_help;
 	const struct workload *e_workload;	/* topic workloads only */
 	const struct order_row *e_order;	/* topic locks only */
+	const struct museum_bug *e_bug;		/* topic bugs only */
 };
 
 struct topic {
@@ -37,11 +39,6 @@ static const struct {
 #define INJECT_SITE(name, text, delay, help) { text, help },
 #include <sys/inject.def>
 #undef INJECT_SITE
-}, known_bugs[] = {
-#define KNOWN_BUG(name, origin, breaks, notices) \
-	{ #name, origin "; breaks: " breaks "; noticed by: " notices },
-#include "../kern/bugs.def"
-#undef KNOWN_BUG
 };
 
 /* A row of lockrank.def or of lockevent.def, as it stands there. */
@@ -143,10 +140,11 @@ get_fault(size_t i, struct entry *e)
 static bool
 get_bug(size_t i, struct entry *e)
 {
-	if (i >= sizeof(known_bugs) / sizeof(known_bugs[0]))
+	if (museum_bugs[i].mb_name == NULL)
 		return false;
-	snprintf(e->e_name, sizeof(e->e_name), "%s", known_bugs[i].n_name);
-	e->e_help = known_bugs[i].n_help;
+	snprintf(e->e_name, sizeof(e->e_name), "%s", museum_bugs[i].mb_name);
+	e->e_help = museum_bugs[i].mb_mistake;
+	e->e_bug = &museum_bugs[i];
 	return true;
 }
 
@@ -201,6 +199,20 @@ print_order(const struct order_row *row)
 }
 
 static void
+print_bug(const struct museum_bug *mb)
+{
+	if (mb->mb_shows == SHOWS_IMPOSSIBLE) {
+		printf("    from %s; impossible: %s\n", mb->mb_origin, mb->mb_note);
+		return;
+	}
+	printf("    from %s; shows: %s, depth %d\n    breaks: %s\n    noticed by: %s\n", mb->mb_origin,
+	    bug_shows_names[mb->mb_shows], mb->mb_depth, mb->mb_breaks, mb->mb_notices);
+	printf("    profile: museum/%s\n", mb->mb_profile);
+	if (mb->mb_note != NULL)
+		printf("    note: %s\n", mb->mb_note);
+}
+
+static void
 print_topic(const struct topic *t, bool heading, bool verbose)
 {
 	struct entry e = { 0 };
@@ -211,7 +223,10 @@ print_topic(const struct topic *t, bool heading, bool verbose)
 		printf("%s%-22s ", heading ? "  " : "", e.e_name);
 		if (e.e_order != NULL)
 			print_order(e.e_order);
-		printf("%s\n", e.e_help);
+		printf("%s%s\n", e.e_help,
+		    e.e_bug != NULL && e.e_bug->mb_shows == SHOWS_IMPOSSIBLE ? " (impossible)" : "");
+		if (verbose && e.e_bug != NULL)
+			print_bug(e.e_bug);
 		if (verbose && e.e_workload != NULL)
 			print_workload(e.e_workload);
 	}
@@ -271,6 +286,24 @@ json_order(json_t *obj, const struct order_row *row)
 }
 
 static json_t *
+text_or_null(const char *text)
+{
+	return text != NULL ? json_string(text) : json_null();
+}
+
+static void
+json_bug(json_t *obj, const struct museum_bug *mb)
+{
+	put(obj, "origin", json_string(mb->mb_origin));
+	put(obj, "shows", json_string(bug_shows_names[mb->mb_shows]));
+	put(obj, "depth", json_integer(mb->mb_depth));
+	put(obj, "breaks", text_or_null(mb->mb_breaks));
+	put(obj, "noticed_by", text_or_null(mb->mb_notices));
+	put(obj, "profile", text_or_null(mb->mb_profile));
+	put(obj, "note", text_or_null(mb->mb_note));
+}
+
+static json_t *
 json_topic(const struct topic *t)
 {
 	json_t *array = xcheck(json_array());
@@ -285,6 +318,8 @@ json_topic(const struct topic *t)
 			json_workload(obj, e.e_workload);
 		if (e.e_order != NULL)
 			json_order(obj, e.e_order);
+		if (e.e_bug != NULL)
+			json_bug(obj, e.e_bug);
 		json_array_append_new(array, obj);
 	}
 	return array;
@@ -292,7 +327,7 @@ json_topic(const struct topic *t)
 
 static const struct cmd_option list_options[] = {
 	{ CMD_NOSHORT, "json", NULL, "as one JSON object", NULL },
-	{ 'v', "verbose", NULL, "with the options and operations of each workload", NULL },
+	{ 'v', "verbose", NULL, "with the options and operations of each workload, the whole row of each bug", NULL },
 	{ 0, NULL, NULL, NULL, NULL },
 };
 

@@ -3,22 +3,31 @@
  *
  * uvmstress selftest: trips detectors on purpose and says which noticed.
  */
+#include <errno.h>
 #include <string.h>
 
 #include <harness/result.h>
 #include <harness/selftest.h>
 
 #include "cmd.h"
+#include "museum.h"
+
+enum { OPT_SEEDS = CMD_NOSHORT, OPT_LIMIT, OPT_ALARMS, OPT_JSON };
 
 static const struct cmd_option selftest_options_rows[] = {
 	{ 'v', "verbose", NULL, "print what each case was told, and what dying ones print", NULL },
+	{ OPT_SEEDS, "seeds", "N", "bugs: with how many seeds each, 1 to 100; else 5", NULL },
+	{ OPT_LIMIT, "limit", "D", "bugs: how long each seed may take; else 60s", NULL },
+	{ OPT_ALARMS, "only-bugs", NULL, "bugs: do not run the same without a bug, too", NULL },
+	{ OPT_JSON, "json", "FILE", "bugs: the table as one JSON object, too; - = standard output", NULL },
 	{ 0, NULL, NULL, NULL, NULL },
 };
 
 static const struct {
 	const char *t_name;
-	int (*t_run)(FILE *, const char *word, bool verbose);
+	int (*t_run)(FILE *, const char *word, bool verbose);	/* NULL: selftest_bugs() */
 } tests[] = {
+	{ "bugs", NULL },
 	{ "locks", selftest_locks },
 	{ "preload", selftest_preload },
 };
@@ -30,37 +39,79 @@ test_next(const void *ctx, size_t i)
 	return i < NTESTS ? tests[i].t_name : NULL;
 }
 
+/* => 0, or EINVAL, told */
+static int
+parse_number(const struct command *cmd, const struct cmd_option *opt, const char *arg, enum option_type type,
+    uint64_t min, uint64_t max, uint64_t *value)
+{
+	const struct option_row row = { opt->co_name, type, 0, min, max, NULL, NULL, NULL, "" };
+	char why[200];
+
+	if (option_parse(&row, value, arg, "", why, sizeof(why)) == 0)
+		return 0;
+	cmd_usage(cmd, "--%s %s: %s", opt->co_name, arg, why);
+	return EINVAL;
+}
+
+/* => CMD_END, CMD_HELP or CMD_BAD */
+static int
+parse_options(const struct command *cmd, struct museum_options *mo, int argc, char **argv, int *first)
+{
+	uint64_t seeds = 5, limit = UINT64_C(60000000000);
+	const struct cmd_option *row;
+	const char *arg;
+	int c, error = 0;
+
+	while (error == 0 && (c = cmd_getopt(cmd, argc, argv, &row, &arg, first)) != CMD_END) {
+		if (c == CMD_HELP || c == CMD_BAD)
+			return c;
+		if (c == 'v')
+			mo->mo_verbose = true;
+		else if (c == OPT_SEEDS)
+			error = parse_number(cmd, row, arg, OPT_INT, 1, 100, &seeds);
+		else if (c == OPT_LIMIT)
+			error = parse_number(cmd, row, arg, OPT_DURATION, 1, UINT64_C(3600000000000), &limit);
+		else if (c == OPT_ALARMS)
+			mo->mo_quiet_too = false;
+		else
+			mo->mo_json = arg;
+	}
+	mo->mo_seeds = (unsigned)seeds;
+	mo->mo_limit_s = (double)limit / 1e9;
+	return error == 0 ? CMD_END : CMD_BAD;
+}
+
 static int
 selftest_main(const struct command *cmd, int argc, char **argv)
 {
-	const struct cmd_option *row;
-	const char *arg, *name, *near;
-	bool verbose = false;
+	struct museum_options mo = { .mo_quiet_too = true };
+	const char *name, *near;
 	int c, first, wrong;
 
-	while ((c = cmd_getopt(cmd, argc, argv, &row, &arg, &first)) != CMD_END) {
-		if (c == CMD_HELP || c == CMD_BAD)
-			return c == CMD_HELP ? EXIT_CLEAN : EXIT_USAGE;
-		verbose = true;
-	}
-	if (first == argc || argc - first > 2)
-		return cmd_usage(cmd, "say which detectors: locks or preload");
-	name = argv[first];
+	c = parse_options(cmd, &mo, argc, argv, &first);
+	if (c != CMD_END)
+		return c == CMD_HELP ? EXIT_CLEAN : EXIT_USAGE;
+	if (argc - first > 2)
+		return cmd_usage(cmd, "one word at most after the name of a self-test");
+	name = first == argc ? "bugs" : argv[first];
+	mo.mo_word = first + 1 < argc ? argv[first + 1] : NULL;
 	for (size_t i = 0; i < NTESTS; i++) {
 		if (strcmp(tests[i].t_name, name) != 0)
 			continue;
-		wrong = tests[i].t_run(stdout, first + 1 < argc ? argv[first + 1] : NULL, verbose);
+		if (tests[i].t_run == NULL)
+			return selftest_bugs(&mo);
+		wrong = tests[i].t_run(stdout, mo.mo_word, mo.mo_verbose);
 		return wrong < 0 ? EXIT_USAGE : wrong > 0 ? EXIT_VIOLATION : EXIT_CLEAN;
 	}
 	near = nearest_name(name, test_next, NULL);
 	if (near != NULL)
 		return cmd_usage(cmd, "no self-test '%s'; did you mean '%s'?", name, near);
-	return cmd_usage(cmd, "no self-test '%s'; there are locks and preload", name);
+	return cmd_usage(cmd, "no self-test '%s'; there are bugs, locks and preload", name);
 }
 
 const struct command cmd_selftest = {
 	.c_name = "selftest",
-	.c_synopsis = "[OPTION...] locks|preload [WORD]",
+	.c_synopsis = "[OPTION...] [bugs|locks|preload [WORD]]",
 	.c_help = "trips every detector on purpose, and says which noticed",
 	.c_options = selftest_options_rows,
 	.c_main = selftest_main,

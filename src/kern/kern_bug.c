@@ -6,13 +6,15 @@
 
 #include <sys/bug.h>
 
-const struct bug_info bug_table[BUG_COUNT] = {
-#define	KNOWN_BUG(name, origin, breaks, notices)	{ #name, origin, breaks, notices },
+static const char *const bug_names[BUG_COUNT] = {
+#define	KNOWN_BUG(name, text, shows, depth, origin, mistake, breaks, notices, profile, note)	text,
+#define	IMPOSSIBLE_BUG(text, origin, mistake, proof)
 #include "bugs.def"
 #undef KNOWN_BUG
+#undef IMPOSSIBLE_BUG
 };
 
-uint64_t bugs_on;
+uint64_t bugs_on[(BUG_COUNT + 63) / 64];
 
 /* => its number, or BUG_COUNT */
 static enum bug
@@ -21,7 +23,7 @@ find(const char *name, size_t len)
 	int i = 0;
 
 	while (i < BUG_COUNT &&
-	    (strncmp(bug_table[i].bi_name, name, len) != 0 || bug_table[i].bi_name[len] != '\0'))
+	    (strncmp(bug_names[i], name, len) != 0 || bug_names[i][len] != '\0'))
 		i++;
 	return (enum bug)i;
 }
@@ -29,7 +31,8 @@ find(const char *name, size_t len)
 int
 bugs_switch(const char *list, const char **badp, size_t *lenp)
 {
-	uint64_t on = 0;
+	uint64_t on[sizeof(bugs_on) / sizeof(bugs_on[0])] = { 0 };
+	bool any = false;
 
 	if (strcmp(list, "none") == 0)
 		list = "";
@@ -42,12 +45,13 @@ bugs_switch(const char *list, const char **badp, size_t *lenp)
 			*lenp = len;
 			return EINVAL;
 		}
-		on |= UINT64_C(1) << b;
+		on[b / 64] |= UINT64_C(1) << b % 64;
+		any = true;
 		list += len;
 		list += *list == ',';
 	}
-	if (on != 0 && !UVMSTRESS_BUGS)
+	if (any && !UVMSTRESS_BUGS)
 		return ENOTSUP;
-	bugs_on = on;
+	memcpy(bugs_on, on, sizeof(on));
 	return 0;
 }

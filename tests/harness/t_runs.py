@@ -68,10 +68,10 @@ def an_unknown_required_counter_is_refused():
 @case
 def bugs_have_names():
     job('memory = 32M\nops = 50')
-    r = run('run', 'x.ini', '--bug', 'free_at_once,any')
+    r = run('run', 'x.ini', '--bug', 'free-at-once,any')
     equal(r.returncode, 2)
     has(r.stderr, "there is no bug of the name 'any'")
-    has(run('list', 'bugs').stdout, '\nfree_at_once ')
+    has(run('list', 'bugs').stdout, '\nfree-at-once ')
     equal(run('run', 'x.ini', '--bug', 'none').returncode, 0)
 
 

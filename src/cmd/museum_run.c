@@ -1,0 +1,267 @@
+/*
+ * SPDX-License-Identifier: BSD-2-Clause
+ *
+ * One run of the museum: this program once more, in a process of its own, whose result is read
+ * back from its JSON.  What it is asked is what a user would type.
+ */
+#include <sys/resource.h>
+#include <sys/wait.h>
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include <harness/xalloc.h>
+
+#include "cmd.h"
+#include "museum.h"
+#include "preload.h"
+#include "uvmstress_config.h"
+
+#define WORDS_MAX 40
+#define EXIT_RACE 66			/* of ThreadSanitizer */
+#define EXIT_ASAN 67
+#define GRACE_S	  30.0			/* after its limit: for a report on a busy host */
+#define POLL_NS	  2000000
+
+struct words {
+	char *w_v[WORDS_MAX + 1];
+	int w_n;
+};
+
+static void
+word(struct words *w, const char *text)
+{
+	if (w->w_n < WORDS_MAX)
+		w->w_v[w->w_n++] = xstrdup(text);
+}
+
+static void
+words_fini(struct words *w)
+{
+	for (int i = 0; i < w->w_n; i++)
+		free(w->w_v[i]);
+}
+
+/* => false: its profile is not there, told */
+static bool
+run_words(struct words *w, const char *profile, const char *bug, uint64_t seed)
+{
+	char *copy = xstrdup(profile), *save = NULL, *name = strtok_r(copy, " ", &save), *set;
+	char *in_build = xasprintf("workloads/profiles/museum/%s.ini", name);
+	char *in_prefix = xasprintf(UVMSTRESS_DATADIR "/uvmstress/profiles/museum/%s.ini", name);
+	const char *path = preload_find(in_build, in_prefix);
+	char text[32];
+
+	if (path != NULL) {
+		word(w, "uvmstress");
+		word(w, "run");
+		word(w, path);
+		while ((set = strtok_r(NULL, " ", &save)) != NULL) {
+			word(w, "--set");
+			word(w, set);
+		}
+		if (bug != NULL) {
+			word(w, "--bug");
+			word(w, bug);
+		}
+		snprintf(text, sizeof(text), "%ju", (uintmax_t)seed);
+		word(w, "--seed");
+		word(w, text);
+		word(w, "--audit-stop");
+	}
+	free((char *)(uintptr_t)path);
+	free(in_build);
+	free(in_prefix);
+	free(copy);
+	return path != NULL;
+}
+
+char *
+museum_command(const char *profile, const char *bug, uint64_t seed)
+{
+	struct words w = { .w_n = 0 };
+	char *text = xstrdup("");
+
+	if (run_words(&w, profile, bug, seed))
+		for (int i = 0; i < w.w_n; i++) {
+			char *longer = xasprintf("%s%s%s", text, i == 0 ? "" : " ", w.w_v[i]);
+
+			free(text);
+			text = longer;
+		}
+	words_fini(&w);
+	return text;
+}
+
+/* What a sanitizer finds has an exit status of its own, and ends the run. */
+static void
+sanitizer_option(const char *name, const char *options)
+{
+	const char *own = getenv(name);
+	char *both = xasprintf("%s%s%s", options, own != NULL ? ":" : "", own != NULL ? own : "");
+
+	setenv(name, both, 1);
+	free(both);
+}
+
+static void __attribute__((noreturn))
+be_run(struct words *w, bool verbose)
+{
+	int null = verbose ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	if (null >= 0) {
+		dup2(null, STDOUT_FILENO);
+		dup2(null, STDERR_FILENO);
+	}
+	sanitizer_option("TSAN_OPTIONS", "exitcode=66:halt_on_error=1");
+	sanitizer_option("ASAN_OPTIONS", "exitcode=67");
+	execv("/proc/self/exe", w->w_v);
+	_exit(127);
+}
+
+static double
+now_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+/* => its status as of waitpid(); killed when its time is long over */
+static int
+wait_for(pid_t pid, double limit_s, struct museum_run *mr)
+{
+	const struct timespec pause = { 0, POLL_NS };
+	const double began = now_s();
+	struct rusage ru;
+	int status = 0;
+
+	while (wait4(pid, &status, WNOHANG, &ru) == 0) {
+		if (now_s() - began > limit_s + GRACE_S)
+			kill(pid, SIGKILL);
+		nanosleep(&pause, NULL);
+	}
+	mr->mr_wall_s = now_s() - began;
+	mr->mr_cpu_s = (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
+	    (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
+	return status;
+}
+
+static char *
+member(const json_t *obj, const char *key)
+{
+	const char *text = json_string_value(json_object_get(obj, key));
+
+	return xstrdup(text != NULL ? text : "");
+}
+
+/* => false: there is no violation in it */
+static bool
+read_violation(const char *path, struct museum_run *mr)
+{
+	json_t *root = json_load_file(path, 0, NULL);
+	const json_t *v = json_array_get(json_object_get(root, "violations"), 0), *frame;
+	size_t i;
+
+	if (v != NULL) {
+		mr->mr_kind = member(v, "kind");
+		mr->mr_id = member(v, "id");
+		mr->mr_message = member(v, "message");
+		mr->mr_stack = xstrdup("");
+		json_array_foreach(json_object_get(v, "stack"), i, frame) {
+			char *longer = xasprintf("%s%s\n", mr->mr_stack, json_string_value(frame));
+
+			free(mr->mr_stack);
+			mr->mr_stack = longer;
+		}
+	}
+	json_decref(root);
+	return v != NULL;
+}
+
+static void
+sanitizer_noticed(struct museum_run *mr, const char *kind, const char *whose)
+{
+	mr->mr_kind = xstrdup(kind);
+	mr->mr_id = xstrdup("");
+	mr->mr_message = xasprintf("%s has reported something", whose);
+	mr->mr_stack = xstrdup("");
+}
+
+static void
+judge_end(struct museum_run *mr, int status, const char *json)
+{
+	const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+
+	mr->mr_end = MR_NOTICED;
+	if (code == EXIT_RACE)
+		sanitizer_noticed(mr, "race", "ThreadSanitizer");
+	else if (code == EXIT_ASAN)
+		sanitizer_noticed(mr, "asan", "AddressSanitizer");
+	else if (read_violation(json, mr))
+		;
+	else if (code == EXIT_CLEAN)
+		mr->mr_end = MR_CLEAN;
+	else if (code == EXIT_VACUOUS)
+		mr->mr_end = MR_VACUOUS;
+	else {
+		mr->mr_end = MR_FAILED;
+		mr->mr_message = WIFSIGNALED(status) ?
+		    xasprintf("died of signal %d", WTERMSIG(status)) : xasprintf("exit status %d", code);
+	}
+}
+
+static int
+remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+void
+museum_run(const char *profile, const char *bug, uint64_t seed, const char *dir, double limit_s,
+    bool verbose, struct museum_run *mr)
+{
+	char *json = xasprintf("%s/result.json", dir), *out = xasprintf("%s/out", dir);
+	struct words w = { .w_n = 0 };
+	pid_t pid;
+
+	*mr = (struct museum_run){ .mr_end = MR_FAILED };
+	if (run_words(&w, profile, bug, seed)) {
+		word(&w, "--quiet");
+		word(&w, "--json");
+		word(&w, json);
+		word(&w, "--out");
+		word(&w, out);
+		fflush(NULL);
+		pid = fork();
+		if (pid == 0)
+			be_run(&w, verbose);
+		if (pid > 0)
+			judge_end(mr, wait_for(pid, limit_s, mr), json);
+		else
+			mr->mr_message = xstrdup("the host has no process for it");
+		unlink(json);
+		nftw(out, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	} else
+		mr->mr_message = xstrdup("its profile is not there");
+	words_fini(&w);
+	free(json);
+	free(out);
+}
+
+void
+museum_run_fini(struct museum_run *mr)
+{
+	free(mr->mr_kind);
+	free(mr->mr_id);
+	free(mr->mr_message);
+	free(mr->mr_stack);
+}
