@@ -88,6 +88,8 @@ const struct option_row machine_options[] = {
 	    "jobs may need more than memory and swap hold: processes are killed for it" },
 	{ "cpu-hotplug", OPT_DURATION, MS(ms_hotplug), 0, SEC(3600), "0", NULL, NULL,
 	    "time between two CPUs that go offline or come back, by seed; 0 = all stay" },
+	{ "history", OPT_INT, MS(ms_history), 0, 1048576, "4096", NULL, NULL,
+	    "events that each CPU remembers for reports, rounded up to a power of two; 0 = none" },
 	{ "hang-limit", OPT_DURATION, MS(ms_hang), 0, SEC(3600), "60s", NULL, NULL,
 	    "a thread that has done nothing for so long has hung: report it and end; 0 = never" },
 	{ "require", OPT_TEXT, MS(ms_require), 0, 0, "none", NULL, NULL,

@@ -82,6 +82,7 @@ struct machine_settings {
 	uint64_t ms_check_interval;	/* ns between whole-system checks; 0: only at the end */
 	bool ms_overcommit;		/* jobs may need more than memory and swap hold */
 	uint64_t ms_hotplug;		/* ns; 0: CPUs stay */
+	uint64_t ms_history;		/* events that each CPU remembers, at least; 0: none */
 	uint64_t ms_hang;		/* ns without a sign of life; 0: nobody looks */
 	char *ms_require;		/* "faults.cow uvmexp.pdfreed ...": must be > 0 */
 	char *ms_inject;

@@ -11,6 +11,7 @@
 
 #define	MAXCPUS		256
 
+struct kern_history;
 struct lwp;
 struct pool_cache_cpu;
 
@@ -36,6 +37,7 @@ struct cpu_info {
 	int		 ci_mtx_oldspl;		/* ! IPL before the first of them */
 	uint32_t	 ci_ipending;		/* @ bit per enum irq */
 	uint32_t	 ci_softpending;	/* @ bit per ipl */
+	struct kern_history *ci_history;	/* : its ring of events; see <sys/kernhist.h> */
 	struct lockstat	*ci_lockstat;		/* : its own counters, by class; see <sys/lockstat.h> */
 	void		*ci_md;			/* : machine floor: TLB, active pmap */
 	void		*ci_uvm;		/* : VM floor: counters, free-page cache */

@@ -10,6 +10,7 @@
 
 #include <host/rcu.h>
 #include <sys/clock.h>
+#include <sys/kernhist.h>
 
 #include "kern_int.h"
 
@@ -93,6 +94,7 @@ teardown(void)
 	}
 	intr_fini();
 	lwp_fini();
+	kernhist_fini();
 	curlwp = NULL;
 	free(cpus);
 	cpus = NULL;
@@ -118,7 +120,9 @@ kern_boot(const struct kern_config *kc)
 	lock_init();
 	lwp_init(kc->kc_seed);
 	sleepq_init();
-	error = intr_init(kc->kc_signals);
+	error = kernhist_boot(kc->kc_history, kc->kc_hash);
+	if (error == 0)
+		error = intr_init(kc->kc_signals);
 	clock_init(kc->kc_clock);
 	if (error == 0)
 		error = timer_init();

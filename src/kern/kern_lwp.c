@@ -44,6 +44,7 @@
 #include <string.h>
 
 #include <host/rcu.h>
+#include <sys/kernhist.h>
 
 #include "kern_int.h"
 
@@ -322,6 +323,9 @@ static void
 hand_to(struct cpu_info *ci, struct lwp *from, struct lwp *next)
 {
 	__atomic_store_n(&ci->ci_nswitch, ci->ci_nswitch + 1, __ATOMIC_RELAXED);
+	/* from may have been given another CPU already, and next must not run before this */
+	if (kernhist_on(KE_lwp_switch))
+		kernhist_log_on(ci, from->l_id, KE_lwp_switch, from->l_id, next->l_id, 0);
 	assign(ci, from, next);
 	host_unlock(&ci->ci_runq_lock);
 	host_unpark(next->l_thread);
@@ -373,6 +377,7 @@ lwp_block(void)
 	KASSERT(ci->ci_mtx_count == 0);
 	KASSERTMSG(ci->ci_ilevel == IPL_NONE, "sleep at IPL %d", ci->ci_ilevel);
 	rcu_quiescent_barrier("sleep");
+	kernhist_log(KE_lwp_sleep, l->l_id, 0, 0);
 	intr_poll();
 	host_mask();
 	/* acq_rel: pairs with lwp_wake(); all that we did is seen by the CPU that takes us on */
@@ -395,6 +400,7 @@ lwp_block(void)
 void
 lwp_wake(struct lwp *l)
 {
+	kernhist_log(KE_lwp_wakeup, l->l_id, 0, 0);
 	/* acq_rel: pairs with lwp_block() */
 	if (__atomic_exchange_n(&l->l_offcpu, LW_WOKEN, __ATOMIC_ACQ_REL) == LW_OFFCPU) {
 		l->l_woken = true;

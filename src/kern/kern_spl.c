@@ -27,6 +27,7 @@
 #include "kern_int.h"
 
 #include <host/race.h>
+#include <sys/kernhist.h>
 
 #define	NLEVELS		(IPL_HIGH + 1)
 
@@ -164,6 +165,7 @@ deliver(struct cpu_info *ci, enum irq irq)
 		if (soft_level(ci) != IPL_NONE)
 			__atomic_fetch_or(&ci->ci_ipending, 1u << IRQ_SOFT, __ATOMIC_RELEASE);
 	}
+	kernhist_log(KE_interrupt, (uint32_t)ci->ci_index, irq, (uint64_t)level);
 	host_unmask();
 	KASSERTMSG(!host_masked(), "interrupt %d in a section that is masked", irq);
 	if (UVMSTRESS_TSAN)

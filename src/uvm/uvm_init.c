@@ -126,7 +126,7 @@ uvm_boot(const struct uvm_config *uc)
 		.kc_ncpu = uc->uc_ncpu,
 		.kc_seed = uc->uc_seed,
 		.kc_signals = uc->uc_signals,
-		.kc_clock = uc->uc_clock,
+		.kc_clock = uc->uc_clock, .kc_history = uc->uc_history,
 		.kc_upcall = { .cpu_switch = machine_cpu_switch, .userret = uvm_uarea_userret },
 	};
 	struct machine_config mc = {

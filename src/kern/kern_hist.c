@@ -1,0 +1,224 @@
+/*
+ * Event histories: the rings, the hash, and how an event reads.
+ *
+ * This file is bare (host/race.h): its readers look at rings that others write, and whatever
+ * they miss or read twice is found out by the event itself (ke_when), not by an order of memory.
+ */
+#define	KERNHIST_HERE			/* a build of ThreadSanitizer's has kernhist_log_on() here */
+#include <errno.h>
+#include <string.h>
+
+#include <sys/kernhist.h>
+
+#include "kern_int.h"
+
+const char *const kern_subject_name[KS_COUNT] = {
+	[KS_none] = "", [KS_page] = "page", [KS_anon] = "anon", [KS_amap] = "amap", [KS_map] = "map",
+	[KS_object] = "object", [KS_pmap] = "pmap", [KS_lwp] = "LWP", [KS_cpu] = "CPU",
+	[KS_slot] = "swap slot", [KS_pool] = "pool",
+};
+
+static const struct {
+	const char *name;
+	enum kern_subject first, second;
+} kinds[KE_COUNT] = {
+#define	KERN_EVENT(name, first, second, ...)	{ #name, KS_##first, KS_##second },
+#include <sys/kernhist.def>
+#undef KERN_EVENT
+};
+
+/* WORD of fault_exit */
+static const char *const kernhist_fault_case[8] = {
+	"not resolved", "case 1A", "case 1B", "case 2A", "case 2B", "zero-fill", "by the object", "?",
+};
+
+struct kernhist kernhist;
+
+static char *rings;			/* stable: ncpu of ring_bytes */
+static size_t ring_bytes;		/* stable */
+static uint64_t hash;			/* @ by the one LWP that runs */
+static uint64_t boot_ticks, boot_ns;	/* stable */
+
+/* --- the rings --- */
+
+int
+kernhist_boot(uint64_t events, bool fold)
+{
+	uint64_t size = 1;
+
+	while (size < events)
+		size *= 2;
+	boot_ticks = host_ticks();
+	boot_ns = host_now_ns();
+	hash = 0;
+	kernhist.kinds = 0;
+	kernhist.mask = size - 1;
+	kernhist.fold = fold;
+	rings = NULL;
+	if (events == 0 && !fold)
+		return 0;
+	ring_bytes = (sizeof(struct kern_history) + size * sizeof(struct kern_history_ent) + 4095) & ~(size_t)4095;
+	rings = host_mem_map_bare(ring_bytes * (size_t)ncpu);
+	if (rings == NULL)
+		return ENOMEM;
+	for (int i = 0; i < ncpu; i++)
+		cpus[i].ci_history = (struct kern_history *)(void *)(rings + (size_t)i * ring_bytes);
+	kernhist.kinds = UINT64_MAX;
+	return 0;
+}
+
+void
+kernhist_stop(void)
+{
+	__atomic_store_n(&kernhist.kinds, 0, __ATOMIC_RELAXED);
+}
+
+void
+kernhist_fini(void)
+{
+	kernhist_stop();
+	if (rings != NULL)
+		host_mem_unmap(rings, ring_bytes * (size_t)ncpu);
+	rings = NULL;
+}
+
+/* --- the hash --- */
+
+void
+kernhist_fold(uint64_t word)
+{
+	/* splitmix64's finalizer over the sum: every bit of every word counts, and so does the order */
+	uint64_t h = __atomic_load_n(&hash, __ATOMIC_RELAXED) + word + 0x9e3779b97f4a7c15u;
+
+	h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9u;
+	h = (h ^ h >> 27) * 0x94d049bb133111ebu;
+	__atomic_store_n(&hash, h ^ h >> 31, __ATOMIC_RELAXED);
+}
+
+void
+kernhist_fold_event(const struct cpu_info *ci, uint32_t lwp, enum kern_event kind, uint32_t first,
+    uint32_t second, uint64_t word)
+{
+	kernhist_fold((uint64_t)kind << 48 | (uint64_t)(unsigned)ci->ci_index << 32 | lwp);
+	kernhist_fold((uint64_t)first << 32 | second);
+	kernhist_fold(word);
+}
+
+uint64_t
+kernhist_hash(void)
+{
+	return __atomic_load_n(&hash, __ATOMIC_RELAXED);
+}
+
+/* --- reading --- */
+
+/* => the event of that number, or false: it is being written, or has been overwritten */
+static bool
+take(const struct kern_history *kh, uint64_t n, struct kern_history_ent *out)
+{
+	const struct kern_history_ent *ke = &kh->kh_ents[n & kernhist.mask];
+	/* acquire: pairs with the release in kernhist_log() */
+	uint64_t when = __atomic_load_n(&ke->ke_when, __ATOMIC_ACQUIRE);
+
+	if (when == 0)
+		return false;
+	*out = *ke;
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return __atomic_load_n(&ke->ke_when, __ATOMIC_RELAXED) == when && out->ke_when == when &&
+	    __atomic_load_n(&kh->kh_n, __ATOMIC_RELAXED) <= n + kernhist.mask + 1;
+}
+
+size_t
+kernhist_copy(const struct cpu_info *ci, struct kern_history_ent *buf, size_t max)
+{
+	const struct kern_history *kh = ci->ci_history;
+	uint64_t end, n;
+	size_t got = 0;
+
+	if (kh == NULL || rings == NULL)
+		return 0;
+	end = __atomic_load_n(&kh->kh_n, __ATOMIC_ACQUIRE);
+	if (max > kernhist.mask + 1)
+		max = kernhist.mask + 1;
+	for (n = end > max ? end - max : 0; n < end; n++)
+		if (take(kh, n, &buf[got]) && buf[got].ke_kind < KE_COUNT)
+			got++;
+	return got;
+}
+
+/* --- telling --- */
+
+static size_t
+add(char *buf, size_t len, size_t used, enum kern_subject ks, uint32_t id)
+{
+	int n;
+
+	if (ks == KS_none || used >= len)
+		return used;
+	n = snprintf(buf + used, len - used, " %s %u", kern_subject_name[ks], id);
+	return n > 0 ? used + (size_t)n : used;
+}
+
+#define	FIRST	ke->ke_first
+#define	SECOND	ke->ke_second
+#define	WORD	(unsigned long)ke->ke_word
+
+void
+kernhist_say(const struct kern_history_ent *ke, char *buf, size_t len)
+{
+	size_t used;
+
+	if (ke->ke_kind >= KE_COUNT) {
+		snprintf(buf, len, "?");
+		return;
+	}
+	used = (size_t)snprintf(buf, len, "%s", kinds[ke->ke_kind].name);
+	used = add(buf, len, used, kinds[ke->ke_kind].first, ke->ke_first);
+	used = add(buf, len, used, kinds[ke->ke_kind].second, ke->ke_second);
+	if (used + 2 >= len)
+		return;
+	buf[used++] = ' ';
+	switch ((enum kern_event)ke->ke_kind) {
+#define	KERN_EVENT(name, first, second, ...)					\
+	case KE_##name:								\
+		snprintf(buf + used, len - used, __VA_ARGS__);			\
+		break;
+#include <sys/kernhist.def>
+#undef KERN_EVENT
+	case KE_COUNT:
+		break;
+	}
+	if (buf[used] == '\0')
+		buf[used - 1] = '\0';
+}
+
+bool
+kernhist_about(const struct kern_history_ent *ke, enum kern_subject ks, uint32_t id)
+{
+	return (kinds[ke->ke_kind].first == ks && ke->ke_first == id) ||
+	    (kinds[ke->ke_kind].second == ks && ke->ke_second == id) ||
+	    (ks == KS_lwp && ke->ke_lwp == id && ke->ke_intr == 0);
+}
+
+void
+kernhist_subjects(enum kern_event kind, enum kern_subject *first, enum kern_subject *second)
+{
+	*first = kinds[kind].first;
+	*second = kinds[kind].second;
+}
+
+const char *
+kernhist_kind_name(enum kern_event kind)
+{
+	return kinds[kind].name;
+}
+
+uint64_t
+kernhist_ns(uint64_t ticks, uint64_t now)
+{
+	const uint64_t passed = host_ticks() - boot_ticks, ns = host_now_ns() - boot_ns;
+
+	if (ticks >= now || passed == 0)
+		return 0;
+	return (uint64_t)((double)(now - ticks) * (double)ns / (double)passed);
+}
