@@ -359,8 +359,10 @@ periodic_main(void *arg)
 	while (!engine_stopping()) {
 		uint64_t ns = left < PAUSE_NS ? left : PAUSE_NS;
 
+		lwp_patient(true);
 		kpause(pe->pe_name, ns);
-		lwp_beat();
+		lwp_patient(false);
+		lwp_userret(1);			/* all may be standing still */
 		left -= ns;
 		if (left == 0 && !engine_stopping()) {
 			pe->pe_fn(pe->pe_arg);
@@ -431,6 +433,8 @@ run_load(void)
 
 	for (unsigned i = 0; i < engine.en_njobs && error == 0; i++)
 		error = job_start(&engine.en_jobs[i]);
+	if (error == 0)
+		error = engine_check_start(engine.en_profile, engine.en_result);
 	inject_start();
 	__atomic_store_n(&engine.en_start, host_now_ns(), __ATOMIC_RELAXED);
 	cpu = host_cpu_ns();
@@ -447,6 +451,7 @@ run_load(void)
 			if (engine.en_jobs[i].jr_workers[w].jw_lwp != NULL)
 				lwp_wait(engine.en_jobs[i].jr_workers[w].jw_lwp);
 	engine_stop();
+	engine_check_end();
 	periodic_fini();
 	inject_stop();
 	for (int i = 1; i < ncpu; i++)
@@ -877,7 +882,7 @@ run_jobs(void)
 			verify_job(&engine.en_jobs[i]);
 	fill_result();
 	if (engine.en_nviolations == 0)
-		inspect_at_rest(engine.en_result);
+		inspect_at_rest(engine.en_result, INSPECT_CONTENTS);
 	if (!engine.en_result->rr_interrupted)
 		require_counters();
 	return error;

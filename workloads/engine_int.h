@@ -166,6 +166,12 @@ int	zero_vnode(const char *name, uint64_t size, struct vnode **);
 int	file_sync(struct job_worker *, struct vnode *);
 
 struct run_result;
+/*
+ * engine_check.c, for the engine.
+ * => start: the check LWP runs; 0 or errno.  end: the run is stopping, nothing is held; sleeps
+ */
+int	engine_check_start(const struct profile *, struct run_result *);
+void	engine_check_end(void);
 /* => what the lock auditor saw goes into the result, once; nothing if it is off */
 void	engine_audit(struct run_result *, const struct profile *);
 

@@ -50,8 +50,10 @@ replace(struct job_run *jr, struct job_proc *jp)
 	proc_exit(jp->jp_proc);
 	jp->jp_proc = NULL;
 	snprintf(name, sizeof(name), "%s/%u", jr->jr_job->job_name, jp->jp_index);
-	while ((error = proc_create(name, &jp->jp_proc)) == ENOMEM && !engine_stopping())
+	while ((error = proc_create(name, &jp->jp_proc)) == ENOMEM && !engine_stopping()) {
 		kpause("nomem", NOMEM_PAUSE_NS);
+		lwp_userret(1);			/* all may be standing still */
+	}
 	return error != 0 ? error : jr->jr_job->job_workload->wl_proc(jr, jp);
 }
 

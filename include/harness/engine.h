@@ -44,6 +44,13 @@ struct run_options {
 int engine_run(const struct profile *, const struct run_options *, struct run_result *);
 
 /*
+ * engine_check_now: the whole machine is checked as soon as all threads have stopped, whatever
+ *    check-interval says; nothing while no load runs.
+ * => any thread, a signal handler too; does not wait
+ */
+void engine_check_now(void);
+
+/*
  * bench_fault: zero-fill faults a second, and what the host's kernel and memset reach.
  * => table initialised; rows are added to it
  * => 0 or an errno

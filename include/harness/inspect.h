@@ -6,12 +6,16 @@
 
 #include <harness/result.h>
 
+#define	INSPECT_CONTENTS	16384
+
 /*
- * inspect_at_rest: walk everything and hold it against the invariants of the spec.
- * => the caller is an LWP, no other LWP touches user memory or sleeps on a page, no
- *    I/O is in flight
+ * inspect_at_rest: walk everything and hold it against the invariants of the spec; of so many
+ * pages that claim to be what a swap slot or a file holds, spread over all of them, see that
+ * they are.
+ * => the caller is an LWP, every other one stands at its user boundary (<sys/stop.h>) or has
+ *    exited, no I/O is in flight
  * => adds a row to the checks for each invariant that it walked; reports violations
  */
-void	inspect_at_rest(struct run_result *);
+void	inspect_at_rest(struct run_result *, unsigned contents);
 
 #endif /* HARNESS_INSPECT_H */

@@ -186,6 +186,7 @@ uint64_t result_lookup(const struct run_result *, const char *path);
 struct result_job *result_add_job(struct run_result *, const char *name, const char *workload);
 struct result_latency *result_add_latency(struct run_result *, const char *name);
 struct result_lock *result_add_lock(struct run_result *, const char *lock_class);
+/* => of a check that was added before, both numbers grow */
 void result_add_check(struct run_result *, const char *id, uint64_t runs, uint64_t violations);
 
 /*

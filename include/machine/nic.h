@@ -39,6 +39,7 @@ void	nic_init(uint64_t latency_ns);
 void	nic_fini(void);			/* panics with packets on their way */
 /* => any context to IPL_VM, no sleep; 0 and np_done follows exactly once, or ENOBUFS: ring full */
 int	nic_transmit(struct nic_packet *);
+bool	nic_idle(void);			/* nothing is on its way */
 uint64_t nic_packets(void);		/* sent since boot */
 
 /* The checksum of a stream of bytes, in pieces that are multiples of 8 but for the last. */

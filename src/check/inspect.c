@@ -263,7 +263,7 @@ check_amaps(void)
 }
 
 void
-inspect_at_rest(struct run_result *rr)
+inspect_at_rest(struct run_result *rr, unsigned contents)
 {
 	struct census ce;
 
@@ -277,7 +277,7 @@ inspect_at_rest(struct run_result *rr)
 	result_add_check(rr, "kernel map", 1, inspect_km());
 	result_add_check(rr, "loans", 1, inspect_loans());
 	result_add_check(rr, "wiring", 1, inspect_wiring());
-	result_add_check(rr, "swap", 1, inspect_swap());
+	result_add_check(rr, "swap", 1, inspect_swap(contents));
 	result_add_check(rr, "windows", 1, inspect_ubc());
-	result_add_check(rr, "file pages", 1, inspect_files());
+	result_add_check(rr, "file pages", 1, inspect_files(contents));
 }

@@ -17,8 +17,6 @@
 
 #include "inspect_int.h"
 
-#define	CONTENT_MAX	16384		/* slots that are read back in one walk */
-
 /* One owner with a slot. */
 struct holder {
 	int		 ho_slot;
@@ -284,19 +282,19 @@ unchanged(const struct holder *ho)
 
 /* => of the clean pages, or of so many of them, spread over all */
 static unsigned
-check_contents(const struct holders *hs, struct vm_page *scratch)
+check_contents(const struct holders *hs, struct vm_page *scratch, unsigned most)
 {
-	size_t step = hs->hs_n / CONTENT_MAX + 1;
+	size_t step = hs->hs_n / most + 1;
 	unsigned bad = 0;
 
-	for (size_t i = 0; i < hs->hs_n; i += step)
+	for (size_t i = host_rng_below(&curlwp->l_rng, step); i < hs->hs_n; i += step)
 		if (unchanged(&hs->hs_v[i]))
 			bad += check_content(&hs->hs_v[i], scratch);
 	return bad;
 }
 
 unsigned
-inspect_swap(void)
+inspect_swap(unsigned contents)
 {
 	struct vm_page *scratch = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE | UVM_PGA_USERESERVE);
 	struct holders hs = { 0 };
@@ -307,7 +305,7 @@ inspect_swap(void)
 	gather(&hs);
 	bad = hs.hs_bad + check_holders(&hs) + check_devices(&hs);
 	if (scratch != NULL) {
-		bad += check_contents(&hs, scratch);
+		bad += check_contents(&hs, scratch, contents);
 		uvm_pagefree(scratch);
 	}
 	free(hs.hs_v);

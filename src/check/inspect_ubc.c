@@ -160,7 +160,7 @@ same_as_file(const struct vnode *vp, const struct vm_page *pg)
 }
 
 static unsigned
-check_file_page(struct vm_page *pg)
+check_file_page(struct vm_page *pg, bool content)
 {
 	struct vnode *vp = (struct vnode *)pg->uobject;
 	unsigned n = 0;
@@ -169,15 +169,16 @@ check_file_page(struct vm_page *pg)
 		n += bad_page("I-OBJ-3", pg, "its file is being extended, and nobody is at work");
 	if (pg->offset >= (voff_t)round_page((vsize_t)vp->v_writesize))
 		return n + (pg->wire_count != 0 ? 0 : bad_page("I-OBJ-3", pg, "beyond the end"));
-	if ((pg->flags & (PG_CLEAN | PG_BUSY)) == PG_CLEAN && !pmap_is_modified(pg) &&
+	if (content && (pg->flags & (PG_CLEAN | PG_BUSY)) == PG_CLEAN && !pmap_is_modified(pg) &&
 	    !same_as_file(vp, pg))
 		n += bad_page("I-OBJ-7", pg, "clean, but not what the file holds");
 	return n;
 }
 
 unsigned
-inspect_files(void)
+inspect_files(unsigned contents)
 {
+	uint64_t step = uvm.npages / contents + 1, first = host_rng_below(&curlwp->l_rng, step);
 	unsigned n = 0;
 
 	for (uint64_t i = 0; i < uvm.npages; i++) {
@@ -185,7 +186,7 @@ inspect_files(void)
 
 		if ((pg->pqflags & PQ_FREE) == 0 && pg->uobject != NULL &&
 		    UVM_OBJ_IS_VNODE(pg->uobject))
-			n += check_file_page(pg);
+			n += check_file_page(pg, i % step == first);
 	}
 	return n;
 }

@@ -34,7 +34,13 @@ on_signal(int sig)
 	atomic_store_explicit(&stop_requested, sig, memory_order_relaxed);
 }
 
-/* The first signal ends the run cleanly; a second one, the default way. */
+static void
+on_usr1(int sig)
+{
+	engine_check_now();
+}
+
+/* The first signal ends the run cleanly; a second one, the default way.  SIGUSR1: a check, now. */
 static void
 catch_signals(void)
 {
@@ -43,6 +49,9 @@ catch_signals(void)
 	sigemptyset(&sa.sa_mask);
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
+	sa.sa_handler = on_usr1;
+	sa.sa_flags = SA_RESTART;
+	sigaction(SIGUSR1, &sa, NULL);
 }
 
 /* Quote a word for the shell when it needs it. */

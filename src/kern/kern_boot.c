@@ -11,6 +11,7 @@
 #include <host/rcu.h>
 #include <sys/clock.h>
 #include <sys/kernhist.h>
+#include <sys/stop.h>
 
 #include "kern_int.h"
 
@@ -135,6 +136,7 @@ kern_boot(const struct kern_config *kc)
 	}
 	kern_pool_init();
 	kern_rcu_init();
+	kern_stop_init();
 	return 0;
 }
 
@@ -143,6 +145,7 @@ kern_shutdown(void)
 {
 	lockdebug_barrier("kern_shutdown");
 	KASSERT(curlwp == lwp0);
+	kern_stop_fini();
 	kern_rcu_fini();
 	kern_pool_fini();
 	teardown();

@@ -45,6 +45,7 @@
 
 #include <host/rcu.h>
 #include <sys/kernhist.h>
+#include <sys/stop.h>
 
 #include "kern_int.h"
 
@@ -522,6 +523,9 @@ lwp_userret(unsigned cost)
 
 	lockdebug_barrier("return to user");
 	rcu_quiescent_barrier("return to user");
+	/* relaxed: who misses it stops the next time */
+	if (__builtin_expect(__atomic_load_n(&lwp_stopping, __ATOMIC_RELAXED), 0))
+		lwp_stop_here();
 	if (l->l_addr != NULL)
 		kern_upcall.userret(l);
 	/* relaxed: an interrupt uses the packet, too, and leaves none of its own */

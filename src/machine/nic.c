@@ -191,6 +191,17 @@ nic_intr(void *arg)
 	mutex_exit(&nic_lock);
 }
 
+bool
+nic_idle(void)
+{
+	bool idle;
+
+	mutex_enter(&nic_lock);
+	idle = nic_nring == 0 && !nic_busy;
+	mutex_exit(&nic_lock);
+	return idle;
+}
+
 uint64_t
 nic_packets(void)
 {

@@ -176,6 +176,12 @@ result_add_check(struct run_result *rr, const char *id, uint64_t runs, uint64_t 
 {
 	struct result_check *rch;
 
+	for (size_t i = 0; i < rr->rr_nchecks; i++)
+		if (strcmp(rr->rr_checks[i].rch_id, id) == 0) {
+			rr->rr_checks[i].rch_runs += runs;
+			rr->rr_checks[i].rch_violations += violations;
+			return;
+		}
 	rr->rr_checks = xgrow(rr->rr_checks, rr->rr_nchecks, sizeof(*rch));
 	rch = &rr->rr_checks[rr->rr_nchecks++];
 	rch->rch_id = xstrdup(id);

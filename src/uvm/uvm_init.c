@@ -177,7 +177,7 @@ uvm_quiesce(void)
 	for (int i = 0; i < QUIESCE_STEPS; i++) {
 		rcu_barrier();
 		/* in this order: a transfer that ends may wake the daemon, not the other way */
-		if (uvm_sosend_idle() && uvm_aio_idle() && uvm_pdaemon_idle() && uvm_aio_idle())
+		if (nic_idle() && uvm_sosend_idle() && uvm_aio_idle() && uvm_pdaemon_idle() && uvm_aio_idle())
 			return true;
 		kpause("quiesce", QUIESCE_STEP_NS);
 	}

@@ -15,7 +15,7 @@ begin(const char *lane)
 {
 	ti_begin(lane);
 	tm_collect();
-	inspect_at_rest(&rr);
+	inspect_at_rest(&rr, INSPECT_CONTENTS);
 	CHECK_STR(tm_seen, "");
 }
 
@@ -23,7 +23,7 @@ begin(const char *lane)
 static void
 told(const char *ids)
 {
-	inspect_at_rest(&rr);
+	inspect_at_rest(&rr, INSPECT_CONTENTS);
 	CHECK_STR(tm_seen, ids);
 }
 

@@ -5,7 +5,14 @@
 #include "tinspect.h"
 #include "tswap.h"
 
+#include <limits.h>
 #include <unistd.h>
+
+static unsigned
+inspect_all(void)
+{
+	return inspect_swap(UINT_MAX);
+}
 
 /* pages 0, 1: private; 2, 3: an object's; all out and, the odd ones, in again */
 static void
@@ -19,11 +26,11 @@ begin(void)
 		if ((i & 1) != 0)
 			CHECK_EQ(tm_load(i), 10 + (uint64_t)i);
 	}
-	CHECK_EQ(inspect_swap(), 0);
+	CHECK_EQ(inspect_all(), 0);
 	tm_collect();
 }
 
-#define	END(ids)	TI_END(inspect_swap, ids)
+#define	END(ids)	TI_END(inspect_all, ids)
 
 static void
 set_object_slot(uint64_t page, int slot)
@@ -37,7 +44,7 @@ KTEST(I_SWP_1_bit_without_count, "a slot in use that npginuse does not know of")
 {
 	begin();
 	swap_devs[1].swd_inuse[0] |= 1;
-	CHECK_EQ(inspect_swap(), 2);
+	CHECK_EQ(inspect_all(), 2);
 	swap_devs[1].swd_inuse[0] &= ~UINT64_C(1);
 	END("I-SWP-4 I-SWP-1");
 }
@@ -46,10 +53,10 @@ KTEST(I_SWP_1_sums, "swpginuse is not the sum of the devices'")
 {
 	begin();
 	swapcount.sc_swpginuse++;
-	CHECK_EQ(inspect_swap(), 1);
+	CHECK_EQ(inspect_all(), 1);
 	swapcount.sc_swpginuse--;
 	swapcount.sc_swpgavail++;
-	CHECK_EQ(inspect_swap(), 1);
+	CHECK_EQ(inspect_all(), 1);
 	swapcount.sc_swpgavail--;
 	END("I-SWP-1 I-SWP-1");
 }
@@ -58,7 +65,7 @@ KTEST(I_SWP_2_swpgonly, "swpgonly is not the number of owners whose page is only
 {
 	begin();
 	swapcount.sc_swpgonly--;
-	CHECK_EQ(inspect_swap(), 1);
+	CHECK_EQ(inspect_all(), 1);
 	swapcount.sc_swpgonly++;
 	END("I-SWP-2");
 }
@@ -69,7 +76,7 @@ KTEST(I_SWP_4_leaked_slot, "a slot in use that nobody has")
 
 	begin();
 	slot = uvm_swap_alloc(&n, false);
-	CHECK_EQ(inspect_swap(), 1);
+	CHECK_EQ(inspect_all(), 1);
 	uvm_swap_free(slot, 1);
 	END("I-SWP-4");
 }
@@ -82,7 +89,7 @@ KTEST(I_SWP_4_two_owners, "one slot, two owners")
 	slot = ts_slot(tm_proc, 1);
 	old = ts_slot(tm_proc, 3);
 	set_object_slot(3, slot);
-	CHECK(inspect_swap() >= 2);		/* and the old one is nobody's; and not the content */
+	CHECK(inspect_all() >= 2);		/* and the old one is nobody's; and not the content */
 	set_object_slot(3, old);
 	END("I-SWP-4 I-SWP-4 I-SWP-5");
 }
@@ -94,7 +101,7 @@ KTEST(I_SWP_4_free_slot, "an owner whose slot is free")
 	begin();
 	slot = ts_slot(tm_proc, 1);
 	uvm_swap_free(slot, 1);
-	CHECK_EQ(inspect_swap(), 1);
+	CHECK_EQ(inspect_all(), 1);
 	swap_devs[0].swd_inuse[0] |= UINT64_C(1) << (slot - swap_devs[0].swd_drumoffset);
 	swap_devs[0].swd_npginuse++;
 	swapcount.sc_swpginuse++;
@@ -108,7 +115,7 @@ KTEST(I_SWP_7_slot_of_no_device, "an owner with a slot of a device that is gone"
 	begin();
 	slot = tm_anon(1)->an_swslot;
 	tm_anon(1)->an_swslot = 9 << SWAPDEV_SHIFT;
-	CHECK_EQ(inspect_swap(), 2);
+	CHECK_EQ(inspect_all(), 2);
 	tm_anon(1)->an_swslot = slot;
 	END("I-SWP-7 I-SWP-4");
 }
@@ -120,7 +127,7 @@ KTEST(I_ANON_4_clean_without_slot, "R34: a clean page of an anon without a slot"
 	begin();
 	slot = tm_anon(1)->an_swslot;
 	tm_anon(1)->an_swslot = 0;
-	CHECK_EQ(inspect_swap(), 2);
+	CHECK_EQ(inspect_all(), 2);
 	tm_anon(1)->an_swslot = slot;
 	END("I-ANON-4 I-SWP-4");
 }
@@ -132,7 +139,7 @@ KTEST(I_OBJ_5_clean_without_slot, "R34: a clean page of an object without a slot
 	begin();
 	slot = ts_slot(tm_proc, 3);
 	set_object_slot(3, 0);
-	CHECK_EQ(inspect_swap(), 2);
+	CHECK_EQ(inspect_all(), 2);
 	set_object_slot(3, slot);
 	END("I-OBJ-5 I-SWP-4");
 }
@@ -152,7 +159,7 @@ KTEST(I_ANON_6_neither_page_nor_slot, "an anon with neither page nor slot")
 	vm_map_unlock_read(tm_map(tm_proc));
 	slot = anon->an_swslot;
 	anon->an_swslot = 0;
-	CHECK_EQ(inspect_swap(), 3);
+	CHECK_EQ(inspect_all(), 3);
 	anon->an_swslot = slot;
 	END("I-ANON-6 I-SWP-2 I-SWP-4");
 }
@@ -168,7 +175,7 @@ KTEST(I_SWP_5_content, "a clean page that is not what its slot holds")
 	CHECK(pread(sdp->swd_fd, &c, 1, at) == 1);
 	c ^= 1;
 	CHECK(pwrite(sdp->swd_fd, &c, 1, at) == 1);
-	CHECK_EQ(inspect_swap(), 1);
+	CHECK_EQ(inspect_all(), 1);
 	c ^= 1;
 	CHECK(pwrite(sdp->swd_fd, &c, 1, at) == 1);
 	END("I-SWP-5");
@@ -181,7 +188,7 @@ KTEST(shared_anon_is_one_owner, "an anon that parent and child share, and one th
 	begin();
 	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
 	tm_store(1, 99);
-	CHECK_EQ(inspect_swap(), 0);
+	CHECK_EQ(inspect_all(), 0);
 	proc_exit(child);
 	tm_store(3, 99);
 	END("");

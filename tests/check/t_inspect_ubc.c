@@ -4,6 +4,7 @@
  */
 #include "tinspect.h"
 
+#include <limits.h>
 #include <unistd.h>
 #include <uvm/uvm_bio_i.h>
 
@@ -12,7 +13,7 @@ static struct vnode *vp;
 static unsigned
 inspect(void)
 {
-	return inspect_ubc() + inspect_files();
+	return inspect_ubc() + inspect_files(UINT_MAX);
 }
 
 /* Some windows of a file of 8 pages, read and written, and all is well. */

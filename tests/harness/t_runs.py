@@ -66,6 +66,21 @@ def an_unknown_required_counter_is_refused():
 
 
 @case
+def the_whole_machine_is_checked_during_a_run():
+    def rounds(interval):
+        job(f'memory = 6M\nswap = 32M\nops = 20000\ncheck-interval = {interval}')
+        r = run('run', 'x.ini', '--cpus', '1', '--json', '-', '--quiet')    # time is virtual
+        equal(r.returncode, 0, r.stderr)
+        result = json.loads(r.stdout)
+        return {c['id']: c['runs'] for c in result['checks']}
+    often, never = rounds('20ms'), rounds('0')
+    assert often['pages'] > 3, often
+    equal(often['pages'], often['wiring'])
+    equal(rounds('20ms'), often)
+    equal(never['pages'], 1)
+
+
+@case
 def bugs_have_names():
     job('memory = 32M\nops = 50')
     r = run('run', 'x.ini', '--bug', 'free-at-once,any')
