@@ -26,6 +26,12 @@ struct host_thread;
 /* => 0, or the errno of pthread_create().  name is copied, 15 bytes are shown by the host. */
 int	host_thread_create(struct host_thread **, const char *name, void (*fn)(void *),
 	    void *arg);
+/*
+ * => the same; a schedule (host/sched.h) neither knows nor controls it: real time, and of the
+ *    machine's threads it may neither unpark one nor be waited for by one but in host_thread_join()
+ */
+int	host_thread_create_beside(struct host_thread **, const char *name, void (*fn)(void *),
+	    void *arg);
 /* => waits until the thread's function has returned, then frees the handle. */
 void	host_thread_join(struct host_thread *);
 /* => a handle for the calling thread, made on first use (main thread, tests). */
@@ -110,7 +116,7 @@ bool	host_trylock(struct host_lock *);
 void	host_unlock(struct host_lock *);
 bool	host_lock_held(const struct host_lock *);	/* by anybody: for assertions */
 
-/* Monotonic clock, nanoseconds. */
+/* Monotonic clock, nanoseconds; of a schedule if the caller is under control (host/sched.h). */
 uint64_t host_now_ns(void);
 /* => the processor's own counter: cheap, alike on all cores, of no known unit; for histories alone */
 static inline uint64_t
@@ -118,6 +124,8 @@ host_ticks(void)
 {
 	return __builtin_ia32_rdtsc();
 }
+/* => the host's in any case: for reports alone, nothing may depend on it */
+uint64_t host_wall_ns(void);
 /* => what the process has had of the host's cores, likewise */
 uint64_t host_cpu_ns(void);
 

@@ -11,14 +11,17 @@
  * which TSan sees.
  *
  * What changes the thread's own state is masked: an interrupt in there may be a reader.
+ *
+ * Under a controlled schedule a twin takes liburcu's place (rcu_twin.c); what is told is the same.
  */
 #include <stdlib.h>
 
 #include <urcu-qsbr.h>
 
-#include <host/host.h>
 #include <host/race.h>
 #include <host/rcu.h>
+
+#include "host_int.h"
 
 #define	TAGS	64		/* threads share tags: more edges, never a false report */
 
@@ -33,6 +36,10 @@ void
 host_rcu_register(void)
 {
 	tag = &tags[__atomic_fetch_add(&ntags, 1, __ATOMIC_RELAXED) % TAGS];
+	if (sched_mine()) {
+		twin_register(true);
+		return;
+	}
 	host_mask();
 	race_order_ignore(true);
 	urcu_qsbr_register_thread();
@@ -44,6 +51,10 @@ host_rcu_register(void)
 void
 host_rcu_unregister(void)
 {
+	if (sched_mine()) {
+		twin_register(false);
+		return;
+	}
 	host_mask();
 	race_order_ignore(true);
 	urcu_qsbr_unregister_thread();
@@ -55,19 +66,25 @@ host_rcu_unregister(void)
 void
 host_rcu_read_lock(void)
 {
-	urcu_qsbr_read_lock();
+	if (!host_points)
+		urcu_qsbr_read_lock();
 }
 
 void
 host_rcu_read_unlock(void)
 {
-	urcu_qsbr_read_unlock();
+	if (!host_points)
+		urcu_qsbr_read_unlock();
 	race_release(tag);
 }
 
 void
 host_rcu_quiescent(void)
 {
+	if (__builtin_expect(host_points, 0) && sched_mine()) {
+		twin_quiescent();
+		return;
+	}
 	host_mask();
 	urcu_qsbr_quiescent_state();
 	host_unmask();
@@ -76,6 +93,10 @@ host_rcu_quiescent(void)
 void
 host_rcu_offline(void)
 {
+	if (__builtin_expect(host_points, 0) && sched_mine()) {
+		twin_online(false);
+		return;
+	}
 	if (!online)
 		return;
 	host_mask();
@@ -87,6 +108,10 @@ host_rcu_offline(void)
 void
 host_rcu_online(void)
 {
+	if (__builtin_expect(host_points, 0) && sched_mine()) {
+		twin_online(true);
+		return;
+	}
 	if (online)
 		return;
 	host_mask();
@@ -98,9 +123,13 @@ host_rcu_online(void)
 void
 host_rcu_synchronize(void)
 {
-	race_order_ignore(true);
-	urcu_qsbr_synchronize_rcu();
-	race_order_ignore(false);
+	if (sched_mine()) {
+		twin_synchronize();
+	} else {
+		race_order_ignore(true);
+		urcu_qsbr_synchronize_rcu();
+		race_order_ignore(false);
+	}
 	for (int i = 0; i < TAGS; i++)
 		race_acquire(&tags[i]);
 }

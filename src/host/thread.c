@@ -16,37 +16,29 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <host/host.h>
 #include <host/race.h>
 
-#define	STACK_BYTES	(512 * 1024)	/* the deepest fault path under a sanitizer, twice */
+#include "host_int.h"
+
 #define	PAUSES		100		/* pause instructions before the first yield */
 #define	WAYS		64		/* threads that may come before the spinner's next turn */
 
-struct host_thread {
-	pthread_t	 ht_thread;	/* stable */
-	uint32_t	 ht_token;	/* atomic: 1 = may go on */
-	void		(*ht_fn)(void *); /* stable */
-	void		*ht_arg;	/* stable */
-	char		 ht_name[16];	/* stable */
-};
-
 int host_ways_wanted;
 
-static __thread struct host_thread *self;
+__thread struct host_thread *host_self;
 static uint64_t yields;			/* atomic */
 
 static void *
 thread_main(void *arg)
 {
-	self = arg;
-	pthread_setname_np(pthread_self(), self->ht_name);
-	self->ht_fn(self->ht_arg);
+	host_self = arg;
+	pthread_setname_np(pthread_self(), host_self->ht_name);
+	host_self->ht_fn(host_self->ht_arg);
 	return NULL;
 }
 
-int
-host_thread_create(struct host_thread **htp, const char *name, void (*fn)(void *), void *arg)
+static int
+free_create(struct host_thread **htp, const char *name, void (*fn)(void *), void *arg)
 {
 	struct host_thread *ht = calloc(1, sizeof(*ht));
 	pthread_attr_t attr;
@@ -59,7 +51,7 @@ host_thread_create(struct host_thread **htp, const char *name, void (*fn)(void *
 	strncpy(ht->ht_name, name, sizeof(ht->ht_name) - 1);
 	*htp = ht;			/* the new thread may look for it */
 	pthread_attr_init(&attr);
-	pthread_attr_setstacksize(&attr, STACK_BYTES);
+	pthread_attr_setstacksize(&attr, HOST_STACK_BYTES);
 	error = pthread_create(&ht->ht_thread, &attr, thread_main, ht);
 	pthread_attr_destroy(&attr);
 	if (error != 0) {
@@ -69,8 +61,8 @@ host_thread_create(struct host_thread **htp, const char *name, void (*fn)(void *
 	return error;
 }
 
-void
-host_thread_join(struct host_thread *ht)
+static void
+free_join(struct host_thread *ht)
 {
 	pthread_join(ht->ht_thread, NULL);
 	free(ht);
@@ -81,11 +73,11 @@ host_thread_self(void)
 {
 	static __thread struct host_thread adopted;
 
-	if (self == NULL) {
+	if (host_self == NULL) {
 		adopted.ht_thread = pthread_self();
-		self = &adopted;
+		host_self = &adopted;
 	}
-	return self;
+	return host_self;
 }
 
 /* --- what others do --- */
@@ -125,7 +117,7 @@ on_asked(int sig)
 	const int saved = errno;
 
 	/* Not whoever answers so late that somebody else has been asked. */
-	if (__atomic_load_n(&asked.of, __ATOMIC_ACQUIRE) == self)
+	if (__atomic_load_n(&asked.of, __ATOMIC_ACQUIRE) == host_self)
 		/* release: pairs with the acquire in host_thread_backtrace() */
 		__atomic_store_n(&asked.n, host_backtrace(asked.pcs, HOST_BACKTRACE_MAX, 2),
 		    __ATOMIC_RELEASE);
@@ -136,7 +128,7 @@ int
 host_thread_backtrace(struct host_thread *ht, void **pcs, int max)
 {
 	struct sigaction sa = { .sa_handler = on_asked, .sa_flags = SA_RESTART };
-	uint64_t until = host_now_ns() + ANSWER_NS;
+	uint64_t until = host_wall_ns() + ANSWER_NS;
 	int n;
 
 	__atomic_store_n(&asked.n, -1, __ATOMIC_RELAXED);
@@ -144,8 +136,8 @@ host_thread_backtrace(struct host_thread *ht, void **pcs, int max)
 	__atomic_store_n(&asked.of, ht, __ATOMIC_RELEASE);
 	if (UVMSTRESS_TSAN || sigaction(SIGUSR2, &sa, NULL) != 0 || pthread_kill(ht->ht_thread, SIGUSR2) != 0)
 		return 0;
-	while ((n = __atomic_load_n(&asked.n, __ATOMIC_ACQUIRE)) < 0 && host_now_ns() < until)
-		host_park_until(host_now_ns() + ANSWER_STEP_NS);
+	while ((n = __atomic_load_n(&asked.n, __ATOMIC_ACQUIRE)) < 0 && host_wall_ns() < until)
+		nanosleep(&(struct timespec){ .tv_nsec = ANSWER_STEP_NS }, NULL);
 	__atomic_store_n(&asked.of, NULL, __ATOMIC_RELAXED);
 	if (n > max)
 		n = max;
@@ -154,12 +146,18 @@ host_thread_backtrace(struct host_thread *ht, void **pcs, int max)
 	return n > 0 ? n : 0;
 }
 
-static void
+void
 futex_wait(uint32_t *word, uint32_t value, const struct timespec *deadline)
 {
 	/* Absolute, so that a signal does not lengthen the wait; errors mean: look again. */
 	syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, deadline, NULL,
 	    FUTEX_BITSET_MATCH_ANY);
+}
+
+void
+futex_wake(uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
 static bool
@@ -172,8 +170,8 @@ take_token(struct host_thread *ht)
 	return true;
 }
 
-void
-host_park(void)
+static void
+free_park(void)
 {
 	struct host_thread *ht = host_thread_self();
 
@@ -181,8 +179,8 @@ host_park(void)
 		futex_wait(&ht->ht_token, 0, NULL);
 }
 
-bool
-host_park_until(uint64_t deadline_ns)
+static bool
+free_park_until(uint64_t deadline_ns)
 {
 	struct host_thread *ht = host_thread_self();
 	const struct timespec ts = {
@@ -191,24 +189,24 @@ host_park_until(uint64_t deadline_ns)
 	};
 
 	while (!take_token(ht)) {
-		if (host_now_ns() >= deadline_ns)
+		if (host_wall_ns() >= deadline_ns)
 			return false;
 		futex_wait(&ht->ht_token, 0, &ts);
 	}
 	return true;
 }
 
-void
-host_unpark(struct host_thread *ht)
+static void
+free_unpark(struct host_thread *ht)
 {
 	race_release(&ht->ht_token);
 	/* release: pairs with take_token(); what the waker did is seen by the woken */
 	if (__atomic_exchange_n(&ht->ht_token, 1, __ATOMIC_RELEASE) == 0)
-		syscall(SYS_futex, &ht->ht_token, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+		futex_wake(&ht->ht_token);
 }
 
-void
-host_relax(unsigned *spins)
+static void
+free_relax(unsigned *spins)
 {
 	if (++*spins < PAUSES) {
 		__builtin_ia32_pause();
@@ -284,10 +282,72 @@ host_cpu_ns(void)
 }
 
 uint64_t
-host_now_ns(void)
+host_wall_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* --- the floor: free, or a schedule's --- */
+
+const struct host_floor host_floor_free = {
+	.hf_create = free_create,
+	.hf_join = free_join,
+	.hf_park = free_park,
+	.hf_park_until = free_park_until,
+	.hf_unpark = free_unpark,
+	.hf_relax = free_relax,
+	.hf_now = host_wall_ns,
+};
+
+const struct host_floor *host_floor = &host_floor_free;
+
+int
+host_thread_create(struct host_thread **htp, const char *name, void (*fn)(void *), void *arg)
+{
+	return host_floor->hf_create(htp, name, fn, arg);
+}
+
+int
+host_thread_create_beside(struct host_thread **htp, const char *name, void (*fn)(void *), void *arg)
+{
+	return free_create(htp, name, fn, arg);
+}
+
+void
+host_thread_join(struct host_thread *ht)
+{
+	host_floor->hf_join(ht);
+}
+
+void
+host_park(void)
+{
+	host_floor->hf_park();
+}
+
+bool
+host_park_until(uint64_t deadline_ns)
+{
+	return host_floor->hf_park_until(deadline_ns);
+}
+
+void
+host_unpark(struct host_thread *ht)
+{
+	host_floor->hf_unpark(ht);
+}
+
+void
+host_relax(unsigned *spins)
+{
+	host_floor->hf_relax(spins);
+}
+
+uint64_t
+host_now_ns(void)
+{
+	return host_floor->hf_now();
 }

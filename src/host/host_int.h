@@ -1,0 +1,100 @@
+/*
+ * Inside the host floor.
+ */
+#ifndef HOST_HOST_INT_H
+#define HOST_HOST_INT_H
+
+#include <pthread.h>
+
+#include <host/host.h>
+#include <host/sched.h>
+
+/*
+ *	:  stable while its function runs	@  atomic
+ *	b  under control: whoever has the baton
+ */
+struct host_thread {
+	pthread_t	 ht_thread;	/* : */
+	uint32_t	 ht_token;	/* @ 1 = may go on; b under control */
+	void		(*ht_fn)(void *); /* : */
+	void		*ht_arg;	/* : */
+	char		 ht_name[16];	/* : */
+
+	bool		 ht_controlled;	/* : */
+	unsigned	 ht_number;	/* : under control */
+	uint32_t	 ht_baton;	/* @ 1 = it is this thread that runs */
+	int		 ht_state;	/* b enum thread_state */
+	uint64_t	 ht_deadline;	/* b of TS_TIMED */
+	struct host_thread *ht_joiner;	/* b waits for its end */
+	struct host_thread *ht_next;	/* b in the pool: the next that is free */
+	bool		 ht_rcu;	/* b takes part in RCU, */
+	bool		 ht_rcu_online;	/* b and is to be waited for */
+	uint64_t	 ht_rcu_seen;	/* b the last grace period that it has seen begin */
+};
+
+enum thread_state {
+	TS_RUN,				/* runs, or can */
+	TS_PARKED, TS_TIMED,		/* wait for the token */
+	TS_JOINS, TS_RCU,		/* wait for a thread's end, a grace period's */
+	TS_ENDED			/* waits to be joined */
+};
+
+#define	HOST_STACK_BYTES (512 * 1024)	/* the deepest fault path under a sanitizer, twice */
+
+/* The calling thread, NULL before host_thread_self(). */
+extern __thread struct host_thread *host_self;
+
+static inline bool
+sched_mine(void)
+{
+	return host_self != NULL && host_self->ht_controlled;
+}
+
+/*
+ * What a thread asks of the host, chosen once for all threads: thread.c does it freely, sched.c as
+ * a strategy decides.
+ */
+struct host_floor {
+	int	(*hf_create)(struct host_thread **, const char *, void (*)(void *), void *);
+	void	(*hf_join)(struct host_thread *);
+	void	(*hf_park)(void);
+	bool	(*hf_park_until)(uint64_t);
+	void	(*hf_unpark)(struct host_thread *);
+	void	(*hf_relax)(unsigned *);
+	uint64_t (*hf_now)(void);
+};
+extern const struct host_floor *host_floor;	/* stable while other threads run */
+extern const struct host_floor host_floor_free;	/* thread.c */
+
+void	futex_wait(uint32_t *word, uint32_t value, const struct timespec *deadline);
+void	futex_wake(uint32_t *word);
+
+/* --- sched.c, for rcu_twin.c: with the baton --- */
+
+/* => the calling thread waits in the state until sched_ready() */
+void	sched_block(enum thread_state);
+void	sched_ready(struct host_thread *);
+/* => every thread of the schedule that has not ended */
+void	sched_foreach(void (*fn)(struct host_thread *, void *), void *arg);
+
+/* --- rcu_twin.c: as their namesakes of host/rcu.h, but for what race detectors are told --- */
+
+void	twin_begin(void);
+void	twin_register(bool on);
+void	twin_online(bool on);
+void	twin_quiescent(void);
+void	twin_synchronize(void);
+
+/* --- sched_log.c --- */
+
+/* => event number n is this; *d: where it differs from what it should have been, at the first time */
+void	trace_add(struct host_trace *, const struct host_event_rec *);
+void	trace_compare(const struct host_trace *, uint64_t n, const struct host_event_rec *,
+	    struct host_divergence *);
+
+/* --- chaos.c --- */
+
+extern bool chaos_on;			/* stable while other threads run */
+void	chaos_point(enum host_point_kind, uint32_t object);
+
+#endif /* HOST_HOST_INT_H */

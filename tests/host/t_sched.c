@@ -1,0 +1,372 @@
+/* Controlled schedules, on the host floor alone: no machine, no LWPs. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <host/host.h>
+#include <host/rcu.h>
+#include <host/sched.h>
+
+#include <ktest.h>
+
+#define	MS	1000000u
+/* What threads share without a lock: the schedule alone orders it, of which ThreadSanitizer sees nothing. */
+#define	GET(v)		__atomic_load_n(&(v), __ATOMIC_RELAXED)
+#define	SET(v, to)	__atomic_store_n(&(v), (to), __ATOMIC_RELAXED)
+
+static struct host_sched_stat
+schedule(const struct host_strategy *hs, uint64_t seed, uint64_t steps, void (*fn)(void))
+{
+	struct host_sched_config hsc = {
+		.hsc_strategy = hs, .hsc_seed = seed, .hsc_depth = 3, .hsc_steps = steps,
+	};
+	struct host_sched_stat hst;
+
+	CHECK_EQ(host_sched_begin(&hsc), 0);
+	fn();
+	host_sched_stat(&hst);
+	host_sched_end();
+	return hst;
+}
+
+static const struct host_strategy *const strategies[] = {
+	&host_strategy_random, &host_strategy_pos, &host_strategy_pct,
+};
+#define	NSTRATEGIES	(sizeof(strategies) / sizeof(strategies[0]))
+
+/* --- a program: threads that count, park, spin and sleep --- */
+
+#define	NTHREADS	4
+
+static int counter;			/* one thread at a time */
+static bool go;
+
+static void
+count(void *arg)
+{
+	unsigned spins = 0;
+
+	while (!GET(go))
+		host_relax(&spins);
+	for (int i = 0; i < 20; i++) {
+		int was = GET(counter);
+
+		host_point(HP_TEST, 1);
+		SET(counter, was + 1);
+		host_point(HP_TEST, (uint32_t)(uintptr_t)arg + 2);
+		if (i % 8 == 7)
+			host_park_until(host_now_ns() + (uintptr_t)arg * MS);
+	}
+}
+
+static void
+program(void)
+{
+	struct host_thread *ht[NTHREADS];
+
+	SET(counter, 0);
+	SET(go, false);
+	for (uintptr_t i = 0; i < NTHREADS; i++)
+		CHECK_EQ(host_thread_create(&ht[i], "count", count, (void *)i), 0);
+	host_point(HP_TEST, 0);
+	SET(go, true);
+	for (int i = 0; i < NTHREADS; i++)
+		host_thread_join(ht[i]);
+}
+
+KTEST(one_seed_one_schedule, "the same seed gives the same events, in each strategy")
+{
+	for (size_t k = 0; k < NSTRATEGIES; k++)
+		for (uint64_t seed = 1; seed < 20; seed++) {
+			struct host_sched_stat a = schedule(strategies[k], seed, 200, program);
+			int n = GET(counter);
+			struct host_sched_stat b = schedule(strategies[k], seed, 200, program);
+
+			CHECK_EQ(a.hst_hash, b.hst_hash);
+			CHECK_EQ(a.hst_events, b.hst_events);
+			CHECK_EQ(n, counter);
+		}
+}
+
+KTEST(seeds_differ, "different seeds give different schedules, and some of them lose counts")
+{
+	for (size_t k = 0; k < NSTRATEGIES; k++) {
+		uint64_t first = schedule(strategies[k], 1, 200, program).hst_hash;
+		unsigned differ = 0, lost = 0;
+
+		for (uint64_t seed = 2; seed < 100; seed++) {
+			differ += schedule(strategies[k], seed, 200, program).hst_hash != first;
+			lost += counter != NTHREADS * 20;
+		}
+		CHECK(differ > 80);
+		CHECK(lost > 0);
+	}
+}
+
+KTEST(replay_follows, "a log leads the same program through the same events")
+{
+	struct host_log log = { NULL, 0, 0 };
+
+	for (size_t k = 0; k < NSTRATEGIES; k++) {
+		struct host_sched_stat a = schedule(strategies[k], 7, 200, program), b;
+		const struct host_log *hl = host_sched_log();
+		struct host_sched_config hsc = { .hsc_strategy = &host_strategy_replay, .hsc_log = &log };
+
+		log.hl_bytes = malloc(hl->hl_len);
+		log.hl_len = hl->hl_len;
+		memcpy(log.hl_bytes, hl->hl_bytes, hl->hl_len);
+		CHECK_EQ(host_sched_begin(&hsc), 0);
+		program();
+		host_sched_stat(&b);
+		host_sched_end();
+		CHECK(!b.hst_divergence.hd_set);
+		CHECK_EQ(a.hst_hash, b.hst_hash);
+		host_log_free(&log);
+	}
+}
+
+static void
+other_program(void)
+{
+	host_point(HP_TEST, 99);
+	program();
+}
+
+KTEST(replay_says_where_it_parts, "a program that is another one leaves the log, and it is said")
+{
+	struct host_sched_stat hst;
+	struct host_log log;
+	struct host_sched_config hsc = { .hsc_strategy = &host_strategy_replay, .hsc_log = &log };
+
+	schedule(&host_strategy_random, 7, 0, program);
+	log = *host_sched_log();
+	log.hl_bytes = memcpy(malloc(log.hl_len), log.hl_bytes, log.hl_len);
+	CHECK_EQ(host_sched_begin(&hsc), 0);
+	other_program();
+	host_sched_stat(&hst);
+	host_sched_end();
+	CHECK(hst.hst_divergence.hd_set);
+	CHECK(hst.hst_divergence.hd_text[0] != '\0');
+	host_log_free(&log);
+}
+
+static int unlike;			/* differs between two runs of one seed */
+
+static void
+uncontrolled(void)
+{
+	program();
+	host_point(HP_TEST, 1000 + (uint32_t)unlike++);
+}
+
+KTEST(first_difference_is_found, "what two runs of one seed do differently is told as the event that it was")
+{
+	struct host_trace trace = { NULL, 0, 0 };
+	struct host_sched_config hsc = { .hsc_strategy = &host_strategy_pos, .hsc_record = &trace };
+	struct host_sched_stat a, b;
+
+	CHECK_EQ(host_sched_begin(&hsc), 0);
+	uncontrolled();
+	host_sched_stat(&a);
+	host_sched_end();
+	CHECK_EQ(trace.ht_n, a.hst_events);
+	hsc.hsc_record = NULL;
+	hsc.hsc_compare = &trace;
+	CHECK_EQ(host_sched_begin(&hsc), 0);
+	uncontrolled();
+	host_sched_stat(&b);
+	host_sched_end();
+	CHECK(b.hst_divergence.hd_set);
+	CHECK_EQ(b.hst_divergence.hd_was.he_kind, HP_TEST);
+	CHECK_EQ(b.hst_divergence.hd_was.he_object, 1000);
+	CHECK_EQ(b.hst_divergence.hd_is.he_object, 1001);
+	host_trace_free(&trace);
+}
+
+/* --- time --- */
+
+static uint64_t slept;
+
+static void
+sleeper(void *arg)
+{
+	uint64_t before = host_now_ns();
+
+	CHECK(!host_park_until(before + 3600000000000u));
+	slept = host_now_ns() - before;
+}
+
+static void
+sleep_long(void)
+{
+	struct host_thread *ht;
+
+	CHECK_EQ(host_thread_create(&ht, "sleeper", sleeper, NULL), 0);
+	host_thread_join(ht);
+}
+
+KTEST(time_jumps, "an hour in which nobody can run is over at once")
+{
+	uint64_t before = host_wall_ns();
+
+	schedule(&host_strategy_random, 1, 0, sleep_long);
+	CHECK(slept >= 3600000000000u);
+	CHECK(slept < 3600100000000u);
+	CHECK(host_wall_ns() - before < 600000000000u);
+}
+
+static void
+spin_for_time(void)
+{
+	uint64_t until = host_now_ns() + 50 * MS;
+	unsigned spins = 0;
+
+	while (host_now_ns() < until)
+		host_relax(&spins);
+	CHECK(host_now_ns() < until + 10 * MS);
+}
+
+KTEST(spinning_takes_time, "who spins for a time gets there, alone or not")
+{
+	for (size_t k = 0; k < NSTRATEGIES; k++)
+		schedule(strategies[k], 3, 0, spin_for_time);
+}
+
+KTEST_DEATH(deadlock_is_seen, "nobody can run and no time-out is pending: said, and the end",
+    "nobody can run")
+{
+	schedule(&host_strategy_random, 1, 0, host_park);
+}
+
+/* --- spinning and fairness --- */
+
+static int turn;
+
+static void
+spinner(void *arg)
+{
+	unsigned spins = 0;
+
+	for (int i = 0; i < 50; i++) {
+		while (GET(turn) % NTHREADS != (int)(uintptr_t)arg)
+			host_relax(&spins);
+		SET(turn, GET(turn) + 1);
+	}
+}
+
+static void
+ring(void)
+{
+	struct host_thread *ht[NTHREADS];
+
+	turn = 0;
+	for (uintptr_t i = 0; i < NTHREADS; i++)
+		CHECK_EQ(host_thread_create(&ht[i], "spinner", spinner, (void *)i), 0);
+	for (int i = 0; i < NTHREADS; i++)
+		host_thread_join(ht[i]);
+	CHECK_EQ(turn, NTHREADS * 50);
+}
+
+KTEST(spinners_make_way, "threads that spin for each other in turn all get on")
+{
+	for (size_t k = 0; k < NSTRATEGIES; k++)
+		for (uint64_t seed = 1; seed < 30; seed++) {
+			struct host_sched_stat hst = schedule(strategies[k], seed, 1000, ring);
+
+			CHECK(hst.hst_switches < 5000);
+		}
+}
+
+static void
+hog(void *arg)
+{
+	while (!GET(go))
+		host_point(HP_TEST, 5);
+}
+
+static void
+release(void *arg)
+{
+	SET(go, true);
+}
+
+static void
+hogged(void)
+{
+	struct host_thread *a, *b;
+
+	SET(go, false);
+	CHECK_EQ(host_thread_create(&a, "hog", hog, NULL), 0);
+	CHECK_EQ(host_thread_create(&b, "release", release, NULL), 0);
+	host_thread_join(a);
+	host_thread_join(b);
+}
+
+KTEST(nobody_starves, "a thread that never spins nor parks does not keep others off for ever")
+{
+	for (size_t k = 0; k < NSTRATEGIES; k++)
+		for (uint64_t seed = 1; seed < 5; seed++)
+			schedule(strategies[k], seed, 1000, hogged);
+}
+
+/* --- RCU's twin --- */
+
+static int *current;
+static int freed;
+
+static void
+reader(void *arg)
+{
+	host_rcu_register();
+	for (int i = 0; i < 30; i++) {
+		int *p;
+
+		host_rcu_read_lock();
+		p = rcu_deref(current);
+		host_point(HP_TEST, 8);
+		CHECK(*p != -1);
+		host_rcu_read_unlock();
+		host_rcu_quiescent();
+		host_point(HP_TEST, 9);
+		if (i % 10 == 9) {
+			host_rcu_offline();
+			host_park_until(host_now_ns() + MS);
+			host_rcu_online();
+		}
+	}
+	host_rcu_unregister();
+}
+
+static void
+readers(void)
+{
+	static int cells[40];
+	struct host_thread *ht[3];
+
+	memset(cells, 0, sizeof(cells));
+	current = &cells[0];
+	freed = 0;
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(host_thread_create(&ht[i], "reader", reader, NULL), 0);
+	for (int i = 1; i < 40; i++) {
+		int *old = current;
+
+		rcu_publish(current, &cells[i]);
+		host_rcu_synchronize();
+		*old = -1;
+		freed++;
+		host_point(HP_TEST, 7);
+	}
+	for (int i = 0; i < 3; i++)
+		host_thread_join(ht[i]);
+	CHECK_EQ(freed, 39);
+}
+
+KTEST(rcu_twin, "no reader sees what a grace period has freed, and the same seed frees at the same time")
+{
+	for (size_t k = 0; k < NSTRATEGIES; k++)
+		for (uint64_t seed = 1; seed < 30; seed++)
+			CHECK_EQ(schedule(strategies[k], seed, 1000, readers).hst_hash,
+			    schedule(strategies[k], seed, 1000, readers).hst_hash);
+}
+
+KTEST_MAIN()
