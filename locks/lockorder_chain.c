@@ -28,6 +28,7 @@ struct chain {				/* L */
 
 static struct lo_table chains = { .lt_size = sizeof(struct chain) };
 static struct lo_map by_hash;		/* L */
+static struct lo_map by_site;		/* L: the first stack of a class at a place */
 static unsigned victim;			/* L: place in a line that is used next */
 
 void
@@ -35,18 +36,28 @@ lo_chain_reset(void)
 {
 	chains = (struct lo_table){ .lt_size = sizeof(struct chain) };
 	by_hash = (struct lo_map){ 0 };
+	by_site = (struct lo_map){ 0 };
 	lo_nchains = 0;
 	for (size_t i = 0; i < sizeof(lockorder_cache) / sizeof(lockorder_cache[0]); i++)
 		__atomic_store_n(&lockorder_cache[i], 0, __ATOMIC_RELAXED);
 }
 
+static uint64_t
+site(const void *where, uint32_t class)
+{
+	return (uint64_t)(uintptr_t)where ^ (uint64_t)(class + 1) << 48;
+}
+
+/* A lock below may have been released since: then the chain is no longer that of its stack. */
 uint32_t
 lo_held_trace(const struct held_lock *hl)
 {
-	const uint32_t i = lo_map_get(&by_hash, hl->hl_chain);
-	const struct chain *ch = i != NONE ? lo_at(&chains, i) : NULL;
+	uint32_t i = lo_map_get(&by_hash, hl->hl_chain);
 
-	return ch != NULL && ch->ch_trace != NONE ? ch->ch_trace : lo_trace_pc(hl->hl_where);
+	if (i != NONE && ((struct chain *)lo_at(&chains, i))->ch_trace != NONE)
+		return ((struct chain *)lo_at(&chains, i))->ch_trace;
+	i = lo_map_get(&by_site, site(hl->hl_where, hl->hl_class));
+	return i != NONE ? i : lo_trace_pc(hl->hl_where);
 }
 
 uint32_t
@@ -303,6 +314,8 @@ learn(const struct held_stack *hs, const struct lockorder_want *w, uint64_t hash
 			return trace;
 		*ch = (struct chain){ .ch_runner = runner, .ch_trace = trace };
 		lo_map_put(&by_hash, hash, i);
+		if (trace != NONE && lo_map_get(&by_site, site(w->lw_where, w->lw_class)) == NONE)
+			lo_map_put(&by_site, site(w->lw_where, w->lw_class), trace);
 		lo_nchains++;
 	} else {
 		ch->ch_runner = 0;

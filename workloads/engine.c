@@ -9,8 +9,7 @@
  * simulated CPU and touches nothing but counters, so that a run by operations
  * does not depend on it.
  *
- * Violations come from any thread, at any IPL, with any lock held: the sink
- * only appends to a list of its own.  A fatal one goes to the caller at once.
+ * What goes wrong meanwhile, in any thread: engine_found.c.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -28,10 +27,9 @@
 #include <sys/sleepq.h>
 #include <uvm/uvm_extern.h>
 
-#include "engine_int.h"
+#include "engine_found.h"
 
 
-#define	VIOLATIONS_KEPT		64	/* more are counted, not kept */
 #define	COST_UNIT		16	/* quantum cost of an operation of weight 1 */
 
 /* Stable during the load. */
@@ -45,21 +43,18 @@ struct periodic {
 };
 
 /*
- *	:  stable after set-up	  v  en_vlock	  @  atomic
+ *	:  stable after set-up	  @  atomic
  */
 struct engine {
 	const struct profile	 *en_profile;	/* : */
 	const struct run_options *en_options;	/* : */
-	struct run_result	 *en_result;	/* lwp0; violations: v */
+	struct run_result	 *en_result;	/* lwp0; violations: engine_found.c */
 	struct job_run		 *en_jobs;	/* : */
 	unsigned		  en_njobs;	/* : */
 	uint64_t		  en_start;	/* @ ns; 0: load has not begun */
 	bool			  en_stop;	/* @ */
 	bool			  en_over;	/* @ the clock may go */
 	uint64_t		  en_object;	/* @ last object id */
-	struct host_lock	  en_vlock;
-	uint64_t		  en_nviolations; /* v, read @ */
-	uint64_t		  en_norder;	/* v, read @: of the lock auditor, not among those */
 	struct host_thread	 *en_clock;	/* : */
 	struct periodic		 *en_periodic;	/* : */
 	uint64_t		  en_offlined;	/* the hotplug LWP; then lwp0 */
@@ -73,7 +68,7 @@ engine_stopping(void)
 	return __atomic_load_n(&engine.en_stop, __ATOMIC_RELAXED);
 }
 
-static void
+void
 engine_stop(void)
 {
 	__atomic_store_n(&engine.en_stop, true, __ATOMIC_RELAXED);
@@ -92,72 +87,12 @@ engine_object_id(void)
 	return __atomic_add_fetch(&engine.en_object, 1, __ATOMIC_RELAXED);
 }
 
-static double
-elapsed_s(void)
+double
+engine_elapsed_s(void)
 {
 	uint64_t start = __atomic_load_n(&engine.en_start, __ATOMIC_RELAXED);
 
 	return start == 0 ? 0 : (double)(host_now_ns() - start) / 1e9;
-}
-
-/* --- violations --- */
-
-static void
-record_violation(const struct violation *v)
-{
-	struct result_violation *rv;
-	char text[2048], *all;
-	size_t used = 0;
-
-	rv = result_add_violation(engine.en_result, violation_kind_name[v->v_kind], v->v_id,
-	    v->v_message);
-	if (v->v_grade != NULL)
-		result_violation_grade(rv, v->v_grade, v->v_fingerprint);
-	rv->rv_cpu = v->v_cpu;
-	rv->rv_time_s = elapsed_s();
-	for (int i = 0; i < v->v_nstack; i++) {
-		host_symbolise(v->v_stack[i], text, sizeof(text));
-		result_violation_frame(rv, text);
-	}
-	used += (size_t)snprintf(text, sizeof(text), "LWP %s, CPU %d, locks held: %s\n",
-	    v->v_lwp != NULL ? v->v_lwp : "none", v->v_cpu, v->v_nheld == 0 ? "none" : "");
-	for (int i = 0; i < v->v_nheld && used < sizeof(text); i++)
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "  %s\n", v->v_held[i]);
-	all = xasprintf("%s%s", text, v->v_details != NULL ? v->v_details : "");
-	result_violation_details(rv, all);
-	free(all);
-}
-
-/* => what the lock auditor found: memory is as it should be, and so the load goes on */
-static bool
-of_order(const struct violation *v)
-{
-	return !v->v_fatal && (v->v_kind == VIOL_LOCK_ORDER || v->v_kind == VIOL_LOCK_ASSERTION ||
-	    v->v_kind == VIOL_INTERRUPT_CONTEXT);
-}
-
-/* => the failure sink; see <sys/kernel.h> */
-static bool
-engine_sink(const struct violation *v)
-{
-	const bool goes_on = of_order(v) && !engine.en_profile->p_machine.ms_audit_stop;
-
-	if (!goes_on)
-		engine_stop();
-	host_lock(&engine.en_vlock);
-	if (engine.en_nviolations + engine.en_norder < VIOLATIONS_KEPT || v->v_fatal)
-		record_violation(v);
-	if (goes_on)
-		__atomic_store_n(&engine.en_norder, engine.en_norder + 1, __ATOMIC_RELAXED);
-	else
-		__atomic_store_n(&engine.en_nviolations, engine.en_nviolations + 1, __ATOMIC_RELAXED);
-	if (v->v_fatal && engine.en_options->ro_fatal != NULL) {
-		engine.en_result->rr_elapsed_s = elapsed_s();
-		engine_audit(engine.en_result, engine.en_profile);
-		engine.en_options->ro_fatal(engine.en_options->ro_arg, engine.en_result);
-	}
-	host_unlock(&engine.en_vlock);
-	return !v->v_fatal;
 }
 
 /* --- the clock: a host thread beside the machine --- */
@@ -169,7 +104,7 @@ look(struct run_progress *rp)
 	struct uvm_glance ug;
 
 	memset(rp, 0, sizeof(*rp));
-	rp->rp_elapsed_s = elapsed_s();
+	rp->rp_elapsed_s = engine_elapsed_s();
 	rp->rp_planned_s = ms->ms_ops == 0 ? (double)ms->ms_time / 1e9 : 0;
 	for (unsigned i = 0; i < engine.en_njobs; i++) {
 		struct job_run *jr = &engine.en_jobs[i];
@@ -186,8 +121,7 @@ look(struct run_progress *rp)
 	rp->rp_faults = ug.ug_faults;
 	rp->rp_free_pages = ug.ug_free;
 	rp->rp_total_pages = ug.ug_npages;
-	rp->rp_violations = __atomic_load_n(&engine.en_nviolations, __ATOMIC_RELAXED) +
-	    __atomic_load_n(&engine.en_norder, __ATOMIC_RELAXED);
+	rp->rp_violations = found_all();
 }
 
 #define	CLOCK_STEP_NS	20000000	/* 20 ms: how late a deadline or a signal may be noticed */
@@ -208,6 +142,7 @@ clock_main(void *arg)
 		if (now >= deadline || (ro->ro_stop != NULL &&
 		    atomic_load_explicit(ro->ro_stop, memory_order_relaxed) != 0))
 			engine_stop();
+		found_tell();
 		if (now >= next) {
 			struct run_progress rp;
 
@@ -456,7 +391,7 @@ run_load(void)
 	inject_stop();
 	for (int i = 1; i < ncpu; i++)
 		cpu_setstate(&cpus[i], true);
-	engine.en_result->rr_elapsed_s = elapsed_s();
+	engine.en_result->rr_elapsed_s = engine_elapsed_s();
 	engine.en_result->rr_cpu_s = (double)(host_cpu_ns() - cpu) / 1e9;
 	/* release: pairs with the acquire in clock_main() */
 	__atomic_store_n(&engine.en_over, true, __ATOMIC_RELEASE);
@@ -878,10 +813,10 @@ run_jobs(void)
 		    strerror(error));
 	for (unsigned i = 0; i < engine.en_njobs && error == 0; i++)
 		if (engine.en_jobs[i].jr_job->job_workload->wl_verify != NULL &&
-		    engine.en_nviolations == 0)
+		    found_serious() == 0)
 			verify_job(&engine.en_jobs[i]);
 	fill_result();
-	if (engine.en_nviolations == 0)
+	if (found_serious() == 0)
 		inspect_at_rest(engine.en_result, INSPECT_CONTENTS);
 	if (!engine.en_result->rr_interrupted)
 		require_counters();
@@ -931,11 +866,12 @@ engine_run(const struct profile *p, const struct run_options *ro, struct run_res
 	engine.en_result = rr;
 	engine.en_njobs = (unsigned)p->p_njobs;
 	engine.en_jobs = xcalloc(engine.en_njobs, sizeof(*engine.en_jobs));
-	failure_sink = engine_sink;
+	found_init(p, ro, rr);
+	failure_sink = found_sink;
 	error = machine_up(p);
 	if (error == 0) {
 		error = run_watched(p);
-		engine_audit(rr, p);
+		engine_audit(rr, p, true);
 		if (LOCKDEBUG_ON())
 			lockorder_unused_waivers(note_waiver, rr);
 		machine_down();

@@ -75,7 +75,7 @@ add_sites(struct lockgraph *lg, struct modules *mo, struct lockgraph_class *clas
 }
 
 void
-engine_audit(struct run_result *rr, const struct profile *p)
+engine_audit(struct run_result *rr, const struct profile *p, bool last)
 {
 	struct lockgraph_frame *frames;
 	struct lockgraph_class *classes;
@@ -84,7 +84,8 @@ engine_audit(struct run_result *rr, const struct profile *p)
 
 	if (!LOCKDEBUG_ON() || rr->rr_lockgraph != NULL)
 		return;
-	lockevent_judge(LOCKEVENT_LAST);
+	if (last)
+		lockevent_judge(LOCKEVENT_LAST);
 	lg = *lockorder_export();
 	frames = xcalloc(lg.lg_nframes + 1, sizeof(*frames));
 	for (uint32_t i = 0; i < lg.lg_nframes; i++) {

@@ -172,8 +172,11 @@ struct run_result;
  */
 int	engine_check_start(const struct profile *, struct run_result *);
 void	engine_check_end(void);
-/* => what the lock auditor saw goes into the result, once; nothing if it is off */
-void	engine_audit(struct run_result *, const struct profile *);
+/*
+ * => what the lock auditor saw goes into the result, once; nothing if it is off.  last: the run
+ *    is over, and what is inferred from few wakeups may be judged
+ */
+void	engine_audit(struct run_result *, const struct profile *, bool last);
 
 /*
  * The file of --waivers, for lock debugging to know at boot.

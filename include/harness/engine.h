@@ -19,6 +19,10 @@
  * ro_progress is called about every ro_status_interval ns by one thread, which is not a
  * simulated CPU's; it may block on output.
  *
+ * ro_violation is called by the same thread soon after something was found, while the load goes
+ * on: with a copy of what is known by then, for this call only; of its violations those from
+ * `first` on are new.
+ *
  * ro_fatal is called at most once, by the thread that found that the machine cannot go on
  * (panic, crash, hang), with all that is known by then.  It reports and exits: it does not
  * return.  Every other thread of the machine may still be running or be stuck.
@@ -26,6 +30,7 @@
 struct run_options {
 	uint64_t ro_status_interval;	/* ns; 0: no progress */
 	void (*ro_progress)(void *arg, const struct run_progress *);
+	void (*ro_violation)(void *arg, struct run_result *, size_t first);	/* or NULL */
 	void (*ro_fatal)(void *arg, struct run_result *);
 	void *ro_arg;
 	const atomic_int *ro_stop;	/* non-zero: end early; set by a signal handler, relaxed */

@@ -52,12 +52,14 @@ void lockgraph_coverage(const struct lockgraph *, const struct lockgraph_known *
  * lockgraph_lockstat: who waited for which locks and how long they were held, by class and by
  *    call site, all of them
  * lockgraph_story: one finding: each edge with the stacks of both ends, grade, waiver line.
+ * lockgraph_story_body: the same without its first line, which says what was found.
  * lockgraph_stories: all of them.  => how many count: neither waived nor guarded
  */
 void lockgraph_text(const struct lockgraph *, const struct lockgraph_known *, size_t nknown,
     FILE *, bool verbose);
 void lockgraph_lockstat(const struct lockgraph *, FILE *);
 void lockgraph_story(const struct lockgraph *, const struct lockgraph_finding *, FILE *);
+void lockgraph_story_body(const struct lockgraph *, const struct lockgraph_finding *, FILE *);
 size_t lockgraph_stories(const struct lockgraph *, FILE *);
 
 /* lockgraph_dot: for graphviz: ranks as layers, implied arrows left out, violations red. */

@@ -100,6 +100,7 @@ struct run_result {
 	double rr_elapsed_s;		/* of load, without set-up and final checks */
 	double rr_cpu_s;		/* of the host's cores, all threads, meanwhile */
 	bool rr_interrupted;		/* *ro_stop ended it */
+	bool rr_going_on;		/* a snapshot: the load is not over */
 	char *rr_event_hash;		/* controlled schedules only, else NULL */
 	char *rr_error;			/* why engine_run failed */
 	struct result_counters rr_faults;	/* total zero_fill cow promote ... */
@@ -198,6 +199,12 @@ struct result_violation *result_add_violation(struct run_result *, const char *k
 void result_violation_frame(struct result_violation *, const char *frame);
 void result_violation_details(struct result_violation *, const char *text);
 
+/*
+ * result_snapshot: a copy of what is known of a run that has gone wrong and goes on: header and
+ *    violations; for run_result_fini().
+ */
+void result_snapshot(struct run_result *to, const struct run_result *from);
+
 const char *run_outcome_name(enum run_outcome);
 
 /*
@@ -227,11 +234,13 @@ int result_exit_status(const struct run_result *);
  *    the last adds the verdict and the command that repeats the run.
  * report_text: the summary for people; verbose adds every counter and lock class.
  * report_violations: only what went wrong, or what makes the run prove nothing.
+ * report_found: likewise of a run that goes on: violations from `first` on.
  * report_json: the whole result as one object.
  */
 void report_sentence(const struct run_result *, FILE *, bool last);
 void report_text(const struct run_result *, FILE *, bool verbose);
 void report_violations(const struct run_result *, FILE *);
+void report_found(const struct run_result *, size_t first, FILE *);
 void report_json(const struct run_result *, FILE *);
 void report_bench_text(const struct bench_table *, FILE *);
 void report_bench_json(const struct bench_table *, FILE *);
@@ -240,7 +249,8 @@ void report_bench_json(const struct bench_table *, FILE *);
  * report_json_file: the same into a file; "-" is standard output.
  * report_write: likewise, whatever writer writes: whole or not at all.
  * report_failure: write outdir/NNNN with report.txt, result.json and profile.ini; the
- *    directory is there whole or not at all.  Sets rv_dir of every violation.
+ *    directory is there whole or not at all.  Sets rv_dir of every violation.  *where: NULL,
+ *    and is set for free(); or from an earlier call for the same run, whose files are replaced.
  * report_probe: would these be able to write there?  Asked before a long run starts.
  * => 0, or an errno with one line in why
  */
@@ -248,7 +258,7 @@ int report_json_file(const struct run_result *, const char *path, char *why, siz
 int report_write(const char *path, void (*writer)(const void *what, FILE *), const void *what,
     char *why, size_t whylen);
 int report_probe(const char *json_path, const char *outdir, char *why, size_t whylen);
-int report_failure(struct run_result *, const char *outdir, char *why, size_t whylen);
+int report_failure(struct run_result *, const char *outdir, char **where, char *why, size_t whylen);
 
 /*
  * The progress of a run.  On a terminal one line is drawn over and over, elsewhere each

@@ -216,6 +216,7 @@ static int
 conclude(struct run *r, bool fatal)
 {
 	struct run_result *rr = &r->r_result;
+	struct lockgraph *lg;
 	char why[600];
 	int status;
 
@@ -223,12 +224,16 @@ conclude(struct run *r, bool fatal)
 	status = result_exit_status(rr);
 	progress_end(&r->r_progress, rr);
 	if (rr->rr_outcome == RUN_VIOLATION &&
-	    report_failure(rr, r->r_out, why, sizeof(why)) != 0)
+	    report_failure(rr, r->r_out, &r->r_dir, why, sizeof(why)) != 0)
 		status = cmd_fail(EXIT_HOST, "%s", why);
+	lg = rr->rr_lockgraph;
+	if (r->r_after != NULL)		/* which tells the graph's stories */
+		rr->rr_lockgraph = NULL;
 	if (!r->r_quiet)
 		report_text(rr, r->r_text, r->r_verbose);
 	else
 		report_violations(rr, r->r_text);
+	rr->rr_lockgraph = lg;
 	if (!r->r_quiet || status != EXIT_CLEAN)
 		report_sentence(rr, r->r_text, true);
 	fflush(r->r_text);
@@ -245,6 +250,23 @@ on_progress(void *arg, const struct run_progress *rp)
 	struct run *r = arg;
 
 	progress_show(&r->r_progress, rp);
+}
+
+/* Something was found, and the run goes on: it may be long, and may not end by itself. */
+static void
+on_violation(void *arg, struct run_result *rr, size_t first)
+{
+	struct run *r = arg;
+	char why[600];
+
+	progress_wipe(&r->r_progress);
+	report_found(rr, first, stderr);
+	fflush(stderr);
+	if (report_failure(rr, r->r_out, &r->r_dir, why, sizeof(why)) != 0)
+		cmd_fail(EXIT_HOST, "%s", why);
+	else
+		fprintf(stderr, "    kept in %s; repeat with: %s\n", r->r_dir, rr->rr_command);
+	fflush(stderr);
 }
 
 /*
@@ -280,6 +302,7 @@ execute(struct run *r)
 	const struct run_options ro = {
 		.ro_status_interval = r->r_interval,
 		.ro_progress = on_progress,
+		.ro_violation = on_violation,
 		.ro_fatal = on_fatal,
 		.ro_arg = r,
 		.ro_stop = &stop_requested,
@@ -347,6 +370,8 @@ run_files(const struct command *cmd, struct run *r, char **files, int nfiles)
 	    fclose(r->r_progress.pg_status) != 0)
 		status = cmd_fail(EXIT_HOST, "cannot write %s: %s", r->r_status, strerror(errno));
 	run_result_fini(&r->r_result);
+	free(r->r_dir);
+	r->r_dir = NULL;
 	profile_destroy(r->r_profile);
 	return status;
 }

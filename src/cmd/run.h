@@ -18,7 +18,10 @@
 	{ 'q', "quiet", NULL, "print only what went wrong", NULL }, \
 	{ 'v', "verbose", NULL, "print the profile, every counter and every lock class too", NULL }
 
-/* All fields: main thread, but ro_fatal's caller takes over for good. */
+/*
+ * All fields: main thread, but ro_fatal's caller takes over for good; r_dir and r_progress while
+ * the load runs: the thread of ro_progress.
+ */
 struct run {
 	const char *r_json;		/* where the result goes, or NULL */
 	const char *r_status, *r_out;
@@ -31,6 +34,7 @@ struct run {
 	struct progress r_progress;
 	FILE *r_text;			/* where people read */
 	char *r_command;
+	char *r_dir;			/* what is kept of a failure; NULL: nothing yet */
 	/* => exit status; called when all else has been told.  fatal: the process ends then */
 	int (*r_after)(struct run *, int status, bool fatal);
 	void *r_arg;			/* its */

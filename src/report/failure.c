@@ -209,7 +209,7 @@ write_report(const struct run_result *rr, FILE *out)
 {
 	report_sentence(rr, out, false);
 	fprintf(out, "\nTo see it again:\n\n    %s\n\n", rr->rr_command);
-	report_violations(rr, out);
+	text_violations(rr, NULL, out);		/* the stories follow, those of no violation too */
 	for (size_t i = 0; i < rr->rr_nviolations; i++)
 		if (rr->rr_violations[i].rv_details != NULL)
 			fprintf(out, "\n%s: %s\n%s\n", rr->rr_violations[i].rv_kind,
@@ -217,6 +217,10 @@ write_report(const struct run_result *rr, FILE *out)
 	if (rr->rr_lockgraph != NULL && rr->rr_lockgraph->lg_nfindings != 0) {
 		lockgraph_symbolise(rr->rr_lockgraph);
 		lockgraph_stories(rr->rr_lockgraph, out);
+	}
+	if (rr->rr_going_on) {
+		fprintf(out, "\nWritten after %.3f s, while the run went on.\n", rr->rr_elapsed_s);
+		return;
 	}
 	fprintf(out, "\nThe run as a whole:\n\n");
 	report_text(rr, out, true);
@@ -301,8 +305,27 @@ write_dir(struct run_result *rr, const char *outdir, const char *dir)
 	return error;
 }
 
-int
-report_failure(struct run_result *rr, const char *outdir, char *why, size_t whylen)
+/* => every file anew, each whole at any time */
+static int
+rewrite_dir(struct run_result *rr, const char *dir)
+{
+	char why[600];
+	int error = 0;
+
+	set_dirs(rr, dir);
+	for (size_t i = 0; error == 0 && i < sizeof(files) / sizeof(files[0]); i++) {
+		const struct result_writer rw = { files[i].f_writer, rr };
+		char *path = xasprintf("%s/%s", dir, files[i].f_name);
+
+		error = report_write(path, write_result, &rw, why, sizeof(why));
+		free(path);
+	}
+	return error;
+}
+
+/* => in a directory of its own, the first number that is free; *where: its path */
+static int
+number_dir(struct run_result *rr, const char *outdir, char **where)
 {
 	int error = make_dirs(outdir);
 	struct stat st;
@@ -314,12 +337,26 @@ report_failure(struct run_result *rr, const char *outdir, char *why, size_t whyl
 			error = EEXIST;
 		else
 			error = write_dir(rr, outdir, dir);
-		free(dir);
-		if (error == 0)
+		if (error == 0) {
+			*where = dir;
 			return 0;
+		}
+		free(dir);
 		if (error == EEXIST)
 			error = 0;
 	}
+	return error != 0 ? error : ENOSPC;
+}
+
+int
+report_failure(struct run_result *rr, const char *outdir, char **where, char *why, size_t whylen)
+{
+	int error = *where != NULL ? rewrite_dir(rr, *where) : ENOENT;
+
+	if (error == ENOENT)		/* the first time; or somebody has removed it */
+		error = number_dir(rr, outdir, where);
+	if (error == 0)
+		return 0;
 	set_dirs(rr, NULL);
-	return host_error(error != 0 ? error : ENOSPC, "keep the failure in", outdir, why, whylen);
+	return host_error(error, "keep the failure in", outdir, why, whylen);
 }

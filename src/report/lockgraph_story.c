@@ -17,24 +17,48 @@ class_name(const struct lockgraph *lg, uint32_t class)
 	return lg->lg_classes[class].lgc_name;
 }
 
+/* => how many frames of our auditor's own come first: of no interest, if there are others */
+static uint32_t
+own_frames(const struct lockgraph *lg, const struct lockgraph_trace *t)
+{
+	static const char *const names[] = { "lo_trace ", "lockorder_trace ", "lockorder_validate ",
+		"lockdebug_", "lockevent_", "lockstate_" };
+	uint32_t n = 0;
+
+	while (n < t->lgt_n) {
+		char where[256];
+		size_t i = 0;
+
+		lg_frame_text(lg, &lg->lg_frames[t->lgt_first + n], where, sizeof(where));
+		while (i < sizeof(names) / sizeof(names[0]) && strncmp(where, names[i], strlen(names[i])) != 0)
+			i++;
+		if (i == sizeof(names) / sizeof(names[0]))
+			return n;
+		n++;
+	}
+	return 0;
+}
+
 static void
 story_trace(const struct lockgraph *lg, uint32_t trace, const char *what, FILE *out)
 {
 	const struct lockgraph_trace *t;
+	uint32_t first;
 
 	if (trace == LOCKGRAPH_NONE || lg->lg_traces[trace].lgt_n == 0) {
 		fprintf(out, "      %s: no stack was kept\n", what);
 		return;
 	}
 	t = &lg->lg_traces[trace];
-	for (uint32_t i = 0; i < t->lgt_n && i < FRAMES_SHOWN; i++) {
+	first = own_frames(lg, t);
+	for (uint32_t i = first; i < t->lgt_n && i < first + FRAMES_SHOWN; i++) {
 		char where[256];
 
 		lg_frame_text(lg, &lg->lg_frames[t->lgt_first + i], where, sizeof(where));
-		fprintf(out, "      %-28s %s\n", i == 0 ? what : "", where);
+		fprintf(out, "      %-28s %s\n", i == first ? what : "", where);
 	}
-	if (t->lgt_n > FRAMES_SHOWN)
-		fprintf(out, "      %-28s ... %u more\n", "", t->lgt_n - FRAMES_SHOWN);
+	if (t->lgt_n > first + FRAMES_SHOWN)
+		fprintf(out, "      %-28s ... %u more\n", "", t->lgt_n - first - FRAMES_SHOWN);
 }
 
 static const char *
@@ -125,14 +149,8 @@ story_grade(const struct lockgraph_finding *v, FILE *out)
 }
 
 void
-lockgraph_story(const struct lockgraph *lg, const struct lockgraph_finding *v, FILE *out)
+lockgraph_story_body(const struct lockgraph *lg, const struct lockgraph_finding *v, FILE *out)
 {
-	fprintf(out, "%s %s: %s", v->lgv_waived != NULL ? "waived" :
-	    lg_is_violation(v) ? "VIOLATION" : "guarded", v->lgv_id,
-	    v->lgv_message);
-	if (v->lgv_count > 1)
-		fprintf(out, " (%ju times)", (uintmax_t)v->lgv_count);
-	fputc('\n', out);
 	if (v->lgv_ncycle > 1) {
 		fprintf(out, "  %s", class_name(lg, v->lgv_cycle[0].lge_from));
 		for (uint32_t i = 0; i < v->lgv_ncycle; i++)
@@ -145,6 +163,18 @@ lockgraph_story(const struct lockgraph *lg, const struct lockgraph_finding *v, F
 		story_trace(lg, v->lgv_trace, "noticed at", out);
 	story_declared(lg, v, out);
 	story_grade(v, out);
+}
+
+void
+lockgraph_story(const struct lockgraph *lg, const struct lockgraph_finding *v, FILE *out)
+{
+	fprintf(out, "%s %s: %s", v->lgv_waived != NULL ? "waived" :
+	    lg_is_violation(v) ? "VIOLATION" : "guarded", v->lgv_id,
+	    v->lgv_message);
+	if (v->lgv_count > 1)
+		fprintf(out, " (%ju times)", (uintmax_t)v->lgv_count);
+	fputc('\n', out);
+	lockgraph_story_body(lg, v, out);
 }
 
 size_t

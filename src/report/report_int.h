@@ -20,6 +20,10 @@ double bench_ratio(const struct bench_row *, size_t j);
 char *status_line(const char *event, const struct run_progress *, double ops_per_s,
     double faults_per_s, const char *outcome);
 
+/* Violations; those that the graph, or NULL, knows as stories with both stacks. */
+struct lockgraph;
+void text_violations(const struct run_result *, const struct lockgraph *, FILE *);
+
 /* Numbers for people: "1.2M", "812.3 MiB", "1.2 us". */
 void human_count(double n, char *buf, size_t buflen);
 void human_bytes(double n, char *buf, size_t buflen);

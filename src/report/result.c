@@ -218,6 +218,41 @@ result_violation_details(struct result_violation *rv, const char *text)
 	rv->rv_details = xstrdup(text);
 }
 
+static void
+violation_copy(struct run_result *to, const struct result_violation *rv)
+{
+	struct result_violation *copy = result_add_violation(to, rv->rv_kind, rv->rv_id,
+	    rv->rv_message);
+
+	if (rv->rv_grade != NULL)
+		result_violation_grade(copy, rv->rv_grade, rv->rv_fingerprint);
+	copy->rv_cpu = rv->rv_cpu;
+	copy->rv_time_s = rv->rv_time_s;
+	for (size_t i = 0; i < rv->rv_nstack; i++)
+		result_violation_frame(copy, rv->rv_stack[i]);
+	if (rv->rv_details != NULL)
+		result_violation_details(copy, rv->rv_details);
+}
+
+void
+result_snapshot(struct run_result *to, const struct run_result *from)
+{
+	run_result_init(to);
+	to->rr_outcome = RUN_VIOLATION;
+	to->rr_going_on = true;
+	to->rr_seed = from->rr_seed;
+	to->rr_schedule = xstrdup(from->rr_schedule);
+	to->rr_cpus = from->rr_cpus;
+	to->rr_memory = from->rr_memory;
+	to->rr_swap = from->rr_swap;
+	to->rr_iterations = from->rr_iterations;
+	to->rr_digest = from->rr_digest;
+	to->rr_profile = xstrdup(from->rr_profile);
+	to->rr_command = xstrdup(from->rr_command);
+	for (size_t i = 0; i < from->rr_nviolations; i++)
+		violation_copy(to, &from->rr_violations[i]);
+}
+
 void
 result_violation_grade(struct result_violation *rv, const char *grade, const char *fingerprint)
 {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <harness/lockgraph.h>
 #include <harness/result.h>
 
 #include "report_int.h"
@@ -174,28 +175,50 @@ text_checks(const struct run_result *rr, FILE *out)
 	fputc('\n', out);
 }
 
-static void
-text_violation(const struct result_violation *rv, FILE *out)
+/* => what the lock auditor has to say of it: both ends of each edge, with source lines; or NULL */
+static const struct lockgraph_finding *
+story_of(const struct lockgraph *lg, const struct result_violation *rv)
 {
+	for (uint32_t i = 0; lg != NULL && rv->rv_grade != NULL && i < lg->lg_nfindings; i++)
+		if (strcmp(lg->lg_findings[i].lgv_fingerprint, rv->rv_fingerprint) == 0)
+			return &lg->lg_findings[i];
+	return NULL;
+}
+
+static void
+text_violation(const struct result_violation *rv, const struct lockgraph *lg, FILE *out)
+{
+	const struct lockgraph_finding *story = story_of(lg, rv);
+	const bool graded = rv->rv_grade != NULL && strcmp(rv->rv_grade, "none") != 0;
 	char fingerprint[17];
 
 	fprintf(out, "VIOLATION %s %s at %.3f s", rv->rv_kind, rv->rv_id, rv->rv_time_s);
 	if (rv->rv_cpu >= 0)
 		fprintf(out, " on CPU %d", rv->rv_cpu);
 	fprintf(out, ": %s\n", rv->rv_message);
-	for (size_t i = 0; i < rv->rv_nstack; i++)
-		fprintf(out, "    #%zu %s\n", i, rv->rv_stack[i]);
-	fprintf(out, "    %s%sfingerprint %s%s%s\n", rv->rv_grade != NULL ? rv->rv_grade : "",
-	    rv->rv_grade != NULL ? ", " : "", result_fingerprint(rv, fingerprint),
+	if (story != NULL)
+		lockgraph_story_body(lg, story, out);
+	else
+		for (size_t i = 0; i < rv->rv_nstack; i++)
+			fprintf(out, "    #%zu %s\n", i, rv->rv_stack[i]);
+	fprintf(out, "    %s%sfingerprint %s%s%s\n", graded ? rv->rv_grade : "",
+	    graded ? ", " : "", result_fingerprint(rv, fingerprint),
 	    rv->rv_dir != NULL ? ", kept in " : "",
 	    rv->rv_dir != NULL ? rv->rv_dir : "");
 }
 
 void
-report_violations(const struct run_result *rr, FILE *out)
+report_found(const struct run_result *rr, size_t first, FILE *out)
+{
+	for (size_t i = first; i < rr->rr_nviolations; i++)
+		text_violation(&rr->rr_violations[i], NULL, out);
+}
+
+void
+text_violations(const struct run_result *rr, const struct lockgraph *lg, FILE *out)
 {
 	for (size_t i = 0; i < rr->rr_nviolations; i++)
-		text_violation(&rr->rr_violations[i], out);
+		text_violation(&rr->rr_violations[i], lg, out);
 	for (size_t i = 0; i < rr->rr_nchecks; i++)
 		if (rr->rr_checks[i].rch_violations != 0)
 			fprintf(out, "CHECK %s failed %ju of %ju times\n", rr->rr_checks[i].rch_id,
@@ -205,6 +228,12 @@ report_violations(const struct run_result *rr, FILE *out)
 		return;
 	for (size_t i = 0; i < rr->rr_nmissing; i++)
 		fprintf(out, "PROVED NOTHING: %s stayed 0\n", rr->rr_missing[i]);
+}
+
+void
+report_violations(const struct run_result *rr, FILE *out)
+{
+	text_violations(rr, rr->rr_lockgraph, out);
 }
 
 void

@@ -20,10 +20,12 @@
 
 enum ending {
 	END_CLEAN, END_VIOLATION, END_VACUOUS, END_NOMEM, END_INVALID, END_FATAL, END_WAIT, END_MISORDER,
+	END_FOUND,
 };
 
 static const char *const ending_names[] = {
-	"clean", "violation", "vacuous", "nomem", "invalid", "fatal", "wait", "misorder", NULL,
+	"clean", "violation", "vacuous", "nomem", "invalid", "fatal", "wait", "misorder",
+	"found", NULL,
 };
 
 struct fake_options {
@@ -188,6 +190,22 @@ wait_for_stop(const struct run_options *ro)
 	}
 }
 
+/* The load goes on with a violation, until a signal comes. */
+static void
+find_and_go_on(const struct profile *p, const struct run_options *ro, struct run_result *rr)
+{
+	struct run_result now;
+
+	result_violation_grade(result_add_violation(rr, "lock-order", "lock-cycle", "so far"),
+	    "latent", "lock-cycle:so-far");
+	rr->rr_violations[0].rv_time_s = 0.125;
+	result_snapshot(&now, rr);
+	now.rr_elapsed_s = 0.25;
+	ro->ro_violation(ro->ro_arg, &now, 0);
+	run_result_fini(&now);
+	wait_for_stop(ro);
+}
+
 int
 engine_run(const struct profile *p, const struct run_options *ro, struct run_result *rr)
 {
@@ -200,8 +218,10 @@ engine_run(const struct profile *p, const struct run_options *ro, struct run_res
 	}
 	if (end == END_WAIT)
 		wait_for_stop(ro);
+	if (end == END_FOUND)
+		find_and_go_on(p, ro, rr);
 	measure(p, rr, end);
-	if (end == END_WAIT)
+	if (end == END_WAIT || end == END_FOUND)
 		rr->rr_interrupted = true;
 	if (p->p_machine.ms_audit != AUDIT_OFF)
 		audit(p, rr, end == END_MISORDER);

@@ -180,6 +180,32 @@ def a_violation_is_1_and_kept_whole():
 
 
 @case
+def what_is_found_is_told_and_kept_while_the_run_goes_on():
+    job('found')
+    p = subprocess.Popen([harness.binary, 'run', 'x.ini', '--quiet', '--seed', '5'], stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    first = [p.stderr.readline().decode() for _ in range(3)]
+    equal(p.poll(), None, first)
+    equal(first[0], 'VIOLATION lock-order lock-cycle at 0.125 s: so far\n')
+    has(first[1], 'latent, fingerprint lock-cycle:so-far')
+    has(first[2], 'kept in uvmstress-out/0001; repeat with: ')
+    has(first[2], '--seed 5')
+    report = open('uvmstress-out/0001/report.txt').read()
+    has(report, 'VIOLATION lock-order lock-cycle')
+    has(report, 'Written after 0.250 s, while the run went on.')
+    equal(json.load(open('uvmstress-out/0001/result.json'))['outcome'], 'violation')
+    p.send_signal(signal.SIGTERM)
+    out, err = p.communicate(timeout=30)
+    equal((p.returncode, err), (1, b''))
+    has(out, 'VIOLATION lock-order lock-cycle')
+    equal(os.listdir('uvmstress-out'), ['0001'])
+    equal(sorted(os.listdir('uvmstress-out/0001')), ['profile.ini', 'report.txt', 'result.json'])
+    report = open('uvmstress-out/0001/report.txt').read()
+    has(report, 'The run as a whole')
+    assert 'went on' not in report, report
+
+
+@case
 def a_fatal_end_reports_as_much():
     job('fatal')
     r = run('run', 'x.ini', '--json', 'r.json')

@@ -1,0 +1,172 @@
+/*
+ * What went wrong: kept by whoever finds it, told by the clock while the load goes on.
+ *
+ * Violations come from any thread, at any IPL, with any lock held: the sink only
+ * appends to a list of its own.  A fatal one goes to the caller at once.  The others are
+ * told by a thread that holds nothing, out of a copy, so that nobody waits for a terminal
+ * or a disk; what the lock auditor knew by then goes with them.
+ */
+#include <harness/lockgraph.h>
+#include <harness/xalloc.h>
+#include <sys/kernel.h>
+
+#include "engine_found.h"
+
+#define	KEPT		64		/* more are counted, not kept */
+#define	PATIENCE_NS	UINT64_C(20000000000)	/* of a fatal end, for what is just being told */
+
+/*
+ *	:  stable after found_init()	l  fd_lock	@  atomic	c  the clock only
+ */
+static struct {
+	const struct profile	 *fd_profile;	/* : */
+	const struct run_options *fd_options;	/* : */
+	struct run_result	 *fd_result;	/* l: its violations */
+	struct host_lock	  fd_lock;
+	uint64_t		  fd_serious;	/* l, read @ */
+	uint64_t		  fd_order;	/* l, read @: of the lock auditor, not among those */
+	size_t			  fd_kept;	/* l, read @: violations in the result */
+	size_t			  fd_told;	/* c: of which the caller knows */
+	bool			  fd_telling;	/* @: set with l */
+} found;
+
+static __thread bool telling;		/* this thread is the one that tells */
+
+void
+found_init(const struct profile *p, const struct run_options *ro, struct run_result *rr)
+{
+	memset(&found, 0, sizeof(found));
+	found.fd_profile = p;
+	found.fd_options = ro;
+	found.fd_result = rr;
+}
+
+uint64_t
+found_serious(void)
+{
+	return __atomic_load_n(&found.fd_serious, __ATOMIC_RELAXED);
+}
+
+uint64_t
+found_all(void)
+{
+	return found_serious() + __atomic_load_n(&found.fd_order, __ATOMIC_RELAXED);
+}
+
+/* --- the sink --- */
+
+/* => is the frame the lock auditor's own?  Who asked it comes below. */
+static bool
+is_auditors(const char *frame)
+{
+	static const char *const names[] = { "report+", "lo_", "lockorder_", "lockdebug_", "lockevent_",
+		"lockstate_" };
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strncmp(frame, names[i], strlen(names[i])) == 0)
+			return true;
+	return false;
+}
+
+/* => fd_lock held */
+static void
+record(const struct violation *v)
+{
+	struct result_violation *rv;
+	char text[2048], *all;
+	size_t used = 0;
+
+	rv = result_add_violation(found.fd_result, violation_kind_name[v->v_kind], v->v_id,
+	    v->v_message);
+	if (v->v_grade != NULL)
+		result_violation_grade(rv, v->v_grade, v->v_fingerprint);
+	rv->rv_cpu = v->v_cpu;
+	rv->rv_time_s = engine_elapsed_s();
+	for (int i = 0; i < v->v_nstack; i++) {
+		host_symbolise(v->v_stack[i], text, sizeof(text));
+		if (v->v_grade == NULL || rv->rv_nstack != 0 || !is_auditors(text))
+			result_violation_frame(rv, text);
+	}
+	used += (size_t)snprintf(text, sizeof(text), "LWP %s, CPU %d, locks held: %s\n",
+	    v->v_lwp != NULL ? v->v_lwp : "none", v->v_cpu, v->v_nheld == 0 ? "none" : "");
+	for (int i = 0; i < v->v_nheld && used < sizeof(text); i++)
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "  %s\n", v->v_held[i]);
+	all = xasprintf("%s%s", text, v->v_details != NULL ? v->v_details : "");
+	result_violation_details(rv, all);
+	free(all);
+	__atomic_store_n(&found.fd_kept, found.fd_result->rr_nviolations, __ATOMIC_RELAXED);
+}
+
+/* => what the lock auditor found: memory is as it should be, and so the load goes on */
+static bool
+of_order(const struct violation *v)
+{
+	return !v->v_fatal && (v->v_kind == VIOL_LOCK_ORDER || v->v_kind == VIOL_LOCK_ASSERTION ||
+	    v->v_kind == VIOL_INTERRUPT_CONTEXT);
+}
+
+/*
+ * => fd_lock held, and kept for good.  Who is telling writes the same files: let him end, unless
+ *    it is he who fails, or he takes for ever.
+ */
+static void
+fatal(void)
+{
+	const uint64_t until = host_now_ns() + PATIENCE_NS;
+	unsigned spins = 0;
+
+	/* acquire: pairs with the release in found_tell() */
+	while (!telling && __atomic_load_n(&found.fd_telling, __ATOMIC_ACQUIRE) &&
+	    host_now_ns() < until)
+		host_relax(&spins);
+	found.fd_result->rr_elapsed_s = engine_elapsed_s();
+	engine_audit(found.fd_result, found.fd_profile, true);
+	found.fd_options->ro_fatal(found.fd_options->ro_arg, found.fd_result);
+}
+
+bool
+found_sink(const struct violation *v)
+{
+	const bool goes_on = of_order(v) && !found.fd_profile->p_machine.ms_audit_stop;
+
+	if (!goes_on)
+		engine_stop();
+	host_lock(&found.fd_lock);
+	if (found_all() < KEPT || v->v_fatal)
+		record(v);
+	if (goes_on)
+		__atomic_store_n(&found.fd_order, found.fd_order + 1, __ATOMIC_RELAXED);
+	else
+		__atomic_store_n(&found.fd_serious, found.fd_serious + 1, __ATOMIC_RELAXED);
+	if (v->v_fatal && found.fd_options->ro_fatal != NULL)
+		fatal();
+	host_unlock(&found.fd_lock);
+	return !v->v_fatal;
+}
+
+/* --- telling --- */
+
+void
+found_tell(void)
+{
+	const struct run_options *ro = found.fd_options;
+	struct run_result now;
+
+	/* A fatal end keeps the lock and tells everything itself. */
+	if (ro->ro_violation == NULL ||
+	    __atomic_load_n(&found.fd_kept, __ATOMIC_RELAXED) == found.fd_told ||
+	    !host_trylock(&found.fd_lock))
+		return;
+	result_snapshot(&now, found.fd_result);
+	telling = true;
+	__atomic_store_n(&found.fd_telling, true, __ATOMIC_RELAXED);
+	host_unlock(&found.fd_lock);
+	now.rr_elapsed_s = engine_elapsed_s();
+	engine_audit(&now, found.fd_profile, false);
+	ro->ro_violation(ro->ro_arg, &now, found.fd_told);
+	found.fd_told = now.rr_nviolations;
+	run_result_fini(&now);
+	telling = false;
+	/* release: pairs with the acquire in fatal(): the files are written */
+	__atomic_store_n(&found.fd_telling, false, __ATOMIC_RELEASE);
+}

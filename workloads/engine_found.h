@@ -1,0 +1,27 @@
+/*
+ * What went wrong in a run: engine_found.c, for the engine.
+ */
+#ifndef WORKLOADS_ENGINE_FOUND_H
+#define WORKLOADS_ENGINE_FOUND_H
+
+#include <harness/engine.h>
+
+#include "engine_int.h"
+
+struct violation;
+
+/* => before the machine is built; the result's violations are filled in from now on */
+void	found_init(const struct profile *, const struct run_options *, struct run_result *);
+/* => failure_sink, see <sys/kernel.h>: what is no more than a matter of locks does not end the load */
+bool	found_sink(const struct violation *);
+/* => what was found so far: all; and what ended the load */
+uint64_t found_all(void);
+uint64_t found_serious(void);
+/* => ro_violation is called if anything is new; by one thread, no LWP, with nothing held */
+void	found_tell(void);
+
+/* engine.c, for this */
+void	engine_stop(void);
+double	engine_elapsed_s(void);
+
+#endif /* WORKLOADS_ENGINE_FOUND_H */
