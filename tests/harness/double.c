@@ -234,6 +234,11 @@ engine_run(const struct profile *p, const struct run_options *ro, struct run_res
 	return 0;
 }
 
+void
+engine_check_now(void)
+{
+}
+
 int
 bench_fault(const struct bench_options *bo, struct bench_table *bt)
 {
