@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <harness/checks.h>
 #include <harness/engine.h>
 #include <harness/inspect.h>
 #include <harness/watchdog.h>
@@ -755,6 +756,7 @@ machine_down(void)
 {
 	unsigned leaks = uvm_shutdown();
 
+	checks_result(engine.en_result);
 	result_add_check(engine.en_result, "leak-at-exit", 1, leaks);
 }
 
@@ -817,7 +819,7 @@ run_jobs(void)
 			verify_job(&engine.en_jobs[i]);
 	fill_result();
 	if (found_serious() == 0)
-		inspect_at_rest(engine.en_result, INSPECT_CONTENTS);
+		inspect_at_rest(INSPECT_CONTENTS);
 	if (!engine.en_result->rr_interrupted)
 		require_counters();
 	return error;
@@ -868,6 +870,7 @@ engine_run(const struct profile *p, const struct run_options *ro, struct run_res
 	engine.en_jobs = xcalloc(engine.en_njobs, sizeof(*engine.en_jobs));
 	found_init(p, ro, rr);
 	failure_sink = found_sink;
+	checks_begin();
 	error = machine_up(p);
 	if (error == 0) {
 		error = run_watched(p);

@@ -72,7 +72,7 @@ check_round(void)
 {
 	if (lwp_stop(PATIENCE_NS, checker.ck_who) && settled()) {
 		inject_stop();			/* who only looks must not be refused */
-		inspect_at_rest(checker.ck_result, CONTENTS);
+		inspect_at_rest(CONTENTS);
 		inject_start();
 		checker.ck_rounds++;
 	} else {

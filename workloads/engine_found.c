@@ -6,6 +6,7 @@
  * told by a thread that holds nothing, out of a copy, so that nobody waits for a terminal
  * or a disk; what the lock auditor knew by then goes with them.
  */
+#include <harness/checks.h>
 #include <harness/lockgraph.h>
 #include <harness/xalloc.h>
 #include <sys/kernel.h>
@@ -121,6 +122,7 @@ fatal(void)
 		host_relax(&spins);
 	found.fd_result->rr_elapsed_s = engine_elapsed_s();
 	engine_audit(found.fd_result, found.fd_profile, true);
+	checks_result(found.fd_result);
 	found.fd_options->ro_fatal(found.fd_options->ro_arg, found.fd_result);
 }
 
@@ -131,6 +133,7 @@ found_sink(const struct violation *v)
 
 	if (!goes_on)
 		engine_stop();
+	check_violated(v->v_id);
 	host_lock(&found.fd_lock);
 	if (found_all() < KEPT || v->v_fatal)
 		record(v);

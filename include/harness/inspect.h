@@ -4,8 +4,6 @@
 #ifndef HARNESS_INSPECT_H
 #define HARNESS_INSPECT_H
 
-#include <harness/result.h>
-
 #define	INSPECT_CONTENTS	16384
 
 /*
@@ -14,8 +12,8 @@
  * they are.
  * => the caller is an LWP, every other one stands at its user boundary (<sys/stop.h>) or has
  *    exited, no I/O is in flight
- * => adds a row to the checks for each invariant that it walked; reports violations
+ * => each invariant that was looked at is counted (<harness/checks.h>); violations are reported
  */
-void	inspect_at_rest(struct run_result *, unsigned contents);
+void	inspect_at_rest(unsigned contents);
 
 #endif /* HARNESS_INSPECT_H */

@@ -46,10 +46,10 @@ must(bool good, const char *id, const struct vm_page *pg, const char *what)
 static unsigned
 check_free(struct vm_page *pg)
 {
-	return must(!pmap_page_mapped(pg), "I-PG-7", pg, "free and mapped") +
-	    must(pg->uobject == NULL && pg->uanon == NULL, "I-PG-7", pg, "free with an owner") +
-	    must(pg->wire_count == 0 && pg->loan_count == 0, "I-PG-7", pg, "free and wired or loaned") +
-	    must((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0, "I-PG-3", pg, "free and queued");
+	return must(!pmap_page_mapped(pg), CHECK_ID(I_PG_7), pg, "free and mapped") +
+	    must(pg->uobject == NULL && pg->uanon == NULL, CHECK_ID(I_PG_7), pg, "free with an owner") +
+	    must(pg->wire_count == 0 && pg->loan_count == 0, CHECK_ID(I_PG_7), pg, "free and wired or loaned") +
+	    must((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0, CHECK_ID(I_PG_3), pg, "free and queued");
 }
 
 static unsigned
@@ -57,10 +57,10 @@ check_flags(struct vm_page *pg)
 {
 	bool busy = (pg->flags & PG_BUSY) != 0;
 
-	return must(busy || (pg->flags & (PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0, "I-PG-8", pg,
+	return must(busy || (pg->flags & (PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0, CHECK_ID(I_PG_8), pg,
 	    "FAKE, RELEASED or PAGEOUT without BUSY") +
-	    must(!busy, "I-OBJ-10", pg, "busy at rest: who holds it?") +
-	    must((pg->flags & PG_WANTED) == 0, "I-PG-13", pg, "wanted at rest: nobody sleeps on it");
+	    must(!busy, CHECK_ID(I_OBJ_10), pg, "busy at rest: who holds it?") +
+	    must((pg->flags & PG_WANTED) == 0, CHECK_ID(I_PG_13), pg, "wanted at rest: nobody sleeps on it");
 }
 
 static unsigned
@@ -68,9 +68,9 @@ check_queue(struct vm_page *pg)
 {
 	uint32_t queues = pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE);
 
-	return must(queues != (PQ_ACTIVE | PQ_INACTIVE), "I-PG-3", pg, "on both queues") +
-	    must(pg->wire_count == 0 || queues == 0, "I-PG-2", pg, "wired and on a queue (R7)") +
-	    must(queues == 0 || pg->uobject != NULL || pg->uanon != NULL, "I-PG-11", pg,
+	return must(queues != (PQ_ACTIVE | PQ_INACTIVE), CHECK_ID(I_PG_3), pg, "on both queues") +
+	    must(pg->wire_count == 0 || queues == 0, CHECK_ID(I_PG_2), pg, "wired and on a queue (R7)") +
+	    must(queues == 0 || pg->uobject != NULL || pg->uanon != NULL, CHECK_ID(I_PG_11), pg,
 	    "queued without an owner");
 }
 
@@ -80,17 +80,19 @@ check_owner(struct vm_page *pg)
 	unsigned bad = 0;
 
 	if (pg->uobject != NULL && pg->uanon != NULL)
-		bad += must(pg->loan_count >= 1 && (pg->pqflags & PQ_ANON) == 0, "I-PG-5", pg,
+		bad += must(pg->loan_count >= 1 && (pg->pqflags & PQ_ANON) == 0, CHECK_ID(I_PG_5), pg,
 		    "two owners and no loan");
 	if ((pg->pqflags & PQ_ANON) != 0)
-		bad += must(pg->uanon != NULL && pg->uobject == NULL, "I-PG-10", pg,
+		bad += must(pg->uanon != NULL && pg->uobject == NULL, CHECK_ID(I_PG_10), pg,
 		    "PQ_ANON and not owned by an anon");
 	if (pg->uanon != NULL)
-		bad += must(pg->uanon->an_page == pg, "I-ANON-2", pg, "its anon has another page");
+		bad += must(pg->uanon->an_page == pg, CHECK_ID(I_ANON_2), pg, "its anon has another page");
 	if ((pg->pqflags & PQ_AOBJ) != 0)
-		bad += must(pg->uobject != NULL && UVM_OBJ_IS_AOBJ(pg->uobject), "I-PG-10", pg,
+		bad += must(pg->uobject != NULL && UVM_OBJ_IS_AOBJ(pg->uobject), CHECK_ID(I_PG_10), pg,
 		    "PQ_AOBJ and not in an aobj");
-	bad += must((pg->uobject != NULL) == ((pg->flags & PG_TABLED) != 0), "I-OBJ-1", pg,
+	bad += must(pg->uobject != NULL || pg->uanon != NULL || (pg->pqflags & PQ_PRIVATE) != 0 ||
+	    pg->loan_count != 0, CHECK_ID(I_PG_1), pg, "in use, and nobody's: it is lost");
+	bad += must((pg->uobject != NULL) == ((pg->flags & PG_TABLED) != 0), CHECK_ID(I_OBJ_1), pg,
 	    "TABLED and in an object must go together");
 	return bad;
 }
@@ -116,6 +118,8 @@ walk_pages(struct census *ce)
 {
 	unsigned bad = 0;
 
+	CHECKS_RAN(CHK_I_ANON_2, CHK_I_OBJ_1, CHK_I_OBJ_10, CHK_I_PG_1, CHK_I_PG_2, CHK_I_PG_3,
+	    CHK_I_PG_5, CHK_I_PG_7, CHK_I_PG_8, CHK_I_PG_10, CHK_I_PG_11, CHK_I_PG_13);
 	memset(ce, 0, sizeof(*ce));
 	for (uint64_t i = 0; i < uvm.npages; i++) {
 		struct vm_page *pg = &uvm.pages[i];
@@ -148,17 +152,20 @@ check_counters(const struct census *ce)
 {
 	struct uvmexp exp;
 
+	CHECKS_RAN(CHK_I_PD_1, CHK_I_PD_5, CHK_I_PG_3, CHK_I_PG_4, CHK_I_PG_14, CHK_I_STAT_1,
+	    CHK_I_STAT_2, CHK_I_STAT_11);
 	uvm_stat_get(&exp);
-	return same("I-PG-14", "uvmexp.free", exp.free, ce->free) +
-	    same("I-PG-3", "uvmexp.active", exp.active, ce->active) +
-	    same("I-PG-3", "uvmexp.inactive", exp.inactive, ce->inactive) +
-	    same("I-PG-4", "uvmexp.wired", exp.wired, ce->wired) +
-	    same("I-STAT-2", "uvmexp.anonpages", exp.anonpages, ce->anon) +
-	    same("I-STAT-2", "uvmexp.filepages", exp.filepages, ce->file) +
-	    same("I-STAT-2", "uvmexp.aobjpages", exp.aobjpages, ce->aobj) +
-	    same("I-STAT-1", "uvmexp.kernpages", exp.kernpages, ce->private) +
-	    same("I-STAT-11", "uvmexp.orphans", exp.orphans, ce->orphan) +
-	    same("I-STAT-4", "uvmexp.paging", exp.paging, 0) + inspect_events(&exp);
+	return same(CHECK_ID(I_PG_14), "uvmexp.free", exp.free, ce->free) +
+	    same(CHECK_ID(I_PG_3), "uvmexp.active", exp.active, ce->active) +
+	    same(CHECK_ID(I_PG_3), "uvmexp.inactive", exp.inactive, ce->inactive) +
+	    same(CHECK_ID(I_PG_4), "uvmexp.wired", exp.wired, ce->wired) +
+	    same(CHECK_ID(I_STAT_2), "uvmexp.anonpages", exp.anonpages, ce->anon) +
+	    same(CHECK_ID(I_STAT_2), "uvmexp.filepages", exp.filepages, ce->file) +
+	    same(CHECK_ID(I_STAT_2), "uvmexp.aobjpages", exp.aobjpages, ce->aobj) +
+	    same(CHECK_ID(I_STAT_1), "uvmexp.kernpages", exp.kernpages, ce->private) +
+	    same(CHECK_ID(I_STAT_11), "uvmexp.orphans", exp.orphans, ce->orphan) +
+	    same(CHECK_ID(I_PD_1), "uvmexp.paging", exp.paging, 0) +
+	    same(CHECK_ID(I_PD_5), "the count of those who wait for memory", uvm.nwaiters, 0) + inspect_events(&exp);
 }
 
 /* --- amaps against maps --- */
@@ -203,7 +210,7 @@ tally_map(struct vm_map *map, struct amap_tally *at)
 		found = at->at_n == 0 ? NULL :
 		    bsearch(&key, at->at_v, at->at_n, sizeof(*at->at_v), by_address);
 		if (found == NULL) {
-			violation(VIOL_INVARIANT, "I-AMAP-8",
+			violation(VIOL_INVARIANT, CHECK_ID(I_AMAP_8),
 			    "map %u, entry %u points at an amap that is not on the list", map->id, e->id);
 			at->at_bad++;
 			continue;
@@ -240,6 +247,9 @@ check_amaps(void)
 {
 	struct amap_tally at = { 0 };
 
+	CHECKS_RAN(CHK_I_AMAP_1, CHK_I_AMAP_2, CHK_I_AMAP_3, CHK_I_AMAP_5, CHK_I_AMAP_8, CHK_I_MAP_1,
+	    CHK_I_MAP_2, CHK_I_MAP_3, CHK_I_MAP_4, CHK_I_MAP_6, CHK_I_MAP_7, CHK_I_PMAP_3,
+	    CHK_I_PMAP_5, CHK_I_PMAP_8, CHK_I_PMAP_9, CHK_I_PMAP_13);
 	amap_foreach(tally_amap, &at);
 	if (at.at_n > 1)		/* none: there is no array */
 		qsort(at.at_v, at.at_n, sizeof(*at.at_v), by_address);
@@ -252,7 +262,7 @@ check_amaps(void)
 		amap_lock(amap);
 		at.at_bad += amap_check(amap);
 		if ((uint64_t)amap_refs(amap) != at.at_v[i].ar_counted) {
-			violation(VIOL_INVARIANT, "I-MAP-7", "amap %u: am_ref %d, %lu entries point at it",
+			violation(VIOL_INVARIANT, CHECK_ID(I_MAP_7), "amap %u: am_ref %d, %lu entries point at it",
 			    amap_id(amap), amap_refs(amap), (unsigned long)at.at_v[i].ar_counted);
 			at.at_bad++;
 		}
@@ -263,21 +273,21 @@ check_amaps(void)
 }
 
 void
-inspect_at_rest(struct run_result *rr, unsigned contents)
+inspect_at_rest(unsigned contents)
 {
 	struct census ce;
 
 	if (!uvm_quiesce())
-		violation(VIOL_HANG, "I-PD-1", "paging or write-back goes on with nobody at work");
-	result_add_check(rr, "pages", 1, walk_pages(&ce));
-	result_add_check(rr, "counters", 1, check_counters(&ce));
-	result_add_check(rr, "maps", 1, check_amaps());
-	result_add_check(rr, "references", 1, inspect_refs());
-	result_add_check(rr, "mappings", 1, inspect_ptes());
-	result_add_check(rr, "kernel map", 1, inspect_km());
-	result_add_check(rr, "loans", 1, inspect_loans());
-	result_add_check(rr, "wiring", 1, inspect_wiring());
-	result_add_check(rr, "swap", 1, inspect_swap(contents));
-	result_add_check(rr, "windows", 1, inspect_ubc());
-	result_add_check(rr, "file pages", 1, inspect_files(contents));
+		violation(VIOL_HANG, CHECK_ID(I_PD_1), "paging or write-back goes on with nobody at work");
+	(void)walk_pages(&ce);
+	(void)check_counters(&ce);
+	(void)check_amaps();
+	(void)inspect_refs();
+	(void)inspect_ptes();
+	(void)inspect_km();
+	(void)inspect_loans();
+	(void)inspect_wiring();
+	(void)inspect_swap(contents);
+	(void)inspect_ubc();
+	(void)inspect_files(contents);
 }

@@ -5,6 +5,8 @@
 #ifndef CHECK_INSPECT_INT_H
 #define CHECK_INSPECT_INT_H
 
+#include <harness/checks.h>
+
 struct uvmexp;
 
 unsigned inspect_km(void);		/* inspect_km.c: kernel address space */

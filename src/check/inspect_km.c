@@ -95,19 +95,19 @@ check_unmanaged(const struct vm_map *map, const struct vm_map_entry *e, vaddr_t 
     const struct vm_page *pg)
 {
 	if ((map->flags & VM_MAP_PAGEABLE) != 0 && map != kernel_map)
-		return complain("I-PMAP-10", map, va, "an unmanaged mapping of pageable memory");
+		return complain(CHECK_ID(I_PMAP_10), map, va, "an unmanaged mapping of pageable memory");
 	if (wired(e))
 		return pg != NULL && pg->uobject == uvm_kernel_object &&
 		    (vaddr_t)pg->offset == va - VM_MIN_KERNEL_ADDRESS ? 0 :
-		    complain("I-KM-2", map, va, "not the page of kernel_object that belongs there");
+		    complain(CHECK_ID(I_KM_2), map, va, "not the page of kernel_object that belongs there");
 	if (intrsafe(map))
 		return pg != NULL && pg->uobject == NULL && pg->uanon == NULL &&
 		    (pg->pqflags & PQ_PRIVATE) != 0 && (vaddr_t)pg->offset == va ? 0 :
-		    complain("I-MAP-12", map, va, "not an un-owned page of that address");
+		    complain(CHECK_ID(I_MAP_12), map, va, "not an un-owned page of that address");
 	if (UVM_ET_ISOBJ(e))
-		return complain("I-PMAP-10", map, va, "an unmanaged mapping in UBC's window");
+		return complain(CHECK_ID(I_PMAP_10), map, va, "an unmanaged mapping in UBC's window");
 	if (pg == NULL || pg->loan_count == 0 || (pte & PTE_W) != 0)
-		return complain("I-PMAP-10", map, va, "a window that nobody uses maps something");
+		return complain(CHECK_ID(I_PMAP_10), map, va, "a window that nobody uses maps something");
 	return 0;
 }
 
@@ -121,18 +121,18 @@ check_pte(vaddr_t va, uint64_t pte, void *arg)
 
 	e = entry_at(va, &map);
 	if (e == NULL) {
-		kw->kw_bad += complain("I-PMAP-10", map, va, "mapped, and no entry has it");
+		kw->kw_bad += complain(CHECK_ID(I_PMAP_10), map, va, "mapped, and no entry has it");
 		return;
 	}
 	kw->kw_kmem += map == kmem_map;
 	if (pg != NULL && (pg->pqflags & PQ_FREE) != 0)
-		kw->kw_bad += complain("I-PMAP-11", map, va, "the frame is free");
+		kw->kw_bad += complain(CHECK_ID(I_PMAP_11), map, va, "the frame is free");
 	else if (pg != NULL && (pte & PTE_W) != 0 && pg->loan_count != 0)
-		kw->kw_bad += complain("I-LOAN-1", map, va, "writable, and the page is on loan");
+		kw->kw_bad += complain(CHECK_ID(I_LOAN_1), map, va, "writable, and the page is on loan");
 	else if ((pte & PTE_KENTER) != 0)
 		kw->kw_bad += check_unmanaged(map, e, va, pte, pg);
 	else if (intrsafe(map) || wired(e))
-		kw->kw_bad += complain("I-MAP-12", map, va, "not entered by pmap_kenter_pa()");
+		kw->kw_bad += complain(CHECK_ID(I_MAP_12), map, va, "not entered by pmap_kenter_pa()");
 }
 
 /* --- from the entry to the mapping --- */
@@ -144,7 +144,7 @@ check_present(const struct vm_map *map, const struct vm_map_entry *e)
 
 	for (vaddr_t va = e->start; va < e->end; va += PAGE_SIZE)
 		if (!pmap_extract(pmap_kernel(), va, NULL))
-			bad += complain("I-KM-1", map, va, "wired memory is not mapped");
+			bad += complain(CHECK_ID(I_KM_1), map, va, "wired memory is not mapped");
 	return bad;
 }
 
@@ -172,11 +172,11 @@ check_map(struct vm_map *map)
 			bad += check_present(map, e);
 		if (intrsafe(map) && (e->aref.ar_amap != NULL || UVM_ET_ISCOPYONWRITE(e) ||
 		    e->object.uvm_obj != NULL))
-			bad += complain("I-MAP-12", map, e->start,
+			bad += complain(CHECK_ID(I_MAP_12), map, e->start,
 			    "an amap or an object in an interrupt-safe map");
 	}
 	if (map->nparked != n) {
-		violation(VIOL_INVARIANT, "I-MAP-11", "kernel map %u: %d parked entries for %d borders of "
+		violation(VIOL_INVARIANT, CHECK_ID(I_MAP_11), "kernel map %u: %d parked entries for %d borders of "
 		    "quanta", map->id, map->nparked, n);
 		bad++;
 	}
@@ -201,14 +201,16 @@ inspect_km(void)
 	};
 	struct km_walk kw = { 0 };
 
+	CHECKS_RAN(CHK_I_KM_1, CHK_I_KM_2, CHK_I_KM_4, CHK_I_LOAN_1, CHK_I_MAP_11, CHK_I_MAP_12,
+	    CHK_I_PMAP_10, CHK_I_PMAP_11, CHK_I_POOL_1, CHK_I_POOL_5, CHK_I_POOL_7);
 	kw.kw_bad += pool_check();		/* first: surplus pages go */
 	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
 		kw.kw_bad += check_map(maps[i]);
 	pmap_foreach(pmap_kernel(), check_pte, &kw);
 	kw.kw_bad += pmap_check(pmap_kernel());
-	kw.kw_bad += same("I-KM-4", "pages mapped in kmem_map, and pages of kmem_map",
+	kw.kw_bad += same(CHECK_ID(I_KM_4), "pages mapped in kmem_map, and pages of kmem_map",
 	    kw.kw_kmem, atop(kmem_map->size));
-	kw.kw_bad += same("I-KM-4", "pages of the pools in kmem_map, and pages of kmem_map",
+	kw.kw_bad += same(CHECK_ID(I_KM_4), "pages of the pools in kmem_map, and pages of kmem_map",
 	    pool_backend_pages(&pool_allocator_kmem_map), atop(kmem_map->size));
 	return kw.kw_bad;
 }

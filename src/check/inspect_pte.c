@@ -46,7 +46,7 @@ stranger(struct pte_walk *pw, vaddr_t va, uint64_t pte, const struct vm_anon *an
 	    amap_id(e->aref.ar_amap), amap_refs(e->aref.ar_amap),
 	    amap_shared(e->aref.ar_amap) ? ", shared" : "", e->etype, e->wired_count, e->protection,
 	    e->max_protection, e->inheritance);
-	wrong(pw, "I-AMAP-9", va, pte, what);
+	wrong(pw, CHECK_ID(I_AMAP_9), va, pte, what);
 }
 
 /* => the page of an anon; its amap locked, nothing runs */
@@ -57,7 +57,7 @@ check_upper(struct pte_walk *pw, vaddr_t va, uint64_t pte, const struct vm_anon 
 	if (anon->an_page != pg)
 		stranger(pw, va, pte, anon, pg);
 	else if ((pte & PTE_W) != 0 && anon->an_ref > 1)
-		wrong(pw, "I-AMAP-10", va, pte, "writable, and the anon is shared copy-on-write");
+		wrong(pw, CHECK_ID(I_AMAP_10), va, pte, "writable, and the anon is shared copy-on-write");
 }
 
 static void
@@ -67,13 +67,13 @@ check_lower(struct pte_walk *pw, vaddr_t va, uint64_t pte, const struct vm_map_e
 	voff_t off = e->offset + (voff_t)(va - e->start);
 
 	if (!UVM_ET_ISOBJ(e))
-		wrong(pw, "I-MAP-14", va, pte, "there is neither an anon nor an object");
+		wrong(pw, CHECK_ID(I_MAP_14), va, pte, "there is neither an anon nor an object");
 	else if (pg->uobject != e->object.uvm_obj || pg->offset != off)
-		wrong(pw, "I-OBJ-1", va, pte, "maps another page than its object has there");
+		wrong(pw, CHECK_ID(I_OBJ_1), va, pte, "maps another page than its object has there");
 	else if ((pte & PTE_W) != 0 && UVM_ET_ISCOPYONWRITE(e))
-		wrong(pw, "I-FLT-2", va, pte, "writable, and the object's page is copy-on-write");
+		wrong(pw, CHECK_ID(I_FLT_2), va, pte, "writable, and the object's page is copy-on-write");
 	else if ((pte & PTE_W) != 0 && (pg->flags & PG_RDONLY) != 0)
-		wrong(pw, "I-OBJ-8", va, pte, "writable, and the page has no backing yet");
+		wrong(pw, CHECK_ID(I_OBJ_8), va, pte, "writable, and the page has no backing yet");
 }
 
 static void
@@ -83,13 +83,13 @@ check_page(struct pte_walk *pw, vaddr_t va, uint64_t pte, struct vm_map_entry *e
 	struct vm_anon *anon = NULL;
 
 	if ((pg->pqflags & PQ_FREE) != 0)
-		wrong(pw, "I-PMAP-11", va, pte, "the frame is free");
+		wrong(pw, CHECK_ID(I_PMAP_11), va, pte, "the frame is free");
 	if ((pg->flags & PG_FAKE) != 0)
-		wrong(pw, "I-PG-9", va, pte, "the page has no content yet");
+		wrong(pw, CHECK_ID(I_PG_9), va, pte, "the page has no content yet");
 	if ((pte & PTE_W) != 0 && pg->loan_count != 0)
-		wrong(pw, "I-LOAN-1", va, pte, "writable, and the page is on loan (R15)");
+		wrong(pw, CHECK_ID(I_LOAN_1), va, pte, "writable, and the page is on loan (R15)");
 	if ((pte & PTE_WIRED) != 0 && pg->wire_count == 0)
-		wrong(pw, "I-PG-15", va, pte, "wired, and the page is not");
+		wrong(pw, CHECK_ID(I_PG_15), va, pte, "wired, and the page is not");
 	if (e->aref.ar_amap != NULL) {
 		amap_lock(e->aref.ar_amap);
 		anon = amap_lookup(&e->aref, va - e->start);
@@ -111,13 +111,13 @@ check_pte(vaddr_t va, uint64_t pte, void *arg)
 	struct vm_map_entry *e;
 
 	if (!uvm_map_lookup_entry(pw->pw_map, va, &e)) {
-		wrong(pw, "I-MAP-14", va, pte, "no entry maps this address");
+		wrong(pw, CHECK_ID(I_MAP_14), va, pte, "no entry maps this address");
 		return;
 	}
 	if ((prot & ~e->protection) != 0)
-		wrong(pw, "I-PMAP-7", va, pte, "grants more than the entry's protection");
+		wrong(pw, CHECK_ID(I_PMAP_7), va, pte, "grants more than the entry's protection");
 	if ((pte & PTE_W) != 0 && UVM_ET_ISNEEDSCOPY(e))
-		wrong(pw, "I-MAP-5", va, pte, "writable, and the amap is to be copied first");
+		wrong(pw, CHECK_ID(I_MAP_5), va, pte, "writable, and the amap is to be copied first");
 	if ((pte & PTE_MANAGED) != 0)
 		check_page(pw, va, pte, e, PHYS_TO_VM_PAGE(pte & PTE_FRAME));
 }
@@ -139,6 +139,8 @@ inspect_ptes(void)
 {
 	unsigned bad = 0;
 
+	CHECKS_RAN(CHK_I_AMAP_9, CHK_I_AMAP_10, CHK_I_FLT_2, CHK_I_LOAN_1, CHK_I_MAP_5, CHK_I_MAP_14,
+	    CHK_I_OBJ_1, CHK_I_OBJ_8, CHK_I_PG_9, CHK_I_PG_15, CHK_I_PMAP_7, CHK_I_PMAP_11);
 	proc_foreach(walk_proc, &bad);
 	return bad;
 }

@@ -67,7 +67,7 @@ note_map(struct refs *rf, struct vm_map *map)
 	for (struct vm_map_entry *e = map->header.next; e != &map->header; e = e->next)
 		note_entry(rf, e);
 	if (map->busy != NULL) {
-		violation(VIOL_INVARIANT, "I-MAP-10", "map %u is busy, and nobody is at work", map->id);
+		violation(VIOL_INVARIANT, CHECK_ID(I_MAP_10), "map %u is busy, and nobody is at work", map->id);
 		rf->rf_bad++;
 	}
 	vm_map_unlock_read(map);
@@ -82,7 +82,7 @@ note_proc(struct proc *p, void *arg)
 
 	note_map(rf, &p->p_vmspace->vm_map);
 	if (refs != 1) {
-		violation(VIOL_INVARIANT, "I-MAP-16",
+		violation(VIOL_INVARIANT, CHECK_ID(I_MAP_16),
 		    "the address space of process %u has %d references at rest", p->p_pid, refs);
 		rf->rf_bad++;
 	}
@@ -148,12 +148,12 @@ check_anons(const struct refs *rf)
 		for (n = 1; i + n < rf->rf_nanon && rf->rf_anon[i + n] == anon;)
 			n++;
 		if ((size_t)anon->an_ref != n) {
-			violation(VIOL_INVARIANT, "I-AMAP-4", "an anon has %d references, %lu slots hold it",
+			violation(VIOL_INVARIANT, CHECK_ID(I_AMAP_4), "an anon has %d references, %lu slots hold it",
 			    anon->an_ref, (unsigned long)n);
 			bad++;
 		}
 		if (anon->an_page != NULL && anon->an_page->uanon != anon) {
-			violation(VIOL_INVARIANT, "I-ANON-1", "page %#lx of an anon is another's",
+			violation(VIOL_INVARIANT, CHECK_ID(I_ANON_1), "page %#lx of an anon is another's",
 			    (unsigned long)VM_PAGE_TO_PHYS(anon->an_page));
 			bad++;
 		}
@@ -177,7 +177,7 @@ check_pages(struct uvm_object *uobj)
 		bad += pg->uobject != uobj || uvm_pagelookup(uobj, pg->offset) != pg;
 	}
 	if (bad != 0 || n != uobj->uo_npages) {
-		violation(VIOL_INVARIANT, "I-OBJ-1", "object %u: %d pages on its list, %d counted, %u of "
+		violation(VIOL_INVARIANT, CHECK_ID(I_OBJ_1), "object %u: %d pages on its list, %d counted, %u of "
 		    "them not to be found by their offset", uobj->uo_id, n, uobj->uo_npages, bad);
 		bad = 1;
 	}
@@ -198,7 +198,7 @@ check_objects(const struct refs *rf)
 			n++;
 		if (uobj->uo_refs >= (int)n)
 			continue;
-		violation(VIOL_INVARIANT, "I-MAP-8", "object %u has %d references, %lu entries map it",
+		violation(VIOL_INVARIANT, CHECK_ID(I_MAP_8), "object %u has %d references, %lu entries map it",
 		    uobj->uo_id, uobj->uo_refs, (unsigned long)n);
 		bad++;
 	}
@@ -216,13 +216,13 @@ check_slots(struct vm_amap *amap, const int *all, const int *direct)
 		struct vm_aref aref = { .ar_pageoff = slot, .ar_amap = amap };
 
 		if (count && all[slot] != amap_slot_refs(amap, slot)) {
-			violation(VIOL_INVARIANT, "I-AMAP-6", "amap %u, slot %lu: counts %d, %d entries cover it",
+			violation(VIOL_INVARIANT, CHECK_ID(I_AMAP_6), "amap %u, slot %lu: counts %d, %d entries cover it",
 			    amap_id(amap), (unsigned long)slot, amap_slot_refs(amap, slot), all[slot]);
 			count = false;
 			bad++;
 		}
 		if (alone && direct[slot] > 1 && amap_lookup(&aref, 0) != NULL) {
-			violation(VIOL_INVARIANT, "I-AMAP-7", "amap %u, slot %lu: %d entries store to it, "
+			violation(VIOL_INVARIANT, CHECK_ID(I_AMAP_7), "amap %u, slot %lu: %d entries store to it, "
 			    "and it is not shared", amap_id(amap), (unsigned long)slot, direct[slot]);
 			alone = false;
 			bad++;
@@ -278,6 +278,8 @@ inspect_refs(void)
 	struct refs rf = { 0 };
 	unsigned bad;
 
+	CHECKS_RAN(CHK_I_AMAP_4, CHK_I_AMAP_6, CHK_I_AMAP_7, CHK_I_ANON_1, CHK_I_MAP_8,
+	    CHK_I_MAP_10, CHK_I_MAP_16, CHK_I_OBJ_1);
 	gather(&rf);
 	bad = rf.rf_bad + check_anons(&rf) + check_objects(&rf) + check_arefs(&rf);
 	free(rf.rf_aref);

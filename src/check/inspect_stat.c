@@ -23,13 +23,14 @@ inspect_events(const struct uvmexp *exp)
 	const uint64_t *n = exp->count;
 	struct pmap_stat ps;
 
+	CHECKS_RAN(CHK_I_STAT_7, CHK_I_STAT_8, CHK_I_STAT_9, CHK_R39);
 	pmap_getstat(&ps);
-	return no_more("R39", "enters that may not fail, and that took the reserve",
+	return no_more(CHECK_ID(R39), "enters that may not fail, and that took the reserve",
 	    ps.plain_enter_dips, 0) +
-	    no_more("I-STAT-7", "relocks that found the map unchanged", n[UVMC_fltrelckok],
+	    no_more(CHECK_ID(I_STAT_7), "relocks that found the map unchanged", n[UVMC_fltrelckok],
 	    n[UVMC_fltrelck]) +
-	    no_more("I-STAT-8", "faults answered by an anon", n[UVMC_flt_anon] + n[UVMC_flt_acow],
+	    no_more(CHECK_ID(I_STAT_8), "faults answered by an anon", n[UVMC_flt_anon] + n[UVMC_flt_acow],
 	    n[UVMC_fltanget]) +
-	    no_more("I-STAT-9", "pages that the daemon freed", n[UVMC_pdfreed],
+	    no_more(CHECK_ID(I_STAT_9), "pages that the daemon freed", n[UVMC_pdfreed],
 	    n[UVMC_pdscans] + n[UVMC_pgswapout] + n[UVMC_filewrite_pages]);
 }

@@ -67,9 +67,9 @@ note_anon(struct vm_anon *anon, void *arg)
 	bool own = pg != NULL && pg->uobject == NULL;
 
 	if (own)
-		hs->hs_bad += check_clean(pg, "I-ANON-4", anon->an_swslot);
+		hs->hs_bad += check_clean(pg, CHECK_ID(I_ANON_4), anon->an_swslot);
 	else if (pg == NULL && anon->an_swslot == 0)
-		hs->hs_bad += complain("I-ANON-6", 0, "an anon with neither page nor slot",
+		hs->hs_bad += complain(CHECK_ID(I_ANON_6), 0, "an anon with neither page nor slot",
 		    (uint64_t)anon->an_ref, 0);
 	note(hs, anon->an_swslot, anon, pg);
 }
@@ -95,7 +95,7 @@ note_aobj(struct uvm_aobj *aobj, struct holders *hs)
 		struct vm_page *pg = uvm_pagelookup(uobj, (voff_t)ptoa(page));
 
 		if (pg != NULL)
-			hs->hs_bad += check_clean(pg, "I-OBJ-5", slot);
+			hs->hs_bad += check_clean(pg, CHECK_ID(I_OBJ_5), slot);
 		note(hs, slot, NULL, pg);
 	}
 	mutex_exit(&uobj->vmobjlock);
@@ -159,16 +159,16 @@ check_holders(const struct holders *hs)
 
 		only += hs->hs_v[i].ho_pg == NULL;
 		if (sdp == NULL)
-			bad += complain("I-SWP-7", slot, "is of no device, and somebody has it", 0, 0);
+			bad += complain(CHECK_ID(I_SWP_7), slot, "is of no device, and somebody has it", 0, 0);
 		else if (!swap_bit(sdp->swd_inuse, slot - sdp->swd_drumoffset))
-			bad += complain("I-SWP-4", slot, "is free, and somebody has it", 0, 0);
+			bad += complain(CHECK_ID(I_SWP_4), slot, "is free, and somebody has it", 0, 0);
 		else if (swap_bit(sdp->swd_bad, slot - sdp->swd_drumoffset))
-			bad += complain("I-SWP-4", slot, "is bad, and somebody has it", 0, 0);
+			bad += complain(CHECK_ID(I_SWP_4), slot, "is bad, and somebody has it", 0, 0);
 		if (i > 0 && slot == hs->hs_v[i - 1].ho_slot)
-			bad += complain("I-SWP-4", slot, "has two owners", 0, 0);
+			bad += complain(CHECK_ID(I_SWP_4), slot, "has two owners", 0, 0);
 	}
 	if (only != swapcount.sc_swpgonly)
-		bad += complain("I-SWP-2", 0, "swpgonly, and owners whose page is only in swap",
+		bad += complain(CHECK_ID(I_SWP_2), 0, "swpgonly, and owners whose page is only in swap",
 		    swapcount.sc_swpgonly, only);
 	return bad;
 }
@@ -204,18 +204,18 @@ check_device(const struct swapdev *sdp, const struct holders *hs)
 		inuse += used;
 		spoiled += rotten;
 		if (used && !rotten && !held(hs, slot))
-			bad += complain("I-SWP-4", slot, "is in use, and nobody has it", 0, 0);
+			bad += complain(CHECK_ID(I_SWP_4), slot, "is in use, and nobody has it", 0, 0);
 		if (rotten && !used)
-			bad += complain("I-SWP-1", slot, "is bad, and free", 0, 0);
+			bad += complain(CHECK_ID(I_SWP_1), slot, "is bad, and free", 0, 0);
 	}
 	if (inuse != (uint64_t)sdp->swd_npginuse)
-		bad += complain("I-SWP-1", sdp->swd_drumoffset, "npginuse, and bits",
+		bad += complain(CHECK_ID(I_SWP_1), sdp->swd_drumoffset, "npginuse, and bits",
 		    (uint64_t)sdp->swd_npginuse, inuse);
 	if (spoiled != (uint64_t)sdp->swd_npgbad)
-		bad += complain("I-SWP-1", sdp->swd_drumoffset, "npgbad, and bits",
+		bad += complain(CHECK_ID(I_SWP_1), sdp->swd_drumoffset, "npgbad, and bits",
 		    (uint64_t)sdp->swd_npgbad, spoiled);
 	if (sdp->swd_inflight != 0)
-		bad += complain("I-OBJ-10", sdp->swd_drumoffset, "transfers in flight at rest",
+		bad += complain(CHECK_ID(I_OBJ_10), sdp->swd_drumoffset, "transfers in flight at rest",
 		    (uint64_t)sdp->swd_inflight, 0);
 	return bad;
 }
@@ -241,10 +241,10 @@ check_devices(const struct holders *hs)
 	}
 	if (sum.sc_nswapdev != swapcount.sc_nswapdev || sum.sc_swpages != swapcount.sc_swpages ||
 	    sum.sc_swpgavail != swapcount.sc_swpgavail)
-		bad += complain("I-SWP-1", 0, "swpages, and the devices'", swapcount.sc_swpages,
+		bad += complain(CHECK_ID(I_SWP_1), 0, "swpages, and the devices'", swapcount.sc_swpages,
 		    sum.sc_swpages);
 	if (sum.sc_swpginuse != swapcount.sc_swpginuse || sum.sc_npgbad != swapcount.sc_npgbad)
-		bad += complain("I-SWP-1", 0, "swpginuse, and the devices'", swapcount.sc_swpginuse,
+		bad += complain(CHECK_ID(I_SWP_1), 0, "swpginuse, and the devices'", swapcount.sc_swpginuse,
 		    sum.sc_swpginuse);
 	return bad;
 }
@@ -267,7 +267,7 @@ check_content(const struct holder *ho, struct vm_page *scratch)
 	if (memcmp(ram_host(VM_PAGE_TO_PHYS(scratch)), ram_host(VM_PAGE_TO_PHYS(ho->ho_pg)),
 	    PAGE_SIZE) == 0)
 		return 0;
-	return complain("I-SWP-5", ho->ho_slot, "a clean page is not what its slot holds",
+	return complain(CHECK_ID(I_SWP_5), ho->ho_slot, "a clean page is not what its slot holds",
 	    (uint64_t)VM_PAGE_TO_PHYS(ho->ho_pg), ho->ho_pg->flags);
 }
 
@@ -300,11 +300,14 @@ inspect_swap(unsigned contents)
 	struct holders hs = { 0 };
 	unsigned bad;
 
+	CHECKS_RAN(CHK_I_ANON_4, CHK_I_ANON_6, CHK_I_OBJ_5, CHK_I_OBJ_10, CHK_I_SWP_1, CHK_I_SWP_2,
+	    CHK_I_SWP_4, CHK_I_SWP_7);
 	/* Where memory is short that page has woken the daemon; what is seen below must not move. */
 	uvm_quiesce();
 	gather(&hs);
 	bad = hs.hs_bad + check_holders(&hs) + check_devices(&hs);
 	if (scratch != NULL) {
+		CHECKS_RAN(CHK_I_SWP_5);
 		bad += check_contents(&hs, scratch, contents);
 		uvm_pagefree(scratch);
 	}

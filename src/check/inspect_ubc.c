@@ -87,15 +87,15 @@ check_pte(vaddr_t va, uint64_t pte, void *arg)
 	off = um->um_offset + (voff_t)(va - ubc_window_va(um));
 	pg = PHYS_TO_VM_PAGE(pte & PTE_FRAME);
 	if ((pte & PTE_MANAGED) == 0)
-		*bad += bad_window("I-UBC-4", um, "has an unmanaged mapping left");
+		*bad += bad_window(CHECK_ID(I_UBC_4), um, "has an unmanaged mapping left");
 	else if ((um->um_flags & UMAP_MAPPING_CACHED) == 0)
-		*bad += bad_window("I-UBC-3", um, "maps something, and does not know");
+		*bad += bad_window(CHECK_ID(I_UBC_3), um, "maps something, and does not know");
 	else if (pg->uobject == NULL || pg->uobject->uo_id != um->um_objid || pg->offset != off)
-		*bad += bad_window("I-UBC-3", um, "maps another page than its own");
+		*bad += bad_window(CHECK_ID(I_UBC_3), um, "maps another page than its own");
 	else if ((pte & PTE_W) != 0 && (pg->flags & PG_RDONLY) != 0)
-		*bad += bad_window("I-OBJ-8", um, "may store to a page without blocks");
+		*bad += bad_window(CHECK_ID(I_OBJ_8), um, "may store to a page without blocks");
 	else if ((pte & PTE_W) != 0 && pg->loan_count != 0)
-		*bad += bad_window("I-LOAN-1", um, "may store to a page on loan (R15)");
+		*bad += bad_window(CHECK_ID(I_LOAN_1), um, "may store to a page on loan (R15)");
 }
 
 static unsigned
@@ -104,19 +104,19 @@ check_window(const struct ubc_map *um)
 	unsigned n = 0;
 
 	if (hashed(um) != (um->um_uobj != NULL))
-		n += bad_window("I-UBC-1", um, "is in the hash, or is not, against its state");
+		n += bad_window(CHECK_ID(I_UBC_1), um, "is in the hash, or is not, against its state");
 	if (um->um_uobj != NULL && !unique(um))
-		n += bad_window("I-UBC-1", um, "shares its name with another");
+		n += bad_window(CHECK_ID(I_UBC_1), um, "shares its name with another");
 	if (((vsize_t)um->um_offset & (ubc_object.winsize - 1)) != 0)
-		n += bad_window("I-UBC-1", um, "is not aligned");
+		n += bad_window(CHECK_ID(I_UBC_1), um, "is not aligned");
 	if (inactive(um) != (um->um_refcount == 0))
-		n += bad_window("I-UBC-2", um, "is inactive, or is not, against its users");
+		n += bad_window(CHECK_ID(I_UBC_2), um, "is inactive, or is not, against its users");
 	if (um->um_refcount != 0)
-		n += bad_window("I-UBC-2", um, "is in use, and nobody is at work");
+		n += bad_window(CHECK_ID(I_UBC_2), um, "is in use, and nobody is at work");
 	if ((um->um_flags & UMAP_PAGES_LOCKED) != 0)
-		n += bad_window("I-UBC-4", um, "has its pages locked, and nobody is at work");
+		n += bad_window(CHECK_ID(I_UBC_4), um, "has its pages locked, and nobody is at work");
 	if (um->um_writelen != 0 || um->um_writer != NULL)
-		n += bad_window("I-UBC-5", um, "has a writer, and nobody is at work");
+		n += bad_window(CHECK_ID(I_UBC_5), um, "has a writer, and nobody is at work");
 	return n;
 }
 
@@ -125,6 +125,8 @@ inspect_ubc(void)
 {
 	unsigned n = 0;
 
+	CHECKS_RAN(CHK_I_LOAN_1, CHK_I_OBJ_8, CHK_I_UBC_1, CHK_I_UBC_2, CHK_I_UBC_3, CHK_I_UBC_4,
+	    CHK_I_UBC_5);
 	mutex_enter(&ubc_object.uobj.vmobjlock);
 	for (int i = 0; i < ubc_object.nwindows; i++)
 		n += check_window(&ubc_object.umap[i]);
@@ -166,12 +168,12 @@ check_file_page(struct vm_page *pg, bool content)
 	unsigned n = 0;
 
 	if (vp->v_writesize != vp->v_size)
-		n += bad_page("I-OBJ-3", pg, "its file is being extended, and nobody is at work");
+		n += bad_page(CHECK_ID(I_OBJ_3), pg, "its file is being extended, and nobody is at work");
 	if (pg->offset >= (voff_t)round_page((vsize_t)vp->v_writesize))
-		return n + (pg->wire_count != 0 ? 0 : bad_page("I-OBJ-3", pg, "beyond the end"));
+		return n + (pg->wire_count != 0 ? 0 : bad_page(CHECK_ID(I_OBJ_3), pg, "beyond the end"));
 	if (content && (pg->flags & (PG_CLEAN | PG_BUSY)) == PG_CLEAN && !pmap_is_modified(pg) &&
 	    !same_as_file(vp, pg))
-		n += bad_page("I-OBJ-7", pg, "clean, but not what the file holds");
+		n += bad_page(CHECK_ID(I_OBJ_7), pg, "clean, but not what the file holds");
 	return n;
 }
 
@@ -181,6 +183,7 @@ inspect_files(unsigned contents)
 	uint64_t step = uvm.npages / contents + 1, first = host_rng_below(&curlwp->l_rng, step);
 	unsigned n = 0;
 
+	CHECKS_RAN(CHK_I_OBJ_3, CHK_I_OBJ_7);
 	for (uint64_t i = 0; i < uvm.npages; i++) {
 		struct vm_page *pg = &uvm.pages[i];
 

@@ -69,7 +69,7 @@ wired_entry(struct wire_walk *ww, struct vm_map_entry *e)
 		if (pg != NULL)
 			count_frame(ww, VM_PAGE_TO_PHYS(pg));
 		else if (!device) {
-			violation(VIOL_INVARIANT, "I-MAP-13",
+			violation(VIOL_INVARIANT, CHECK_ID(I_MAP_13),
 			    "map %u, entry %u: wired, and there is no page at %#lx", ww->ww_map->id, e->id,
 			    (unsigned long)va);
 			ww->ww_bad++;
@@ -79,7 +79,7 @@ wired_entry(struct wire_walk *ww, struct vm_map_entry *e)
 		if (!pmap_extract(ww->ww_map->pmap, va, &pa))
 			continue;
 		if (pg != NULL && pa != VM_PAGE_TO_PHYS(pg)) {
-			violation(VIOL_INVARIANT, "I-MAP-13",
+			violation(VIOL_INVARIANT, CHECK_ID(I_MAP_13),
 			    "map %u, entry %u: wired, and %#lx is mapped to frame %#lx, not %#lx",
 			    ww->ww_map->id, e->id, (unsigned long)va, (unsigned long)pa,
 			    (unsigned long)VM_PAGE_TO_PHYS(pg));
@@ -112,7 +112,7 @@ one_pte(vaddr_t va, uint64_t pte, void *arg)
 
 	if (wired == shall_be_wired(ww->ww_map, va))
 		return;
-	violation(VIOL_INVARIANT, wired ? "I-PG-16" : "I-MAP-13",
+	violation(VIOL_INVARIANT, wired ? CHECK_ID(I_PG_16) : CHECK_ID(I_MAP_13),
 	    "map %u, address %#lx, PTE %#lx: the mapping is %s", ww->ww_map->id, (unsigned long)va,
 	    (unsigned long)pte, wired ? "wired, and by nobody" : "not wired, though it should be");
 	ww->ww_bad++;
@@ -144,7 +144,7 @@ one_uarea(vaddr_t start, void *arg)
 			count_frame(ww, pa);
 			continue;
 		}
-		violation(VIOL_INVARIANT, "I-PG-16", "u-area at %#lx is in and not mapped",
+		violation(VIOL_INVARIANT, CHECK_ID(I_PG_16), "u-area at %#lx is in and not mapped",
 		    (unsigned long)va);
 		ww->ww_bad++;
 	}
@@ -167,7 +167,7 @@ compare(const struct wire_walk *ww)
 
 		if (pg->wire_count == named)
 			continue;
-		violation(VIOL_INVARIANT, "I-PG-16",
+		violation(VIOL_INVARIANT, CHECK_ID(I_PG_16),
 		    "page %#lx is wired %u times; entries, I/O and loans account for %u",
 		    (unsigned long)VM_PAGE_TO_PHYS(pg), pg->wire_count, named);
 		bad++;
@@ -180,6 +180,7 @@ inspect_wiring(void)
 {
 	struct wire_walk ww = { .ww_count = xcalloc(uvm.npages, sizeof(*ww.ww_count)) };
 
+	CHECKS_RAN(CHK_I_MAP_13, CHK_I_PG_16);
 	proc_foreach(walk_proc, &ww);
 	uvm_uarea_foreach(one_uarea, &ww);
 	ww.ww_bad += compare(&ww);

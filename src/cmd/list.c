@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 
+#include <harness/checks.h>
 #include <harness/xalloc.h>
 
 #include "cmd.h"
@@ -22,6 +23,7 @@ struct entry {
 	const struct workload *e_workload;	/* topic workloads only */
 	const struct order_row *e_order;	/* topic locks only */
 	const struct museum_bug *e_bug;		/* topic bugs only */
+	const struct check_info *e_check;	/* topic checks only */
 };
 
 struct topic {
@@ -148,8 +150,20 @@ get_bug(size_t i, struct entry *e)
 	return true;
 }
 
+static bool
+get_check(size_t i, struct entry *e)
+{
+	if (i >= CHK_COUNT)
+		return false;
+	snprintf(e->e_name, sizeof(e->e_name), "%s", check_table[i].ch_id);
+	e->e_help = check_table[i].ch_sentence;
+	e->e_check = &check_table[i];
+	return true;
+}
+
 static const struct topic topics[] = {
 	{ "workloads", get_workload },
+	{ "checks", get_check },
 	{ "counters", get_counter },
 	{ "locks", get_lock },
 	{ "faults", get_fault },
@@ -212,6 +226,22 @@ print_bug(const struct museum_bug *mb)
 		printf("    note: %s\n", mb->mb_note);
 }
 
+/* After the sentence: how it is held, and where it comes from. */
+static void
+print_check(const struct check_info *ch)
+{
+	const char *sep = " [";
+
+	for (int bit = 0; bit < CHECK_NHOW; bit++)
+		if ((ch->ch_how & 1u << bit) != 0) {
+			printf("%s%s", sep, check_how_name[bit]);
+			sep = ", ";
+		}
+	if (ch->ch_note != NULL)
+		printf(": %s", ch->ch_note);
+	printf("] (%s)", ch->ch_source);
+}
+
 static void
 print_topic(const struct topic *t, bool heading, bool verbose)
 {
@@ -223,8 +253,11 @@ print_topic(const struct topic *t, bool heading, bool verbose)
 		printf("%s%-22s ", heading ? "  " : "", e.e_name);
 		if (e.e_order != NULL)
 			print_order(e.e_order);
-		printf("%s%s\n", e.e_help,
+		printf("%s%s", e.e_help,
 		    e.e_bug != NULL && e.e_bug->mb_shows == SHOWS_IMPOSSIBLE ? " (impossible)" : "");
+		if (e.e_check != NULL)
+			print_check(e.e_check);
+		putchar('\n');
 		if (verbose && e.e_bug != NULL)
 			print_bug(e.e_bug);
 		if (verbose && e.e_workload != NULL)
@@ -303,6 +336,19 @@ json_bug(json_t *obj, const struct museum_bug *mb)
 	put(obj, "note", text_or_null(mb->mb_note));
 }
 
+static void
+json_check(json_t *obj, const struct check_info *ch)
+{
+	json_t *how = xcheck(json_array());
+
+	for (int bit = 0; bit < CHECK_NHOW; bit++)
+		if ((ch->ch_how & 1u << bit) != 0)
+			json_array_append_new(how, xcheck(json_string(check_how_name[bit])));
+	put(obj, "how", how);
+	put(obj, "source", json_string(ch->ch_source));
+	put(obj, "note", text_or_null(ch->ch_note));
+}
+
 static json_t *
 json_topic(const struct topic *t)
 {
@@ -320,6 +366,8 @@ json_topic(const struct topic *t)
 			json_order(obj, e.e_order);
 		if (e.e_bug != NULL)
 			json_bug(obj, e.e_bug);
+		if (e.e_check != NULL)
+			json_check(obj, e.e_check);
 		json_array_append_new(array, obj);
 	}
 	return array;
@@ -343,7 +391,7 @@ find_topic(const struct command *cmd, const char *name)
 	if (near != NULL)
 		cmd_usage(cmd, "nothing to list under '%s'; did you mean '%s'?", name, near);
 	else
-		cmd_usage(cmd, "nothing to list under '%s'; there are workloads, counters, locks, faults and bugs",
+		cmd_usage(cmd, "nothing to list under '%s'; there are workloads, checks, counters, locks, faults and bugs",
 		    name);
 	return NULL;
 }

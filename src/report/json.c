@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 
+#include <harness/checks.h>
 #include <harness/result.h>
 #include <harness/xalloc.h>
 
@@ -160,11 +161,16 @@ static json_t *
 violation(const struct result_violation *rv)
 {
 	json_t *obj = xcheck(json_object()), *stack = xcheck(json_array());
+	const struct check_info *ch = check_find(rv->rv_id);
 	char fingerprint[17];
 
 	put(obj, "kind", text(rv->rv_kind));
 	put(obj, "id", text(rv->rv_id));
 	put(obj, "message", text(rv->rv_message));
+	if (ch != NULL) {
+		put(obj, "rule", text(ch->ch_sentence));
+		put(obj, "source", text(ch->ch_source));
+	}
 	put(obj, "cpu", xcheck(json_integer(rv->rv_cpu)));
 	put(obj, "time_s", real(rv->rv_time_s));
 	for (size_t i = 0; i < rv->rv_nstack; i++)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <harness/checks.h>
 #include <harness/lockgraph.h>
 #include <harness/result.h>
 
@@ -156,10 +157,10 @@ text_locks(const struct run_result *rr, FILE *out, bool verbose)
 }
 
 static void
-text_checks(const struct run_result *rr, FILE *out)
+text_checks(const struct run_result *rr, FILE *out, bool verbose)
 {
 	uint64_t runs = 0, bad = 0;
-	const char *sep = "";
+	const char *sep = ": ";
 
 	if (rr->rr_nchecks == 0)
 		return;
@@ -167,9 +168,9 @@ text_checks(const struct run_result *rr, FILE *out)
 		runs += rr->rr_checks[i].rch_runs;
 		bad += rr->rr_checks[i].rch_violations;
 	}
-	fprintf(out, "checks      %ju runs, %ju violation%s: ", (uintmax_t)runs, (uintmax_t)bad,
-	    bad == 1 ? "" : "s");
-	for (size_t i = 0; i < rr->rr_nchecks; i++, sep = ", ")
+	fprintf(out, "checks      %ju of %zu invariants, %ju violation%s", (uintmax_t)runs, rr->rr_nchecks,
+	    (uintmax_t)bad, bad == 1 ? "" : "s");
+	for (size_t i = 0; i < rr->rr_nchecks && verbose; i++, sep = ", ")
 		fprintf(out, "%s%s %ju", sep, rr->rr_checks[i].rch_id,
 		    (uintmax_t)rr->rr_checks[i].rch_runs);
 	fputc('\n', out);
@@ -190,12 +191,15 @@ text_violation(const struct result_violation *rv, const struct lockgraph *lg, FI
 {
 	const struct lockgraph_finding *story = story_of(lg, rv);
 	const bool graded = rv->rv_grade != NULL && strcmp(rv->rv_grade, "none") != 0;
+	const struct check_info *ch = check_find(rv->rv_id);
 	char fingerprint[17];
 
 	fprintf(out, "VIOLATION %s %s at %.3f s", rv->rv_kind, rv->rv_id, rv->rv_time_s);
 	if (rv->rv_cpu >= 0)
 		fprintf(out, " on CPU %d", rv->rv_cpu);
 	fprintf(out, ": %s\n", rv->rv_message);
+	if (ch != NULL)
+		fprintf(out, "    %s: %s (%s)\n", ch->ch_id, ch->ch_sentence, ch->ch_source);
 	if (story != NULL)
 		lockgraph_story_body(lg, story, out);
 	else
@@ -220,7 +224,7 @@ text_violations(const struct run_result *rr, const struct lockgraph *lg, FILE *o
 	for (size_t i = 0; i < rr->rr_nviolations; i++)
 		text_violation(&rr->rr_violations[i], lg, out);
 	for (size_t i = 0; i < rr->rr_nchecks; i++)
-		if (rr->rr_checks[i].rch_violations != 0)
+		if (rr->rr_checks[i].rch_violations != 0 && rr->rr_checks[i].rch_runs != 0)
 			fprintf(out, "CHECK %s failed %ju of %ju times\n", rr->rr_checks[i].rch_id,
 			    (uintmax_t)rr->rr_checks[i].rch_violations,
 			    (uintmax_t)rr->rr_checks[i].rch_runs);
@@ -254,7 +258,7 @@ report_text(const struct run_result *rr, FILE *out, bool verbose)
 		text_group("uvmexp", &rr->rr_uvmexp, out, true);
 	text_latencies(rr, out);
 	text_locks(rr, out, verbose);
-	text_checks(rr, out);
+	text_checks(rr, out, verbose);
 	for (size_t i = 0; i < rr->rr_nnotes; i++)
 		fprintf(out, "note        %s\n", rr->rr_notes[i]);
 	report_violations(rr, out);

@@ -5,17 +5,14 @@
 #include "tinspect.h"
 
 #include <harness/inspect.h>
-#include <harness/result.h>
 #include <uvm/uvm_amap_i.h>
-
-static struct run_result rr;
 
 static void
 begin(const char *lane)
 {
 	ti_begin(lane);
 	tm_collect();
-	inspect_at_rest(&rr, INSPECT_CONTENTS);
+	inspect_at_rest(INSPECT_CONTENTS);
 	CHECK_STR(tm_seen, "");
 }
 
@@ -23,7 +20,7 @@ begin(const char *lane)
 static void
 told(const char *ids)
 {
-	inspect_at_rest(&rr, INSPECT_CONTENTS);
+	inspect_at_rest(INSPECT_CONTENTS);
 	CHECK_STR(tm_seen, ids);
 }
 
@@ -44,6 +41,29 @@ KTEST(I_PG_2_wired_and_queued, "a page that is wired and on a queue (R7)")
 	tm_page(tm_proc, 0)->wire_count = 1;
 	told("I-PG-2 I-PG-4 I-PG-16");
 	tm_page(tm_proc, 0)->wire_count = 0;
+	end();
+}
+
+KTEST(I_PG_1_page_of_nobody, "a page in use that nobody has")
+{
+	struct vm_page *pg;
+
+	begin("a");
+	pg = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE);
+	CHECK(pg != NULL);
+	pg->pqflags &= ~PQ_PRIVATE;
+	told("I-PG-1 I-STAT-1 I-STAT-11");
+	pg->pqflags |= PQ_PRIVATE;
+	uvm_pagefree(pg);
+	end();
+}
+
+KTEST(I_PD_5_waiter_that_is_none, "somebody is said to wait for memory")
+{
+	begin("a");
+	uvm.nwaiters++;
+	told("I-PD-5");
+	uvm.nwaiters = 0;
 	end();
 }
 
