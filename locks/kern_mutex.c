@@ -13,6 +13,7 @@
 #include "lockdebug_int.h"
 
 #include <host/race.h>
+#include <host/sched.h>
 #include <sys/inject.h>
 
 #define	WAITERS		MUTEX_WAITERS
@@ -35,6 +36,12 @@ uint32_t
 lock_birth(void)
 {
 	return __atomic_add_fetch(&births, 1, __ATOMIC_RELAXED);
+}
+
+uint32_t
+lock_number(uint32_t id)
+{
+	return id - births_before;
 }
 
 bool
@@ -278,6 +285,7 @@ mutex_enter(kmutex_t *m)
 	uint64_t chain, waited;
 
 	KASSERTMSG(m->mtx_alive == MUTEX_ALIVE, "mutex_enter: not initialised, or destroyed");
+	lock_point(HP_LOCK, m->mtx_id);
 	inject_delay(INJECT_lock_delay);
 	if (!LOCKDEBUG_ON()) {
 		plain_enter(m);
@@ -295,6 +303,7 @@ mutex_enter_nested(kmutex_t *m, const kmutex_t *parent)
 	uint64_t chain, waited;
 
 	KASSERTMSG(m->mtx_alive == MUTEX_ALIVE, "mutex_enter_nested: not initialised, or destroyed");
+	lock_point(HP_LOCK, m->mtx_id);
 	if (!LOCKDEBUG_ON()) {
 		plain_enter(m);
 		return;
@@ -313,6 +322,7 @@ mutex_tryenter(kmutex_t *m)
 	uint64_t chain;
 
 	KASSERTMSG(m->mtx_alive == MUTEX_ALIVE, "mutex_tryenter: not initialised, or destroyed");
+	lock_point(HP_TRY, m->mtx_id);
 	if (inject(INJECT_tryfail))
 		return false;
 	if (!LOCKDEBUG_ON())
@@ -327,6 +337,8 @@ mutex_tryenter(kmutex_t *m)
 void
 mutex_exit(kmutex_t *m)
 {
+	const uint32_t id = m->mtx_id;		/* once it is let go it may be gone */
+
 	KASSERTMSG(mutex_owned(m), "mutex_exit: %s is not held by this %s",
 	    lock_classes[m->mtx_class].lc_name, m->mtx_spin ? "CPU" : "LWP");
 	if (LOCKDEBUG_ON())
@@ -338,6 +350,7 @@ mutex_exit(kmutex_t *m)
 	} else {
 		adaptive_exit(m);
 	}
+	lock_point(HP_UNLOCK, id);
 }
 
 #if UVMSTRESS_TSAN

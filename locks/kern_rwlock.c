@@ -135,6 +135,7 @@ rw_enter(krwlock_t *rw, const krw_t op)
 	uint64_t chain = 0, waited = 0;
 
 	KASSERTMSG(rw->rw_alive == RW_ALIVE, "rw_enter: not initialised, or destroyed");
+	lock_point(HP_LOCK, rw->rw_id);
 	inject_delay(INJECT_lock_delay);
 	if (LOCKDEBUG_ON())
 		chain = want(&w, rw, op == RW_READER ? LO_READ : LO_WRITE, __builtin_return_address(0));
@@ -169,6 +170,7 @@ rw_tryenter(krwlock_t *rw, const krw_t op)
 	uint64_t chain = 0;
 
 	KASSERTMSG(rw->rw_alive == RW_ALIVE, "rw_tryenter: not initialised, or destroyed");
+	lock_point(HP_TRY, rw->rw_id);
 	if (inject(INJECT_tryfail))
 		return false;
 	if (LOCKDEBUG_ON())
@@ -228,8 +230,8 @@ pass_on(krwlock_t *rw, struct sleepq *sq)
 }
 
 /* => drop a reader, or the writer; with sleepers the last one passes the lock on */
-void
-rw_exit(krwlock_t *rw)
+static void
+let_go(krwlock_t *rw)
 {
 	uintptr_t old = word(rw), new;
 	bool writer = (old & RW_LOCKED) != 0;
@@ -259,11 +261,22 @@ rw_exit(krwlock_t *rw)
 	sleepq_unlock(sq);
 }
 
+void
+rw_exit(krwlock_t *rw)
+{
+	const uint32_t id = rw->rw_id;		/* once it is let go it may be gone */
+
+	let_go(rw);
+	lock_point(HP_UNLOCK, id);
+}
+
 bool
 rw_tryupgrade(krwlock_t *rw)
 {
-	uintptr_t old = word(rw);
+	uintptr_t old;
 
+	lock_point(HP_TRY, rw->rw_id);
+	old = word(rw);
 	KASSERTMSG(rw_read_held(rw), "rw_tryupgrade: not held for reading");
 	do {
 		if ((old & ~RW_FLAGS) != RW_READ)
@@ -290,12 +303,13 @@ rw_downgrade(krwlock_t *rw)
 	if (LOCKDEBUG_ON())
 		lockdebug_changed(rw, LO_READ, __builtin_return_address(0));
 	/* release: the readers to come see what we wrote */
-	if (__atomic_compare_exchange_n(&rw->rw_owner, &old, RW_READ, false, __ATOMIC_RELEASE,
-	    __ATOMIC_RELAXED))
-		return;
-	sq = sleepq_lock(LOCK_WCHAN(rw));
-	admit_readers(rw, sq, RW_READ);
-	sleepq_unlock(sq);
+	if (!__atomic_compare_exchange_n(&rw->rw_owner, &old, RW_READ, false, __ATOMIC_RELEASE,
+	    __ATOMIC_RELAXED)) {
+		sq = sleepq_lock(LOCK_WCHAN(rw));
+		admit_readers(rw, sq, RW_READ);
+		sleepq_unlock(sq);
+	}
+	lock_point(HP_UNLOCK, rw->rw_id);
 }
 
 bool

@@ -20,6 +20,7 @@
 #include <harness/inspect.h>
 #include <harness/watchdog.h>
 #include <harness/xalloc.h>
+#include <host/sched.h>
 #include <machine/disk.h>
 #include <sys/bug.h>
 #include <sys/inject.h>
@@ -52,7 +53,9 @@ struct engine {
 	struct run_result	 *en_result;	/* lwp0; violations: engine_found.c */
 	struct job_run		 *en_jobs;	/* : */
 	unsigned		  en_njobs;	/* : */
-	uint64_t		  en_start;	/* @ ns; 0: load has not begun */
+	uint64_t		  en_start;	/* @ ns of the host's clock; 0: load has not begun */
+	bool			  en_controlled; /* : by a schedule */
+	uint64_t		  en_deadline;	/* : in its time */
 	bool			  en_stop;	/* @ */
 	bool			  en_over;	/* @ the clock may go */
 	uint64_t		  en_object;	/* @ last object id */
@@ -63,9 +66,21 @@ struct engine {
 
 static struct engine engine;
 
+/* By a schedule's time the load ends at the same operation each time; by a signal it does not. */
+static bool
+schedule_over(void)
+{
+	const atomic_int *stop = engine.en_options->ro_stop;
+
+	return host_now_ns() >= engine.en_deadline ||
+	    (stop != NULL && atomic_load_explicit(stop, memory_order_relaxed) != 0);
+}
+
 bool
 engine_stopping(void)
 {
+	if (__builtin_expect(engine.en_controlled, 0) && schedule_over())
+		engine_stop();
 	return __atomic_load_n(&engine.en_stop, __ATOMIC_RELAXED);
 }
 
@@ -93,7 +108,7 @@ engine_elapsed_s(void)
 {
 	uint64_t start = __atomic_load_n(&engine.en_start, __ATOMIC_RELAXED);
 
-	return start == 0 ? 0 : (double)(host_now_ns() - start) / 1e9;
+	return start == 0 ? 0 : (double)(host_wall_ns() - start) / 1e9;
 }
 
 /* --- the clock: a host thread beside the machine --- */
@@ -133,12 +148,13 @@ clock_main(void *arg)
 	const struct run_options *ro = engine.en_options;
 	const struct machine_settings *ms = &engine.en_profile->p_machine;
 	uint64_t start = __atomic_load_n(&engine.en_start, __ATOMIC_RELAXED);
-	uint64_t deadline = ms->ms_ops == 0 && ms->ms_time != 0 ? start + ms->ms_time : UINT64_MAX;
+	uint64_t deadline = ms->ms_ops == 0 && ms->ms_time != 0 && !engine.en_controlled ?
+	    start + ms->ms_time : UINT64_MAX;
 	uint64_t next = ro->ro_status_interval != 0 ? start + ro->ro_status_interval : UINT64_MAX;
 
 	/* acquire: pairs with the release in run_load() */
 	while (!__atomic_load_n(&engine.en_over, __ATOMIC_ACQUIRE)) {
-		uint64_t now = host_now_ns();
+		uint64_t now = host_wall_ns();
 
 		if (now >= deadline || (ro->ro_stop != NULL &&
 		    atomic_load_explicit(ro->ro_stop, memory_order_relaxed) != 0))
@@ -364,6 +380,7 @@ hotplug(void *arg)
 static int
 run_load(void)
 {
+	const struct machine_settings *ms = &engine.en_profile->p_machine;
 	int error = periodic_start();
 	uint64_t cpu;
 
@@ -372,10 +389,13 @@ run_load(void)
 	if (error == 0)
 		error = engine_check_start(engine.en_profile, engine.en_result);
 	inject_start();
-	__atomic_store_n(&engine.en_start, host_now_ns(), __ATOMIC_RELAXED);
+	__atomic_store_n(&engine.en_start, host_wall_ns(), __ATOMIC_RELAXED);
+	if (engine.en_controlled && ms->ms_ops == 0 && ms->ms_time != 0)
+		engine.en_deadline = host_now_ns() + ms->ms_time;
 	cpu = host_cpu_ns();
-	if (error == 0)
-		error = host_thread_create(&engine.en_clock, "clock", clock_main, NULL);
+	/* Who is controlled looks at the deadline himself. */
+	if (error == 0 && (!engine.en_controlled || engine.en_options->ro_status_interval != 0))
+		error = host_thread_create_beside(&engine.en_clock, "clock", clock_main, NULL);
 	if (error != 0)
 		engine_stop();
 	for (unsigned i = 0; i < engine.en_njobs; i++)
@@ -871,7 +891,11 @@ engine_run(const struct profile *p, const struct run_options *ro, struct run_res
 	found_init(p, ro, rr);
 	failure_sink = found_sink;
 	checks_begin();
-	error = machine_up(p);
+	error = schedule_begin(p, ro, rr);
+	engine.en_controlled = host_controlled();
+	engine.en_deadline = UINT64_MAX;
+	if (error == 0)
+		error = machine_up(p);
 	if (error == 0) {
 		error = run_watched(p);
 		engine_audit(rr, p, true);
@@ -882,6 +906,7 @@ engine_run(const struct profile *p, const struct run_options *ro, struct run_res
 		for (unsigned i = 0; i < engine.en_njobs; i++)
 			job_fini(&engine.en_jobs[i]);
 	}
+	schedule_end(rr);
 	failure_sink = NULL;
 	waivers_free();
 	free(engine.en_jobs);

@@ -113,16 +113,17 @@ of_order(const struct violation *v)
 static void
 fatal(void)
 {
-	const uint64_t until = host_now_ns() + PATIENCE_NS;
+	const uint64_t until = host_wall_ns() + PATIENCE_NS;
 	unsigned spins = 0;
 
 	/* acquire: pairs with the release in found_tell() */
 	while (!telling && __atomic_load_n(&found.fd_telling, __ATOMIC_ACQUIRE) &&
-	    host_now_ns() < until)
+	    host_wall_ns() < until)
 		host_relax(&spins);
 	found.fd_result->rr_elapsed_s = engine_elapsed_s();
 	engine_audit(found.fd_result, found.fd_profile, true);
 	checks_result(found.fd_result);
+	schedule_note(found.fd_result);
 	found.fd_options->ro_fatal(found.fd_options->ro_arg, found.fd_result);
 }
 

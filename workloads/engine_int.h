@@ -165,7 +165,18 @@ int	zero_vnode(const char *name, uint64_t size, struct vnode **);
 /* => what of it was stored to is in the host's file; 0, or an errno after content_bad() */
 int	file_sync(struct job_worker *, struct vnode *);
 
+struct run_options;
 struct run_result;
+/*
+ * A controlled schedule (engine_sched.c); nothing if the profile says free.
+ * schedule_begin: => before the machine is up; 0, or an errno with a line in rr_error
+ * schedule_note: => what there is to say of it so far goes into the result, in place of earlier notes
+ * schedule_end: => the machine is down
+ */
+int	schedule_begin(const struct profile *, const struct run_options *, struct run_result *);
+void	schedule_note(struct run_result *);
+void	schedule_end(struct run_result *);
+
 /*
  * engine_check.c, for the engine.
  * => start: the check LWP runs; 0 or errno.  end: the run is stopping, nothing is held; sleeps

@@ -27,7 +27,8 @@
 #define DAYS(n) SEC((n) * 86400)
 
 static const char *const mmu_names[] = { "hardware-rm", "software-rm", NULL };
-static const char *const schedule_names[] = { "free", "mix", "random", "pos", "pct", NULL };
+static const char *const schedule_names[] = { "free", "mix", "random", "pos", "pct", "pct:1", "pct:2",
+    "pct:3", "pct:4", "pct:5", "pct:6", "pct:7", "pct:8", NULL };
 static const char *const interrupts_names[] = { "poll", "signal", NULL };
 static const char *const pool_put_names[] = { "defer", "reserve", NULL };
 static const char *const disk_intr_names[] = { "same", "any", NULL };
@@ -56,7 +57,7 @@ const struct option_row machine_options[] = {
 	    "every random choice derives from it; chosen and printed when not given" },
 	{ "mmu", OPT_ENUM, MS(ms_mmu), 0, 0, "hardware-rm", mmu_names, NULL,
 	    "who sets referenced and modified bits: the walker, or faults" },
-	{ "schedule", OPT_ENUM, MS(ms_schedule), 0, 0, "free", schedule_names, "free",
+	{ "schedule", OPT_ENUM, MS(ms_schedule), 0, 0, "free", schedule_names, NULL,
 	    "who runs when: real threads, or one LWP at a time by a strategy" },
 	{ "interrupts", OPT_ENUM, MS(ms_interrupts), 0, 0, "poll", interrupts_names, NULL,
 	    "how interrupts reach a CPU: at poll points, or at any instruction" },
@@ -440,6 +441,20 @@ check_memory(const struct profile *p, struct profile_error *err)
 	    cite, need, hungry->job_name, jobneed);
 }
 
+/* A signal comes when the host likes. */
+static int
+check_schedule(const struct profile *p, struct profile_error *err)
+{
+	const struct setting *s = setting_last(p->p_settings, "interrupts");
+	char cite[400];
+
+	if (p->p_machine.ms_schedule == SCHED_FREE || p->p_machine.ms_interrupts == INTR_POLL)
+		return 0;
+	setting_cite(s, cite, sizeof(cite));
+	return profile_fail(err, "%s: not with a controlled schedule, which could not repeat it: say "
+	    "interrupts = poll", cite);
+}
+
 int
 profile_resolve(struct profile *p, struct profile_error *err)
 {
@@ -455,7 +470,9 @@ profile_resolve(struct profile *p, struct profile_error *err)
 		return profile_fail(err, "%s: no jobs; add a section such as [clients] with "
 		    "workload = %s", p->p_name != NULL ? p->p_name : "profile",
 		    p->p_workloads[0]->wl_name);
-	error = check_memory(p, err);
+	error = check_schedule(p, err);
+	if (error == 0)
+		error = check_memory(p, err);
 	p->p_resolved = error == 0;
 	return error;
 }

@@ -13,6 +13,9 @@
 #include <harness/profile.h>
 #include <harness/result.h>
 
+struct host_log;
+struct host_trace;
+
 /*
  * What the caller wants of a run.  Stable while engine_run runs.
  *
@@ -34,6 +37,12 @@ struct run_options {
 	void (*ro_fatal)(void *arg, struct run_result *);
 	void *ro_arg;
 	const atomic_int *ro_stop;	/* non-zero: end early; set by a signal handler, relaxed */
+
+	/* Of controlled schedules, see <host/sched.h>; all may be 0. */
+	uint64_t ro_steps;		/* points that a run has, for pct */
+	struct host_trace *ro_record;
+	const struct host_trace *ro_compare;
+	const struct host_log *ro_follow; /* replay that log instead of what the profile says */
 };
 
 /*

@@ -40,7 +40,7 @@ enum machine_schedule {		/* order of the names of `schedule` */
 	SCHED_MIX,
 	SCHED_RANDOM,
 	SCHED_POS,
-	SCHED_PCT,
+	SCHED_PCT,		/* of depth 3; then pct:1, pct:2, ... */
 };
 
 enum machine_interrupts {

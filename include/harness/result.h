@@ -34,6 +34,16 @@ enum {
 	EXIT_VACUOUS = 4,
 };
 
+/* A controlled schedule.  All 0, and no strategy: it ran free. */
+struct result_schedule {
+	char *rs_strategy;	/* what the run had: "pos", "pct:3" */
+	uint64_t rs_points, rs_events, rs_switches, rs_threads;
+	double rs_virtual_s;
+	char *rs_diverged;	/* where it left what it was to repeat; or NULL */
+	uint8_t *rs_log;	/* of a run with a violation: its recording */
+	size_t rs_loglen;
+};
+
 /* A named number.  Groups of them keep the order in which they were first set. */
 struct result_counter {
 	char *rc_name;
@@ -102,6 +112,7 @@ struct run_result {
 	bool rr_interrupted;		/* *ro_stop ended it */
 	bool rr_going_on;		/* a snapshot: the load is not over */
 	char *rr_event_hash;		/* controlled schedules only, else NULL */
+	struct result_schedule rr_sched;
 	char *rr_error;			/* why engine_run failed */
 	struct result_counters rr_faults;	/* total zero_fill cow promote ... */
 	struct result_counters rr_loans;

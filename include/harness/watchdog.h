@@ -17,4 +17,10 @@ int	watchdog_start(uint64_t limit);
 void	watchdog_stop(void);
 void	watchdog_end(void);
 
+/*
+ * watchdog_deadlock: nobody can run, and no time-out is pending: who waits for whom is told as
+ *    a hang.  Of a controlled schedule; does not return, but if no LWP waits.
+ */
+void	watchdog_deadlock(void);
+
 #endif /* HARNESS_WATCHDOG_H */

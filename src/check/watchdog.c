@@ -339,6 +339,13 @@ report(void)
 	free(ce.ce_v);
 }
 
+void
+watchdog_deadlock(void)
+{
+	limit = 0;
+	report();
+}
+
 /* --- the thread --- */
 
 static void

@@ -4,6 +4,7 @@
 #ifndef KERN_KERN_INT_H
 #define KERN_KERN_INT_H
 
+#include <host/sched.h>
 #include <sys/cpu.h>
 #include <sys/kernel.h>
 #include <sys/lockevent.h>
@@ -130,6 +131,15 @@ void	kern_crash(int sig, void *addr) __attribute__((noreturn));
 /* --- locks --- */
 
 uint32_t lock_birth(void);		/* next birth number */
+/* => the same, counted from this boot on: it is alike in each run of one seed */
+uint32_t lock_number(uint32_t id);
+/* => a point (host/sched.h) about the lock of that birth number */
+static inline void
+lock_point(enum host_point_kind kind, uint32_t id)
+{
+	if (__builtin_expect(host_points, 0))
+		host_point_now(kind, lock_number(id));
+}
 /* => is id the birth number of a lock of this boot? */
 bool	lock_born(uint32_t id);
 void	lock_init(void);		/* a new boot */

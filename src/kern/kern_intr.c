@@ -94,6 +94,7 @@ intr_post(struct cpu_info *ci, enum irq irq)
 		host_unpark(ci->ci_idlelwp->l_thread);
 	else if (intr_signals && (before & 1u << irq) == 0)
 		ring(ci);
+	host_point(HP_POST, (uint32_t)ci->ci_index << 4 | irq);
 }
 
 /* --- soft interrupts --- */

@@ -59,6 +59,7 @@ static TAILQ_HEAD(, lwp) free_lwps;	/* list_lock */
 static uint32_t last_id;		/* list_lock */
 static uint64_t rng_seed;		/* stable */
 static int nidle;			/* @ CPUs whose ci_idle is set */
+static unsigned idlest_turn;		/* @ which CPU is next if none idles */
 
 /* --- structures --- */
 
@@ -69,6 +70,7 @@ lwp_init(uint64_t seed)
 	TAILQ_INIT(&free_lwps);
 	last_id = 0;
 	nidle = 0;
+	idlest_turn = 0;
 	rng_seed = seed;
 }
 
@@ -149,8 +151,7 @@ set_idle(struct cpu_info *ci, int idle)
 struct cpu_info *
 cpu_idlest(void)
 {
-	static unsigned turn;
-	unsigned first = __atomic_fetch_add(&turn, 1, __ATOMIC_RELAXED);
+	unsigned first = __atomic_fetch_add(&idlest_turn, 1, __ATOMIC_RELAXED);
 
 	for (int i = 0; i < ncpu; i++)
 		if (__atomic_load_n(&cpus[i].ci_idle, __ATOMIC_RELAXED))
@@ -378,6 +379,7 @@ lwp_block(void)
 	KASSERT(ci->ci_mtx_count == 0);
 	KASSERTMSG(ci->ci_ilevel == IPL_NONE, "sleep at IPL %d", ci->ci_ilevel);
 	rcu_quiescent_barrier("sleep");
+	host_point(HP_WAIT, l->l_id);
 	kernhist_log(KE_lwp_sleep, l->l_id, 0, 0);
 	intr_poll();
 	host_mask();
@@ -452,6 +454,7 @@ yield(void)
 	__atomic_store_n(&l->l_quantum, LWP_QUANTUM, __ATOMIC_RELAXED);
 	__atomic_store_n(&l->l_slice, 0, __ATOMIC_RELAXED);
 	timer_quantum();
+	host_yield();			/* it waits, perhaps, for an LWP on another CPU */
 	preempt(l);
 }
 
@@ -477,6 +480,7 @@ cpu_setstate(struct cpu_info *ci, bool online)
 {
 	if (ci == &cpus[0])
 		return online ? 0 : EBUSY;
+	host_point(HP_OFFLINE, (uint32_t)ci->ci_index);
 	host_lock(&ci->ci_runq_lock);
 	__atomic_store_n(&ci->ci_offline, !online, __ATOMIC_RELAXED);
 	host_unlock(&ci->ci_runq_lock);
@@ -533,6 +537,7 @@ lwp_userret(unsigned cost)
 	lwp_beat();
 	host_rcu_quiescent();
 	clock_step(l->l_cpu, true);
+	host_point(HP_USER, l->l_id);
 	intr_poll();
 	host_give_way();
 	if (l->l_quantum <= cost || __atomic_load_n(&l->l_slice, __ATOMIC_RELAXED) >= SLICE_TICKS) {
@@ -595,6 +600,7 @@ lwp_main(void *arg)
 	sleepq_unlock(sq);
 	wakeup(&l->l_func);
 	hand_over(l->l_cpu, l);
+	curlwp = NULL;			/* the thread may be another LWP's one day */
 }
 
 int
@@ -724,6 +730,7 @@ idle_main(void *arg)
 		}
 		host_rcu_online();
 		host_unmask();
+		host_point(HP_IDLE, (uint32_t)ci->ci_index);
 		intr_poll();
 		/* what fired may have woken nobody, only asked a device to go on */
 		fired = __atomic_load_n(&ci->ci_runq_len, __ATOMIC_RELAXED) == 0 && timer_idle();
@@ -734,4 +741,5 @@ idle_main(void *arg)
 	}
 	host_rcu_unregister();
 	spl_sync(ci);
+	curlwp = NULL;
 }

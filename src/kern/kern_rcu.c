@@ -34,6 +34,7 @@ run_batch(struct rcu_head *batch, uint64_t *n)
 	while (batch != NULL) {
 		struct rcu_head *next = batch->rh_next;
 
+		host_point(HP_RCU, 0);
 		batch->rh_func(batch);
 		batch = next;
 		(*n)++;
@@ -109,6 +110,7 @@ rcu_read_lock(void)
 {
 	reading++;
 	host_rcu_read_lock();
+	host_point(HP_RCU, curlwp->l_id);
 }
 
 void

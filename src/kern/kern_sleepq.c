@@ -104,9 +104,11 @@ sleepq_remove(struct sleepq *sq, struct lwp *l, int error)
 static void
 wake(wchan_t wchan, bool all)
 {
-	struct sleepq *sq = sleepq_lock(wchan);
+	struct sleepq *sq;
 	struct lwp *l, *next;
 
+	host_point(HP_WAKE, curlwp->l_id);
+	sq = sleepq_lock(wchan);
 	for (l = sleepq_first(sq, wchan); l != NULL; l = next) {
 		next = all ? sleepq_next(l) : NULL;
 		LOCKEVENT_(lockevent_woken(l));

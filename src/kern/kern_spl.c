@@ -166,6 +166,7 @@ deliver(struct cpu_info *ci, enum irq irq)
 			__atomic_fetch_or(&ci->ci_ipending, 1u << IRQ_SOFT, __ATOMIC_RELEASE);
 	}
 	kernhist_log(KE_interrupt, (uint32_t)ci->ci_index, irq, (uint64_t)level);
+	host_event(HP_INTR, (uint32_t)ci->ci_index << 4 | irq);
 	host_unmask();
 	KASSERTMSG(!host_masked(), "interrupt %d in a section that is masked", irq);
 	if (UVMSTRESS_TSAN)

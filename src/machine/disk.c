@@ -16,6 +16,7 @@
 #include <machine/disk.h>
 
 #include <errno.h>
+#include <host/sched.h>
 #include <machine/device.h>
 #include <machine/ram.h>
 #include <sys/callout.h>
@@ -205,6 +206,7 @@ disk_strategy(struct buf *bp)
 		KASSERT(atop(bp->b_pages[i]) < ram_npages ||
 		    (device_frame(bp->b_pages[i]) && !device_register(bp->b_pages[i])));
 
+	host_point(HP_IO, 0);
 	disk_transfer(bp);
 	inject_delay(INJECT_io_delay);
 
@@ -247,6 +249,7 @@ disk_intr(void *arg)
 		TAILQ_REMOVE(&disk_done[me], bp, b_queue);
 		disk_inflight--;
 		mutex_exit(&disk_lock);
+		host_point(HP_IODONE, 0);
 		bp->b_iodone(bp);		/* bp may be gone after it */
 		mutex_enter(&disk_lock);
 	}

@@ -11,6 +11,7 @@
 #include <machine/nic.h>
 
 #include <errno.h>
+#include <host/sched.h>
 #include <machine/ram.h>
 #include <sys/callout.h>
 #include <sys/cpu.h>
@@ -22,6 +23,7 @@ static TAILQ_HEAD(, nic_packet) nic_ring;	/* nic_lock */
 static int nic_nring;				/* nic_lock */
 static bool nic_busy;				/* nic_lock: an interrupt is to come */
 static int nic_cpu;				/* nic_lock: whose turn it is */
+static int nic_turn;				/* only the callout, which never runs twice at once */
 static uint64_t nic_npackets;			/* nic_lock, read @ */
 static uint64_t nic_latency;			/* : */
 static struct callout nic_wire;
@@ -36,7 +38,7 @@ nic_init(uint64_t latency_ns)
 	TAILQ_INIT(&nic_ring);
 	nic_nring = 0;
 	nic_busy = false;
-	nic_cpu = 0;
+	nic_cpu = nic_turn = 0;
 	nic_npackets = 0;
 	nic_latency = latency_ns;
 	callout_init(&nic_wire, nic_sent, NULL);
@@ -136,6 +138,7 @@ nic_transmit(struct nic_packet *np)
 	bool first;
 
 	check_packet(np);
+	host_point(HP_IO, 1);
 	np->np_sum = packet_sum(np);
 	mutex_enter(&nic_lock);
 	if (nic_nring == NIC_RING) {
@@ -158,10 +161,8 @@ nic_transmit(struct nic_packet *np)
 static void
 nic_sent(void *arg)
 {
-	static int turn;	/* only the callout, which never runs twice at once */
-
-	turn = (turn + 1) % ncpu;
-	intr_post(&cpus[turn], IRQ_NET);
+	nic_turn = (nic_turn + 1) % ncpu;
+	intr_post(&cpus[nic_turn], IRQ_NET);
 }
 
 /* => IPL_VM, on any CPU: all that is on the ring is sent */
@@ -179,6 +180,7 @@ nic_intr(void *arg)
 		/* relaxed: pairs with nic_packets() */
 		__atomic_store_n(&nic_npackets, nic_npackets + 1, __ATOMIC_RELAXED);
 		mutex_exit(&nic_lock);
+		host_point(HP_IODONE, 1);
 		sum = packet_sum(np);
 		if (sum != np->np_sum)
 			violation(VIOL_CONTENT, "I-LOAN-3", "a packet of %d segments, the first at "

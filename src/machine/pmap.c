@@ -119,6 +119,7 @@ pmap_destroy(struct pmap *pm)
 	int s;
 
 	KASSERT(!pm->pm_kernel);
+	host_point(HP_ATOMIC, 0);
 	/* release our use, acquire everybody else's: the last one frees. */
 	if (__atomic_fetch_sub(&pm->pm_refs, 1, __ATOMIC_ACQ_REL) != 1)
 		return;

@@ -17,6 +17,7 @@
 #define MACHINE_PMAP_PRIVATE_H
 
 #include <bsd/sys/queue.h>
+#include <host/sched.h>
 #include <machine/device.h>
 #include <machine/pmap.h>
 #include <machine/ram.h>
@@ -160,6 +161,15 @@ ptp_table(uint64_t pde)
 #define	PTE_RELEASE	(UVMSTRESS_TSAN ? __ATOMIC_RELAXED : __ATOMIC_RELEASE)
 #define	PTE_ACQ_REL	(UVMSTRESS_TSAN ? __ATOMIC_RELAXED : __ATOMIC_ACQ_REL)
 
+/* => the entry is about to change: a point, about the frame that its table is in */
+void	pte_point_now(const uint64_t *ptep);
+static inline void
+pte_point(const uint64_t *ptep)
+{
+	if (__builtin_expect(host_points, 0))
+		pte_point_now(ptep);
+}
+
 /* acquire: pairs with the release in pte_store(); a new table's zeroes are visible. */
 static inline uint64_t
 pte_load(const uint64_t *ptep)
@@ -171,6 +181,7 @@ pte_load(const uint64_t *ptep)
 static inline void
 pte_store(uint64_t *ptep, uint64_t pte)
 {
+	pte_point(ptep);
 	__atomic_store_n(ptep, pte, PTE_RELEASE);
 }
 
@@ -181,12 +192,14 @@ pte_store(uint64_t *ptep, uint64_t pte)
 static inline uint64_t
 pte_exchange(uint64_t *ptep, uint64_t pte)
 {
+	pte_point(ptep);
 	return __atomic_exchange_n(ptep, pte, PTE_ACQ_REL);
 }
 
 static inline uint64_t
 pte_clear_bits(uint64_t *ptep, uint64_t bits)
 {
+	pte_point(ptep);
 	return __atomic_fetch_and(ptep, ~bits, PTE_ACQ_REL);
 }
 

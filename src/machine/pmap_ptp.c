@@ -28,6 +28,15 @@ pmap_ptp_md(const uint64_t *ptep)
 	return md;
 }
 
+void
+pte_point_now(const uint64_t *ptep)
+{
+	const uint64_t at = (uint64_t)((const uint8_t *)ptep - ram_base);
+
+	/* a pmap's own slot is not in a frame */
+	host_point_now(HP_PTE, at < ptoa(ram_npages) ? 1 + (uint32_t)atop(at) : 0);
+}
+
 uint64_t *
 pmap_pte_span(struct pmap *pm, vaddr_t va, vsize_t *span)
 {

@@ -287,6 +287,7 @@ tlb_shootdown(struct tlb_flush *tf, struct pmap *leave)
 	KASSERTMSG(ci->ci_mtx_count == 0, "shootdown with a spin lock held (S4)");
 	KASSERTMSG(ci->ci_ilevel < IPL_SCHED, "shootdown with IPIs blocked (I-SMP-9)");
 	lockevent_wait(LE_shootdown);		/* be there other CPUs that have it or not */
+	host_point(HP_TLB, (uint32_t)ci->ci_index);
 	s = splvm();
 	tlb_invalidate_list(t, tf->tf_va, tf->tf_nva);
 	tf->tf_cpus[ci->ci_index / 64] &= ~(UINT64_C(1) << (ci->ci_index % 64));

@@ -214,6 +214,7 @@ mmu_miss(vaddr_t va, uint32_t need, struct tlb_entry **tep)
 		host_access_end();
 		if (!mapped)
 			return EFAULT;
+		host_point(HP_TLB, (uint32_t)curcpu()->ci_index);
 		intr_poll();
 		host_access_begin();
 		t = curtlb();			/* a fault may have moved us */

@@ -79,6 +79,9 @@ run_result_fini(struct run_result *rr)
 	free(rr->rr_profile);
 	free(rr->rr_command);
 	free(rr->rr_event_hash);
+	free(rr->rr_sched.rs_strategy);
+	free(rr->rr_sched.rs_diverged);
+	free(rr->rr_sched.rs_log);
 	free(rr->rr_error);
 	memset(rr, 0, sizeof(*rr));
 }

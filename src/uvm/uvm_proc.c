@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include <host/rcu.h>
+#include <host/sched.h>
 #include <sys/bug.h>
 
 #include "uvm_map_i.h"
@@ -102,6 +103,7 @@ proc_free_rcu(struct rcu_head *rh)
 void
 proc_rele(struct proc *p)
 {
+	host_point(HP_ATOMIC, p->p_pid);
 	/* acq_rel: what all holders did comes before the free */
 	if (__atomic_sub_fetch(&p->p_refs, 1, __ATOMIC_ACQ_REL) != 0)
 		return;
@@ -146,8 +148,10 @@ proc_vmspace_hold(struct proc *p)
 static bool
 proc_tryref(struct proc *p)
 {
-	int refs = __atomic_load_n(&p->p_refs, __ATOMIC_RELAXED);
+	int refs;
 
+	host_point(HP_ATOMIC, p->p_pid);
+	refs = __atomic_load_n(&p->p_refs, __ATOMIC_RELAXED);
 	while (refs != 0)
 		if (__atomic_compare_exchange_n(&p->p_refs, &refs, refs + 1, true, __ATOMIC_ACQUIRE,
 		    __ATOMIC_RELAXED))

@@ -11,6 +11,7 @@
  */
 #include <uvm/uvm_proc.h>
 
+#include <host/sched.h>
 #include <sys/pool.h>
 #include <uvm/uvm_vslock.h>
 
@@ -41,6 +42,7 @@ uvmspace_free(struct vmspace *vm)
 {
 	struct vm_map *map = &vm->vm_map;
 
+	host_point(HP_ATOMIC, map->id);
 	/* release our use, acquire everybody else's: the last one frees */
 	if (__atomic_sub_fetch(&vm->vm_refcnt, 1, __ATOMIC_ACQ_REL) != 0)
 		return;

@@ -26,6 +26,7 @@
 #include <errno.h>
 #include <host/host.h>
 #include <host/rcu.h>
+#include <host/sched.h>
 #include <string.h>
 #include <sys/kernel.h>
 #include <sys/pool.h>
@@ -118,8 +119,10 @@ vnode_create(const char *name, int fd, voff_t size)
 static bool
 vnode_tryref(struct vnode *vp)
 {
-	int refs = __atomic_load_n(&vp->v_uobj.uo_refs, __ATOMIC_RELAXED);
+	int refs;
 
+	host_point(HP_ATOMIC, vp->v_id);
+	refs = __atomic_load_n(&vp->v_uobj.uo_refs, __ATOMIC_RELAXED);
 	do {
 		if (refs <= 0)
 			return false;

@@ -78,7 +78,7 @@ def wrong_usage_is_one_line_and_2():
 @case
 def what_this_version_has_not_is_refused():
     job()
-    for args in ['--schedule', 'mix'], ['--iterations', '2']:
+    for args in [['--iterations', '2']]:
         usage(f'uvmstress: {args[0]} {args[1]}: this version offers only ', 'run', 'x.ini', *args)
     equal(run('run', 'x.ini', '--swap', '1G', '--schedule', 'free', '--iterations', '1').returncode, 0)
 

@@ -117,8 +117,11 @@ broken = {
         'x.ini: memory = 64M (default): too small, the jobs need at least '),
     'swap_is_a_size': ('[global]\nswap = lots\n' + JOB,
         'x.ini:2: swap = lots: must be '),
-    'schedule_is_not_there_yet': ('[global]\nschedule = pct\n' + JOB,
-        'x.ini:2: schedule = pct: this version offers only free'),
+    'schedule_is_unknown': ('[global]\nschedule = pcd\n' + JOB,
+        'x.ini:2: schedule = pcd: must be free, mix, random, pos, pct, pct:1, '),
+    'signals_under_control': ('[global]\nschedule = pct\ninterrupts = signal\n' + JOB,
+        'x.ini:3: interrupts = signal: not with a controlled schedule, which could not repeat it: say '
+        'interrupts = poll'),
 }
 
 
