@@ -110,6 +110,8 @@ void	pmap_protect(struct pmap *, vaddr_t s, vaddr_t e, vm_prot_t);
 /* => clears the wired attribute; the mapping stays and must exist. */
 void	pmap_unwire(struct pmap *, vaddr_t);
 bool	pmap_extract(struct pmap *, vaddr_t, paddr_t *);
+/* => bit i: page i of the n (at most 64) from va on is mapped */
+uint64_t pmap_mapped(struct pmap *, vaddr_t va, int n);
 /* => copies nothing; a hint that this pmap ignores. */
 /*
  * => this LWP's deferred invalidations are complete on all CPUs.  No spin lock held,

@@ -491,26 +491,62 @@ pmap_unwire(struct pmap *pm, vaddr_t va)
  * Of its own pmap an LWP asks as the walker does, without the lock: this CPU is in
  * the pmap's set, so a table that is taken away meanwhile is not freed before the
  * CPU has answered an interrupt, and it takes none in here.
+ * => true: without the lock
  */
+static bool
+look_begin(struct pmap *pm)
+{
+	if (pm != curlwp->l_pmap) {
+		mutex_enter(&pm->pm_lock);
+		return false;
+	}
+	host_access_begin();
+	return true;
+}
+
+static void
+look_end(struct pmap *pm, bool walk)
+{
+	if (!walk) {
+		mutex_exit(&pm->pm_lock);
+		return;
+	}
+	race_release(curtlb());		/* pairs with tlb_ipi(): it answers after this */
+	host_access_end();
+}
+
 bool
 pmap_extract(struct pmap *pm, vaddr_t va, paddr_t *pap)
 {
-	bool walk = pm == curlwp->l_pmap;
-	uint64_t *ptep, pte;
+	bool walk = look_begin(pm);
+	uint64_t *ptep = pmap_pte(pm, va), pte = ptep != NULL ? pte_load(ptep) : 0;
 
-	if (!walk)
-		mutex_enter(&pm->pm_lock);
-	ptep = pmap_pte(pm, va);
-	pte = ptep != NULL ? pte_load(ptep) : 0;
-	if (walk)
-		race_release(curtlb());		/* pairs with tlb_ipi(): it answers after this */
-	else
-		mutex_exit(&pm->pm_lock);
+	look_end(pm, walk);
 	if ((pte & PTE_V) == 0)
 		return false;
 	if (pap != NULL)
 		*pap = (pte & PTE_FRAME) | (va & PAGE_MASK);
 	return true;
+}
+
+uint64_t
+pmap_mapped(struct pmap *pm, vaddr_t va, int n)
+{
+	bool walk = look_begin(pm);
+	uint64_t set = 0, *ptep = NULL;
+	vsize_t span;
+
+	KASSERT(n <= 64);
+	for (int i = 0; i < n; i++, va += PAGE_SIZE) {
+		/* one walk for each table, of which the range touches two at most */
+		if (i == 0 || ptp_index(va, 0) == 0)
+			ptep = pmap_pte_span(pm, va, &span);
+		if (ptep == NULL)
+			continue;
+		set |= (uint64_t)((pte_load(ptep++) & PTE_V) != 0) << i;
+	}
+	look_end(pm, walk);
+	return set;
 }
 
 /*

@@ -356,9 +356,21 @@ amap_lookup(struct vm_aref *aref, vaddr_t off)
 void
 amap_lookups(struct vm_aref *aref, vaddr_t off, struct vm_anon **anons, int n)
 {
+	const struct vm_amap *amap = aref->ar_amap;
+	uint64_t slot = aref->ar_pageoff + atop(off), end = slot + (uint64_t)n;
+
 	KASSERT(amap_locked(aref->ar_amap));
-	for (int i = 0; i < n; i++)
-		anons[i] = amap_slot(aref->ar_amap, aref->ar_pageoff + atop(off) + (uint64_t)i);
+	KASSERT(end <= amap->am_nslot);
+	while (slot < end) {			/* chunk by chunk */
+		unsigned first, many;
+		struct vm_anon *const *from = &amap_chunk_of(amap, slot, &first)->ac_anon[first];
+
+		many = end - slot < AMAP_CHUNK_SLOTS - first ? (unsigned)(end - slot) :
+		    AMAP_CHUNK_SLOTS - first;
+		for (unsigned i = 0; i < many; i++)
+			*anons++ = from[i];
+		slot += many;
+	}
 }
 
 /*

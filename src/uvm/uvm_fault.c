@@ -480,12 +480,15 @@ static bool
 upper_neighbours(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 {
 	vaddr_t va = flt->startva;
+	uint64_t mapped = 0;
 
+	if (flt->npages > 1)
+		mapped = pmap_mapped(ufi->orig_map->pmap, va, flt->npages);
 	for (int i = 0; i < flt->npages; i++, va += PAGE_SIZE) {
 		flt->pages[i] = NULL;
 		if (i == flt->centeridx)
 			continue;
-		if (pmap_extract(ufi->orig_map->pmap, va, NULL))
+		if ((mapped >> i & 1) != 0)
 			flt->pages[i] = PGO_DONTCARE;
 		else if (flt->anons[i] != NULL) {
 			flt->pages[i] = PGO_DONTCARE;
