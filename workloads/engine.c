@@ -711,7 +711,7 @@ machine_up(const struct profile *p)
 		.uc_memory = ms->ms_memory,
 		.uc_pool_reserve = ms->ms_pool_put != 0,
 		.uc_signals = ms->ms_interrupts == INTR_SIGNAL,
-		.uc_clock = (unsigned)ms->ms_clock, .uc_history = ms->ms_history,
+		.uc_clock = (unsigned)ms->ms_clock, .uc_history = ms->ms_history, .uc_detail = ms->ms_detail,
 		.uc_nic_latency = ms->ms_nic_latency,
 		.uc_disk_latency = ms->ms_disk_latency,
 		.uc_disk_anycpu = ms->ms_disk_intr != 0,

@@ -91,6 +91,8 @@ const struct option_row machine_options[] = {
 	    "time between two CPUs that go offline or come back, by seed; 0 = all stay" },
 	{ "history", OPT_INT, MS(ms_history), 0, 1048576, "4096", NULL, NULL,
 	    "events that each CPU remembers for reports, rounded up to a power of two; 0 = none" },
+	{ "history-detail", OPT_BOOL, MS(ms_detail), 0, 0, "off", NULL, NULL,
+	    "of all kinds, those that each fault has several of included" },
 	{ "hang-limit", OPT_DURATION, MS(ms_hang), 0, SEC(3600), "60s", NULL, NULL,
 	    "a thread that has done nothing for so long has hung: report it and end; 0 = never" },
 	{ "require", OPT_TEXT, MS(ms_require), 0, 0, "none", NULL, NULL,

@@ -83,6 +83,7 @@ struct machine_settings {
 	bool ms_overcommit;		/* jobs may need more than memory and swap hold */
 	uint64_t ms_hotplug;		/* ns; 0: CPUs stay */
 	uint64_t ms_history;		/* events that each CPU remembers, at least; 0: none */
+	bool ms_detail;			/* of all kinds, those that each fault has included */
 	uint64_t ms_hang;		/* ns without a sign of life; 0: nobody looks */
 	char *ms_require;		/* "faults.cow uvmexp.pdfreed ...": must be > 0 */
 	char *ms_inject;

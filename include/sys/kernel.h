@@ -31,6 +31,7 @@ struct kern_config {
 	bool		 kc_signals;		/* interrupts at any instruction, see <sys/intr.h> */
 	unsigned	 kc_clock;		/* steps between two ticks of a CPU, see <sys/clock.h>; 0: none */
 	uint64_t	 kc_history;		/* events that each CPU remembers, at least, see <sys/kernhist.h>; or 0 */
+	bool		 kc_detail;		/* of all kinds, those that each fault has included */
 	bool		 kc_hash;		/* every event goes into kernhist_hash() */
 	struct kern_upcall kc_upcall;
 };

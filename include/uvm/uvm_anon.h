@@ -13,12 +13,13 @@
 struct uvm_faultinfo;
 struct vm_amap;
 
-/* all fields: an_lock */
+/* all fields: an_lock; an_id: stable */
 struct vm_anon {
 	kmutex_t	 an_lock;		/* LC_anon */
 	int		 an_ref;		/* references: amap slots, and holders in flight */
 	struct vm_page	*an_page;		/* resident page, or NULL */
 	int		 an_swslot;		/* 0 none, SWSLOT_BAD: lost */
+	uint32_t	 an_id;			/* birth number of its memory, which is used again */
 };
 
 void	uvm_anon_init(void);

@@ -31,6 +31,7 @@ struct uvm_config {
 	bool		uc_pool_reserve;	/* PR 24039: pool_put gives pages back (pool.h) */
 	bool		uc_signals;		/* interrupts by host signal, see kc_signals */
 	uint64_t	uc_history;		/* events that each CPU remembers, see kc_history */
+	bool		uc_detail;		/* of all kinds, see kc_detail */
 	unsigned	uc_clock;		/* steps between two ticks of a CPU's clock, see kc_clock */
 	uint64_t	uc_disk_latency;	/* ns of the machine's time that a request takes; 0: none */
 	bool		uc_disk_anycpu;		/* completions on any CPU, not the submitter's */

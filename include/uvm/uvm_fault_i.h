@@ -36,8 +36,9 @@ struct uvm_faultctx {
 	struct vm_anon	*anons[UVM_MAXRANGE];
 	struct vm_page	*pages[UVM_MAXRANGE];	/* NULL: to ask the object for */
 
-	/* the answer: for the counters */
+	/* the answer: for the counters, and the history */
 	bool		 promoted;
+	uint8_t		 resolved;	/* KERNHIST_: as which case */
 };
 
 /* --- uvm_fault.c: locking and looking up --- */

@@ -36,6 +36,8 @@ struct uvm_object {
 #define	UVM_OBJ_IS_VNODE(o)	((o)->pgops == &uvm_vnodeops)
 #define	UVM_OBJ_IS_AOBJ(o)	((o)->pgops == &aobj_pager)
 
+/* => one CPU runs: objects are counted from 1 again, so that one seed gives them one number */
+void	uvm_obj_boot(void);
 void	uvm_obj_init(struct uvm_object *, const struct uvm_pagerops *, int refs);
 /* => no pages, no references but the caller's. */
 void	uvm_obj_destroy(struct uvm_object *);

@@ -70,6 +70,7 @@ struct vm_page {
 #define	UVM_PGA_PRIVATE		0x4	/* un-owned for good: PQ_PRIVATE, not BUSY, not FAKE */
 
 #define	VM_PAGE_TO_PHYS(pg)	((pg)->mdpage.md_pa)
+#define	VM_PAGE_ID(pg)		((uint32_t)atop(VM_PAGE_TO_PHYS(pg)))	/* its frame's number: in reports and histories */
 struct vm_page *PHYS_TO_VM_PAGE(paddr_t);	/* NULL for device frames */
 
 /*

@@ -4,7 +4,7 @@
  * This file is bare (host/race.h): its readers look at rings that others write, and whatever
  * they miss or read twice is found out by the event itself (ke_when), not by an order of memory.
  */
-#define	KERNHIST_HERE			/* a build of ThreadSanitizer's has kernhist_log_on() here */
+#define	KERNHIST_HERE			/* a build of ThreadSanitizer's has kernhist_write() here */
 #include <errno.h>
 #include <string.h>
 
@@ -22,7 +22,7 @@ static const struct {
 	const char *name;
 	enum kern_subject first, second;
 } kinds[KE_COUNT] = {
-#define	KERN_EVENT(name, first, second, ...)	{ #name, KS_##first, KS_##second },
+#define	KERN_EVENT(name, when, first, second, ...)	{ #name, KS_##first, KS_##second },
 #include <sys/kernhist.def>
 #undef KERN_EVENT
 };
@@ -42,7 +42,7 @@ static uint64_t boot_ticks, boot_ns;	/* stable */
 /* --- the rings --- */
 
 int
-kernhist_boot(uint64_t events, bool fold)
+kernhist_boot(uint64_t events, bool detail, bool fold)
 {
 	uint64_t size = 1;
 
@@ -52,7 +52,7 @@ kernhist_boot(uint64_t events, bool fold)
 	boot_ns = host_now_ns();
 	hash = 0;
 	kernhist.kinds = 0;
-	kernhist.mask = size - 1;
+	kernhist.mask = size * sizeof(struct kern_history_ent) - 1;
 	kernhist.fold = fold;
 	rings = NULL;
 	if (events == 0 && !fold)
@@ -63,7 +63,7 @@ kernhist_boot(uint64_t events, bool fold)
 		return ENOMEM;
 	for (int i = 0; i < ncpu; i++)
 		cpus[i].ci_history = (struct kern_history *)(void *)(rings + (size_t)i * ring_bytes);
-	kernhist.kinds = UINT64_MAX;
+	kernhist.kinds = fold ? 0 : detail ? UINT64_MAX : ~kernhist_detail;
 	return 0;
 }
 
@@ -71,6 +71,7 @@ void
 kernhist_stop(void)
 {
 	__atomic_store_n(&kernhist.kinds, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&kernhist.fold, false, __ATOMIC_RELAXED);
 }
 
 void
@@ -96,12 +97,13 @@ kernhist_fold(uint64_t word)
 }
 
 void
-kernhist_fold_event(const struct cpu_info *ci, uint32_t lwp, enum kern_event kind, uint32_t first,
+kernhist_fold_event(struct cpu_info *ci, uint32_t lwp, enum kern_event kind, uint32_t first,
     uint32_t second, uint64_t word)
 {
 	kernhist_fold((uint64_t)kind << 48 | (uint64_t)(unsigned)ci->ci_index << 32 | lwp);
 	kernhist_fold((uint64_t)first << 32 | second);
 	kernhist_fold(word);
+	kernhist_write(ci, lwp, kind, first, second, word);
 }
 
 uint64_t
@@ -112,37 +114,44 @@ kernhist_hash(void)
 
 /* --- reading --- */
 
-/* => the event of that number, or false: it is being written, or has been overwritten */
+/*
+ * => *out is the event in that place, whole; false: it is being written, or has been overwritten.
+ *    Slots are taken in order and get their time last: one with a time before its predecessor's
+ *    still has that of a lap ago.
+ */
 static bool
-take(const struct kern_history *kh, uint64_t n, struct kern_history_ent *out)
+take(const struct kern_history *kh, uint64_t at, uint64_t since, struct kern_history_ent *out)
 {
-	const struct kern_history_ent *ke = &kh->kh_ents[n & kernhist.mask];
-	/* acquire: pairs with the release in kernhist_log() */
+	const struct kern_history_ent *ke = (const void *)((const char *)kh->kh_ents + (at & kernhist.mask));
+	/* acquire: pairs with the release in kernhist_write() */
 	uint64_t when = __atomic_load_n(&ke->ke_when, __ATOMIC_ACQUIRE);
 
-	if (when == 0)
+	if (when == 0 || when < since)
 		return false;
 	*out = *ke;
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return __atomic_load_n(&ke->ke_when, __ATOMIC_RELAXED) == when && out->ke_when == when &&
-	    __atomic_load_n(&kh->kh_n, __ATOMIC_RELAXED) <= n + kernhist.mask + 1;
+	return __atomic_load_n(&kh->kh_bytes, __ATOMIC_RELAXED) <= at + kernhist.mask + 1 &&
+	    out->ke_when == when && out->ke_kind < KE_COUNT;
 }
 
 size_t
 kernhist_copy(const struct cpu_info *ci, struct kern_history_ent *buf, size_t max)
 {
+	const uint64_t size = sizeof(*buf);
 	const struct kern_history *kh = ci->ci_history;
-	uint64_t end, n;
+	uint64_t end, at, since = 0;
 	size_t got = 0;
 
 	if (kh == NULL || rings == NULL)
 		return 0;
-	end = __atomic_load_n(&kh->kh_n, __ATOMIC_ACQUIRE);
-	if (max > kernhist.mask + 1)
-		max = kernhist.mask + 1;
-	for (n = end > max ? end - max : 0; n < end; n++)
-		if (take(kh, n, &buf[got]) && buf[got].ke_kind < KE_COUNT)
-			got++;
+	if (max > (kernhist.mask + 1) / size)
+		max = (kernhist.mask + 1) / size;
+	end = __atomic_load_n(&kh->kh_bytes, __ATOMIC_ACQUIRE);
+	for (at = end > max * size ? end - max * size : 0; at < end; at += size)
+		if (take(kh, at, since, &buf[got])) {
+			since = buf[got].ke_when;
+			buf[got++].ke_cpu = (uint16_t)ci->ci_index;
+		}
 	return got;
 }
 
@@ -179,7 +188,7 @@ kernhist_say(const struct kern_history_ent *ke, char *buf, size_t len)
 		return;
 	buf[used++] = ' ';
 	switch ((enum kern_event)ke->ke_kind) {
-#define	KERN_EVENT(name, first, second, ...)					\
+#define	KERN_EVENT(name, when, first, second, ...)					\
 	case KE_##name:								\
 		snprintf(buf + used, len - used, __VA_ARGS__);			\
 		break;

@@ -326,8 +326,7 @@ hand_to(struct cpu_info *ci, struct lwp *from, struct lwp *next)
 {
 	__atomic_store_n(&ci->ci_nswitch, ci->ci_nswitch + 1, __ATOMIC_RELAXED);
 	/* from may have been given another CPU already, and next must not run before this */
-	if (kernhist_on(KE_lwp_switch))
-		kernhist_log_on(ci, from->l_id, KE_lwp_switch, from->l_id, next->l_id, 0);
+	kernhist_log_on(ci, from->l_id, KE_lwp_switch, from->l_id, next->l_id, 0);
 	assign(ci, from, next);
 	host_unlock(&ci->ci_runq_lock);
 	host_unpark(next->l_thread);

@@ -6,6 +6,7 @@
 
 #include <bsd/sys/queue.h>
 #include <sys/condvar.h>
+#include <sys/kernhist.h>
 #include <sys/mutex.h>
 #include <sys/pool.h>
 
@@ -52,6 +53,7 @@ struct pool {
 	kmutex_t	 pr_lock;		/* always spins: put must not sleep (R43) */
 	kcondvar_t	 pr_cv;			/* p: waiters for the hard limit */
 	const char	*pr_wmesg;		/* : */
+	uint32_t	 pr_id;			/* : birth number */
 	const struct pool_allocator *pr_alloc;	/* : */
 	ipl_t		 pr_ipl;		/* : highest level that it is used from */
 	size_t		 pr_asked;		/* : item's size as asked for */
@@ -79,13 +81,23 @@ struct pool {
 
 /* => an item is being put back: count it if this is an interrupt */
 static inline void
-pool_count_put(void)
+pool_count_put(const struct pool *pp)
 {
 	struct cpu_info *ci = curcpu();
 
 	/* relaxed: pairs with the reports; an interrupt of a higher level may count in between */
-	if (ci->ci_idepth != 0)
+	if (ci->ci_idepth != 0) {
 		__atomic_fetch_add(&ci->ci_nintrput, 1, __ATOMIC_RELAXED);
+		kernhist_log(KE_pool_put_intr, pp->pr_id, 0, 0);
+	}
+}
+
+/* => an item is being taken: an event if this is an interrupt */
+static inline void
+pool_note_get(const struct pool *pp)
+{
+	if (cpu_intr_p())
+		kernhist_log(KE_pool_get_intr, pp->pr_id, 0, 0);
 }
 
 /* => checks that item is one of pp's, and by what number; panics else. Reads stable fields only. */

@@ -41,6 +41,7 @@
 static kmutex_t	pool_list_lock;		/* LC_pool_list */
 static kcondvar_t pool_list_cv;		/* pool_list_lock: a pool is no longer busy */
 static TAILQ_HEAD(, pool) pools;	/* pool_list_lock */
+static uint32_t pool_lastid;		/* @ births, relaxed: only uniqueness counts */
 
 /* The reclaim LWP.  Its lock is one that pool_put() may take in interrupt. */
 static kmutex_t	pool_recl_lock;		/* LC_pool_recl, spin, IPL_VM */
@@ -383,6 +384,7 @@ pool_get(struct pool *pp, int flags)
 
 	KASSERT(((flags & PR_WAITOK) != 0) != ((flags & PR_NOWAIT) != 0));
 	pool_check_context(pp, "get");
+	pool_note_get(pp);
 	if ((flags & PR_WAITOK) != 0) {
 		lockdebug_sleep_barrier("pool_get(PR_WAITOK)");
 		/* relaxed: a hint, from set_npages() and pool_sethiwat(); trim() looks again */
@@ -409,7 +411,7 @@ pool_put(struct pool *pp, void *item)
 {
 	pool_check_context(pp, "put");
 	lockdebug_mem_check(item, pp->pr_size);
-	pool_count_put();
+	pool_count_put(pp);
 	mutex_enter(&pp->pr_lock);
 	item_give(pp, item);
 	pp->pr_nput++;
@@ -680,6 +682,7 @@ pool_create_internal(size_t size, size_t align, const char *wmesg,
 	if (pp == NULL)
 		panic("pool %s: the host has no memory", wmesg);
 	pp->pr_wmesg = wmesg;
+	pp->pr_id = __atomic_add_fetch(&pool_lastid, 1, __ATOMIC_RELAXED);
 	pp->pr_alloc = pa;
 	pp->pr_ipl = ipl;
 	pp->pr_hidden = hidden;
@@ -748,6 +751,7 @@ kern_pool_init(void)
 	mutex_init(&pool_list_lock, MUTEX_DEFAULT, IPL_NONE, LC_pool_list);
 	cv_init(&pool_list_cv, "pooldrain");
 	TAILQ_INIT(&pools);
+	pool_lastid = 0;
 	mutex_init(&pool_recl_lock, MUTEX_SPIN, IPL_VM, LC_pool_recl);
 	pool_recl_wanted = pool_recl_stop = false;
 	pool_put_mode = POOL_PUT_DEFER;

@@ -253,6 +253,7 @@ pool_cache_get(pool_cache_t pc, int flags)
 	KASSERTMSG((flags & PR_ZERO) == 0 || pc->pc_ctor == NULL,
 	    "pool cache %s: zero would undo the constructor", pc->pc_pool->pr_wmesg);
 	pool_check_context(pc->pc_pool, "cached get");
+	pool_note_get(pc->pc_pool);
 	if ((flags & PR_WAITOK) != 0)
 		lockdebug_sleep_barrier("pool_cache_get(PR_WAITOK)");
 	obj = get_cached(pc);
@@ -293,7 +294,7 @@ pool_cache_put(pool_cache_t pc, void *obj)
 {
 	pool_check_context(pc->pc_pool, "cached put");
 	lockdebug_mem_check(obj, pc->pc_pool->pr_size);
-	pool_count_put();
+	pool_count_put(pc->pc_pool);
 	object_in(pc, obj);
 	if (put_cached(pc, obj) || (add_magazine(pc) && put_cached(pc, obj)))
 		return;

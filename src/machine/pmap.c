@@ -19,6 +19,7 @@
 #include <host/race.h>
 #include <string.h>
 #include <sys/inject.h>
+#include <sys/kernhist.h>
 #include <sys/kmem.h>
 #include <sys/pool.h>
 
@@ -27,6 +28,8 @@ bool pmap_software_rm;
 struct machine_upcall machine_upcall;
 
 static vaddr_t	pmap_kernel_end;	/* pm_lock of the kernel's pmap, read @: tables exist below */
+
+static uint32_t	pmap_lastid;		/* @ births, relaxed: only uniqueness counts */
 
 #define	STEAL_TRIES	4		/* others may be quicker to take what was stolen */
 
@@ -46,6 +49,7 @@ pmap_setup(struct pmap *pm, bool kernel)
 	memset(pm, 0, sizeof(*pm));
 	mutex_init(&pm->pm_lock, MUTEX_DEFAULT, IPL_VM, LC_pmap);
 	pm->pm_refs = 1;
+	pm->pm_id = kernel ? 0 : __atomic_add_fetch(&pmap_lastid, 1, __ATOMIC_RELAXED);
 	pm->pm_kernel = kernel;
 }
 
@@ -56,6 +60,7 @@ machine_boot(const struct machine_config *mc)
 	pmap_software_rm = mc->mc_software_rm;
 	pmap_ptp_steal = mc->mc_ptp_steal;
 	machine_upcall = mc->mc_upcall;
+	pmap_lastid = 0;
 	pmap_steal_init();
 	pmap_setup(&kernel_pmap, true);
 	return pmap_tlb_boot();
@@ -359,6 +364,8 @@ pmap_enter(struct pmap *pm, vaddr_t va, paddr_t pa, vm_prot_t prot, unsigned fla
 	if (pv != NULL)
 		pmap_pv_free(pv);
 
+	kernhist_log(KE_pmap_enter, (uint32_t)atop(pa), pm->pm_id, va | (uint64_t)prot |
+	    (flags & PMAP_WIRED) | (error != 0 ? KERNHIST_FAILED : 0));
 	PMAP_COUNT(enter);
 	if ((flags & PMAP_CANFAIL) == 0)
 		enter_plain(pm, va, error, nptp);
@@ -464,12 +471,14 @@ pmap_range(struct pmap *pm, vaddr_t s, vaddr_t e, vm_prot_t prot,
 void
 pmap_remove(struct pmap *pm, vaddr_t s, vaddr_t e)
 {
+	kernhist_log(KE_pmap_remove, pm->pm_id, (uint32_t)atop(e - s), s);
 	pmap_range(pm, s, e, VM_PROT_NONE, range_remove);
 }
 
 void
 pmap_protect(struct pmap *pm, vaddr_t s, vaddr_t e, vm_prot_t prot)
 {
+	kernhist_log(KE_pmap_protect, pm->pm_id, (uint32_t)atop(e - s), s | (uint64_t)prot);
 	pmap_range(pm, s, e, prot, prot & VM_PROT_READ ? range_protect : range_remove);
 }
 

@@ -47,6 +47,7 @@ struct pmap {
 	uint64_t	 pm_root;	/* p, read @ by walkers: entry for the top table */
 	uint64_t	 pm_cpus[CPUSET_WORDS]; /* @ CPUs that may cache translations */
 	unsigned	 pm_refs;	/* @ */
+	uint32_t	 pm_id;		/* : birth number; the kernel's is 0 */
 	bool		 pm_kernel;	/* : its PT pages are never given back */
 	long		 pm_resident;	/* p, read @: valid PTEs */
 	long		 pm_wired;	/* p, read @: of which wired */

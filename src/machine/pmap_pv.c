@@ -26,6 +26,7 @@
 #include "pmap_private.h"
 
 #include <host/host.h>
+#include <sys/kernhist.h>
 #include <sys/pool.h>
 
 static pool_cache_t pv_cache;	/* : */
@@ -153,6 +154,7 @@ md_write_protect(struct vm_page_md *md, bool cleaning)
 void
 pmap_copy_on_write(struct vm_page *pg)
 {
+	kernhist_log(KE_pmap_page_protect, (uint32_t)atop(((struct vm_page_md *)pg)->md_pa), VM_PROT_READ, 0);
 	md_write_protect((struct vm_page_md *)pg, false);
 }
 
@@ -160,6 +162,7 @@ pmap_copy_on_write(struct vm_page *pg)
 void
 pmap_clean_protect(struct vm_page *pg)
 {
+	kernhist_log(KE_pmap_page_protect, (uint32_t)atop(((struct vm_page_md *)pg)->md_pa), VM_PROT_READ, 0);
 	md_write_protect((struct vm_page_md *)pg, true);
 }
 
@@ -204,6 +207,7 @@ pmap_revoke(struct vm_page *pg)
 	unsigned spins = 0;
 	struct pmap *pm;
 
+	kernhist_log(KE_pmap_page_protect, (uint32_t)atop(md->md_pa), VM_PROT_NONE, 0);
 	mutex_enter(&md->md_pvlock);
 	while (md->md_pvlist != NULL) {
 		pm = md->md_pvlist->pv_pmap;

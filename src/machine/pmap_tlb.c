@@ -47,6 +47,7 @@
 #include <machine/softmmu.h>
 #include <string.h>
 #include <sys/inject.h>
+#include <sys/kernhist.h>
 #include <sys/lockevent.h>
 
 struct tlb *tlbs;
@@ -219,6 +220,8 @@ tlb_ipi(void *arg)
 			struct tlb_request *rq = &tlbs[w * 64 + __builtin_ctzll(from)].t_rq;
 
 			tlb_invalidate_list(t, rq->rq_va, rq->rq_nva);
+			kernhist_log(KE_shootdown_ack, (uint32_t)(w * 64 + __builtin_ctzll(from)),
+			    (uint32_t)rq->rq_nva, rq->rq_va[0]);
 			if (rq->rq_leave != NULL && rq->rq_leave == t->t_pmap)
 				pmap_tlb_switch(t, NULL);
 			tired |= RELAXED_GET(rq->rq_tired);
@@ -298,8 +301,10 @@ tlb_shootdown(struct tlb_flush *tf, struct pmap *leave)
 		t->t_rq.rq_nva = tf->tf_nva;
 		memcpy(t->t_rq.rq_va, tf->tf_va, sizeof(tf->tf_va));
 		PMAP_COUNT(shootdowns);
+		kernhist_log(KE_shootdown_send, (uint32_t)ci->ci_index, (uint32_t)tf->tf_nva, tf->tf_cpus[0]);
 		tlb_send(t, tf->tf_cpus);
 		tlb_wait(t);
+		kernhist_log(KE_shootdown_done, (uint32_t)ci->ci_index, 0, 0);
 	} else
 		PMAP_COUNT(local_flushes);
 	splx(s);

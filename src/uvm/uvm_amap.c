@@ -25,6 +25,7 @@
  */
 #include <string.h>
 #include <sys/inject.h>
+#include <sys/kernhist.h>
 #include <sys/pool.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_amap_i.h>
@@ -55,6 +56,7 @@ uvm_amap_init(void)
 {
 	mutex_init(&amap_list_lock, MUTEX_DEFAULT, IPL_NONE, LC_amap_list);
 	TAILQ_INIT(&amap_list);
+	amap_lastid = 0;
 	amap_cache = pool_cache_create(sizeof(struct vm_amap), 16, "uvmamap",
 	    &pool_allocator_kmem, IPL_NONE, amap_ctor, amap_dtor, NULL);
 }
@@ -275,6 +277,7 @@ amap_adjref(struct vm_amap *amap, uint64_t slot, uint64_t n, int adj)
 	if (!amap->am_pp && (slot != 0 || n != amap->am_nslot))
 		amap_pp_establish(amap);	/* before the count changes: T-34 */
 	set_ref(amap, amap->am_ref + adj);
+	kernhist_log(adj > 0 ? KE_amap_ref : KE_amap_unref, amap->am_id, (uint32_t)amap->am_ref, slot);
 	if (amap->am_ref == 1)
 		amap->am_flags &= ~AMAP_SHARED;
 	if (amap->am_pp)
@@ -310,6 +313,7 @@ amap_unref(struct vm_aref *aref, uint64_t npages, bool all)
 	KASSERT(amap->am_ref > 0);
 	if (amap->am_ref == 1) {
 		set_ref(amap, 0);
+		kernhist_log(KE_amap_unref, amap->am_id, 0, aref->ar_pageoff);
 		amap_wipeout(amap);		/* unlocks */
 		return;
 	}
@@ -333,6 +337,7 @@ amap_splitref(struct vm_aref *orig, struct vm_aref *split, vaddr_t off)
 	if (!amap->am_pp)
 		amap_pp_establish(amap);	/* before the extra reference is counted: T-34 */
 	set_ref(amap, amap->am_ref + 1);
+	kernhist_log(KE_amap_ref, amap->am_id, (uint32_t)amap->am_ref, orig->ar_pageoff + atop(off));
 	split->ar_amap = amap;
 	split->ar_pageoff = orig->ar_pageoff + atop(off);
 	amap_unlock(amap);

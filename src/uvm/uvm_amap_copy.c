@@ -9,6 +9,7 @@
  * Wired memory cannot wait for faults (R13), nor can what is on loan to the kernel (R14), so
  * amap_cow_now() copies the pages.
  */
+#include <sys/kernhist.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_amap_i.h>
 #include <uvm/uvm_fault_i.h>
@@ -55,6 +56,7 @@ copy_slots(struct vm_amap *dst, struct vm_amap *src, uint64_t first, uint64_t n)
 		mutex_enter(&guard->an_lock);
 		KASSERT(anon->an_ref > 0);		/* I-AMAP-3 */
 		anon->an_ref++;
+		kernhist_log(KE_anon_ref, anon->an_id, (uint32_t)anon->an_ref, 0);
 		mutex_exit(&guard->an_lock);
 		amap_slot_set(dst, slot - first, anon);
 	}
@@ -190,6 +192,7 @@ cow_slot(struct vm_amap *amap, uint64_t slot)
 		return COW_NOMEM;
 	}
 	anon->an_ref--;
+	kernhist_log(KE_anon_unref, anon->an_id, (uint32_t)anon->an_ref, 0);
 	KASSERT(anon->an_ref > 0);		/* the parent's amap has one */
 	amap_slot_replace(amap, slot, new);
 	uvmfault_unlockall(NULL, NULL, lender, anon);

@@ -5,6 +5,7 @@
  * entry that grows page by page (brk, stacks, a merge) seldom needs a new chunk.
  */
 #include <string.h>
+#include <sys/kernhist.h>
 #include <sys/kmem.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_amap_i.h>
@@ -134,6 +135,7 @@ amap_slot_set(struct vm_amap *amap, uint64_t slot, struct vm_anon *anon)
 	KASSERT(slot < amap->am_nslot);
 	KASSERT(ac->ac_anon[i] == NULL);
 	KASSERT(anon != NULL);
+	kernhist_log(KE_amap_add, amap->am_id, anon->an_id, slot);
 	ac->ac_anon[i] = anon;
 	amap_chunk_bckptr(ac)[i] = (uint8_t)ac->ac_nused;
 	amap_chunk_slots(ac)[ac->ac_nused++] = (uint8_t)i;
@@ -151,6 +153,7 @@ amap_slot_clear(struct vm_amap *amap, uint64_t slot)
 	KASSERT(slot < amap->am_nslot);
 	KASSERT(ac->ac_anon[i] != NULL);
 	KASSERT(hole <= last && slots[hole] == i);	/* I-AMAP-1 */
+	kernhist_log(KE_amap_unadd, amap->am_id, ac->ac_anon[i]->an_id, slot);
 	ac->ac_anon[i] = NULL;
 	if (hole != last) {		/* the last of the list fills the hole */
 		slots[hole] = slots[last];
@@ -168,6 +171,8 @@ amap_slot_replace(struct vm_amap *amap, uint64_t slot, struct vm_anon *anon)
 
 	KASSERT(slot < amap->am_nslot);
 	KASSERT(ac->ac_anon[i] != NULL && anon != NULL);
+	kernhist_log(KE_amap_unadd, amap->am_id, ac->ac_anon[i]->an_id, slot);
+	kernhist_log(KE_amap_add, amap->am_id, anon->an_id, slot);
 	ac->ac_anon[i] = anon;
 }
 

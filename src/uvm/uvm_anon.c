@@ -16,6 +16,7 @@
  */
 #include <string.h>
 #include <sys/inject.h>
+#include <sys/kernhist.h>
 #include <sys/pool.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
@@ -25,6 +26,7 @@
 #define	LOANPG_PAUSE_NS	100000
 
 static pool_cache_t anon_cache;		/* : */
+static uint32_t anon_lastid;		/* @ births, relaxed: only uniqueness counts */
 
 static int
 anon_ctor(void *arg, void *obj, int flags)
@@ -33,6 +35,7 @@ anon_ctor(void *arg, void *obj, int flags)
 
 	memset(anon, 0, sizeof(*anon));
 	mutex_init(&anon->an_lock, MUTEX_DEFAULT, IPL_NONE, LC_anon);
+	anon->an_id = __atomic_add_fetch(&anon_lastid, 1, __ATOMIC_RELAXED);
 	return 0;
 }
 
@@ -45,6 +48,7 @@ anon_dtor(void *arg, void *obj)
 void
 uvm_anon_init(void)
 {
+	anon_lastid = 0;
 	anon_cache = pool_cache_create(sizeof(struct vm_anon), 16, "uvmanon", &pool_allocator_kmem,
 	    IPL_NONE, anon_ctor, anon_dtor, NULL);
 }
@@ -82,6 +86,7 @@ uvm_analloc(void)
 	/* I-POOL-6: as it was constructed */
 	KASSERT(anon->an_ref == 0 && anon->an_page == NULL && anon->an_swslot == 0);
 	anon->an_ref = 1;
+	kernhist_log(KE_anon_alloc, anon->an_id, 0, 0);
 	return anon;
 }
 
@@ -90,6 +95,7 @@ static void
 anon_put(struct vm_anon *anon)
 {
 	KASSERT(anon->an_ref == 0 && anon->an_page == NULL && anon->an_swslot == 0);
+	kernhist_log(KE_anon_free, anon->an_id, 0, 0);
 	mutex_exit(&anon->an_lock);
 	pool_cache_put(anon_cache, anon);
 }
@@ -118,6 +124,7 @@ free_slot(struct vm_anon *anon, bool resident)
 	if (slot > 0 && !resident)
 		uvm_swap_pgonly(-1);
 	anon->an_swslot = 0;
+	kernhist_log(KE_anon_slot, anon->an_id, 0, 0);
 	uvm_swap_free(slot, 1);
 }
 
@@ -169,6 +176,7 @@ uvm_anon_unref(struct vm_anon *anon)
 
 	KASSERT(anon->an_ref > 0);	/* I-AMAP-3 */
 	last = --anon->an_ref == 0;
+	kernhist_log(KE_anon_unref, anon->an_id, (uint32_t)anon->an_ref, 0);
 	mutex_exit(&anon->an_lock);
 	if (last)
 		uvm_anfree(anon);
@@ -209,6 +217,7 @@ uvm_anon_dropswap(struct vm_anon *anon)
 	KASSERTMSG(pg->uobject != NULL || (pg->flags & PG_CLEAN) == 0,
 	    "R34: the slot of a clean page is dropped");
 	anon->an_swslot = 0;
+	kernhist_log(KE_anon_slot, anon->an_id, 0, 0);
 	uvm_swap_free(slot, 1);
 }
 
@@ -244,6 +253,7 @@ uvm_anon_pagein(struct vm_anon *anon)
 	KASSERTMSG(mutex_owned(&anon->an_lock), "R25: uvm_anon_pagein without the anon's lock");
 	KASSERT(anon->an_ref > 0);
 	anon->an_ref++;					/* B-13 */
+	kernhist_log(KE_anon_ref, anon->an_id, (uint32_t)anon->an_ref, 0);
 	while ((error = uvmfault_anonget(NULL, NULL, anon)) == ERESTART)
 		mutex_enter(&anon->an_lock);
 	if (error == 0)

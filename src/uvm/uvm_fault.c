@@ -33,6 +33,7 @@
  * and that somebody else may have wired; a mapping is wired only by a wiring of its
  * own entry (B-19).  Wiring anything that could ever be stored to copies it now (R13).
  */
+#include <sys/kernhist.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
 #include <uvm/uvm_aobj.h>
@@ -84,6 +85,7 @@ uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring,
 	KASSERTMSG(!cpu_intr_p() || intrsafe_address(map, va), "fault at %#lx in interrupt context",
 	    (unsigned long)va);
 	UVMCNT(faults);
+	kernhist_log(KE_fault_enter, map->id, (uint32_t)access, trunc_page(va));
 	for (;;) {
 		error = attempt(&ufi, &flt);
 		KASSERTMSG(curlwp->l_held.hs_n == nheld, "I-FLT-1: a fault leaves %d locks held",
@@ -101,6 +103,10 @@ uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring,
 			violation(VIOL_HANG, "I-FLT-7", "fault at %#lx of map %u started over %d times",
 			    (unsigned long)va, map->id, RESTARTS_MAX);
 	}
+	if (error == 0 && flt.restarts == 0)
+		kernhist_log(KE_fault_done, map->id, 0, trunc_page(va) | flt.resolved);
+	else
+		kernhist_log(KE_fault_exit, map->id, (uint32_t)error, trunc_page(va) | flt.resolved);
 	if (error == 0) {
 		count(&flt);
 		lwp_beat();
@@ -128,6 +134,7 @@ attempt(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	uobj = ufi->entry->object.uvm_obj;
 	if (uobj != NULL && uobj->pgops->pgo_fault != NULL) {
 		mutex_enter(&uobj->vmobjlock);
+		flt->resolved = KERNHIST_BY_OBJECT;
 		return uobj->pgops->pgo_fault(ufi, flt->startva, flt->pages, flt->npages,
 		    flt->centeridx, flt->access,
 		    PGO_LOCKED | (flt->wiring ? PGO_WIRE : 0));

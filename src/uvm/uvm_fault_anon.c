@@ -9,6 +9,7 @@
  * A page that is in swap is read with nothing held but its own BUSY.  That keeps the
  * anon alive: who drops the last reference meanwhile leaves it to us (T-1).
  */
+#include <sys/kernhist.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_fault_i.h>
 #include <uvm/uvm_loan.h>
@@ -180,7 +181,9 @@ make_ours(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_anon *a
 		if (*newp == NULL)
 			return ENOMEM;
 		anon->an_ref--;
+		kernhist_log(KE_anon_unref, anon->an_id, (uint32_t)anon->an_ref, 0);
 		KASSERT(anon->an_ref > 0);		/* it was shared, and we have it locked */
+		flt->resolved = KERNHIST_1B;
 		UVMCNT(flt_acow);
 		return 0;
 	}
@@ -192,6 +195,7 @@ make_ours(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_anon *a
 	if (anon->an_ref > 1 || loaned)
 		flt->enter_prot &= ~VM_PROT_WRITE;
 	UVMCNT(flt_anon);				/* 1A */
+	flt->resolved = KERNHIST_1A;
 	return 0;
 }
 

@@ -10,6 +10,7 @@
  * the object's last reference go.  So the fault takes a reference of its own before
  * it unlocks the map, and drops it when nothing is held (T-2, T-66).
  */
+#include <sys/kernhist.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_fault_i.h>
 #include <uvm/uvm_loan.h>
@@ -155,6 +156,7 @@ direct(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct uvm_object *u
 	}
 	flt->enter_prot = object_prot(ufi, flt, *pgp);
 	UVMCNT(flt_obj);
+	flt->resolved = KERNHIST_2A;
 	return 0;
 }
 
@@ -170,6 +172,7 @@ promote(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_page *src
 	*anonp = uvmfault_promote(ufi, flt, src, false);
 	if (*anonp == NULL)
 		return ENOMEM;
+	flt->resolved = src != NULL ? KERNHIST_2B : KERNHIST_ZERO;
 	if (src != NULL)
 		UVMCNT(flt_prcopy);
 	else

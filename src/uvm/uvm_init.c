@@ -95,6 +95,7 @@ uvm_boot_modules(const struct uvm_config *uc)
 	disk_init(uc->uc_disk_latency, uc->uc_disk_anycpu, uc->uc_seed);
 	device_init();
 	nic_init(uc->uc_nic_latency);
+	uvm_obj_boot();
 	uvm_map_init();
 	uvm_km_init();
 	pool_setputmode(uc->uc_pool_reserve ? POOL_PUT_RESERVE : POOL_PUT_DEFER);
@@ -126,7 +127,7 @@ uvm_boot(const struct uvm_config *uc)
 		.kc_ncpu = uc->uc_ncpu,
 		.kc_seed = uc->uc_seed,
 		.kc_signals = uc->uc_signals,
-		.kc_clock = uc->uc_clock, .kc_history = uc->uc_history,
+		.kc_clock = uc->uc_clock, .kc_history = uc->uc_history, .kc_detail = uc->uc_detail,
 		.kc_upcall = { .cpu_switch = machine_cpu_switch, .userret = uvm_uarea_userret },
 	};
 	struct machine_config mc = {

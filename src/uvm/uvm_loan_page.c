@@ -5,6 +5,7 @@
  * permission taken from everybody, and the shootdown complete; only then the count (R15).
  * A store through an old translation came before that, and is part of what is lent (T-53).
  */
+#include <sys/kernhist.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
 
@@ -59,6 +60,7 @@ promote(struct uvm_loan *ul, struct vm_anon *anon)
 	pmap_remove(ufi->orig_map->pmap, ufi->orig_rvaddr, ufi->orig_rvaddr + PAGE_SIZE);
 	pmap_update(ufi->orig_map->pmap);
 	anon->an_ref--;
+	kernhist_log(KE_anon_unref, anon->an_id, (uint32_t)anon->an_ref, 0);
 	KASSERT(anon->an_ref > 0);
 	UVMCNT(loan_copied);
 	mutex_exit(&anon->an_lock);
@@ -138,6 +140,7 @@ anon_to_anon(struct uvm_loan *ul, struct vm_anon *anon)
 	if (pg != NULL && anon->an_ref == 1)
 		protect(pg);
 	anon->an_ref++;
+	kernhist_log(KE_anon_ref, anon->an_id, (uint32_t)anon->an_ref, 0);
 	((struct vm_anon **)ul->ul_result)[ul->ul_n] = anon;
 	UVMCNT(loan_to_anon);
 	mutex_exit(&anon->an_lock);
@@ -163,8 +166,10 @@ lend_to_anon(struct vm_page *pg, struct vm_anon **anonp)
 
 		mutex_enter(&anon->an_lock);
 		refs = anon->an_ref;
-		if (refs > 0)
+		if (refs > 0) {
 			anon->an_ref++;
+			kernhist_log(KE_anon_ref, anon->an_id, (uint32_t)anon->an_ref, 0);
+		}
 		mutex_exit(&anon->an_lock);
 		if (refs == 0)
 			return EAGAIN;			/* B-10: its freer waits for our lock */

@@ -15,6 +15,7 @@
  *
  * Two anons are locked here of which neither is private, so the second by trylock only.
  */
+#include <sys/kernhist.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
 #include <uvm/uvm_proc.h>
@@ -93,6 +94,7 @@ replace_anon(struct uvm_faultinfo *ufi, struct vm_anon *new, struct vm_anon **de
 	remap(ufi, new);
 	if (--old->an_ref == 0)
 		*deadp = old;
+	kernhist_log(KE_anon_unref, old->an_id, (uint32_t)old->an_ref, 0);
 	mutex_exit(&old->an_lock);
 	return 0;
 }

@@ -18,14 +18,14 @@
 #define	VAWAIT_NS	1000000000UL	/* how long WAITVA sleeps at most between two tries */
 #define	NOMEM_NS	10000000UL	/* an unmap that may not fail, and finds no memory */
 
-static uint32_t last_map_id;		/* atomic */
+uint32_t uvm_map_lastid;		/* @ births, relaxed: only uniqueness counts */
 
 void
 uvm_map_setup(struct vm_map *map, struct pmap *pmap, vaddr_t min, vaddr_t max, int flags)
 {
 	KASSERT(min < max && (min & PAGE_MASK) == 0 && (max & PAGE_MASK) == 0);
 	*map = (struct vm_map){ .pmap = pmap, .flags = flags, .ref_count = 1 };
-	map->id = __atomic_add_fetch(&last_map_id, 1, __ATOMIC_RELAXED);
+	map->id = __atomic_add_fetch(&uvm_map_lastid, 1, __ATOMIC_RELAXED);
 	rw_init(&map->lock, pmap == pmap_kernel() ? LC_kmap : LC_map);
 	mutex_init(&map->mutex, MUTEX_SPIN, IPL_VM, LC_kmem_map);
 	mutex_init(&map->misc_lock, MUTEX_DEFAULT, IPL_NONE, LC_map_misc);

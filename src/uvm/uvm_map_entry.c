@@ -7,6 +7,7 @@
  * too, each with the free space behind it (gap) and the largest such gap in its
  * subtree (maxgap); so finding an entry, or room, takes O(log n).
  */
+#include <sys/kernhist.h>
 #include <sys/pool.h>
 
 #include "uvm_map_i.h"
@@ -73,6 +74,7 @@ uvm_map_init(void)
 {
 	mapent_cache = pool_cache_create(sizeof(struct vm_map_entry), 16, "vmmpepl",
 	    &pool_allocator_kmem, IPL_NONE, NULL, NULL, NULL);
+	uvm_map_lastid = last_id = 0;
 	uvm_kmapent_init();
 }
 
@@ -180,6 +182,7 @@ uvm_map_entry_link(struct vm_map *map, struct vm_map_entry *prev, struct vm_map_
 {
 	KASSERT(vm_map_locked_write(map));
 	KASSERT(prev->end <= new->start && new->end <= prev->next->start);
+	kernhist_log(KE_entry_insert, map->id, new->id, new->start);
 	new->prev = prev;
 	new->next = prev->next;
 	new->next->prev = new;
@@ -197,6 +200,7 @@ uvm_map_entry_unlink(struct vm_map *map, struct vm_map_entry *e)
 	struct vm_map_entry *parent;
 
 	KASSERT(vm_map_locked_write(map));
+	kernhist_log(KE_entry_remove, map->id, e->id, e->start);
 	/* I-MAP-3, T-11: nobody finds it again.  Readers are out: map(W). */
 	if (__atomic_load_n(&map->hint, __ATOMIC_RELAXED) == e)
 		__atomic_store_n(&map->hint, e->prev, __ATOMIC_RELAXED);

@@ -42,6 +42,8 @@ struct vm_map_entry *uvm_kmapent_forsplit(struct vm_map *, const struct vm_map_e
 /* => map(W): I-MAP-11 */
 bool	uvm_mapent_parked_ok(struct vm_map *);
 /* => map(W): new goes in behind prev, its range is free */
+extern uint32_t uvm_map_lastid;
+
 void	uvm_map_entry_link(struct vm_map *, struct vm_map_entry *prev, struct vm_map_entry *new);
 /* => map(W): the hint is moved off it */
 void	uvm_map_entry_unlink(struct vm_map *, struct vm_map_entry *);

@@ -11,6 +11,7 @@
  * timestamp: bumped at each acquisition for writing, so whoever had the map
  * unlocked can tell whether anybody may have changed it.
  */
+#include <sys/kernhist.h>
 #include <uvm/uvm_vslock.h>
 
 #include "uvm_map_i.h"
@@ -40,12 +41,20 @@ wait_unbusy(struct vm_map *map)
 	mutex_exit(&map->misc_lock);
 }
 
+/* => map(W), just now */
+static void
+locked(struct vm_map *map)
+{
+	map->timestamp++;
+	kernhist_log(KE_map_lock, map->id, map->timestamp, 0);
+}
+
 void
 vm_map_lock(struct vm_map *map)
 {
 	if (intrsafe(map)) {
 		mutex_enter(&map->mutex);
-		map->timestamp++;
+		locked(map);
 		return;
 	}
 	for (;;) {
@@ -58,7 +67,7 @@ vm_map_lock(struct vm_map *map)
 		rw_exit(&map->lock);
 		wait_unbusy(map);
 	}
-	map->timestamp++;
+	locked(map);
 }
 
 bool
@@ -78,13 +87,14 @@ vm_map_lock_try(struct vm_map *map)
 			return false;
 		}
 	}
-	map->timestamp++;
+	locked(map);
 	return true;
 }
 
 void
 vm_map_unlock(struct vm_map *map)
 {
+	kernhist_log(KE_map_unlock, map->id, map->timestamp, 0);
 	if (intrsafe(map)) {
 		mutex_exit(&map->mutex);
 		return;
@@ -138,6 +148,7 @@ vm_map_unbusy(struct vm_map *map)
 void
 vm_map_downgrade(struct vm_map *map)
 {
+	kernhist_log(KE_map_unlock, map->id, map->timestamp, 0);
 	rw_downgrade(&map->lock);
 }
 
@@ -154,7 +165,7 @@ vm_map_upgrade_try(struct vm_map *map)
 		rw_downgrade(&map->lock);
 		return false;
 	}
-	map->timestamp++;
+	locked(map);
 	return true;
 }
 

@@ -11,6 +11,7 @@
  * here need no marker pages in memq; PG_MARKER is kept for walkers that do.
  */
 #include <sys/kernel.h>
+#include <sys/kernhist.h>
 #include <uvm/uvm.h>
 
 static uint32_t uvm_obj_lastid;		/* @ births, relaxed: only uniqueness counts */
@@ -22,6 +23,12 @@ uvm_page_cmp(const struct vm_page *a, const struct vm_page *b)
 }
 
 RB_GENERATE_INTERNAL(uvm_pagetree, vm_page, rb_node, uvm_page_cmp, __attribute__((__unused__)) static)
+
+void
+uvm_obj_boot(void)
+{
+	uvm_obj_lastid = 0;
+}
 
 /*
  * => nobody else knows the object yet.
@@ -117,6 +124,7 @@ uvm_pageinsert(struct vm_page *pg, struct uvm_object *uobj, voff_t off)
 	dup = RB_INSERT(uvm_pagetree, &uobj->rb_tree, pg);
 	KASSERTMSG(dup == NULL, "I-OBJ-1: object %u has a page at 0x%llx", uobj->uo_id,
 	    (unsigned long long)off);
+	kernhist_log(KE_page_insert, VM_PAGE_ID(pg), uobj->uo_id, (uint64_t)off);
 	TAILQ_INSERT_TAIL(&uobj->memq, pg, listq);
 	pg->flags |= PG_TABLED;
 	if (UVM_OBJ_IS_AOBJ(uobj))
@@ -137,6 +145,7 @@ uvm_pageremove(struct vm_page *pg)
 
 	KASSERT(mutex_owned(&uobj->vmobjlock));
 	KASSERT((pg->flags & PG_TABLED) != 0);
+	kernhist_log(KE_page_remove, VM_PAGE_ID(pg), uobj->uo_id, (uint64_t)pg->offset);
 	RB_REMOVE(uvm_pagetree, &uobj->rb_tree, pg);
 	TAILQ_REMOVE(&uobj->memq, pg, listq);
 	pg->flags &= ~PG_TABLED;

@@ -27,6 +27,7 @@
 #include <host/host.h>
 #include <string.h>
 #include <sys/inject.h>
+#include <sys/kernhist.h>
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
@@ -34,6 +35,8 @@
 struct uvm uvm;
 kmutex_t uvm_pageqlock;
 kmutex_t uvm_fpageqlock;
+
+static const char fresh[] = "uvm_pagealloc";	/* owner_tag of pages that are busy since their birth */
 
 static void	 uvm_page_targets(void);
 static void	 hold(struct vm_page *);
@@ -194,6 +197,7 @@ uvm_page_pass(struct vm_page **pgs, int n)
 		if (pgs[i]->busy_event != LE_NONE)
 			lockevent_pass(pgs[i]->busy_event, LE_aiodone);
 		pgs[i]->owner = NULL;
+		kernhist_log(KE_page_pass, VM_PAGE_ID(pgs[i]), 0, 0);
 	}
 }
 
@@ -312,7 +316,7 @@ uvm_pagealloc(struct uvm_object *obj, voff_t off, struct vm_anon *anon, int flag
 	pg->flags = 0;
 	if ((flags & UVM_PGA_PRIVATE) == 0) {
 		pg->flags = PG_BUSY | PG_CLEAN | PG_FAKE;
-		pg->owner_tag = "uvm_pagealloc";
+		pg->owner_tag = fresh;
 	}
 	if (flags & UVM_PGA_ZERO) {
 		pmap_zero_page(VM_PAGE_TO_PHYS(pg));
@@ -324,8 +328,12 @@ uvm_pagealloc(struct uvm_object *obj, voff_t off, struct vm_anon *anon, int flag
 		pg->pqflags |= PQ_ANON;
 		anon->an_page = pg;
 		__atomic_fetch_add(&uvm.anonpages, 1, __ATOMIC_RELAXED);
-	} else if (obj != NULL)
-		uvm_pageinsert(pg, obj, off);
+		kernhist_log(KE_page_alloc_anon, VM_PAGE_ID(pg), anon->an_id, pg->flags);
+	} else {
+		kernhist_log(KE_page_alloc, VM_PAGE_ID(pg), 0, pg->flags);
+		if (obj != NULL)
+			uvm_pageinsert(pg, obj, off);
+	}
 	if (pg->flags & PG_BUSY)
 		hold(pg);
 	return pg;
@@ -369,6 +377,7 @@ uvm_pagefree(struct vm_page *pg)
 		__atomic_store_n(&uvm.wired, uvm.wired - 1, __ATOMIC_RELAXED);
 	}
 	let_go(pg);
+	kernhist_log(KE_page_free, VM_PAGE_ID(pg), pg->flags, pg->pqflags);
 	pg->flags = 0;
 	ram_frame_freed(&pg->mdpage);
 
@@ -393,6 +402,7 @@ uvm_page_orphan(struct vm_page *pg)
 	KASSERTMSG(pg->loan_count > 0 && pg->wire_count == pg->loan_count,
 	    "I-LOAN-5: %u loans to the kernel, wired %u times", pg->loan_count, pg->wire_count);
 	KASSERT((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0);	/* R7 */
+	kernhist_log(KE_page_orphan, VM_PAGE_ID(pg), pg->loan_count, 0);
 	uvm.orphans++;
 	UVMCNT(loan_orphaned);
 }
@@ -440,6 +450,7 @@ uvm_page_setloans(struct vm_page *pg, uint32_t count)
 		pmap_page_readonly(pg, count != 0);	/* R15: before the loan is visible */
 	/* relaxed: pairs with uvm_page_loaned() */
 	__atomic_store_n(&pg->loan_count, count, __ATOMIC_RELAXED);
+	kernhist_log(KE_page_loans, VM_PAGE_ID(pg), count, 0);
 }
 
 void
@@ -452,6 +463,7 @@ uvm_page_adopt(struct vm_page *pg)
 	KASSERTMSG(pg->loan_count > 0, "I-PG-5: nobody has lent the page to its anon");
 	uvm_page_setloans(pg, pg->loan_count - 1);
 	pg->pqflags |= PQ_ANON;
+	kernhist_log(KE_page_adopt, VM_PAGE_ID(pg), pg->uanon->an_id, 0);
 	__atomic_fetch_add(&uvm.anonpages, 1, __ATOMIC_RELAXED);
 	UVMCNT(loan_adopted);
 }
@@ -509,6 +521,7 @@ uvm_pagewire(struct vm_page *pg)
 	KASSERT(!uvm_page_leaving(pg));
 	/* relaxed: pairs with uvm_page_wired() */
 	__atomic_store_n(&pg->wire_count, pg->wire_count + 1, __ATOMIC_RELAXED);
+	kernhist_log(KE_page_wire, VM_PAGE_ID(pg), pg->wire_count, 0);
 	if (pg->wire_count > 1)
 		return;
 	uvm_pagedequeue(pg);			/* R7 */
@@ -526,6 +539,7 @@ uvm_pageunwire(struct vm_page *pg)
 	KASSERT((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0);	/* I-PG-2 */
 	/* relaxed: pairs with uvm_page_wired() */
 	__atomic_store_n(&pg->wire_count, pg->wire_count - 1, __ATOMIC_RELAXED);
+	kernhist_log(KE_page_unwire, VM_PAGE_ID(pg), pg->wire_count, 0);
 	if (pg->wire_count > 0)
 		return;
 	__atomic_store_n(&uvm.wired, uvm.wired - 1, __ATOMIC_RELAXED);
@@ -555,6 +569,7 @@ uvm_pagedeactivate(struct vm_page *pg)
 		return;
 	uvm_pagedequeue(pg);
 	pg->pqflags |= PQ_INACTIVE;
+	kernhist_log(KE_page_deactivate, VM_PAGE_ID(pg), 0, 0);
 	TAILQ_INSERT_TAIL(&uvm.page_inactive, pg, pageq);
 	__atomic_store_n(&uvm.inactive, uvm.inactive + 1, __ATOMIC_RELAXED);
 }
@@ -571,6 +586,8 @@ uvm_pageactivate(struct vm_page *pg)
 	KASSERT(!uvm_page_leaving(pg));
 	if (pg->wire_count > 0)
 		return;						/* R7 */
+	if ((pg->pqflags & PQ_ACTIVE) == 0 && pg->owner_tag != fresh)	/* a fresh one always is */
+		kernhist_log(KE_page_activate, VM_PAGE_ID(pg), 0, 0);
 	uvm_pagedequeue(pg);
 	pg->pqflags |= PQ_ACTIVE;
 	TAILQ_INSERT_TAIL(&uvm.page_active, pg, pageq);
@@ -592,6 +609,7 @@ uvm_page_busy(struct vm_page *pg, const char *tag)
 	pg->flags |= PG_BUSY;
 	pg->owner_tag = tag;
 	hold(pg);
+	kernhist_log(KE_page_busy, VM_PAGE_ID(pg), pg->flags, 0);
 }
 
 /*
@@ -620,6 +638,8 @@ uvm_page_unbusy(struct vm_page **pgs, int n)
 		if (pg->flags & PG_WANTED)
 			wakeup(pg);
 		let_go(pg);
+		if (pg->owner_tag != fresh)
+			kernhist_log(KE_page_unbusy, VM_PAGE_ID(pg), pg->flags, 0);
 		pg->flags &= ~(PG_BUSY | PG_WANTED);
 	}
 }
@@ -636,6 +656,7 @@ uvm_pagewait(struct vm_page *pg, kmutex_t *interlock, const char *wmesg)
 	KASSERT(!mutex_owned(&uvm_pageqlock));
 	KASSERT(curlwp != uvm.pagedaemon_lwp);		/* I-PD-4 */
 	pg->flags |= PG_WANTED;				/* I-PG-13 */
+	kernhist_log(KE_page_wait, VM_PAGE_ID(pg), pg->flags, 0);
 	lockevent_next(pg->busy_event);
 	UVM_UNLOCK_AND_WAIT(pg, interlock, wmesg);
 }

@@ -14,6 +14,7 @@
  * it always gets on and the page daemon may count on it (uvm-spec 8.7).
  */
 #include <string.h>
+#include <sys/kernhist.h>
 #include <sys/kernel.h>
 #include <sys/pool.h>
 #include <uvm/uvm.h>
@@ -79,6 +80,8 @@ uvm_aio_biodone(struct buf *bp)
 {
 	struct uvm_aio *aio = bp->b_private;
 
+	for (int i = 0; i < bp->b_npages; i++)
+		kernhist_log(KE_io_done, (uint32_t)atop(bp->b_pages[i]), (uint32_t)bp->b_error, 0);
 	mutex_spin_enter(&uvm_aiodone_lock);
 	if (aio->ua_iodone != NULL) {
 		TAILQ_INSERT_TAIL(&uvm_aiodone_queue, aio, ua_link);
@@ -117,6 +120,8 @@ uvm_aio_start(struct uvm_aio *aio, int fd, bool write, voff_t offset, uint64_t b
 		uvm_aio_async++;
 		mutex_spin_exit(&uvm_aiodone_lock);
 	}
+	for (int i = 0; i < aio->ua_npgs; i++)
+		kernhist_log(KE_io_start, (uint32_t)atop(bp->b_pages[i]), bp->b_write, (uint64_t)offset + ptoa((uint64_t)i));
 	disk_strategy(bp);
 }
 

@@ -19,6 +19,7 @@
  * are needed either, neither here nor for files: the disk is given frames.  So there is no
  * pager_map that could be exhausted, and no emergency window (T-44).
  */
+#include <sys/kernhist.h>
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
@@ -42,6 +43,7 @@ page_setslot(struct vm_page *pg, int slot)
 	if (pg->uobject != NULL)
 		return uao_set_swslot(pg->uobject, (int)atop((uint64_t)pg->offset), slot) != -1;
 	pg->uanon->an_swslot = slot;
+	kernhist_log(KE_anon_slot, pg->uanon->an_id, (uint32_t)slot, 0);
 	return true;
 }
 

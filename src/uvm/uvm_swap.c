@@ -20,6 +20,7 @@
  */
 #include <string.h>
 #include <sys/kernel.h>
+#include <sys/kernhist.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_swap_i.h>
 
@@ -148,8 +149,10 @@ uvm_swap_alloc(int *n, bool lessok)
 		slot = take_run(want);
 	}
 	mutex_exit(&uvm_swap_data_lock);
-	if (slot != 0)
+	if (slot != 0) {
+		kernhist_log(KE_swap_alloc, (uint32_t)slot, (uint32_t)want, 0);
 		*n = want;
+	}
 	return slot;
 }
 
@@ -163,6 +166,7 @@ uvm_swap_free(int slot, int n)
 	KASSERT(n > 0);
 	if (slot == SWSLOT_BAD)
 		return;
+	kernhist_log(KE_swap_free, (uint32_t)slot, (uint32_t)n, 0);
 	mutex_enter(&uvm_swap_data_lock);
 	sdp = swapdev_of(slot);
 	i = slot - sdp->swd_drumoffset;

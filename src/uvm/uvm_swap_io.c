@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/inject.h>
 #include <sys/kernel.h>
+#include <sys/kernhist.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
 #include <uvm/uvm_aobj.h>
@@ -82,12 +83,14 @@ uvm_swap_get(struct vm_page *pg, int slot)
 	if (slot == SWSLOT_BAD)
 		return EIO;
 	sdp = transfer_begin(slot, false, &fd, &forced);
+	kernhist_log(KE_pagein_start, VM_PAGE_ID(pg), (uint32_t)slot, 0);
 	uvm_swap_pgonly(-1);			/* in memory as well from now on */
 	uvm_aio_start(&aio, fd, false, file_offset(sdp, slot), PAGE_SIZE);
 	error = uvm_aio_wait(&aio);
 	if (error == 0 && aio.ua_buf.b_resid != 0)
 		error = EIO;			/* somebody has cut the file */
 	transfer_end(sdp);
+	kernhist_log(KE_pagein_done, VM_PAGE_ID(pg), (uint32_t)slot, (uint64_t)error);
 	if (error != 0) {
 		UVMCNT(swapin_error);
 		return EIO;
@@ -162,6 +165,7 @@ page_written(struct vm_page *pg, int slot, int error)
 	KASSERTMSG(owner_slot(pg) == slot, "I-SWP-4: slot %d was written, its owner has %d", slot,
 	    owner_slot(pg));
 	KASSERTMSG(!pmap_page_mapped(pg), "I-PG-6: a page was mapped while it was paged out");
+	kernhist_log(KE_pageout_done, VM_PAGE_ID(pg), (uint32_t)slot, (uint64_t)error);
 	pageout = (pg->flags & PG_PAGEOUT) != 0;
 	pg->flags &= ~PG_PAGEOUT;
 	anon = pg->uobject == NULL ? pg->uanon : NULL;
@@ -203,6 +207,8 @@ put_start(struct uvm_aio *aio, int slot, struct vm_page **pgs, int n)
 	int fd, forced;
 
 	sdp = transfer_begin(slot, true, &fd, &forced);
+	for (int i = 0; i < n; i++)
+		kernhist_log(KE_pageout_start, VM_PAGE_ID(pgs[i]), (uint32_t)(slot + i), 0);
 	memcpy(aio->ua_pgs, pgs, (size_t)n * sizeof(*pgs));
 	aio->ua_npgs = n;
 	aio->ua_owner = (void *)(intptr_t)slot;

@@ -11,7 +11,7 @@ static void
 boot(int cpus_wanted, uint64_t events, bool hash)
 {
 	const struct kern_config kc = {
-		.kc_ncpu = cpus_wanted, .kc_seed = 1, .kc_history = events, .kc_hash = hash,
+		.kc_ncpu = cpus_wanted, .kc_seed = 1, .kc_history = events, .kc_detail = true, .kc_hash = hash,
 	};
 
 	CHECK_EQ(kern_boot(&kc), 0);
