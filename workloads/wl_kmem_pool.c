@@ -117,8 +117,15 @@ sent(struct nic_packet *np)
 {
 	struct batch *ba = (struct batch *)np;
 	struct kmem_run *kr = ba->ba_run;
-	uint64_t *fresh;
+	uint64_t *fresh, word;
 
+	int error;
+
+	/* R33: a bad address is refused at once, whatever the thread below has locked; the last is given out last */
+	error = kern_load(vm_map_max(kmem_map) - PAGE_SIZE, &word);
+	if (error != 0 && error != EFAULT)
+		violation(VIOL_INVARIANT, "R33", "a bad address in interrupt is answered with %s",
+		    strerror(error));
 	while (ba->ba_n > BATCH_MAX / 2)
 		put_checked(kr, ba->ba_items[--ba->ba_n], "interrupt");
 	fresh = pool_get(kr->kr_pool, PR_NOWAIT);
@@ -396,7 +403,7 @@ footprint(const struct job *job)
 
 static const char *const required[] = {
 	"interrupts.pool_puts", "interrupts.net", "interrupts.soft", "uvmexp.km_allocs",
-	"uvmexp.km_splits", NULL
+	"uvmexp.km_splits", "uvmexp.flt_intrsafe", NULL
 };
 
 const struct workload wl_kmem_pool = {
@@ -405,7 +412,7 @@ const struct workload wl_kmem_pool = {
 	.wl_common = WL_THREADS | WL_WEIGHT,
 	.wl_ops = ops,
 	.wl_nops = sizeof(ops) / sizeof(ops[0]),
-	.wl_exercises = "pool(9) against hard and soft interrupts, kmem_map, parked map entries, uvm_km_alloc",
+	.wl_exercises = "pool(9) against hard and soft interrupts, kmem_map, parked map entries, uvm_km_alloc, bad addresses in interrupt (R33)",
 	.wl_verifies = "items and wired pages name themselves, by pointer and through the page tables",
 	.wl_required = required,
 	.wl_footprint = footprint,

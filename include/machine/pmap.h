@@ -139,6 +139,8 @@ void	pmap_page_protect(struct vm_page *, vm_prot_t);
  */
 void	pmap_page_readonly(struct vm_page *, bool);
 
+/* => the page's owner is locked, so that nobody adds any: does a mapping let one store to it? */
+bool	pmap_is_writable(struct vm_page *);
 bool	pmap_is_modified(struct vm_page *);
 bool	pmap_is_referenced(struct vm_page *);
 /* => the old value; a later access sets the bit again (TLBs are flushed). */
@@ -177,6 +179,7 @@ unsigned pmap_check(struct pmap *);
 struct pmap_stat {
 	uint64_t shootdowns, ipis, local_flushes, tlb_hits_checked, rm_faults, ptp_alloc,
 		 enter, enter_failed, replaced, pv_backoff,
+		 wired_replaced,	/* enters of another frame over a wired one; UVM never does: 0 */
 		 leaving_flushes,	/* pages waited on that somebody had unmapped just before */
 		 ptp_steals, pv_steals,	/* enters that took another pmap's table, or pv entries */
 		 plain_enter_dips;	/* enters that may not fail, and took the reserve: 0 */

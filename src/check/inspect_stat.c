@@ -23,10 +23,11 @@ inspect_events(const struct uvmexp *exp)
 	const uint64_t *n = exp->count;
 	struct pmap_stat ps;
 
-	CHECKS_RAN(CHK_I_STAT_7, CHK_I_STAT_8, CHK_I_STAT_9, CHK_R39);
+	CHECKS_RAN(CHK_I_STAT_7, CHK_I_STAT_8, CHK_I_STAT_9, CHK_R39, CHK_I_PMAP_2);
 	pmap_getstat(&ps);
 	return no_more(CHECK_ID(R39), "enters that may not fail, and that took the reserve",
 	    ps.plain_enter_dips, 0) +
+	    no_more(CHECK_ID(I_PMAP_2), "wired mappings that got another frame", ps.wired_replaced, 0) +
 	    no_more(CHECK_ID(I_STAT_7), "relocks that found the map unchanged", n[UVMC_fltrelckok],
 	    n[UVMC_fltrelck]) +
 	    no_more(CHECK_ID(I_STAT_8), "faults answered by an anon", n[UVMC_flt_anon] + n[UVMC_flt_acow],

@@ -3,6 +3,7 @@
  *
  * The rows of the museum, and who is said to notice.
  */
+#include <ctype.h>
 #include <string.h>
 
 #include <harness/xalloc.h>
@@ -21,6 +22,18 @@ const struct museum_bug museum_bugs[] = {
 };
 
 const char *const bug_shows_names[] = { "free", "race", "controlled", "impossible" };
+
+/* => is it in there, not as a part of a longer word? */
+static bool
+has_word(const char *in, const char *text)
+{
+	const size_t len = strlen(text);
+
+	for (const char *p = in; (p = strstr(p, text)) != NULL; p++)
+		if ((p == in || !isalnum((unsigned char)p[-1])) && !isalnum((unsigned char)p[len]))
+			return true;
+	return false;
+}
 
 /* => word, of len bytes, is KIND[/ID][@TEXT] and says this */
 static bool
@@ -41,19 +54,18 @@ word_matches(const char *word, size_t len, const char *kind, const char *id, con
 	if (slash != NULL)
 		*slash++ = '\0';
 	same = strcmp(copy, kind) == 0 && (slash == NULL || strcmp(slash, id) == 0);
-	return same && (at == NULL || strstr(message, at) != NULL || strstr(stack, at) != NULL);
+	return same && (at == NULL || has_word(message, at) || has_word(stack, at));
 }
 
-int
-museum_judge(const char *notices, const char *kind, const char *id, const char *message,
-    const char *stack)
+char *
+museum_judge(const char *notices, const struct museum_run *mr)
 {
-	for (int place = 0; *(notices += strspn(notices, " ")) != '\0'; place++) {
+	while (*(notices += strspn(notices, " ")) != '\0') {
 		const size_t len = strcspn(notices, " ");
 
-		if (word_matches(notices, len, kind, id, message, stack))
-			return place;
+		if (word_matches(notices, len, mr->mr_kind, mr->mr_id, mr->mr_message, mr->mr_stack))
+			return xstrndup(notices, len);
 		notices += len;
 	}
-	return -1;
+	return NULL;
 }

@@ -50,11 +50,10 @@ void	museum_run_fini(struct museum_run *);
 char	*museum_command(const char *profile, const char *bug, uint64_t seed);
 
 /*
- * museum_judge: is that violation one of those that a row names?
- * => its place among them, from 0; -1: none of them
+ * museum_judge: is what a run was noticed by among what a row names?
+ * => that word of the row, of the caller; NULL: none of them
  */
-int	museum_judge(const char *notices, const char *kind, const char *id, const char *message,
-	    const char *stack);
+char	*museum_judge(const char *notices, const struct museum_run *);
 
 struct museum_options {
 	const char	*mo_word;	/* only bugs with that in their name; NULL: all */

@@ -29,7 +29,7 @@
 
 /* Who noticed first, and how often. */
 struct detector {
-	char *dt_name;			/* KIND/ID */
+	char *dt_name;			/* a word of the row; else KIND/ID */
 	unsigned dt_n;
 	bool dt_named;			/* the row names it */
 };
@@ -78,24 +78,26 @@ median(double *v, unsigned n)
 
 /* --- one bug --- */
 
-static void
-count_detector(struct tally *tl, const struct museum_run *mr, bool named)
+/* => whether the row names it */
+static bool
+count_detector(struct tally *tl, const struct museum_run *mr)
 {
-	char *name = xasprintf("%s%s%s", mr->mr_kind, *mr->mr_id != '\0' ? "/" : "", mr->mr_id);
+	char *name = museum_judge(tl->tl_bug->mb_notices, mr);
+	const bool named = name != NULL;
 	unsigned i = 0;
+
+	if (!named)
+		name = xasprintf("%s%s%s", mr->mr_kind, *mr->mr_id != '\0' ? "/" : "", mr->mr_id);
 
 	while (i < tl->tl_nby && strcmp(tl->tl_by[i].dt_name, name) != 0)
 		i++;
-	if (i == DETECTORS_MAX) {
-		free(name);
-		return;
-	}
-	if (i == tl->tl_nby)
+	if (i == tl->tl_nby && i < DETECTORS_MAX)
 		tl->tl_by[tl->tl_nby++] = (struct detector){ name, 0, named };
 	else
 		free(name);
-	tl->tl_by[i].dt_n++;
-	tl->tl_by[i].dt_named &= named;
+	if (i < DETECTORS_MAX)
+		tl->tl_by[i].dt_n++;
+	return named;
 }
 
 static void
@@ -112,18 +114,13 @@ static bool
 judge_run(const struct museum *mu, struct tally *tl, const struct museum_run *mr, uint64_t seed,
     double wall, double cpu)
 {
-	bool named;
-
 	if (mu->mu_options->mo_verbose && mr->mr_end == MR_NOTICED)
 		printf("    seed %ju: %s %s: %s\n", (uintmax_t)seed, mr->mr_kind, mr->mr_id, mr->mr_message);
 	if (mr->mr_end == MR_FAILED)
 		missed(tl, seed, mr->mr_message);
 	if (mr->mr_end != MR_NOTICED)
 		return mr->mr_end == MR_FAILED;
-	named = museum_judge(tl->tl_bug->mb_notices, mr->mr_kind, mr->mr_id, mr->mr_message,
-	    mr->mr_stack) >= 0;
-	count_detector(tl, mr, named);
-	if (!named) {
+	if (!count_detector(tl, mr)) {
 		missed(tl, seed, mr->mr_message);
 		return true;
 	}

@@ -28,6 +28,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sys/bug.h>
 #include <sys/inject.h>
 
 #include "kern_int.h"
@@ -306,7 +307,7 @@ surplus(struct pool *pp)
 {
 	struct pool_pages list = LIST_HEAD_INITIALIZER(list);
 
-	if (put_frees(pp)) {
+	if (put_frees(pp) || BUG(pool_put_returns_pages)) {
 		pages_collect(pp, keep_pages(pp), &list);
 		mutex_exit(&pp->pr_lock);
 		pages_free(pp, &list);

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <host/race.h>
 #include <string.h>
+#include <sys/bug.h>
 #include <sys/inject.h>
 #include <sys/kernhist.h>
 #include <sys/kmem.h>
@@ -277,6 +278,8 @@ enter_replace(struct pmap *pm, vaddr_t va, uint64_t *ptep, uint64_t npte,
 
 	pmap_count_change(pm, old, npte);
 	PMAP_COUNT(replaced);
+	if (old & PTE_WIRED)
+		PMAP_COUNT(wired_replaced);
 }
 
 /*
@@ -294,7 +297,7 @@ enter_locked(struct pmap *pm, vaddr_t va, uint64_t npte, struct vm_page_md *md,
 	if ((need_pv && *pvp == NULL) || (canfail && inject(INJECT_pmap_enter)) ||
 	    (ptep == NULL && (ptep = pmap_ptp_grow(pm, va)) == NULL)) {
 		/* R2: the old mapping must not survive the failure (I-PMAP-1). */
-		if ((old & PTE_V) != 0 && last)
+		if ((old & PTE_V) != 0 && last && !BUG(failed_enter_keeps_old))
 			pmap_remove_pte(pm, va, ptep, &pm->pm_limbo);
 		return ENOMEM;
 	}

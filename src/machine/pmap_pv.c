@@ -26,6 +26,7 @@
 #include "pmap_private.h"
 
 #include <host/host.h>
+#include <sys/bug.h>
 #include <sys/kernhist.h>
 #include <sys/pool.h>
 
@@ -138,6 +139,8 @@ md_write_protect(struct vm_page_md *md, bool cleaning)
 	for (struct pv_entry *pv = md->md_pvlist; pv != NULL; pv = pv->pv_next) {
 		uint64_t *ptep = pv_pte(md, pv);
 
+		if (BUG(protect_wired_skips) && (pte_load(ptep) & PTE_WIRED))
+			continue;
 		if ((pte_load(ptep) & PTE_WIRED) && !cleaning)
 			panic("pmap_copy_on_write: va 0x%llx is wired (R10, R12)",
 			    (unsigned long long)pv->pv_va);
@@ -148,7 +151,8 @@ md_write_protect(struct vm_page_md *md, bool cleaning)
 	}
 	pmap_tlb_collect_leaving(&tf, md);
 	mutex_exit(&md->md_pvlock);
-	pmap_tlb_complete(&tf);
+	if (cleaning || !BUG(loan_stale_tlb))
+		pmap_tlb_complete(&tf);
 }
 
 void
@@ -271,6 +275,19 @@ md_clear(struct vm_page_md *md, uint64_t bit)
 	mutex_exit(&md->md_pvlock);
 	pmap_tlb_complete(&tf);
 	return set;
+}
+
+bool
+pmap_is_writable(struct vm_page *pg)
+{
+	struct vm_page_md *md = (struct vm_page_md *)pg;
+	bool writable = false;
+
+	mutex_enter(&md->md_pvlock);
+	for (struct pv_entry *pv = md->md_pvlist; pv != NULL && !writable; pv = pv->pv_next)
+		writable = (pte_load(pv_pte(md, pv)) & PTE_W) != 0;
+	mutex_exit(&md->md_pvlock);
+	return writable;
 }
 
 bool

@@ -477,6 +477,7 @@ pmap_getstat(struct pmap_stat *out)
 		out->leaving_flushes += RELAXED_GET(ps->leaving_flushes);
 		out->ptp_steals += RELAXED_GET(ps->ptp_steals);
 		out->pv_steals += RELAXED_GET(ps->pv_steals);
+		out->wired_replaced += RELAXED_GET(ps->wired_replaced);
 		out->plain_enter_dips += RELAXED_GET(ps->plain_enter_dips);
 	}
 }

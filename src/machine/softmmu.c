@@ -40,6 +40,7 @@
 static const struct vm_page_md no_md;
 
 #define	MMU_REGISTER	(-1)	/* the address is a device's register: not an errno */
+#define	VAIN_MAX	100	/* faults that an access may take: whom the page daemon is after needs two */
 
 /*
  * The TLB.
@@ -202,6 +203,7 @@ mmu_miss(vaddr_t va, uint32_t need, struct tlb_entry **tep)
 	bool mapped = user ? va < VM_MAXUSER_ADDRESS :
 	    va >= VM_MIN_KERNEL_ADDRESS && va < VM_MAX_KERNEL_ADDRESS;
 	struct tlb_entry *te;
+	unsigned vain = 0;
 	struct tlb *t;
 	int error;
 
@@ -244,6 +246,9 @@ mmu_miss(vaddr_t va, uint32_t need, struct tlb_entry **tep)
 			error = machine_upcall.mu_fault(pm, trunc_page(va), PTE_TO_PROT(need));
 			if (error)
 				return error;
+			if (++vain == VAIN_MAX)
+				violation(VIOL_HANG, "I-FLT-7", "va %#llx faults again and again: %u times "
+				    "it was served, and is not mapped", (unsigned long long)va, vain);
 			break;
 		}
 	}

@@ -133,9 +133,13 @@ copy_anon(struct vm_anon *old)
 
 	if (new == NULL)
 		return NULL;
+	if (BUG(cow_now_unlocked_anon))
+		mutex_exit(&new->an_lock);
 	pg = uvm_pagealloc(NULL, 0, new, 0);
 	if (pg == NULL) {
 		new->an_ref--;
+		if (BUG(cow_now_error_locks))
+			mutex_enter(&new->an_lock);
 		mutex_exit(&new->an_lock);		/* R26: unlocked before it is freed */
 		uvm_anfree(new);
 		return NULL;

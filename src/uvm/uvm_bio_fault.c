@@ -13,6 +13,7 @@
  * take a right away can come too early.  An enter that fails is no tragedy (R39): let
  * everything go, wait for memory, fault again.
  */
+#include <sys/bug.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_bio_i.h>
 #include <uvm/uvm_loan.h>
@@ -69,7 +70,7 @@ ubc_enter(const struct ubc_want *uw, vaddr_t va, struct vm_page **pgp)
 	    "I-OBJ-8: a store to a page without blocks");
 	KASSERTMSG((prot & VM_PROT_WRITE) == 0 || pg->loan_count == 0, "R15: store to a loaned page");
 	error = pmap_enter(pmap_kernel(), va, VM_PAGE_TO_PHYS(pg), prot,
-	    (unsigned)uw->uw_access | PMAP_CANFAIL);			/* R39 */
+	    (unsigned)uw->uw_access | (BUG(plain_enter_can_fail) ? 0 : PMAP_CANFAIL));	/* R39 */
 	if (error != 0)
 		return error;
 	uvm_lock_pageq();

@@ -33,6 +33,7 @@
  * and that somebody else may have wired; a mapping is wired only by a wiring of its
  * own entry (B-19).  Wiring anything that could ever be stored to copies it now (R13).
  */
+#include <sys/bug.h>
 #include <sys/kernhist.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
@@ -198,7 +199,7 @@ uvmfault_lookup(struct uvm_faultinfo *ufi, bool write_lock)
 	struct vm_map *map = ufi->orig_map;
 
 	for (;;) {
-		if (intrsafe_address(map, ufi->orig_rvaddr)) {
+		if (!BUG(intrsafe_fault_locks) && intrsafe_address(map, ufi->orig_rvaddr)) {
 			UVMCNT(flt_intrsafe);
 			return false;
 		}
@@ -331,7 +332,7 @@ check(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	if (flt->wiring || VM_MAPENT_ISWIRED(entry)) {
 		/* R13, C-15: what could ever be stored to is copied when it is wired */
 		flt->access = entry->protection;
-		flt->cow_now = (entry->max_protection & VM_PROT_WRITE) != 0;
+		flt->cow_now = (entry->max_protection & VM_PROT_WRITE) != 0 && !BUG(wire_without_copy);
 	}
 	if (UVM_ET_ISNEEDSCOPY(entry)) {
 		if (flt->cow_now || entry->object.uvm_obj == NULL) {
@@ -543,6 +544,13 @@ uvmfault_promote(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_
 	return anon;
 }
 
+/* => owner locked: would a store of the entry's owners go to this very page? */
+static bool
+private_page(const struct vm_map_entry *entry, const struct vm_page *pg)
+{
+	return pg->uobject != NULL ? !UVM_ET_ISCOPYONWRITE(entry) : pg->uanon->an_ref == 1;
+}
+
 /* I-FLT-2, I-FLT-3, I-FLT-4: may this page be mapped like that? */
 static void
 assert_enter(const struct uvm_faultinfo *ufi, const struct uvm_faultctx *flt, struct vm_page *pg)
@@ -556,6 +564,8 @@ assert_enter(const struct uvm_faultinfo *ufi, const struct uvm_faultctx *flt, st
 	KASSERTMSG(ufi->map->timestamp == ufi->mapv, "I-FLT-4: map %u has changed", ufi->map->id);
 	KASSERTMSG((pg->flags & (PG_FAKE | PG_RELEASED)) == 0, "I-FLT-3: page flags %#x", pg->flags);
 	KASSERT(mutex_owned(uvm_page_owner_lock(pg)));
+	KASSERTMSG(!flt->wiring || (entry->max_protection & VM_PROT_WRITE) == 0 || private_page(entry, pg),
+	    "R13: a page that is shared copy-on-write is wired where it may be stored to");
 	KASSERTMSG((flt->access & ~flt->enter_prot) == 0, "access %d, rights %d", flt->access,
 	    flt->enter_prot);
 	if ((flt->enter_prot & VM_PROT_WRITE) == 0)
@@ -585,7 +595,8 @@ wire_page(struct vm_page *pg)
 	else if ((pg->pqflags & PQ_AOBJ) != 0)
 		uao_dropswap(pg->uobject, (uint64_t)atop(pg->offset));
 	/* I-FLT-8 */
-	KASSERT(pg->wire_count >= 1 && (pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0);
+	KASSERTMSG((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0, "I-FLT-8, R7: a wired page is queued");
+	KASSERT(pg->wire_count >= 1);
 	KASSERT((pg->pqflags & PQ_ANON) == 0 || pg->uanon->an_swslot == 0);
 }
 
@@ -604,7 +615,10 @@ uvmfault_enter(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_pa
 		flags |= PMAP_WIRED;
 	error = pmap_enter(ufi->orig_map->pmap, ufi->orig_rvaddr, VM_PAGE_TO_PHYS(pg),
 	    flt->enter_prot, flags);
-	if (error != 0)
+	/* who could have entered it since waits for the locks that we hold */
+	KASSERTMSG(error == 0 || !pmap_extract(ufi->orig_map->pmap, ufi->orig_rvaddr, NULL),
+	    "I-PMAP-1, R2: a failed enter has left a mapping at %#lx", (unsigned long)ufi->orig_rvaddr);
+	if (error != 0 && !BUG(enter_failure_ignored))
 		return error;
 	if (flt->promoted && !flt->wiring)
 		return 0;				/* new, and active already */

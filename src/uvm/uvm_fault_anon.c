@@ -180,6 +180,8 @@ make_ours(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_anon *a
 		*newp = uvmfault_promote(ufi, flt, anon->an_page, true);
 		if (*newp == NULL)
 			return ENOMEM;
+		if (BUG(fault_1b_unlocked))
+			mutex_exit(&(*newp)->an_lock);
 		anon->an_ref--;
 		kernhist_log(KE_anon_unref, anon->an_id, (uint32_t)anon->an_ref, 0);
 		KASSERT(anon->an_ref > 0);		/* it was shared, and we have it locked */
@@ -226,6 +228,8 @@ uvm_fault_upper(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 		/* a promoted anon stays, whatever became of the mapping */
 		pmap_update(ufi->orig_map->pmap);
 	}
+	if (BUG(enter_retry_holds_locks) && error == ENOMEM)
+		(void)uvmfault_shortage();
 	pg = new != NULL ? new->an_page : anon->an_page;
 	if (new != NULL)
 		mutex_exit(&new->an_lock);

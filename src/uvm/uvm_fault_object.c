@@ -10,6 +10,7 @@
  * the object's last reference go.  So the fault takes a reference of its own before
  * it unlocks the map, and drops it when nothing is held (T-2, T-66).
  */
+#include <sys/bug.h>
 #include <sys/kernhist.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_fault_i.h>
@@ -172,6 +173,8 @@ promote(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_page *src
 	*anonp = uvmfault_promote(ufi, flt, src, false);
 	if (*anonp == NULL)
 		return ENOMEM;
+	if (BUG(fault_2_unlocked))
+		mutex_exit(&(*anonp)->an_lock);
 	flt->resolved = src != NULL ? KERNHIST_2B : KERNHIST_ZERO;
 	if (src != NULL)
 		UVMCNT(flt_prcopy);

@@ -15,6 +15,7 @@
  * is under way (B-16); uvm_mapping_wired() decides.  Device memory has mappings to wire, but no
  * pages.
  */
+#include <sys/bug.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_device.h>
 #include <uvm/uvm_fault_i.h>
@@ -62,7 +63,7 @@ uvm_fault_unwire(struct vm_map *map, vaddr_t start, vaddr_t end)
 static void
 settle(struct vm_map *map, struct vm_map_entry *entry, vaddr_t va)
 {
-	if (!uvm_mapping_wired(map, entry, va) && pmap_extract(map->pmap, va, NULL))
+	if ((BUG(unwire_ignores_mlock) || !uvm_mapping_wired(map, entry, va)) && pmap_extract(map->pmap, va, NULL))
 		pmap_unwire(map->pmap, va);
 }
 

@@ -11,6 +11,7 @@
  * process that gives up can help.
  */
 #include <host/host.h>
+#include <sys/bug.h>
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_km.h>
@@ -171,15 +172,52 @@ const struct kmem_backend uvm_kmem_backend = {
 	.kb_free = uvm_km_free_pages,
 };
 
+static struct vm_page *
+ptp_page(void)
+{
+	const int reserve = BUG(ptp_no_reserve) ? 0 : UVM_PGA_USERESERVE;	/* R35 */
+
+	return uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE | UVM_PGA_ZERO | reserve);
+}
+
+/* => pages that there are for a page table, and how many were ever freed */
+static uint64_t
+ptp_reserve(uint64_t *nfreed)
+{
+	uint64_t n;
+
+	mutex_spin_enter(&uvm_fpageqlock);
+	*nfreed = uvm.nfreed;
+	n = uvm.free > uvm.reserve_pagedaemon ? uvm.free - uvm.reserve_pagedaemon : 0;
+	mutex_spin_exit(&uvm_fpageqlock);
+	return n;
+}
+
+/* => there was no page: one that has come meanwhile; NULL: then nobody may have any but the daemon */
+static struct vm_page *
+ptp_page_again(void)
+{
+	uint64_t before, after, left;
+	struct vm_page *pg;
+
+	(void)ptp_reserve(&before);
+	pg = ptp_page();
+	left = ptp_reserve(&after);
+	KASSERTMSG(pg != NULL || left == 0 || before != after,
+	    "R35: no page for a page table, and %lu are in reserve", (unsigned long)left);
+	return pg;
+}
+
 /*
  * => any context to IPL_VM, the pmap's lock may be held; never sleeps.
  */
 struct vm_page *
 uvm_km_ptpalloc(void)
 {
-	struct vm_page *pg;
+	struct vm_page *pg = ptp_page();
 
-	pg = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE | UVM_PGA_USERESERVE | UVM_PGA_ZERO);
+	if (pg == NULL)
+		pg = ptp_page_again();
 	if (pg != NULL)
 		__atomic_fetch_add(&uvm.ptpages, 1, __ATOMIC_RELAXED);
 	return pg;

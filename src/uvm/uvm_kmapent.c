@@ -23,6 +23,7 @@
  * The entries themselves come from a pool of IPL_VM on the direct map, which needs no
  * map; so allocating one never recurses, and freeing one never blocks.
  */
+#include <sys/bug.h>
 #include <sys/pool.h>
 
 #include "uvm_map_i.h"
@@ -165,6 +166,8 @@ uvm_kmapent_forsplit(struct vm_map *map, const struct vm_map_entry *e, vaddr_t v
 		    (unsigned long)va);
 		return unpark(map);
 	}
+	if (BUG(split_steals_reserve))
+		return unpark(map);
 	KASSERTMSG(umr != NULL && umr->umr_n > 0,
 	    "R42, PR 24039: map %u: a split at %#lx has no entry reserved", map->id,
 	    (unsigned long)va);

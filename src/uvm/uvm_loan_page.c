@@ -5,6 +5,7 @@
  * permission taken from everybody, and the shootdown complete; only then the count (R15).
  * A store through an old translation came before that, and is part of what is lent (T-53).
  */
+#include <sys/bug.h>
 #include <sys/kernhist.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
@@ -18,7 +19,7 @@ static const struct uvm_pagerops loanzero_pager;
 static void
 protect(struct vm_page *pg)
 {
-	if (!uvm_page_loaned(pg))
+	if (!uvm_page_loaned(pg) && !BUG(loan_stays_writable))
 		uvm_page_protect(pg, VM_PROT_READ);
 }
 
@@ -32,7 +33,8 @@ lend_to_kernel(struct vm_page *pg)
 	protect(pg);
 	uvm_lock_pageq();
 	uvm_page_setloans(pg, pg->loan_count + 1);
-	uvm_pagewire(pg);				/* R6 */
+	if (!BUG(loan_not_wired))
+		uvm_pagewire(pg);			/* R6 */
 	KASSERTMSG(pg->wire_count == uvm_page_kloans(pg), "I-LOAN-5: wired %u times, %u loans",
 	    pg->wire_count, uvm_page_kloans(pg));
 	uvm_unlock_pageq();

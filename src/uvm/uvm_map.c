@@ -11,6 +11,7 @@
  * (I-SYS-1).  A fixed mapping that replaces others takes them away in the same
  * lock section (B-20).
  */
+#include <sys/bug.h>
 #include <uvm/uvm_vslock.h>
 
 #include "uvm_map_i.h"
@@ -176,6 +177,8 @@ park_spares(struct vm_map *map, struct uvm_mapping *um)
 		um->um_dead = e->next;
 		uvm_mapent_park(map, e);
 	}
+	if (BUG(merge_frees_spare))
+		return;
 	uvm_mapent_park(map, um->um_spare);
 	um->um_spare = NULL;
 }

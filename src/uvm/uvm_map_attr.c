@@ -4,6 +4,7 @@
  *
  * Only reductions of rights are told to the pmap; increases arrive by faults.
  */
+#include <sys/bug.h>
 #include "uvm_map_i.h"
 
 bool
@@ -162,7 +163,8 @@ static bool
 idle(const struct vm_page *pg)
 {
 	/* B-18: a busy page belongs to whoever made it busy */
-	return !uvm_page_loaned(pg) && (pg->flags & PG_BUSY) == 0 && pg->wire_count == 0;
+	return !uvm_page_loaned(pg) && (pg->flags & PG_BUSY) == 0 &&
+	    (pg->wire_count == 0 || BUG(wired_deactivated));
 }
 
 /* => anon locked */
@@ -175,7 +177,8 @@ anon_deactivate(struct vm_anon *anon)
 		return;
 	uvm_lock_pageq();
 	if (idle(pg)) {
-		pmap_clear_reference(pg);	/* R20: the caller's task */
+		if (!BUG(deactivate_keeps_referenced))
+			pmap_clear_reference(pg);	/* R20: the caller's task */
 		uvm_pagedeactivate(pg);
 	}
 	uvm_unlock_pageq();

@@ -26,6 +26,7 @@
  */
 #include <host/host.h>
 #include <string.h>
+#include <sys/bug.h>
 #include <sys/inject.h>
 #include <sys/kernhist.h>
 #include <sys/kernel.h>
@@ -524,7 +525,8 @@ uvm_pagewire(struct vm_page *pg)
 	kernhist_log(KE_page_wire, VM_PAGE_ID(pg), pg->wire_count, 0);
 	if (pg->wire_count > 1)
 		return;
-	uvm_pagedequeue(pg);			/* R7 */
+	if (!BUG(wired_stays_queued))
+		uvm_pagedequeue(pg);		/* R7 */
 	__atomic_store_n(&uvm.wired, uvm.wired + 1, __ATOMIC_RELAXED);
 }
 
@@ -562,9 +564,10 @@ uvm_pagedeactivate(struct vm_page *pg)
 	/*
 	 * R20, I-PD-2: the caller has cleared the referenced attribute.  Through a
 	 * mapping somebody may have set it again already; without one nobody can,
-	 * for the owner lock keeps new mappings out.
+	 * for the owner lock keeps new mappings out; nor on one CPU, which pageq keeps from others.
 	 */
-	KASSERTMSG(pmap_page_mapped(pg) || !pmap_is_referenced(pg), "R20: page is referenced");
+	KASSERTMSG((ncpu > 1 && pmap_page_mapped(pg)) || !pmap_is_referenced(pg),
+	    "R20: page is referenced");
 	if (pg->pqflags & PQ_INACTIVE)
 		return;
 	uvm_pagedequeue(pg);

@@ -19,6 +19,7 @@
  * are needed either, neither here nor for files: the disk is given frames.  So there is no
  * pager_map that could be exhausted, and no emergency window (T-44).
  */
+#include <sys/bug.h>
 #include <sys/kernhist.h>
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
@@ -158,6 +159,8 @@ uvmpd_swap_page(struct uvmpd *up, struct vm_page *pg, kmutex_t *owner)
 	KASSERT((pg->flags & (PG_BUSY | PG_FAKE)) == 0);
 	/* on one CPU nobody can have come in between; on more it is lost for once */
 	KASSERTMSG(ncpu > 1 || !pmap_is_referenced(pg), "R22: a referenced page is to go");
+	if (BUG(modified_before_remove) && (pg->flags & PG_CLEAN) != 0 && modified(pg))
+		pg->flags &= ~PG_CLEAN;
 	pmap_revoke(pg);
 	if ((pg->flags & PG_CLEAN) != 0 && modified(pg))	/* R21 */
 		pg->flags &= ~PG_CLEAN;
@@ -180,7 +183,8 @@ uvmpd_dropswap(struct uvmpd *up, struct vm_page *pg)
 	KASSERT(mutex_owned(&uvm_pageqlock));
 	if (page_slot(pg) <= 0)
 		return;
-	pg->flags &= ~PG_CLEAN;			/* R34: first dirty, then without a slot */
+	if (!BUG(swap_release_clean))
+		pg->flags &= ~PG_CLEAN;		/* R34: first dirty, then without a slot */
 	page_dropslot(pg);
 	up->up_dropswap--;
 	UVMCNT(pddropswap);

@@ -12,6 +12,7 @@
 #include <uvm/uvm_proc.h>
 
 #include <host/sched.h>
+#include <sys/bug.h>
 #include <sys/pool.h>
 #include <uvm/uvm_vslock.h>
 
@@ -157,7 +158,7 @@ fork_copy_now(struct vm_map *child, struct vm_map_entry *old, struct vm_map_entr
 static int
 fork_copy(struct vm_map *parent, struct vm_map *child, struct vm_map_entry *old)
 {
-	bool wired = has_wired_page(old), shared = has_shared_amap(old);
+	bool wired = !BUG(fork_cows_wired) && has_wired_page(old), shared = has_shared_amap(old);
 	struct vm_map_entry *new = twin(child, old);
 
 	if (new == NULL)

@@ -13,6 +13,7 @@
  * The page daemon's puts (PGO_PDFREECLUST) concern one page.  They never sleep
  * and do not touch the object after the write has started, for it may be gone.
  */
+#include <sys/bug.h>
 #include <sys/inject.h>
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
@@ -63,6 +64,7 @@ uvn_put_isdirty(struct vnode *vp, struct vm_page *pg, int flags)
 		uvm_page_protect(pg, VM_PROT_NONE);	/* R23: mappings first, then the question */
 	else
 		pmap_clean_protect(pg);
+	KASSERTMSG(!pmap_is_writable(pg), "R10: a mapping stays writable while its page is written back");
 	if (pg->flags & PG_CLEAN)
 		dirty = pmap_clear_modify(pg);	/* R21 */
 	else {
@@ -310,6 +312,8 @@ uvn_put_scan(struct vnode *vp, voff_t off, voff_t stop, int flags, struct uvn_sy
 			if (*gonep)
 				return 0;
 			mutex_enter(&uobj->vmobjlock);
+			if (BUG(async_caller_cleans) && (pg->flags & PG_BUSY) != 0)
+				uvm_page_unbusy(&pg, 1);
 		}
 	}
 	if (aio != NULL)

@@ -163,4 +163,30 @@ KTEST(I_STAT_9_freed_and_never_looked_at, "what the daemon frees it has looked a
 	events(UVMC_pdfreed, "I-STAT-9", UVMC_pdscans);
 }
 
+KTEST(I_PMAP_2_wired_mapping_that_is_replaced, "a wired mapping gets another frame: nobody in UVM may")
+{
+	const vm_prot_t prot = VM_PROT_READ | VM_PROT_WRITE;
+	struct vm_page *one, *two;
+	struct uvmexp exp = { 0 };
+	vaddr_t va;
+
+	tm_boot(1, 2048);
+	va = uvm_km_alloc(kernel_map, PAGE_SIZE, 0, UVM_KMF_VAONLY);
+	one = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE);
+	two = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE);
+	CHECK(one != NULL && two != NULL && va != 0);
+	CHECK_EQ(pmap_enter(pmap_kernel(), va, VM_PAGE_TO_PHYS(one), prot, PMAP_WIRED | PMAP_CANFAIL), 0);
+	CHECK_EQ(inspect_events(&exp), 0);
+	tm_collect();
+	CHECK_EQ(pmap_enter(pmap_kernel(), va, VM_PAGE_TO_PHYS(two), prot, PMAP_WIRED | PMAP_CANFAIL), 0);
+	CHECK_EQ(inspect_events(&exp), 1);
+	CHECK_STR(tm_seen, "I-PMAP-2");
+	pmap_remove(pmap_kernel(), va, va + PAGE_SIZE);
+	pmap_update(pmap_kernel());
+	uvm_pagefree(one);
+	uvm_pagefree(two);
+	uvm_km_free(kernel_map, va, PAGE_SIZE, UVM_KMF_VAONLY);
+	tm_shutdown();
+}
+
 KTEST_MAIN()
