@@ -6,9 +6,11 @@
  * release of a lock with sleepers wakes the first; the word keeps bit 0 while
  * others sleep, so a newcomer may take the lock in between but cannot lose them.
  *
- * Spin: the owner word is the CPU.  Interrupts above the mutex's level come in
- * while it spins, IPIs among them: a CPU that waits for a lock still answers a
- * shootdown (S4).
+ * Spin: interrupts above the mutex's level come in while it spins, IPIs among
+ * them: a CPU that waits for a lock still answers a shootdown (S4).
+ *
+ * Nearly all acquisitions go the short way (enter_shortly()): the audit is `order', or there
+ * is none, the LWP has gone this chain before, and the mutex is free.
  */
 #include "lockdebug_int.h"
 
@@ -57,23 +59,26 @@ lock_born(uint32_t id)
 static bool
 lives(const kmutex_t *m)
 {
-	return m->mtx_alive == MUTEX_ALIVE && m->mtx_ipl <= IPL_HIGH &&
-	    m->mtx_class < LC_MAX && lock_born(m->mtx_id);
+	return m->mtx_alive == MUTEX_ALIVE && m->mtx_class < LC_MAX && lock_born(m->mtx_id) &&
+	    (!LOCKDEBUG_ON() || lockdebug_node[m->mtx_class][mutex_ipl(m)] == LOCKORDER_KEY_CLASS(m->mtx_key) + 1);
 }
 
 void
 mutex_init(kmutex_t *m, kmutex_type_t type, ipl_t ipl, enum lock_class class)
 {
+	const bool spin = type == MUTEX_SPIN || (type == MUTEX_DEFAULT && ipl >= IPL_VM);
+	uint32_t node = 0;
+
 	KASSERTMSG(!UVMSTRESS_LOCKDEBUG || !lives(m),
 	    "mutex_init: %s %u is initialised, or its memory was freed without mutex_destroy()",
 	    lock_classes[m->mtx_class].lc_name, m->mtx_id);
 	m->mtx_id = lock_birth();
-	m->mtx_class = (uint16_t)class;
-	m->mtx_ipl = (unsigned)ipl & 15;
-	m->mtx_spin = type == MUTEX_SPIN || (type == MUTEX_DEFAULT && ipl >= IPL_VM);
+	m->mtx_class = (uint8_t)class;
 	m->mtx_alive = MUTEX_ALIVE;
 	if (LOCKDEBUG_ON())
-		lockdebug_born(class, m->mtx_spin ? ipl : IPL_NONE, m->mtx_id);
+		node = lockdebug_born(class, spin ? ipl : IPL_NONE, m->mtx_id);
+	/* of an adaptive one the IPL is that of softints which may take it, and none that is raised */
+	m->mtx_key = (uint16_t)LOCKORDER_KEY(node, spin ? ipl : IPL_NONE, spin);
 	__atomic_store_n(&m->mtx_owner, 0, __ATOMIC_RELEASE);
 	race_atomic(&m->mtx_owner, sizeof(m->mtx_owner));
 	lock_race_create(m, class, __builtin_return_address(0));
@@ -86,7 +91,7 @@ mutex_destroy(kmutex_t *m)
 	KASSERTMSG(__atomic_load_n(&m->mtx_owner, __ATOMIC_ACQUIRE) == 0,
 	    "mutex_destroy: %s is held", lock_classes[m->mtx_class].lc_name);
 	m->mtx_alive = MUTEX_DEAD;
-	if (m->mtx_spin) {
+	if (mutex_is_spin(m)) {
 		/* Handlers that had it have come back long ago; who knows, knows it without an spl. */
 		race_lock_got(m, RACE_WRITE | RACE_TRY);
 		race_lock_drop(m, RACE_WRITE);
@@ -159,17 +164,13 @@ adaptive_enter(kmutex_t *m)
 	return lockstat_waited(m->mtx_class, host_now_ns() - since);
 }
 
-static void
-adaptive_exit(kmutex_t *m)
+/* => somebody sleeps on it */
+static __attribute__((noinline)) void
+adaptive_pass_on(kmutex_t *m)
 {
-	uintptr_t self = (uintptr_t)curlwp;
 	struct sleepq *sq;
 	struct lwp *first;
 
-	/* release: pairs with the acquire in adaptive_try() */
-	if (__atomic_compare_exchange_n(&m->mtx_owner, &self, 0, false, __ATOMIC_RELEASE,
-	    __ATOMIC_RELAXED))
-		return;
 	sq = sleepq_lock(LOCK_WCHAN(m));
 	first = sleepq_first(sq, LOCK_WCHAN(m));
 	KASSERT(first != NULL);
@@ -180,35 +181,43 @@ adaptive_exit(kmutex_t *m)
 	sleepq_unlock(sq);
 }
 
+static inline void
+adaptive_exit(kmutex_t *m, struct lwp *l)
+{
+	uintptr_t self = (uintptr_t)l;
+
+	/* release: pairs with the acquire in adaptive_try() */
+	if (__builtin_expect(!__atomic_compare_exchange_n(&m->mtx_owner, &self, 0, false,
+	    __ATOMIC_RELEASE, __ATOMIC_RELAXED), 0))
+		adaptive_pass_on(m);
+}
+
 static bool
 spin_try(kmutex_t *m)
 {
 	uintptr_t free = 0;
 
 	return __atomic_load_n(&m->mtx_owner, __ATOMIC_RELAXED) == 0 &&
-	    __atomic_compare_exchange_n(&m->mtx_owner, &free, (uintptr_t)curcpu()->ci_index + 1,
-	    false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
+	    __atomic_compare_exchange_n(&m->mtx_owner, &free, (uintptr_t)curlwp, false,
+	    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
 /* => IPL is raised for a spin mutex, once for all that are held */
-static void
-spin_raise(const kmutex_t *m)
+static inline void
+spin_raise(struct cpu_info *ci, int ipl)
 {
-	struct cpu_info *ci = curcpu();
-	int old = splraise(m->mtx_ipl);
+	int old = spl_raise(ci, (ipl_t)ipl);
 
 	if (ci->ci_mtx_count++ == 0)
 		ci->ci_mtx_oldspl = old;
 }
 
-static void
-spin_lower(void)
+static inline void
+spin_lower(struct cpu_info *ci)
 {
-	struct cpu_info *ci = curcpu();
-
 	KASSERT(ci->ci_mtx_count > 0);
 	if (--ci->ci_mtx_count == 0)
-		splx(ci->ci_mtx_oldspl);
+		spl_restore(ci, ci->ci_mtx_oldspl);
 }
 
 /* => IPL raised: somebody has it */
@@ -233,7 +242,7 @@ spin_wait(kmutex_t *m)
 static uint64_t
 spin_enter(kmutex_t *m)
 {
-	spin_raise(m);
+	spin_raise(curcpu(), mutex_ipl(m));
 	return spin_try(m) ? 0 : spin_wait(m);
 }
 
@@ -243,7 +252,7 @@ plain_enter(kmutex_t *m)
 {
 	uint64_t waited = 0;
 
-	if (m->mtx_spin)
+	if (mutex_is_spin(m))
 		waited = spin_enter(m);
 	else if (!adaptive_try(m))
 		waited = adaptive_enter(m);
@@ -256,11 +265,11 @@ plain_try(kmutex_t *m)
 {
 	bool got;
 
-	if (m->mtx_spin) {
-		spin_raise(m);
+	if (mutex_is_spin(m)) {
+		spin_raise(curcpu(), mutex_ipl(m));
 		got = spin_try(m);
 		if (!got)
-			spin_lower();
+			spin_lower(curcpu());
 	} else {
 		got = adaptive_try(m);
 	}
@@ -272,14 +281,15 @@ plain_try(kmutex_t *m)
 static inline __attribute__((always_inline)) uint64_t
 want(struct lockorder_want *w, kmutex_t *m, unsigned how, const void *where)
 {
-	const bool spin = m->mtx_spin;
+	const bool spin = mutex_is_spin(m);
 
-	return lockdebug_want(w, m, m->mtx_id, m->mtx_class, spin ? m->mtx_ipl : IPL_NONE,
+	return lockdebug_want(w, m, m->mtx_id, m->mtx_class, spin ? mutex_ipl(m) : IPL_NONE,
 	    spin ? how | LO_SPIN : how, where);
 }
 
-void
-mutex_enter(kmutex_t *m)
+/* The long way. */
+static __attribute__((noinline)) void
+enter(kmutex_t *m, unsigned how, const void *where)
 {
 	struct lockorder_want w;
 	uint64_t chain, waited;
@@ -291,28 +301,61 @@ mutex_enter(kmutex_t *m)
 		plain_enter(m);
 		return;
 	}
-	chain = want(&w, m, LO_WRITE, __builtin_return_address(0));
+	chain = want(&w, m, how, where);
 	waited = plain_enter(m);
 	lockdebug_locked(&w, chain, m->mtx_class, waited);
+}
+
+/* => its chain is known; IPL raised for a spin mutex */
+static __attribute__((noinline)) void
+enter_contended(kmutex_t *m, unsigned how, const void *where, uint64_t chain)
+{
+	if (mutex_is_spin(m))
+		spin_wait(m);
+	else
+		adaptive_enter(m);
+	race_lock_got(m, RACE_WRITE);
+	lockdebug_got(curlwp, m, m->mtx_id, m->mtx_class, m->mtx_key, how, where, chain);
+}
+
+/* What is called in here is called last: so there is nothing to be saved on the way in. */
+static inline __attribute__((always_inline)) void
+enter_shortly(kmutex_t *m, unsigned how, const void *where)
+{
+	const unsigned key = m->mtx_key;
+	struct lwp *l = curlwp;
+	uintptr_t free = 0;
+	uint64_t chain;
+
+	if (__builtin_expect(lockdebug_slow() || m->mtx_alive != MUTEX_ALIVE || l == NULL, 0) ||
+	    !lockdebug_known(l, key, how, where, &chain)) {
+		enter(m, how, where);
+		return;
+	}
+	if (LOCKORDER_KEY_SPIN(key))
+		spin_raise(l->l_cpu, LOCKORDER_KEY_IPL(key));
+	/* acquire, release: as in adaptive_try() and spin_try() */
+	if (__builtin_expect(!__atomic_compare_exchange_n(&m->mtx_owner, &free, (uintptr_t)l, false,
+	    __ATOMIC_ACQ_REL, __ATOMIC_RELAXED), 0)) {
+		enter_contended(m, how, where, chain);
+		return;
+	}
+	race_lock_got(m, RACE_WRITE);
+	lockdebug_got(l, m, m->mtx_id, m->mtx_class, key, how, where, chain);
+}
+
+void
+mutex_enter(kmutex_t *m)
+{
+	enter_shortly(m, LO_WRITE, __builtin_return_address(0));
 }
 
 void
 mutex_enter_nested(kmutex_t *m, const kmutex_t *parent)
 {
-	struct lockorder_want w;
-	uint64_t chain, waited;
-
-	KASSERTMSG(m->mtx_alive == MUTEX_ALIVE, "mutex_enter_nested: not initialised, or destroyed");
-	lock_point(HP_LOCK, m->mtx_id);
-	if (!LOCKDEBUG_ON()) {
-		plain_enter(m);
-		return;
-	}
 	KASSERTMSG(parent == NULL || (mutex_owned(parent) && parent->mtx_class == m->mtx_class),
 	    "mutex_enter_nested: %s: its parent is not held", lock_classes[m->mtx_class].lc_name);
-	chain = want(&w, m, LO_WRITE | LO_NESTED, __builtin_return_address(0));
-	waited = plain_enter(m);
-	lockdebug_locked(&w, chain, m->mtx_class, waited);
+	enter_shortly(m, LO_WRITE | LO_NESTED, __builtin_return_address(0));
 }
 
 bool
@@ -334,23 +377,41 @@ mutex_tryenter(kmutex_t *m)
 	return true;
 }
 
-void
-mutex_exit(kmutex_t *m)
+static inline __attribute__((always_inline)) void
+plain_exit(kmutex_t *m, struct lwp *l)
+{
+	race_lock_drop(m, RACE_WRITE);
+	if (mutex_is_spin(m)) {
+		__atomic_store_n(&m->mtx_owner, 0, __ATOMIC_RELEASE);
+		spin_lower(l->l_cpu);
+	} else {
+		adaptive_exit(m, l);
+	}
+}
+
+/* The long way out. */
+static __attribute__((noinline)) void
+exit_slowly(kmutex_t *m)
 {
 	const uint32_t id = m->mtx_id;		/* once it is let go it may be gone */
 
-	KASSERTMSG(mutex_owned(m), "mutex_exit: %s is not held by this %s",
-	    lock_classes[m->mtx_class].lc_name, m->mtx_spin ? "CPU" : "LWP");
 	if (LOCKDEBUG_ON())
-		lockdebug_unlocked(m, m->mtx_spin ? LO_WRITE | LO_SPIN : LO_WRITE);
-	race_lock_drop(m, RACE_WRITE);
-	if (m->mtx_spin) {
-		__atomic_store_n(&m->mtx_owner, 0, __ATOMIC_RELEASE);
-		spin_lower();
-	} else {
-		adaptive_exit(m);
-	}
+		lockdebug_release(m, mutex_is_spin(m) ? LO_WRITE | LO_SPIN : LO_WRITE);
+	plain_exit(m, curlwp);
 	lock_point(HP_UNLOCK, id);
+}
+
+void
+mutex_exit(kmutex_t *m)
+{
+	struct lwp *l = curlwp;
+
+	KASSERTMSG(mutex_owned(m), "mutex_exit: %s is not held by this %s",
+	    lock_classes[m->mtx_class].lc_name, mutex_is_spin(m) ? "CPU" : "LWP");
+	if (lockdebug_dropped(l, m))
+		plain_exit(m, l);
+	else
+		exit_slowly(m);
 }
 
 #if UVMSTRESS_TSAN
@@ -364,13 +425,13 @@ mutex_owned(const kmutex_t *m)
 void
 mutex_spin_enter(kmutex_t *m)
 {
-	KASSERT(m->mtx_spin);
+	KASSERT(mutex_is_spin(m));
 	mutex_enter(m);
 }
 
 void
 mutex_spin_exit(kmutex_t *m)
 {
-	KASSERT(m->mtx_spin);
+	KASSERT(mutex_is_spin(m));
 	mutex_exit(m);
 }

@@ -28,20 +28,24 @@ static bool
 lives(const krwlock_t *rw)
 {
 	return rw->rw_alive == RW_ALIVE && rw->rw_class < LC_MAX && (rw->rw_owner & 12) == 0 &&
-	    lock_born(rw->rw_id);
+	    lock_born(rw->rw_id) &&
+	    (!LOCKDEBUG_ON() || lockdebug_node[rw->rw_class][IPL_NONE] == LOCKORDER_KEY_CLASS(rw->rw_key) + 1);
 }
 
 void
 rw_init(krwlock_t *rw, enum lock_class class)
 {
+	uint32_t node = 0;
+
 	KASSERTMSG(!UVMSTRESS_LOCKDEBUG || !lives(rw),
 	    "rw_init: %s %u is initialised, or its memory was freed without rw_destroy()",
 	    lock_classes[rw->rw_class].lc_name, rw->rw_id);
 	rw->rw_id = lock_birth();
-	rw->rw_class = (uint16_t)class;
+	rw->rw_class = (uint8_t)class;
 	rw->rw_alive = RW_ALIVE;
 	if (LOCKDEBUG_ON())
-		lockdebug_born(class, IPL_NONE, rw->rw_id);
+		node = lockdebug_born(class, IPL_NONE, rw->rw_id);
+	rw->rw_key = (uint16_t)LOCKORDER_KEY(node, IPL_NONE, false);
 	__atomic_store_n(&rw->rw_owner, 0, __ATOMIC_RELEASE);
 	race_atomic(&rw->rw_owner, sizeof(rw->rw_owner));
 	lock_race_create(rw, class, __builtin_return_address(0));
@@ -127,8 +131,9 @@ want(struct lockorder_want *w, krwlock_t *rw, unsigned how, const void *where)
 	return lockdebug_want(w, rw, rw->rw_id, rw->rw_class, IPL_NONE, how, where);
 }
 
-void
-rw_enter(krwlock_t *rw, const krw_t op)
+/* The long way: for whatever reason the short one was not open. */
+static __attribute__((noinline)) void
+enter(krwlock_t *rw, const krw_t op, const void *where)
 {
 	unsigned spins = 0, turns = 0;
 	struct lockorder_want w;
@@ -138,7 +143,7 @@ rw_enter(krwlock_t *rw, const krw_t op)
 	lock_point(HP_LOCK, rw->rw_id);
 	inject_delay(INJECT_lock_delay);
 	if (LOCKDEBUG_ON())
-		chain = want(&w, rw, op == RW_READER ? LO_READ : LO_WRITE, __builtin_return_address(0));
+		chain = want(&w, rw, op == RW_READER ? LO_READ : LO_WRITE, where);
 	/* Without lock debugging a writer's recursion is still seen. */
 	if (rw_write_held(rw))
 		panic("%s: locking against myself (lock %u)", lock_classes[rw->rw_class].lc_name,
@@ -161,6 +166,23 @@ rw_enter(krwlock_t *rw, const krw_t op)
 	race_lock_got(rw, op == RW_READER ? RACE_READ : RACE_WRITE);
 	if (LOCKDEBUG_ON())
 		lockdebug_locked(&w, chain, rw->rw_class, waited);
+}
+
+void
+rw_enter(krwlock_t *rw, const krw_t op)
+{
+	const void *where = __builtin_return_address(0);
+	const unsigned how = op == RW_READER ? LO_READ : LO_WRITE;
+	struct lwp *l = curlwp;
+	uint64_t chain;
+
+	if (__builtin_expect(lockdebug_slow() || rw->rw_alive != RW_ALIVE || l == NULL, 0) ||
+	    !lockdebug_known(l, rw->rw_key, how, where, &chain) || !try_once(rw, op)) {
+		enter(rw, op, where);
+		return;
+	}
+	race_lock_got(rw, op == RW_READER ? RACE_READ : RACE_WRITE);
+	lockdebug_got(l, rw, rw->rw_id, rw->rw_class, rw->rw_key, how, where, chain);
 }
 
 bool
@@ -239,8 +261,8 @@ let_go(krwlock_t *rw)
 
 	KASSERTMSG(writer ? rw_write_held(rw) : old >= RW_READ, "rw_exit: %s is not held by this LWP",
 	    lock_classes[rw->rw_class].lc_name);
-	if (LOCKDEBUG_ON())
-		lockdebug_unlocked(rw, writer ? LO_WRITE : LO_READ);
+	if (!lockdebug_dropped(curlwp, rw) && LOCKDEBUG_ON())
+		lockdebug_release(rw, writer ? LO_WRITE : LO_READ);
 	race_lock_drop(rw, writer ? RACE_WRITE : RACE_READ);
 	for (;;) {
 		new = writer ? old & RW_WAITERS : old - RW_READ;

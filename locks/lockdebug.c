@@ -31,6 +31,7 @@ struct lock_class_info lock_classes[LC_MAX] = {
 };
 
 bool lockdebug_on = true;
+uint32_t lock_slow;
 const struct lock_waiver *lockdebug_waivers;
 uint16_t lockdebug_node[LC_MAX][LOCK_NODES];
 
@@ -85,7 +86,7 @@ lockdebug_class(const char *name, int rank, enum lockorder_nest nest, int ipl)
 	return class;
 }
 
-void
+uint32_t
 lockdebug_born(enum lock_class class, int ipl, uint32_t id)
 {
 	const int declared = lock_classes[class].lc_ipl;
@@ -96,6 +97,7 @@ lockdebug_born(enum lock_class class, int ipl, uint32_t id)
 		    lockorder_trace(NULL), "a mutex of class %s is made for IPL %d, its class is declared for %d",
 		    lock_classes[class].lc_name, ipl, declared);
 	lockorder_born(lockdebug_node[class][ipl] - 1u, id);
+	return lockdebug_node[class][ipl] - 1u;
 }
 
 /* --- what the engine asks of us --- */
@@ -199,6 +201,8 @@ lockdebug_init(void)
 		.le_stat = stat,
 	};
 
+	__atomic_store_n(&lock_slow, (LOCKDEBUG_ON() ? 0 : LOCK_SLOW_OFF) |
+	    (lockaudit_full ? LOCK_SLOW_FULL : 0), __ATOMIC_RELAXED);
 	memset(lockdebug_node, 0, sizeof(lockdebug_node));
 	nclass = LC_COUNT;
 	lockorder_init(&env);
@@ -255,7 +259,7 @@ lockdebug_spl(int ipl)
 	for (int i = hs->hs_n - 1; i >= 0; i--) {
 		const struct held_lock *hl = &hs->hs_v[i];
 		const int needs = (hl->hl_how & LO_SPIN) != 0 && hl->hl_depth == depth ?
-		    ((const kmutex_t *)hl->hl_lock)->mtx_ipl : IPL_NONE;
+		    mutex_ipl(hl->hl_lock) : IPL_NONE;
 
 		if (needs <= ipl)
 			continue;
@@ -264,6 +268,43 @@ lockdebug_spl(int ipl)
 		    "IPL falls to %d with spin lock %s held, which needs %d", ipl, class_name(hl), needs);
 		return;
 	}
+}
+
+void
+lockdebug_release(const void *lock, unsigned how)
+{
+	struct held_stack *hs = &curlwp->l_held;
+	struct held_lock *hl;
+
+	LOCKEVENT_(lockstate_unlocking(lock));
+	host_mask();
+	hl = held_find(hs, lock);
+	KASSERTMSG(hl != NULL, "release of a lock that this LWP does not hold");
+	KASSERT((hl->hl_how & (LO_MODE | LO_SPIN)) == how);
+	if (hl->hl_since != 0) {
+		const uint64_t ns = host_now_ns() - hl->hl_since;
+
+		lockstat_held(hl->hl_user, ns);
+		LOCKEVENT_(lockstat_site_held(hl->hl_where, hl->hl_class, ns));
+	}
+	held_pop(hs, hl);
+	host_unmask();
+}
+
+void
+lockdebug_time(struct held_lock *hl)
+{
+	hl->hl_since = host_now_ns();
+	host_unmask();
+}
+
+void
+lock_slowly(bool on)
+{
+	if (on)
+		__atomic_fetch_or(&lock_slow, LOCK_SLOW_INJECT, __ATOMIC_RELAXED);
+	else
+		__atomic_fetch_and(&lock_slow, ~LOCK_SLOW_INJECT, __ATOMIC_RELAXED);
 }
 
 /* --- what is held --- */

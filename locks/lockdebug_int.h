@@ -3,7 +3,8 @@
  *
  *	lockdebug_want()	before waiting: judged
  *	lockdebug_locked()	got it
- *	lockdebug_unlocked()	before the release
+ *	lockdebug_release()	before the release
+ *	lockdebug_known(), lockdebug_got(), lockdebug_dropped()  the same, by the short way
  *	lockdebug_changed()	upgraded, downgraded: keeps its place among the locks held
  */
 #ifndef LOCKS_LOCKDEBUG_INT_H
@@ -17,12 +18,27 @@
 /* atomic: node of the graph by class and IPL; 0: not made yet, else + 1 */
 extern uint16_t lockdebug_node[LC_MAX][LOCK_NODES];
 
-/* => a lock of the class comes into being */
-void	lockdebug_born(enum lock_class, int ipl, uint32_t id);
+/* => a lock of the class comes into being; its node */
+uint32_t lockdebug_born(enum lock_class, int ipl, uint32_t id);
 /* => an adaptive lock is wanted where nobody may sleep: violations */
 void	lockdebug_cannot_sleep(enum lock_class);
 /* => panics if the LWP may only try locks of the class */
 void	lockdebug_only_try(enum lock_class);
+
+/*
+ * Why acquisitions go the long way, which asks everything; 0: the short one will do.
+ * @ relaxed: who sees a change late goes the other way for a little longer
+ */
+#define	LOCK_SLOW_OFF		1u	/* no lock debugging */
+#define	LOCK_SLOW_FULL		2u	/* audit=full */
+#define	LOCK_SLOW_INJECT	4u	/* locks are made to be late, or to fail */
+extern uint32_t lock_slow;
+
+static inline bool
+lockdebug_slow(void)
+{
+	return (__atomic_load_n(&lock_slow, __ATOMIC_RELAXED) | (uint32_t)host_points) != 0;
+}
 
 /* --- audit=full (lockstate.c) --- */
 
@@ -89,26 +105,71 @@ lockdebug_locked(const struct lockorder_want *w, uint64_t chain, enum lock_class
 	host_unmask();
 }
 
-static inline void
-lockdebug_unlocked(const void *lock, unsigned how)
+/* => about to be released: the long way */
+void	lockdebug_release(const void *lock, unsigned how);
+
+/*
+ * The short way: audit=order, a lock wanted in thread context by a chain that is known.
+ * => false: nothing has been done, and the long way is to be gone
+ */
+static inline __attribute__((always_inline)) bool
+lockdebug_known(const struct lwp *l, unsigned key, unsigned how, const void *where, uint64_t *chain)
 {
-	struct held_stack *hs = &curlwp->l_held;
+	const struct held_stack *hs = &l->l_held;
+	const struct cpu_info *ci = l->l_cpu;
+
+	if (__builtin_expect(LOCKORDER_KEY_SPIN(key) ?
+	    ci->ci_idepth != 0 || ci->ci_ilevel > LOCKORDER_KEY_IPL(key) :
+	    (ci->ci_idepth | ci->ci_mtx_count | ci->ci_ilevel) != 0, 0))
+		return false;
+	if (__builtin_expect(l->l_onlytry != 0 || hs->hs_n == hs->hs_max, 0))
+		return false;
+	*chain = lockorder_hash(hs->hs_n > 0 ? hs->hs_v[hs->hs_n - 1].hl_chain : LO_CHAIN_SEED,
+	    lockorder_what(key, how), where);
+	return lockorder_known(*chain, hs->hs_runner);
+}
+
+/* => its hold is timed from now on; masked, and not on return */
+void	lockdebug_time(struct held_lock *);
+
+/* => the lock was got by the short way; there is room for one more that is held */
+static inline __attribute__((always_inline)) void
+lockdebug_got(struct lwp *l, const void *lock, uint32_t id, enum lock_class class, unsigned key,
+    unsigned how, const void *where, uint64_t chain)
+{
+	struct held_stack *hs = &l->l_held;
 	struct held_lock *hl;
 
-	LOCKEVENT_(lockstate_unlocking(lock));
-	host_mask();
-	hl = hs->hs_n > 0 && hs->hs_v[hs->hs_n - 1].hl_lock == lock ? &hs->hs_v[hs->hs_n - 1] :
-	    held_find(hs, lock);
-	KASSERTMSG(hl != NULL, "release of a lock that this LWP does not hold");
-	KASSERT((hl->hl_how & (LO_MODE | LO_SPIN)) == how);
-	if (__builtin_expect(hl->hl_since != 0, 0)) {
-		const uint64_t ns = host_now_ns() - hl->hl_since;
+	host_mask();			/* as in lockdebug_locked() */
+	hl = &hs->hs_v[hs->hs_n++];
+	hl->hl_lock = lock;
+	hl->hl_where = where;
+	hl->hl_chain = chain;
+	hl->hl_since = 0;
+	hl->hl_class = LOCKORDER_KEY_CLASS(key);
+	hl->hl_id = id;
+	hl->hl_how = (uint8_t)(LOCKORDER_KEY_SPIN(key) ? how | LO_SPIN : how);
+	hl->hl_ipl = (uint8_t)LOCKORDER_KEY_IPL(key);
+	hl->hl_depth = hl->hl_level = 0;
+	hl->hl_user = class;
+	if (__builtin_expect(acquired(l->l_cpu, class), 0))
+		lockdebug_time(hl);
+	else
+		host_unmask();
+}
 
-		lockstat_held(hl->hl_user, ns);
-		LOCKEVENT_(lockstat_site_held(hl->hl_where, hl->hl_class, ns));
-	}
-	held_pop(hs, hl);
-	host_unmask();
+/* => about to be released: it was the newest, and there is nothing else to say; false: the long way */
+static inline __attribute__((always_inline)) bool
+lockdebug_dropped(struct lwp *l, const void *lock)
+{
+	struct held_stack *hs = &l->l_held;
+	const struct held_lock *hl = &hs->hs_v[hs->hs_n - 1];
+
+	if (__builtin_expect(lockdebug_slow() || hs->hs_n == 0 || hl->hl_lock != lock || hl->hl_since != 0, 0))
+		return false;
+	hs->hs_n--;			/* one store: an interrupt finds the stack before it, or after */
+	__asm__ volatile("" ::: "memory");
+	return true;
 }
 
 static inline void

@@ -76,7 +76,7 @@ lockorder_held_trace(const struct held_lock *hl)
 static uint64_t
 mixed(uint64_t chain, uint32_t runner)
 {
-	return runner == 0 ? chain : chain ^ ((uint64_t)runner << 20 | 1) * 0x94d049bb133111ebULL;
+	return chain ^ lockorder_mix(runner);
 }
 
 static uint64_t *

@@ -82,7 +82,7 @@ struct host_gate {
 	bool		hg_access;	/* likewise, a simulated access: does not nest, costs a store */
 	bool		hg_rung;	/* the bell rang in there */
 };
-extern __thread struct host_gate host_gate;
+extern __thread struct host_gate host_gate __attribute__((tls_model("local-exec")));
 
 /* => fn answers from now on, NULL: nobody; while no other thread runs.  ENOTSUP: this build
  *    cannot (ThreadSanitizer puts signals off until it likes) */

@@ -60,6 +60,9 @@ extern const struct lock_waiver *lockdebug_waivers;
 /* => a class beyond lockrank.def, until the next boot: for tests.  rank 0: no declared order */
 enum lock_class lockdebug_class(const char *name, int rank, enum lockorder_nest, int ipl);
 
+/* => for kern_inject.c: acquisitions look whether they are to be late, or to fail */
+void	lock_slowly(bool on);
+
 /* => how the current LWP holds the lock: -1 not at all, else enum lock_how. */
 int	lockdebug_holds(const void *lock);
 enum lock_how lockdebug_how(const struct held_lock *);

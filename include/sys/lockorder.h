@@ -123,7 +123,7 @@ struct held_lock {
 	uint8_t		 hl_depth;	/* of interrupts: 0 in a thread */
 	uint8_t		 hl_level;	/* of the interrupt that took it; 0: none */
 	uint32_t	 hl_user;	/* the caller's */
-	uint64_t	 hl_full;	/* likewise, of the full audit */
+	uint64_t	 hl_full;	/* the full audit's, and set by it alone */
 };
 
 #define	HELD_INLINE	8
@@ -215,20 +215,64 @@ extern uint64_t lockorder_cache[1 << LO_CACHE_BITS];	/* atomic, relaxed: hashes 
 uint64_t lockorder_validate(struct held_stack *, const struct lockorder_want *, uint64_t chain);
 void	held_grow(struct held_stack *);
 
-/* => the hash of a chain that ends in h, goes on with w */
+/*
+ * What is the same at all acquisitions of one lock that an owner keeps ready: class, IPL (below 8),
+ * spin or not.
+ */
+#define	LOCKORDER_KEY(class, ipl, spin)	((class) << 4 | (unsigned)(ipl) << 1 | ((spin) ? 1u : 0u))
+#define	LOCKORDER_KEY_CLASS(key)	((uint32_t)(key) >> 4)
+#define	LOCKORDER_KEY_IPL(key)		((int)((key) >> 1 & 7))
+#define	LOCKORDER_KEY_SPIN(key)		(((key) & 1) != 0)
+
+/* => key and how, the latter without LO_SPIN: in a thread, at no higher IPL than the lock's own */
+static inline uint64_t
+lockorder_what(unsigned key, unsigned how)
+{
+	return (uint64_t)how << 40 | key;
+}
+
+#define	LO_CHAIN_SEED	0x5bd1e995UL	/* nothing is held */
+
+/* => the hash of a chain: how it was before, what comes now, and where */
+static inline uint64_t
+lockorder_hash(uint64_t before, uint64_t what, const void *where)
+{
+	uint64_t k = (before ^ what) * 0x9e3779b97f4a7c15ULL;
+
+	k ^= (uint64_t)(uintptr_t)where + (k >> 29);
+	k *= 0xbf58476d1ce4e5b9ULL;
+	return k ^ k >> 32;
+}
+
+/* => the hash of a chain that ends in top, goes on with w */
 static inline uint64_t
 lockorder_chain(const struct held_lock *top, const struct lockorder_want *w)
 {
-	const uint64_t what = (uint64_t)w->lw_class << 32 | (uint64_t)w->lw_how << 24 |
-	    (uint64_t)w->lw_ipl << 16 | (uint64_t)w->lw_depth << 8 | w->lw_level;
-	/* a handler's chain begins anew, unless it interrupts the holder of a spin lock */
-	uint64_t k = top != NULL && (top->hl_depth == w->lw_depth || (top->hl_how & LO_SPIN) != 0) ?
-	    top->hl_chain : 0x5bd1e995;
+	const uint64_t what = lockorder_what(LOCKORDER_KEY((uint64_t)w->lw_class, w->lw_ipl & 7u,
+	    w->lw_how & LO_SPIN), w->lw_how & ~LO_SPIN) |
+	    (uint64_t)(w->lw_ipl >> 3) << 46 | (uint64_t)w->lw_depth << 51 | (uint64_t)w->lw_level << 59;
 
-	k = (k ^ what) * 0x9e3779b97f4a7c15ULL;
-	k ^= (uint64_t)(uintptr_t)w->lw_where + (k >> 29);
-	k *= 0xbf58476d1ce4e5b9ULL;
-	return k ^ k >> 32;
+	/* a handler's chain begins anew, unless it interrupts the holder of a spin lock */
+	return lockorder_hash(top != NULL && (top->hl_depth == w->lw_depth ||
+	    (top->hl_how & LO_SPIN) != 0) ? top->hl_chain : LO_CHAIN_SEED, what, w->lw_where);
+}
+
+/* => what the hash of a chain is mixed with that one runner alone has gone so far; 0: several */
+static inline uint64_t
+lockorder_mix(uint32_t runner)
+{
+	return runner == 0 ? 0 : ((uint64_t)runner << 20 | 1) * 0x94d049bb133111ebULL;
+}
+
+/* => the chain is known to this runner, and there is nothing to look at; false: ask the engine */
+static inline bool
+lockorder_known(uint64_t chain, uint32_t runner)
+{
+	/* relaxed: a hash says all that there is to know */
+	const uint64_t v = __atomic_load_n(&lockorder_cache[chain >> (64 - LO_CACHE_BITS)],
+	    __ATOMIC_RELAXED);
+
+	return __builtin_expect(v == chain, 1) || v == (chain ^ lockorder_mix(runner));
 }
 
 static inline uint64_t
@@ -237,9 +281,7 @@ lockorder_want(struct held_stack *hs, const struct lockorder_want *w)
 	struct lockorder_want copy;
 	const uint64_t chain = lockorder_chain(hs->hs_n > 0 ? &hs->hs_v[hs->hs_n - 1] : NULL, w);
 
-	/* relaxed: a hash says all that there is to know */
-	if (__builtin_expect(__atomic_load_n(&lockorder_cache[chain >> (64 - LO_CACHE_BITS)],
-	    __ATOMIC_RELAXED) == chain, 1))
+	if (lockorder_known(chain, w->lw_depth == 0 ? hs->hs_runner : 0))
 		return chain;
 	copy = *w;			/* the caller's may stay in registers */
 	return lockorder_validate(hs, &copy, chain);
@@ -264,7 +306,6 @@ held_push(struct held_stack *hs, const struct lockorder_want *w, uint64_t chain)
 	hl->hl_depth = w->lw_depth;
 	hl->hl_level = w->lw_level;
 	hl->hl_user = 0;
-	hl->hl_full = 0;
 	return hl;
 }
 

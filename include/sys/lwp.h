@@ -94,7 +94,8 @@ struct lwp {
 	void		*l_arg;			/* : */
 };
 
-extern __thread struct lwp *curlwp_tls;
+/* local-exec: one instruction away; it is in programs only, never in a shared library */
+extern __thread struct lwp *curlwp_tls __attribute__((tls_model("local-exec")));
 #define	curlwp		curlwp_tls
 
 /*

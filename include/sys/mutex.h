@@ -16,11 +16,10 @@
 #include <sys/lockdebug.h>
 
 typedef struct kmutex {
-	uintptr_t	mtx_owner;	/* atomic: lwp | bit 0 waiters; spin: cpu index + 1; 0 free */
+	uintptr_t	mtx_owner;	/* atomic: lwp | bit 0 waiters; 0 free */
 	uint32_t	mtx_id;		/* birth number, stable */
-	uint16_t	mtx_class;	/* enum lock_class, stable */
-	uint8_t		mtx_ipl : 4;	/* stable */
-	uint8_t		mtx_spin : 1;	/* stable */
+	uint16_t	mtx_key;	/* LOCKORDER_KEY() of its class, IPL and kind, stable */
+	uint8_t		mtx_class;	/* enum lock_class, stable */
 	uint8_t		mtx_alive;	/* MUTEX_ALIVE between init and destroy */
 } kmutex_t;
 
@@ -41,19 +40,32 @@ void	mutex_spin_enter(kmutex_t *);
 void	mutex_spin_exit(kmutex_t *);
 #define	MUTEX_WAITERS	1UL		/* bit of mtx_owner: somebody sleeps */
 
-/* => mutex_owned(), for whoever is inlined into */
+/* => an adaptive mutex at IPL_NONE does not count: see mutex_is_spin() */
+static inline int
+mutex_ipl(const kmutex_t *m)
+{
+	return LOCKORDER_KEY_IPL(m->mtx_key);
+}
+
+static inline bool
+mutex_is_spin(const kmutex_t *m)
+{
+	return LOCKORDER_KEY_SPIN(m->mtx_key);
+}
+
+/*
+ * => mutex_owned(), for whoever is inlined into.  A spin mutex belongs to the LWP, too: until it is
+ *    released that LWP has its CPU, and a handler that comes in runs on it
+ */
 static inline bool
 mutex_owned_word(const kmutex_t *m)
 {
 	/* relaxed: whoever owns it has written the word himself */
-	uintptr_t owner = __atomic_load_n(&m->mtx_owner, __ATOMIC_RELAXED);
-
-	if (m->mtx_spin)
-		return owner == (uintptr_t)curcpu()->ci_index + 1;
-	return (owner & ~MUTEX_WAITERS) == (uintptr_t)curlwp;
+	return (__atomic_load_n(&m->mtx_owner, __ATOMIC_RELAXED) & ~MUTEX_WAITERS) ==
+	    (uintptr_t)curlwp;
 }
 
-/* => by the current LWP (adaptive) or CPU (spin). */
+/* => by the current LWP */
 #if UVMSTRESS_TSAN
 bool	mutex_owned(const kmutex_t *);	/* kern_mutex.c: bare, see host/race.h */
 #else

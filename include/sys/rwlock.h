@@ -14,8 +14,9 @@
 typedef struct krwlock {
 	uintptr_t	rw_owner;	/* atomic: writer's lwp or readers << 4, and flag bits */
 	uint32_t	rw_id;		/* birth number, stable */
-	uint16_t	rw_class;	/* enum lock_class, stable */
-	uint8_t		rw_alive;
+	uint16_t	rw_key;		/* LOCKORDER_KEY() of its class, stable */
+	uint8_t		rw_class;	/* enum lock_class, stable */
+	uint8_t		rw_alive;	/* RW_ALIVE between init and destroy */
 } krwlock_t;
 
 typedef enum krw { RW_READER, RW_WRITER } krw_t;

@@ -104,12 +104,14 @@ void
 inject_start(void)
 {
 	__atomic_store_n(&inject_active, chosen, __ATOMIC_RELAXED);
+	lock_slowly((chosen & (1u << INJECT_lock_delay | 1u << INJECT_tryfail)) != 0);
 }
 
 void
 inject_stop(void)
 {
 	__atomic_store_n(&inject_active, 0, __ATOMIC_RELAXED);
+	lock_slowly(false);
 }
 
 bool

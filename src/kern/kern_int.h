@@ -84,6 +84,35 @@ clock_step(struct cpu_info *ci, bool user)
 		clock_tick(ci, user);
 }
 
+/* --- IPLs, where it matters what they cost --- */
+
+/* => splraise() on the current CPU, which is known */
+static inline int
+spl_raise(struct cpu_info *ci, ipl_t ipl)
+{
+	const int old = ci->ci_ilevel;
+
+	if (UVMSTRESS_TSAN)
+		return splraise(ipl);		/* which tells of it */
+	if ((int)ipl > old)
+		ci->ci_ilevel = ipl;
+	return old;
+}
+
+/* => splx() on the current CPU, which is known; no spin mutex is held */
+static inline void
+spl_restore(struct cpu_info *ci, int old)
+{
+	if (UVMSTRESS_TSAN) {
+		splx(old);
+		return;
+	}
+	KASSERT(old <= ci->ci_ilevel);
+	clock_step(ci, false);
+	ci->ci_ilevel = old;
+	intr_poll();
+}
+
 /* --- timers (kern_timer.c) --- */
 
 void	timer_set(struct lwp *, uint64_t timo_ns);

@@ -108,6 +108,34 @@ KTEST(R1_enter_fails_only_without_a_table_or_pv_entry,
 	end();
 }
 
+/* pmap_extract() of each page of a range, across two leaf tables and where there is none */
+KTEST(mapped_says_of_each_page_what_extract_says,
+    "mapped says of each page what extract says")
+{
+	const vaddr_t edge = VA + (2UL << 20);
+	struct vm_page *pg;
+
+	begin(false);
+	pg = page_with(1);
+	for (int table = 0; table < 2; table++) {	/* in the first leaf only, then in both */
+		for (int i = table == 0 ? -5 : 1; i < (table == 0 ? 0 : 4); i += 2)
+			CHECK(pmap_enter(pm, edge + i * (long)PAGE_SIZE, fv_pa(pg), RO, 0) == 0);
+		for (int i = -6; i < 0; i++) {
+			const vaddr_t va = edge + i * (long)PAGE_SIZE;
+			const uint64_t set = pmap_mapped(pm, va, 12);
+
+			CHECK(set < 1UL << 12);
+			for (int k = 0; k < 12; k++)
+				CHECK((set >> k & 1) == pmap_extract(pm, va + ptoa((vaddr_t)k), NULL));
+		}
+	}
+	CHECK(pmap_mapped(pm, edge + 1 * PAGE_SIZE, 3) == 5);
+	pmap_remove(pm, VA, edge + 4 * PAGE_SIZE);
+	pmap_update(pm);
+	fv_free(pg);
+	end();
+}
+
 KTEST(R2_failed_enter_leaves_no_old_mapping,
     "failed enter leaves no old mapping")
 {
