@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""The museum of known bugs: its rows are sound, and a handful of bugs that show at once are noticed.
+
+`t_museum.py UVMSTRESS MODE`: none: the build has no bugs in it; rows: it has, but detectors are
+missing, or others come first; run: they are to be noticed."""
+
+import json
+import os
+import re
+import sys
+
+import harness
+from harness import case, equal, has, main, run
+
+# One for each kind of detector: assertion, TLB, lock auditor, inspector of maps, hang, panic.
+HANDFUL = ('wired-stays-queued', 'loan-stale-tlb', 'enter-retry-holds-locks', 'merge-frees-spare',
+           'enter-failure-ignored', 'loan-stays-writable', 'pool-put-returns-pages')
+KINDS = ('lock-assertion', 'lock-order', 'interrupt-context', 'invariant', 'content', 'tlb', 'hang', 'leak',
+         'panic', 'crash', 'race', 'asan')
+WORD = re.compile(r'([a-z-]+)(/[\w-]+)?(@[\w-]+)?$')
+mode = sys.argv.pop(2)
+
+
+def rows():
+    return json.loads(run('list', 'bugs', '--json').stdout)['bugs']
+
+
+@case
+def every_row_is_whole():
+    seen = set()
+    for row in rows():
+        name = row['name']
+        assert re.fullmatch(r'[a-z0-9]+(-[a-z0-9]+)*', name) and name not in seen, name
+        seen.add(name)
+        assert row['help'] and row['origin'], name
+        if row['shows'] == 'impossible':
+            assert row['note'], f'{name}: what proves it?'
+            continue
+        assert row['breaks'] and 1 <= row['depth'] <= 4, name
+        for word in row['noticed_by'].split():
+            m = WORD.match(word)
+            assert m and m.group(1) in KINDS, f'{name}: {word}'
+        assert row['shows'] != 'controlled' or row['note'], f'{name}: why?'
+
+
+@case
+def every_profile_is_there_and_good():
+    here = os.path.join(os.path.dirname(harness.binary), '../../workloads/profiles/museum')
+    for profile in {row['profile'] for row in rows() if row['profile']}:
+        words = profile.split()
+        sets = [x for w in words[1:] for x in ('--set', w)]
+        r = run('check', os.path.join(here, words[0] + '.ini'), *sets)
+        equal(r.returncode, 0, f'{profile}: {r.stderr}')
+
+
+@case
+def a_handful_is_noticed_as_the_rows_say():
+    if mode != 'run':
+        return
+    for name in HANDFUL:
+        r = run('selftest', 'bugs', name, '--seeds', '1', '--only-bugs', '--json', 'm.json', timeout=200)
+        equal(r.returncode, 0, r.stdout.decode() + r.stderr.decode())
+        with open('m.json', encoding='utf-8') as f:
+            (bug,) = json.load(f)['bugs']
+        equal((bug['bug'], bug['noticed'], bug['seeds']), (name, 1, 1))
+        assert bug['noticed_by'][0]['named'] and bug['max_s'] > 0
+
+
+@case
+def without_bugs_it_says_how_to_get_them():
+    if mode != 'none':
+        return
+    for words in ((), ('bugs',), ('bugs', 'loan')):
+        r = run('selftest', *words)
+        equal(r.returncode, 2)
+        has(r.stderr, '-Dbugs=true')
+
+
+@case
+def an_unknown_bug_is_told():
+    r = run('selftest', 'bugs', 'no-such-bug')
+    equal(r.returncode, 2)
+    has(r.stderr, '-Dbugs=true' if mode == 'none' else "no bug has 'no-such-bug' in its name")
+    equal(run('selftest', 'bugs', '--seeds', '0').returncode, 2)
+
+
+main()
