@@ -131,12 +131,70 @@ op_visit(struct job_worker *jw)
 	return run_in_child(jw, visit, jw->jw_run->jr_private);
 }
 
-static const struct workload_op ops[] = {
+#define	SNAPSHOT_PAGES	8
+
+/* Words of some pages as the child found them, and one of its own in each. */
+static int
+snapshot(struct job_worker *jw, void *arg)
+{
+	const struct coherent *co = &((struct shared_run *)arg)->sr_region;
+	unsigned writer = jw->jw_index % co->co_nwriters;
+	vaddr_t theirs[SNAPSHOT_PAGES], own[SNAPSHOT_PAGES];
+	uint64_t was[SNAPSHOT_PAGES];
+	int error = 0;
+
+	for (int i = 0; i < SNAPSHOT_PAGES && error == 0; i++) {
+		uint64_t page = host_rng_below(&jw->jw_rng, co->co_npages);
+
+		theirs[i] = BASE + 8 * coherent_word(co, page, (writer + 1) % co->co_nwriters);
+		own[i] = BASE + 8 * coherent_word(co, page, writer);
+		error = user_load(theirs[i], &was[i]);
+		if (error == 0)
+			error = user_store(own[i], 1);
+		if (error != 0)
+			return call_failed(jw, "access", own[i], error);
+	}
+	for (int i = 0; i < SNAPSHOT_PAGES && error == 0; i++) {
+		if (co->co_nwriters > 1)
+			error = expect_word(jw, theirs[i], was[i], "cow-isolation");
+		if (error == 0)
+			error = expect_word(jw, own[i], 1, "cow-isolation");
+	}
+	return error;
+}
+
+/*
+ * A child that inherits a copy: what is stored in either no longer reaches the other, and all who
+ * share go on with one page (T-39).
+ */
+static int
+op_snapshot(struct job_worker *jw)
+{
+	const vsize_t size = jw->jw_run->jr_job->job_size;
+	struct proc *p = jw->jw_proc->jp_proc;
+	int error = sys_minherit(p, BASE, size, MAP_INHERIT_COPY), back;
+
+	if (error != 0)
+		return call_failed(jw, "minherit", BASE, error);
+	error = run_in_child(jw, snapshot, jw->jw_run->jr_private);
+	back = sys_minherit(p, BASE, size, MAP_INHERIT_SHARE);
+	if (back != 0)
+		return call_failed(jw, "minherit", BASE, back);
+	return error;
+}
+
+static const struct workload_op anon_ops[] = {
+	{ "access", "store to this worker's word, or check anybody's, of a random page", 400, op_access },
+	{ "visit", "fork a child that checks some pages and exits", 1, op_visit },
+	{ "snapshot", "fork a child that has a copy, and stores to it (processes of one thread)", 1,
+	    op_snapshot, true },
+};
+
+static const struct workload_op aobj_ops[] = {
 	{ "access", "store to this worker's word, or check anybody's, of a random page", 400, op_access },
 	{ "visit", "fork a child that checks some pages and exits", 1, op_visit },
 	{ "attach", "detach the segment and attach it again (processes of one thread)", 1, op_attach, true },
 };
-#define	ANON_NOPS	2		/* it knows no segment */
 
 /* Every word of every page from every process: all must hold the last store exactly. */
 static int
@@ -172,8 +230,8 @@ const struct workload wl_shared_anon = {
 	.wl_name = "shared-anon",
 	.wl_help = "MAP_SHARED anonymous memory: one amap under several processes",
 	.wl_common = WL_COMMON_ALL,
-	.wl_ops = ops,
-	.wl_nops = ANON_NOPS,
+	.wl_ops = anon_ops,
+	.wl_nops = sizeof(anon_ops) / sizeof(anon_ops[0]),
 	.wl_exercises = "amap sharing, inherit SHARE, uvm_fault 1A, fork and exit of sharers",
 	.wl_verifies = "stamps: each word names itself, its writer and its store; never goes back in time",
 	.wl_required = required,
@@ -186,8 +244,8 @@ const struct workload wl_aobj_shm = {
 	.wl_name = "aobj-shm",
 	.wl_help = "shared memory objects: attached, written, detached by several processes",
 	.wl_common = WL_COMMON_ALL,
-	.wl_ops = ops,
-	.wl_nops = sizeof(ops) / sizeof(ops[0]),
+	.wl_ops = aobj_ops,
+	.wl_nops = sizeof(aobj_ops) / sizeof(aobj_ops[0]),
 	.wl_exercises = "aobj pager, uvm_fault 2A, object reference counts, unmap with pages left behind",
 	.wl_verifies = "stamps: each word names itself, its writer and its store; never goes back in time",
 	.wl_required = required,

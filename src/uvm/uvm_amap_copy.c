@@ -63,12 +63,15 @@ copy_slots(struct vm_amap *dst, struct vm_amap *src, uint64_t first, uint64_t n)
 }
 
 /*
- * => src's amap unlocked, shared with other arefs; dst is new.
+ * => src's amap unlocked, the entry's, shared with other arefs; dst is new.
  * => dst if the anons are in it now; or src, because the others have left meanwhile (T-33).
  */
 static struct vm_amap *
-copy_or_keep(struct vm_amap *src, struct vm_amap *dst, uint64_t first, uint64_t n)
+copy_or_keep(struct vm_map_entry *entry, struct vm_amap *dst)
 {
+	struct vm_amap *src = entry->aref.ar_amap;
+	uint64_t first = entry->aref.ar_pageoff, n = atop(entry->end - entry->start);
+
 	amap_lock(src);
 	if (amap_refs(src) == 1) {
 		amap_unlock(src);
@@ -78,6 +81,12 @@ copy_or_keep(struct vm_amap *src, struct vm_amap *dst, uint64_t first, uint64_t 
 	mutex_enter_nested(&dst->am_l, &src->am_l);	/* nobody else knows it */
 	copy_slots(dst, src, first, n);
 	amap_unlock(dst);
+	/*
+	 * I-AMAP-10.  Under this very lock: a sharer's store would replace a page now, and those that
+	 * others make to the old one meanwhile, through mappings from before, would be lost.
+	 */
+	if (amap_shared(src))
+		amap_share_protect(entry, VM_PROT_READ);
 	amap_adjref(src, first, n, -1);
 	amap_unlock(src);
 	return dst;
@@ -87,8 +96,8 @@ copy_or_keep(struct vm_amap *src, struct vm_amap *dst, uint64_t first, uint64_t 
  * => map(W), amap unlocked.  A big entry without an amap may be clipped to the
  *    neighbourhood of [start, end), unless NOCHUNK.
  * => NEEDSCOPY is cleared; or, with NOWAIT, still set: memory is short.
- * => the anons of a SHARED amap are still writable where it is shared: the caller (fork)
- *    protects or copies them before it lets the map go.
+ * => the anons of a SHARED amap are read-only where it is shared, but for wired ones: those the
+ *    caller (fork) copies before it lets the map go.
  */
 void
 amap_copy(struct vm_map *map, struct vm_map_entry *entry, int flags, vaddr_t start, vaddr_t end)
@@ -109,8 +118,7 @@ amap_copy(struct vm_map *map, struct vm_map_entry *entry, int flags, vaddr_t sta
 		if (dst == NULL)
 			return;
 		if (src != NULL)
-			dst = copy_or_keep(src, dst, entry->aref.ar_pageoff,
-			    atop(entry->end - entry->start));
+			dst = copy_or_keep(entry, dst);
 		if (dst != src)
 			entry->aref = (struct vm_aref){ 0, dst };
 	}

@@ -146,10 +146,8 @@ fork_copy_now(struct vm_map *child, struct vm_map_entry *old, struct vm_map_entr
 		return error;
 	if (wired)
 		return amap_cow_now(child, new);
-	/* The anons are shared now: no process may store to their pages as they are. */
+	/* a sharer may have wired some since we looked: its map is not ours to lock */
 	amap_lock(old->aref.ar_amap);
-	amap_share_protect(old, VM_PROT_READ);
-	/* which a sharer may have wired since we looked: its map is not ours to lock */
 	wired = amap_has_wired(&old->aref, uvm_entry_npages(old));
 	amap_unlock(old->aref.ar_amap);
 	return wired ? amap_cow_now(child, new) : 0;

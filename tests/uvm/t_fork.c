@@ -546,4 +546,48 @@ KTEST(fork_with_more_entries_than_memory_is_ENOMEM, "a fork that can never have 
 	tm_shutdown();
 }
 
+static void
+count_writable(vaddr_t va, uint64_t pte, void *arg)
+{
+	*(int *)arg += (pte & PTE_W) != 0;
+}
+
+static int
+writable(struct proc *p)
+{
+	int n = 0;
+
+	pmap_foreach(tm_map(p)->pmap, count_writable, &n);
+	return n;
+}
+
+/*
+ * A sharer that faults right after the copy has the amap's lock copies the page: no other sharer
+ * may be able to store to the old one by then.
+ */
+KTEST(I_AMAP_10_copy_of_a_shared_amap, "whose amap is copied can no longer store to the old pages")
+{
+	struct vm_map_entry *e;
+	struct proc *child;
+
+	begin(1);
+	tm_put(tm_proc, "ss");
+	child = spawn(tm_proc);
+	tm_store(0, 1);
+	tm_store_in(child, 1, 2);
+	CHECK(writable(tm_proc) > 0 && writable(child) > 0);
+	vm_map_lock(tm_map(child));
+	e = tm_map(child)->header.next;
+	e->etype |= UVM_ET_COPYONWRITE | UVM_ET_NEEDSCOPY;
+	amap_copy(tm_map(child), e, AMAP_COPY_NOCHUNK, e->start, e->end);
+	CHECK(!UVM_ET_ISNEEDSCOPY(e));
+	CHECK_EQ(writable(tm_proc), 0);
+	CHECK_EQ(writable(child), 0);
+	vm_map_unlock(tm_map(child));
+	tm_store(1, 3);
+	CHECK_EQ(tm_load_in(child, 1), 2);
+	proc_exit(child);
+	tm_shutdown();
+}
+
 KTEST_MAIN()
