@@ -5,8 +5,12 @@
  * half a private mapping of a file, so that what it lends is anons, pages of the file, or
  * nothing at all (zeroes).  A move makes one range another's memory; both go on with it
  * copy-on-write.  It goes within the process, to a child, or from a child that then exits.
+ * With backing = object the second half is shared memory, which swap holds: its pages may be
+ * clean there while anons borrow them (B-7).
  *
- * One model per process says what each word must be.  Every word belongs to one thread.
+ * One model per process says what each word must be.  Every word belongs to one thread, but for
+ * the last of each page of the file: that holds what the file has, and anybody stores it
+ * there again, so that a page turns private while it is being lent (B-4).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,6 +25,21 @@
 #define	FILE_BASE	0x50000000UL		/* the file, private */
 #define	THREAD_PAGES	32UL
 #define	MOVE_MAX	6			/* pages of one move */
+#define	PAGE_WORDS	(PAGE_SIZE / 8)
+#define	BLOCK_PAGES	16			/* of the file: read at once */
+#define	LAST_WORD	(PAGE_WORDS - 1)	/* of a page: nobody's */
+
+enum { BACKING_FILE, BACKING_OBJECT };
+static const char *const backing_names[] = { "file", "object", NULL };
+
+struct loan_anon_options {
+	unsigned	 lo_backing;
+};
+
+static const struct option_row options[] = {
+	{ "backing", OPT_ENUM, offsetof(struct loan_anon_options, lo_backing), 0, 0, "file", backing_names,
+	    NULL, "what half of the memory shows: a file, mapped private, or an object, shared" },
+};
 
 struct anon_run {
 	struct vnode	*ar_vp;			/* stable */
@@ -29,6 +48,14 @@ struct anon_run {
 };
 
 /* --- set-up --- */
+
+static bool
+backed_by_file(const struct job_run *jr)
+{
+	const struct loan_anon_options *lo = jr->jr_job->job_options;
+
+	return lo->lo_backing == BACKING_FILE;
+}
 
 static int
 map_file(struct job_run *jr, struct proc *p, vaddr_t va, uint64_t pages)
@@ -69,12 +96,27 @@ setup(struct job_run *jr)
 	return error;
 }
 
+/* => the process has an object of its own there, all zeroes */
+static int
+map_object(struct job_proc *jp, uint64_t pages)
+{
+	struct uvm_object *uobj = uao_create(pages * PAGE_SIZE, 0);
+	vaddr_t va = FILE_BASE;
+	int error = sys_shmat(jp->jp_proc, uobj, &va, VM_PROT_READ | VM_PROT_WRITE);
+
+	uao_detach(uobj);			/* the mapping's, or gone */
+	shadow_zero(jp->jp_private, FILE_BASE, pages * PAGE_SIZE);
+	return error;
+}
+
 static int
 fresh(struct job_run *jr, struct job_proc *jp)
 {
 	const uint64_t pages = jp->jp_nthreads * THREAD_PAGES;
 	int error = private_map(jp, BASE, pages * PAGE_SIZE);
 
+	if (!backed_by_file(jr))
+		return error != 0 ? error : map_object(jp, pages);
 	shadow_file(jr, jp, FILE_BASE, pages);
 	return error != 0 ? error : map_file(jr, jp->jp_proc, FILE_BASE, pages);
 }
@@ -105,10 +147,19 @@ pick_any(struct job_worker *jw, uint64_t pages)
 	return pick(jw, pages, host_rng_chance(&jw->jw_rng, 0.4));
 }
 
+/* => a word of the range that is its owner's */
+static uint64_t
+draw_word(struct job_worker *jw, const struct range *ra)
+{
+	uint64_t page = host_rng_below(&jw->jw_rng, ra->ra_pages);
+
+	return page * PAGE_WORDS + host_rng_below(&jw->jw_rng, LAST_WORD);
+}
+
 static vaddr_t
 word_of(struct job_worker *jw, const struct range *ra)
 {
-	return ra->ra_va + 8 * host_rng_below(&jw->jw_rng, ra->ra_pages * PAGE_SIZE / 8);
+	return ra->ra_va + 8 * draw_word(jw, ra);
 }
 
 /* => what is at dst is now what is at src */
@@ -188,11 +239,13 @@ static int
 with_child(struct job_worker *jw, bool take)
 {
 	struct errand er = { .er_take = take };
+	uint64_t n = 1 + host_rng_below(&jw->jw_rng, MOVE_MAX);
 	int error;
 
-	er.er_src = pick_any(jw, 1 + host_rng_below(&jw->jw_rng, MOVE_MAX));
+	/* What a child changes of an object its parent would see. */
+	er.er_src = take && !backed_by_file(jw->jw_run) ? pick(jw, n, false) : pick_any(jw, n);
 	er.er_dst = pick(jw, er.er_src.ra_pages, false);
-	er.er_word = host_rng_below(&jw->jw_rng, er.er_src.ra_pages * PAGE_SIZE / 8);
+	er.er_word = draw_word(jw, &er.er_src);
 	er.er_value = jw->jw_seq << 8 | 1;
 	error = run_in_child(jw, child, &er);
 	if (error != 0 || !take)
@@ -218,12 +271,33 @@ static int
 op_renew(struct job_worker *jw)
 {
 	struct range ra = pick(jw, THREAD_PAGES, true);
-	int error = map_file(jw->jw_run, jw->jw_proc->jp_proc, ra.ra_va, ra.ra_pages);
+	int error;
 
+	if (!backed_by_file(jw->jw_run)) {
+		error = sys_madvise(jw->jw_proc->jp_proc, ra.ra_va, ra.ra_pages * PAGE_SIZE, UMADV_DONTNEED);
+		return error != 0 ? call_failed(jw, "madvise", ra.ra_va, error) : 0;
+	}
+	error = map_file(jw->jw_run, jw->jw_proc->jp_proc, ra.ra_va, ra.ra_pages);
 	if (error != 0)
 		return call_failed(jw, "mmap", ra.ra_va, error);
 	shadow_file(jw->jw_run, jw->jw_proc, ra.ra_va, ra.ra_pages);
 	return 0;
+}
+
+/* A page of any thread of the process turns private: the first of a block, which loans run into. */
+static int
+op_nudge(struct job_worker *jw)
+{
+	const struct anon_run *ar = jw->jw_run->jr_private;
+	uint64_t npages = jw->jw_proc->jp_nthreads * THREAD_PAGES;
+	uint64_t page = host_rng_below(&jw->jw_rng, npages / BLOCK_PAGES) * BLOCK_PAGES;
+	uint64_t word = page * PAGE_WORDS + LAST_WORD;
+	int error;
+
+	if (!backed_by_file(jw->jw_run))
+		return 0;
+	error = user_store(FILE_BASE + word * 8, content_file_word(ar->ar_object, word, ar->ar_size));
+	return error != 0 ? call_failed(jw, "store", FILE_BASE + word * 8, error) : 0;
 }
 
 static int
@@ -249,7 +323,8 @@ static const struct workload_op ops[] = {
 	{ "move", "lend pages to another place of the process", 310, op_move },
 	{ "give", "lend pages to a child, which stores to them", 10, op_give },
 	{ "take", "a child lends what it has made of its memory, and exits", 10, op_take },
-	{ "renew", "map the thread's part of the file anew", 10, op_renew },
+	{ "renew", "map the thread's part of the file anew, or let it go to swap", 10, op_renew },
+	{ "nudge", "have a page of the file turn private, by storing what is there", 20, op_nudge },
 };
 
 /* --- the end --- */
@@ -299,6 +374,9 @@ const struct workload wl_loan_anon = {
 	.wl_name = "loan-anon",
 	.wl_help = "memory that moves between places and processes by loans to anons",
 	.wl_common = WL_THREADS | WL_PROCESSES | WL_WEIGHT,
+	.wl_options = options,
+	.wl_noptions = sizeof(options) / sizeof(options[0]),
+	.wl_options_size = sizeof(struct loan_anon_options),
 	.wl_ops = ops,
 	.wl_nops = sizeof(ops) / sizeof(ops[0]),
 	.wl_exercises = "loans of anons, file pages and zeroes to anons, replaced anons, broken loans, exits of borrowers and lenders",

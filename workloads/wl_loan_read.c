@@ -22,8 +22,9 @@
 #define	FILE_BASE	0x40000000UL
 #define	BUF_BASE	0x80000000UL
 #define	BUF_PAGES	8UL
-#define	SOURCE_PAGE	BUF_PAGES		/* where a thread makes the page that it writes */
-#define	THREAD_PAGES	(BUF_PAGES + 1)
+#define	SOURCE_PAGE	BUF_PAGES		/* where a thread makes the pages that it writes */
+#define	WRITE_PAGES	2UL			/* written by one call, or the first of them */
+#define	THREAD_PAGES	(BUF_PAGES + WRITE_PAGES)
 #define	SIBLING_WORD(t)	(256 + (t) % 64)	/* in each page: of thread t of the process */
 #define	SAMPLES		8			/* words of a page that are looked at; below 256 */
 
@@ -81,8 +82,8 @@ setup(struct job_run *jr)
 
 	jr->jr_private = lr;
 	lr->lr_npages = atop(lo->lo_file_size);
-	if (lr->lr_npages < jr->jr_nworkers)
-		lr->lr_npages = jr->jr_nworkers;
+	if (lr->lr_npages < WRITE_PAGES * jr->jr_nworkers)
+		lr->lr_npages = WRITE_PAGES * jr->jr_nworkers;
 	lr->lr_object = engine_object_id();
 	lr->lr_done = xcalloc(lr->lr_npages, sizeof(*lr->lr_done));
 	lr->lr_begun = xcalloc(lr->lr_npages, sizeof(*lr->lr_begun));
@@ -257,28 +258,30 @@ static int
 op_write(struct job_worker *jw)
 {
 	struct loan_run *lr = jw->jw_run->jr_private;
-	unsigned n = jw->jw_run->jr_nworkers;
-	uint64_t page = jw->jw_index + n * host_rng_below(&jw->jw_rng, (lr->lr_npages - jw->jw_index +
-	    n - 1) / n);
+	uint64_t n = jw->jw_run->jr_nworkers, groups = lr->lr_npages / WRITE_PAGES;
+	uint64_t group = jw->jw_index + n * host_rng_below(&jw->jw_rng, (groups - jw->jw_index + n - 1) / n);
+	uint64_t page = group * WRITE_PAGES, npages = 1 + host_rng_below(&jw->jw_rng, WRITE_PAGES);
 	vaddr_t src = thread_base(jw->jw_thread) + ptoa(SOURCE_PAGE);
-	uint32_t seq = ++lr->lr_begun[page];
 	uint64_t words[512];
-	size_t len = PAGE_SIZE;
-	int error;
+	size_t len = ptoa(npages);
+	int error = 0;
 
-	for (uint64_t i = 0; i < 512; i++)
-		words[i] = stamp_make(lr->lr_object, page * 512 + i,
-		    (struct stamp){ seq, jw->jw_index % 64 });
-	error = copyout(words, src, sizeof(words));
+	for (uint64_t at = 0; at < npages && error == 0; at++) {
+		struct stamp st = { ++lr->lr_begun[page + at], jw->jw_index % 64 };
+
+		for (uint64_t i = 0; i < 512; i++)
+			words[i] = stamp_make(lr->lr_object, (page + at) * 512 + i, st);
+		error = copyout(words, src + ptoa(at), sizeof(words));
+	}
 	if (error == 0)
 		error = sys_write(jw->jw_proc->jp_proc, lr->lr_vp, (voff_t)ptoa(page), src, &len, 0);
 	/* A word that nobody samples, through the mapping: breaks loans by a fault. */
 	if (error == 0)
-		error = user_store(FILE_BASE + ptoa(page) + 300 * 8, words[300]);
+		error = user_store(FILE_BASE + ptoa(page + npages - 1) + 300 * 8, words[300]);
 	if (error != 0)
 		return call_failed(jw, "write", ptoa(page), error);
-	/* release: pairs with op_read() */
-	__atomic_store_n(&lr->lr_done[page], seq, __ATOMIC_RELEASE);
+	for (uint64_t at = page; at < page + npages; at++)	/* release: pairs with op_read() */
+		__atomic_store_n(&lr->lr_done[at], lr->lr_begun[at], __ATOMIC_RELEASE);
 	return 0;
 }
 
@@ -319,7 +322,7 @@ static const struct workload_op ops[] = {
 	{ "check", "is the buffer still what was read?", 350, op_check },
 	{ "store", "store to the buffer", 100, op_store },
 	{ "sibling", "store to the buffer of another thread, and find it there", 150, op_sibling },
-	{ "write", "write a page of the file, or a word of it through the mapping", 145, op_write },
+	{ "write", "write a page or two of the file, and a word through the mapping", 145, op_write },
 	{ "fork", "a child looks at the buffer, and stores to it", 5, op_fork },
 };
 

@@ -165,6 +165,9 @@ void	pmap_kremove(vaddr_t, vsize_t);
 void	pmap_zero_page(paddr_t);
 void	pmap_copy_page(paddr_t src, paddr_t dst);
 
+bool	pmap_pageable(struct pmap *, vaddr_t);	/* is there a mapping, and not wired?  For assertions. */
+/* => operations of the current LWP on it have invalidations left to pmap_update() */
+bool	pmap_deferred(const struct pmap *);
 long	pmap_resident_count(struct pmap *);	/* managed and unmanaged PTEs, exact */
 long	pmap_wired_count(struct pmap *);
 long	pmap_ptp_count(struct pmap *);

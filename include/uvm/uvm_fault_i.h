@@ -55,10 +55,10 @@ bool	uvmfault_lookup(struct uvm_faultinfo *, bool write_lock);
  */
 bool	uvmfault_relock(struct uvm_faultinfo *);
 /*
- * => maps(R), amap locked again after a while: is that anon (NULL: none) in the faulting slot?
- *    If so, what was known of the slot is good again.
+ * => maps(R), amap locked again after a while: is that anon (NULL: none) in the slot
+ *    of that address?  If so, what was known of the slot is good again.
  */
-bool	uvmfault_recheck(struct uvm_faultinfo *, struct vm_amap *, const struct vm_anon *);
+bool	uvmfault_recheck(struct uvm_faultinfo *, struct vm_amap *, vaddr_t, const struct vm_anon *);
 /* => nothing locked in and out: the amap of the faulting entry is its own now; 0, EFAULT, ENOMEM */
 int	uvmfault_amapcopy(struct uvm_faultinfo *);
 /*

@@ -17,9 +17,12 @@ struct vmspace {
 	vaddr_t		 vm_dend;		/* m: break */
 };
 
+#define	PROC_ALIVE	0x50524f43u
+
 /*	l  proc table lock	:  stable after creation	*/
 struct proc {
 	uint32_t	 p_pid;			/* : */
+	uint32_t	 p_alive;		/* : PROC_ALIVE until a grace period after its end */
 	char		 p_name[32];		/* : */
 	struct vmspace	*p_vmspace;		/* l to write; own threads may read */
 	int		 p_refs;		/* @ table's, threads', finders' */

@@ -17,6 +17,7 @@
 
 #include "kern_int.h"
 
+#include <sys/bug.h>
 #include <sys/condvar.h>
 
 static kmutex_t	rcu_lock;		/* LC_rcu */
@@ -130,6 +131,10 @@ rcu_quiescent_barrier(const char *what)
 void
 call_rcu(struct rcu_head *rh, void (*fn)(struct rcu_head *))
 {
+	if (BUG(rcu_early_free)) {
+		fn(rh);
+		return;
+	}
 	rh->rh_next = NULL;
 	rh->rh_func = fn;
 	mutex_enter(&rcu_lock);

@@ -121,7 +121,9 @@ object_destroy(struct pool_cache *pc, void *obj)
 static struct pool_cache_cpu *
 own_cpu(struct pool_cache *pc)
 {
-	KASSERT(curcpu()->ci_ilevel >= (int)pc->pc_ipl);
+	KASSERTMSG(curcpu()->ci_ilevel >= (int)pc->pc_ipl,
+	    "I-POOL-9: cache %s: a CPU's magazines are touched at IPL %d, which does not keep interrupts out",
+	    pc->pc_pool->pr_wmesg, curcpu()->ci_ilevel);
 	return &pc->pc_cpu[curcpu()->ci_index];
 }
 
@@ -215,7 +217,7 @@ get_cached(struct pool_cache *pc)
 static bool
 put_cached(struct pool_cache *pc, void *obj)
 {
-	const int s = splraise(pc->pc_ipl);
+	const int s = BUG(missing_spl) ? curcpu()->ci_ilevel : splraise(pc->pc_ipl);
 	struct pool_cache_cpu *pcc = own_cpu(pc);
 	bool room = true;
 
@@ -231,13 +233,15 @@ put_cached(struct pool_cache *pc, void *obj)
 	return room;
 }
 
-/* => a get (or put) that passed the magazines by */
+/* => a get (or put) that passed the magazines by; stale: of which CPU, for the bug of old */
 static void
-count_uncached(struct pool_cache *pc, bool get)
+count_uncached(struct pool_cache *pc, struct pool_cache_cpu *stale, bool get)
 {
 	const int s = splraise(pc->pc_ipl);
-	struct pool_cache_cpu *pcc = own_cpu(pc);
+	struct pool_cache_cpu *pcc = stale != NULL ? stale : own_cpu(pc);
 
+	KASSERTMSG(pcc == own_cpu(pc), "I-POOL-9: cache %s: magazines of CPU %d are used on CPU %d",
+	    pc->pc_pool->pr_wmesg, (int)(pcc - pc->pc_cpu), curcpu()->ci_index);
 	count(get ? &pcc->pcc_nget : &pcc->pcc_nput);
 	splx(s);
 }
@@ -247,6 +251,7 @@ count_uncached(struct pool_cache *pc, bool get)
 void *
 pool_cache_get(pool_cache_t pc, int flags)
 {
+	struct pool_cache_cpu *stale = BUG(curcpu_across_sleep) ? &pc->pc_cpu[curcpu()->ci_index] : NULL;
 	void *obj;
 
 	KASSERT(((flags & PR_WAITOK) != 0) != ((flags & PR_NOWAIT) != 0));
@@ -270,7 +275,7 @@ pool_cache_get(pool_cache_t pc, int flags)
 		pool_put(pc->pc_pool, obj);
 		return NULL;
 	}
-	count_uncached(pc, true);
+	count_uncached(pc, stale, true);
 	return obj;
 }
 
@@ -300,7 +305,7 @@ pool_cache_put(pool_cache_t pc, void *obj)
 		return;
 	/* No memory for a magazine, or another CPU had the one that we made. */
 	object_out(pc, obj);
-	count_uncached(pc, false);
+	count_uncached(pc, NULL, false);
 	object_destroy(pc, obj);
 }
 

@@ -499,6 +499,19 @@ pmap_unwire(struct pmap *pm, vaddr_t va)
 	mutex_exit(&pm->pm_lock);
 }
 
+bool
+pmap_pageable(struct pmap *pm, vaddr_t va)
+{
+	const uint64_t *ptep;
+	uint64_t pte;
+
+	mutex_enter(&pm->pm_lock);
+	ptep = pmap_pte(pm, va);
+	pte = ptep != NULL ? pte_load(ptep) : 0;
+	mutex_exit(&pm->pm_lock);
+	return (pte & (PTE_V | PTE_WIRED)) == PTE_V;
+}
+
 /*
  * Of its own pmap an LWP asks as the walker does, without the lock: this CPU is in
  * the pmap's set, so a table that is taken away meanwhile is not freed before the

@@ -196,11 +196,14 @@ md_revoke_first(struct vm_page_md *md, struct tlb_flush *tf)
 
 	if (pte_load(ptep) & PTE_WIRED)
 		panic("pmap_revoke: va 0x%llx is wired (R10, R12)", (unsigned long long)va);
-	old = pte_exchange(ptep, 0);
+	old = BUG(modified_bit_lost) ? pte_load(ptep) : pte_exchange(ptep, 0);
 	pmap_pv_free(pmap_pv_unlink(md, pm, va, old));
+	if (BUG(modified_bit_lost))
+		pte_store(ptep, 0);
 	pmap_count_change(pm, old, 0);
 	pmap_ptp_drop(pm, va, ptep, &tf->tf_ptps);
-	pmap_tlb_collect(tf, pm, va);
+	if (!BUG(late_activate_miss))
+		pmap_tlb_collect(tf, pm, va);
 }
 
 void
@@ -215,6 +218,8 @@ pmap_revoke(struct vm_page *pg)
 	mutex_enter(&md->md_pvlock);
 	while (md->md_pvlist != NULL) {
 		pm = md->md_pvlist->pv_pmap;
+		if (BUG(late_activate_miss))
+			pmap_tlb_collect(&tf, pm, md->md_pvlist->pv_va);
 		if (mutex_tryenter(&pm->pm_lock)) {
 			md_revoke_first(md, &tf);
 			mutex_exit(&pm->pm_lock);

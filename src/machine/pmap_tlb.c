@@ -46,6 +46,7 @@
 #include <host/race.h>
 #include <machine/softmmu.h>
 #include <string.h>
+#include <sys/bug.h>
 #include <sys/inject.h>
 #include <sys/kernhist.h>
 #include <sys/lockevent.h>
@@ -264,7 +265,8 @@ tlb_wait(struct tlb *t)
 
 	for (int w = 0; w * 64 < ncpu; w++) {
 		/* acquire: pairs with the release in tlb_ipi(). */
-		while (__atomic_load_n(&t->t_rq.rq_pending[w], __ATOMIC_ACQUIRE) != 0) {
+		while (__atomic_load_n(&t->t_rq.rq_pending[w], __ATOMIC_ACQUIRE) != 0 &&
+		    !BUG(free_before_ack)) {
 			intr_poll();
 			if (spins == TIRED_TURNS)
 				RELAXED_SET(t->t_rq.rq_tired, true);
@@ -397,6 +399,13 @@ pmap_tlb_note(struct pmap *pm, vaddr_t va)
 		__atomic_fetch_add(&pm->pm_unsettled, 1, __ATOMIC_RELAXED);
 	RELAXED_SET(lt->lt_pmap, pm);
 	flush_add(&lt->lt_nva, lt->lt_va, va);
+}
+
+bool
+pmap_deferred(const struct pmap *pm)
+{
+	/* relaxed: our own packet */
+	return RELAXED_GET(curlwp->l_tlb.lt_pmap) == pm;
 }
 
 /* => PT pages that operations on pm unlinked so far. */

@@ -24,6 +24,7 @@
  * from birth until it is wiped (I-AMAP-8).
  */
 #include <string.h>
+#include <sys/bug.h>
 #include <sys/inject.h>
 #include <sys/kernhist.h>
 #include <sys/pool.h>
@@ -334,9 +335,11 @@ amap_splitref(struct vm_aref *orig, struct vm_aref *split, vaddr_t off)
 	KASSERT(off != 0 && (off & PAGE_MASK) == 0);
 	amap_lock(amap);
 	KASSERT(orig->ar_pageoff + atop(off) < amap->am_nslot);
-	if (!amap->am_pp)
+	if (!amap->am_pp && !BUG(ppref_late))
 		amap_pp_establish(amap);	/* before the extra reference is counted: T-34 */
 	set_ref(amap, amap->am_ref + 1);
+	if (!amap->am_pp && BUG(ppref_late))
+		amap_pp_establish(amap);
 	kernhist_log(KE_amap_ref, amap->am_id, (uint32_t)amap->am_ref, orig->ar_pageoff + atop(off));
 	split->ar_amap = amap;
 	split->ar_pageoff = orig->ar_pageoff + atop(off);
@@ -399,7 +402,7 @@ amap_add(struct vm_aref *aref, vaddr_t off, struct vm_anon *anon, bool replace)
 	old = amap_slot(amap, slot);
 	KASSERT(old != NULL && mutex_owned(&old->an_lock));
 	/* I-AMAP-9, T-39: sharers must not stay on the old page */
-	if (amap_shared(amap) && old->an_page != NULL)
+	if (amap_shared(amap) && old->an_page != NULL && !BUG(shared_replace_no_protect))
 		uvm_page_protect(old->an_page, VM_PROT_NONE);
 	amap_slot_replace(amap, slot, anon);
 	return old;

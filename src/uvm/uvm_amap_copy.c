@@ -73,7 +73,7 @@ copy_or_keep(struct vm_map_entry *entry, struct vm_amap *dst)
 	uint64_t first = entry->aref.ar_pageoff, n = atop(entry->end - entry->start);
 
 	amap_lock(src);
-	if (amap_refs(src) == 1) {
+	if (amap_refs(src) == 1 && !BUG(unref_race_double_free)) {
 		amap_unlock(src);
 		amap_unref(&(struct vm_aref){ 0, dst }, n, true);
 		return src;

@@ -15,6 +15,7 @@
  * page first, then the slot (R34).
  */
 #include <string.h>
+#include <sys/bug.h>
 #include <sys/inject.h>
 #include <sys/kernhist.h>
 #include <sys/pool.h>
@@ -252,7 +253,8 @@ uvm_anon_pagein(struct vm_anon *anon)
 
 	KASSERTMSG(mutex_owned(&anon->an_lock), "R25: uvm_anon_pagein without the anon's lock");
 	KASSERT(anon->an_ref > 0);
-	anon->an_ref++;					/* B-13 */
+	if (!BUG(swapoff_frees_waiter))
+		anon->an_ref++;				/* B-13 */
 	kernhist_log(KE_anon_ref, anon->an_id, (uint32_t)anon->an_ref, 0);
 	while ((error = uvmfault_anonget(NULL, NULL, anon)) == ERESTART)
 		mutex_enter(&anon->an_lock);
@@ -260,7 +262,10 @@ uvm_anon_pagein(struct vm_anon *anon)
 		leave_swap(anon);
 	else
 		mutex_enter(&anon->an_lock);
-	uvm_anon_unref(anon);
+	if (BUG(swapoff_frees_waiter))
+		mutex_exit(&anon->an_lock);
+	else
+		uvm_anon_unref(anon);
 	return error == ENOMEM;
 }
 

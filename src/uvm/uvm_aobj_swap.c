@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/bug.h>
 #include <sys/kernel.h>
 #include <sys/kmem.h>
 #include <sys/pool.h>
@@ -285,8 +286,11 @@ uao_swap_off(int startslot, int endslot)
 		KASSERT(aobj->u_obj.uo_refs > 0);
 		aobj->u_obj.uo_refs++;
 		nomem = swap_off_one(aobj, startslot, endslot);
-		uao_detach(&aobj->u_obj);
+		if (!BUG(aobj_swapoff_self))
+			uao_detach(&aobj->u_obj);
 		mutex_enter(&uao_list_lock);
+		if (BUG(aobj_swapoff_self))
+			uao_detach(&aobj->u_obj);
 	}
 	TAILQ_REMOVE(&uao_list, &marker, u_list);
 	mutex_exit(&uao_list_lock);

@@ -14,6 +14,7 @@
  * given up: nobody ever sees them (B-25, T-68), and the file still has what they lack.
  */
 #include <machine/softmmu.h>
+#include <sys/bug.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_bio_i.h>
 #include <uvm/uvm_loan.h>
@@ -27,7 +28,7 @@ ubc_give_up(struct vm_page **pgs, int n)
 {
 	uvm_lock_pageq();
 	for (int i = 0; i < n; i++)
-		if (pgs[i]->flags & PG_FAKE)
+		if ((pgs[i]->flags & PG_FAKE) != 0 && !BUG(faultbusy_shows_fake))
 			pgs[i]->flags |= PG_RELEASED;	/* B-25 */
 	uvm_page_unbusy(pgs, n);
 	uvm_unlock_pageq();

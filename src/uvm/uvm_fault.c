@@ -231,7 +231,7 @@ uvmfault_lookup(struct uvm_faultinfo *ufi, bool write_lock)
 static bool
 map_unchanged(struct uvm_faultinfo *ufi)
 {
-	if (ufi->map->timestamp != ufi->mapv)
+	if (ufi->map->timestamp != ufi->mapv && !BUG(timestamp_ignored))
 		return false;
 	lock_revalidated(&ufi->map->lock, &ufi->map_state, ufi->map->timestamp);
 	return true;
@@ -241,7 +241,9 @@ bool
 uvmfault_relock(struct uvm_faultinfo *ufi)
 {
 	UVMCNT(fltrelck);
-	if (!vm_map_lock_read_try(ufi->map))		/* H-1 */
+	if (BUG(msync_reader_trap))
+		vm_map_lock_read(ufi->map);
+	else if (!vm_map_lock_read_try(ufi->map))	/* H-1 */
 		return false;
 	if (!map_unchanged(ufi)) {			/* T-2 */
 		vm_map_unlock_read(ufi->map);
@@ -252,9 +254,10 @@ uvmfault_relock(struct uvm_faultinfo *ufi)
 }
 
 bool
-uvmfault_recheck(struct uvm_faultinfo *ufi, struct vm_amap *amap, const struct vm_anon *anon)
+uvmfault_recheck(struct uvm_faultinfo *ufi, struct vm_amap *amap, vaddr_t va,
+    const struct vm_anon *anon)
 {
-	if (amap_lookup(&ufi->entry->aref, ufi->orig_rvaddr - ufi->entry->start) != anon)
+	if (amap_lookup(&ufi->entry->aref, va - ufi->entry->start) != anon)
 		return false;
 	lock_revalidated(amap_mutex(amap), &ufi->amap_state, 0);
 	return true;

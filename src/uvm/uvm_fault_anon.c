@@ -91,7 +91,7 @@ pagein(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon *anon)
 	mutex_enter(&anon->an_lock);
 	KASSERT(anon->an_page == pg);
 	got = pagein_done(anon, &error);
-	if (got && locked && (amap == NULL || uvmfault_recheck(ufi, amap, anon)))
+	if (got && locked && (amap == NULL || uvmfault_recheck(ufi, amap, ufi->orig_rvaddr, anon)))
 		return 0;
 	if (error != ERESTART)
 		mutex_exit(&anon->an_lock);
@@ -111,6 +111,17 @@ lender_pause(struct uvm_faultinfo *ufi)
 	unsigned n = ufi == NULL ? 0 : ufi->backoffs++;
 
 	uvmfault_pause("fltloan", (uint64_t)PAUSE_NS << (n < 10 ? n : 10));
+}
+
+/* For the bug of that name: the map has not changed, so the anon is taken to be the slot's still. */
+static bool
+relock_blindly(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon *anon)
+{
+	if (ufi == NULL || !uvmfault_relock(ufi))
+		return false;
+	amap_lock(amap);
+	mutex_enter(&anon->an_lock);
+	return true;
 }
 
 int
@@ -143,8 +154,12 @@ uvmfault_anonget(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon
 		uvmfault_unlockall(ufi, amap, NULL, anon);
 		uvm_pagewait(pg, slock, "anonget");
 	} else {
-		uvmfault_unlockall(ufi, amap, NULL, NULL);
+		uvmfault_unlockall(ufi, BUG(page_busy_under_amap) ? NULL : amap, NULL, NULL);
 		uvm_pagewait(pg, &anon->an_lock, "anonget");
+		if (BUG(page_busy_under_amap) && amap != NULL)
+			amap_unlock(amap);
+		if (BUG(anon_after_sleep) && relock_blindly(ufi, amap, anon))
+			return uvmfault_anonget(ufi, amap, anon);
 	}
 	return ERESTART;
 }

@@ -103,6 +103,7 @@ uvmfault_read_page(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct u
 	vm_prot_t access = object_access(ufi, flt);
 	int advice = ufi->entry->advice, n = 1, error;
 	struct vm_page *pg = NULL;
+	vaddr_t slot_va = ufi->orig_rvaddr;
 	bool locked;
 
 	UVMCNT(fltget);
@@ -123,15 +124,17 @@ uvmfault_read_page(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct u
 		amap_lock(flt->amap);
 	mutex_enter(&uobj->vmobjlock);
 	KASSERT((pg->flags & PG_BUSY) != 0 && pg->uobject == uobj);
+	if (BUG(loan_wrong_slot) && flt->access_type == VM_PROT_NONE)	/* a loan */
+		slot_va = flt->startva;
 	if (locked && (pg->flags & PG_RELEASED) == 0 &&
-	    (flt->amap == NULL || uvmfault_recheck(ufi, flt->amap, NULL))) {
+	    (flt->amap == NULL || uvmfault_recheck(ufi, flt->amap, slot_va, NULL))) {
 		*pgp = pg;
 		return 0;
 	}
 	drop_page(pg);
 	if (locked)
 		uvmfault_unlockall(ufi, flt->amap, uobj, NULL);
-	else
+	else if (!BUG(released_keeps_object))
 		mutex_exit(&uobj->vmobjlock);
 	return ERESTART;
 }

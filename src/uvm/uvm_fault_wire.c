@@ -113,9 +113,12 @@ static void
 unwire_va(struct vm_map *map, struct vm_map_entry *entry, vaddr_t va, const struct uvm_vslock *vl)
 {
 	struct uvm_object *uobj = entry->object.uvm_obj;
-	struct vm_anon *anon = upper_layer(entry, va);
+	struct vm_anon *anon;
 	struct vm_page *pg;
 
+	if (BUG(unwire_unmapped_leak) && !pmap_extract(map->pmap, va, NULL))
+		return;
+	anon = upper_layer(entry, va);
 	if (anon != NULL) {
 		KASSERT(anon->an_page != NULL && anon->an_page->uobject == NULL);
 		unwire_page(map, va, anon->an_page, vl);

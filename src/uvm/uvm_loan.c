@@ -33,6 +33,7 @@
  *
  * Locks as in the fault handler: maps, amap, object, anon, page queues.
  */
+#include <sys/bug.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_device.h>
 
@@ -71,6 +72,8 @@ loan_entry(struct uvm_loan *ul, vaddr_t end)
 		uvmfault_unlockmaps(ufi, false);
 		return error;
 	}
+	if (BUG(loan_wrong_slot))
+		ul->ul_flt.startva = ufi->orig_rvaddr;	/* where the look-up found the first page */
 	ul->ul_flt.amap = ufi->entry->aref.ar_amap;
 	if (UVM_ET_ISNEEDSCOPY(ufi->entry) && ul->ul_flt.amap != NULL &&
 	    (ul->ul_flags & UVM_LOAN_TOPAGE) != 0) {

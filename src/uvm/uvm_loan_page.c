@@ -168,12 +168,12 @@ lend_to_anon(struct vm_page *pg, struct vm_anon **anonp)
 
 		mutex_enter(&anon->an_lock);
 		refs = anon->an_ref;
-		if (refs > 0) {
+		if (refs > 0 || BUG(loan_resurrects_anon)) {
 			anon->an_ref++;
 			kernhist_log(KE_anon_ref, anon->an_id, (uint32_t)anon->an_ref, 0);
 		}
 		mutex_exit(&anon->an_lock);
-		if (refs == 0)
+		if (refs == 0 && !BUG(loan_resurrects_anon))
 			return EAGAIN;			/* B-10: its freer waits for our lock */
 	} else {
 		anon = uvm_analloc();
@@ -233,6 +233,10 @@ object_next(struct uvm_loan *ul, struct uvm_object *uobj)
 			return error;
 	}
 	/* locked: maps(R), amap, object; the page BUSY */
+	KASSERTMSG(ul->ul_flt.amap == NULL ||
+	    amap_lookup(&entry->aref, ufi->orig_rvaddr - entry->start) == NULL,
+	    "B-4: the object's page at %#lx is lent, and the amap has another there",
+	    (unsigned long)ufi->orig_rvaddr);
 	error = uvm_loan_objpage(pg, ul->ul_result, ul->ul_n, ul->ul_flags);
 	uvm_page_unbusy(&pg, 1);
 	if (error == 0) {

@@ -163,7 +163,7 @@ static bool
 idle(const struct vm_page *pg)
 {
 	/* B-18: a busy page belongs to whoever made it busy */
-	return !uvm_page_loaned(pg) && (pg->flags & PG_BUSY) == 0 &&
+	return !uvm_page_loaned(pg) && ((pg->flags & PG_BUSY) == 0 || BUG(clean_requeues_busy)) &&
 	    (pg->wire_count == 0 || BUG(wired_deactivated));
 }
 
@@ -336,8 +336,11 @@ uvm_map_clean(struct vm_map *map, vaddr_t start, vaddr_t end, int flags)
 	}
 	for (;;) {
 		n = clean_some(map, &start, end, flags, list);
-		vm_map_unlock_read(map);
+		if (!BUG(msync_reader_trap))
+			vm_map_unlock_read(map);
 		failed = flush_all(list, n, flags);
+		if (BUG(msync_reader_trap))
+			vm_map_unlock_read(map);
 		if (error == 0)
 			error = failed;
 		if (start >= end)

@@ -100,6 +100,9 @@ vm_map_unlock(struct vm_map *map)
 		return;
 	}
 	KASSERT(rw_write_held(&map->lock));
+	KASSERTMSG(!pmap_deferred(map->pmap),
+	    "I-SYS-3: map %u is unlocked, and CPUs have not been told what it no longer permits (S5, T-6)",
+	    map->id);
 	rw_exit(&map->lock);
 }
 

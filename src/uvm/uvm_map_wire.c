@@ -11,6 +11,7 @@
  *
  * A wired entry holds exactly one wiring of each of its pages, whatever its count.
  */
+#include <sys/bug.h>
 #include <uvm/uvm_proc.h>
 #include <uvm/uvm_vslock.h>
 
@@ -88,7 +89,7 @@ undo(struct vm_map *map, struct vm_map_entry *first, vaddr_t end, struct vm_map_
 		if (!wirable(e))
 			continue;
 		/* B-1: pages are unwired exactly when the count drops to 0 */
-		if (--e->wired_count == 0 && faulted)
+		if ((--e->wired_count == 0) != BUG(mlockall_undo) && faulted)
 			uvm_fault_unwire_locked(map, e->start, e->end);
 	}
 }

@@ -10,6 +10,7 @@
  * A failure leaves everything as it was (B-9): room is found before anything is
  * taken apart, and nothing after that can fail.
  */
+#include <sys/bug.h>
 #include <uvm/uvm_vslock.h>
 
 #include "uvm_map_i.h"
@@ -148,6 +149,8 @@ uvm_mremap(struct vm_map *map, vaddr_t old, vsize_t oldsize, vaddr_t *newva, vsi
 		error = ENOMEM;
 	if (error == 0)
 		error = choose(map, old, oldsize, &va, newsize, fixed, &dead);
+	if (BUG(mremap_loses_old) && error == ENOMEM && newsize > oldsize)
+		uvm_unmap_remove(map, old, old + oldsize, &dead);
 	if (error == 0) {
 		change(map, old, oldsize, va, newsize, &um);
 		uobj = NULL;			/* the map's now */

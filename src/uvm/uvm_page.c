@@ -372,11 +372,7 @@ uvm_pagefree(struct vm_page *pg)
 		wakeup(pg);
 	if (pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE))
 		uvm_pagedequeue(pg);
-	if (pg->wire_count > 0) {
-		KASSERT(mutex_owned(&uvm_pageqlock));
-		pg->wire_count = 0;
-		__atomic_store_n(&uvm.wired, uvm.wired - 1, __ATOMIC_RELAXED);
-	}
+	KASSERTMSG(pg->wire_count == 0, "I-PG-16: a page that is wired %u times is freed", pg->wire_count);
 	let_go(pg);
 	kernhist_log(KE_page_free, VM_PAGE_ID(pg), pg->flags, pg->pqflags);
 	pg->flags = 0;
@@ -658,6 +654,8 @@ uvm_pagewait(struct vm_page *pg, kmutex_t *interlock, const char *wmesg)
 	KASSERT((pg->flags & PG_BUSY) != 0);
 	KASSERT(!mutex_owned(&uvm_pageqlock));
 	KASSERT(curlwp != uvm.pagedaemon_lwp);		/* I-PD-4 */
+	KASSERTMSG(pg->owner != curlwp, "I-LCK-3: %s waits in %s for a page that it has made busy "
+	    "itself, in %s (H-3)", curlwp->l_name, wmesg, pg->owner_tag);
 	pg->flags |= PG_WANTED;				/* I-PG-13 */
 	kernhist_log(KE_page_wait, VM_PAGE_ID(pg), pg->flags, 0);
 	lockevent_next(pg->busy_event);

@@ -28,6 +28,7 @@
  * ever (I-PD-6).  A round with pageouts in flight has not failed until they have.
  */
 #include <host/host.h>
+#include <sys/bug.h>
 #include <sys/kernel.h>
 #include <sys/pool.h>
 #include <uvm/uvm.h>
@@ -124,6 +125,10 @@ uvm_wait(const char *wmesg)
 	mutex_spin_enter(&uvm_fpageqlock);
 	uvm.nwaiters++;				/* the waker sets it to 0 */
 	uvm_kick_pdaemon_locked();
+	if (BUG(wanted_lost)) {
+		mutex_spin_exit(&uvm_fpageqlock);
+		mutex_spin_enter(&uvm_fpageqlock);
+	}
 	lockevent_next(LE_memory);
 	UVM_UNLOCK_AND_WAIT(&uvm.free, &uvm_fpageqlock, wmesg);
 }

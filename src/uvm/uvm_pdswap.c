@@ -28,11 +28,18 @@
 #include <uvm/uvm_pdaemon_i.h>
 #include <uvm/uvm_swap.h>
 
+/* => owner locked: is it an aobj?  Else an anon; one that has only borrowed the page is no owner (B-7) */
+static bool
+owned_by_aobj(const struct vm_page *pg)
+{
+	return pg->uobject != NULL && (!BUG(pd_borrower_as_owner) || pg->uanon == NULL);
+}
+
 /* => owner locked; the slot that holds, or held, the page's data; 0: none */
 static int
 page_slot(struct vm_page *pg)
 {
-	if (pg->uobject != NULL)
+	if (owned_by_aobj(pg))
 		return uao_find_swslot(pg->uobject, (int)atop((uint64_t)pg->offset));
 	return pg->uanon->an_swslot;
 }
@@ -41,7 +48,7 @@ page_slot(struct vm_page *pg)
 static bool
 page_setslot(struct vm_page *pg, int slot)
 {
-	if (pg->uobject != NULL)
+	if (owned_by_aobj(pg))
 		return uao_set_swslot(pg->uobject, (int)atop((uint64_t)pg->offset), slot) != -1;
 	pg->uanon->an_swslot = slot;
 	kernhist_log(KE_anon_slot, pg->uanon->an_id, (uint32_t)slot, 0);
@@ -53,7 +60,7 @@ static void
 page_dropslot(struct vm_page *pg)
 {
 	KASSERTMSG((pg->flags & PG_CLEAN) == 0, "R34: a clean page loses its slot");
-	if (pg->uobject != NULL)
+	if (owned_by_aobj(pg))
 		uao_dropswap(pg->uobject, (int)atop((uint64_t)pg->offset));
 	else
 		uvm_anon_dropswap(pg->uanon);

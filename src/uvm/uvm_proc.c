@@ -71,6 +71,7 @@ proc_make(const char *name, struct vmspace *vm, struct proc **pp)
 	strncpy(p->p_name, name, sizeof(p->p_name) - 1);
 	p->p_vmspace = vm;
 	p->p_refs = 1;
+	p->p_alive = PROC_ALIVE;
 	__atomic_fetch_add(&nproc, 1, __ATOMIC_RELAXED);
 	proc_publish(p);
 	*pp = p;
@@ -96,6 +97,8 @@ proc_free_rcu(struct rcu_head *rh)
 {
 	struct proc *p = (struct proc *)((char *)rh - offsetof(struct proc, p_rcu));
 
+	/* relaxed: pairs with hash_next(), which finds it so if nobody has waited for readers */
+	__atomic_store_n(&p->p_alive, 0, __ATOMIC_RELAXED);
 	kmem_free(p, sizeof(*p));
 	__atomic_fetch_sub(&nproc, 1, __ATOMIC_RELAXED);
 }
@@ -159,13 +162,26 @@ proc_tryref(struct proc *p)
 	return false;
 }
 
+/*
+ * => in a reader's section, which began before whatever has been done to the process since it was
+ *    found: the next one of its hash list
+ */
+static struct proc *
+hash_next(struct proc *p)
+{
+	/* relaxed: pairs with proc_free_rcu() */
+	KASSERTMSG(__atomic_load_n(&p->p_alive, __ATOMIC_RELAXED) == PROC_ALIVE,
+	    "I-RCU-1: a reader has a process in its hands that is freed: no grace period was waited for");
+	return rcu_deref(p->p_hash);
+}
+
 struct proc *
 proc_find(uint32_t pid)
 {
 	struct proc *p;
 
 	rcu_read_lock();
-	for (p = rcu_deref(proc_hash[pid % NHASH]); p != NULL; p = rcu_deref(p->p_hash))
+	for (p = rcu_deref(proc_hash[pid % NHASH]); p != NULL; p = hash_next(p))
 		if (p->p_pid == pid)
 			break;
 	if (p != NULL && !proc_tryref(p))
@@ -182,7 +198,7 @@ proc_next(uint32_t after)
 
 	rcu_read_lock();
 	for (unsigned i = 0; i < NHASH; i++)
-		for (p = rcu_deref(proc_hash[i]); p != NULL; p = rcu_deref(p->p_hash))
+		for (p = rcu_deref(proc_hash[i]); p != NULL; p = hash_next(p))
 			if (p->p_pid > after && (next == NULL || p->p_pid < next->p_pid))
 				next = p;
 	if (next != NULL && !proc_tryref(next))

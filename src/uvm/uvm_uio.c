@@ -18,6 +18,7 @@
  * stores the size when it is over; what it did not reach, and pages got for it, go again.
  */
 #include <machine/softmmu.h>
+#include <sys/bug.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_bio.h>
 #include <uvm/uvm_loan.h>
@@ -101,7 +102,7 @@ overwrite_piece(struct uvm_object *uobj, struct uvm_uio *uio, vsize_t *lenp)
 	error = ubc_alloc(uobj, uio->uio_offset, lenp, UBC_WRITE | UBC_FAULTBUSY, &va);
 	if (error != 0)
 		return error == ENOMEM ? EBUSY : error;
-	error = copyin_kva(uio->uio_base, va, *lenp, true, &done);
+	error = copyin_kva(uio->uio_base, va, *lenp, !BUG(ubc_self_copy), &done);
 	ubc_release(va, done, UBC_WRITE | UBC_FAULTBUSY);
 	KASSERT(error == 0 || error == EBUSY);
 	if (error != 0)

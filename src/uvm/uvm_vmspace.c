@@ -194,7 +194,8 @@ fork_entries(struct vmspace *vm1, struct vmspace *vm2)
 		else if (e->inheritance == MAP_INHERIT_COPY)
 			error = fork_copy(parent, child, e);
 	}
-	pmap_update(parent->pmap);	/* before anybody can come in: T-6 */
+	if (!BUG(needscopy_no_shootdown))
+		pmap_update(parent->pmap);	/* before anybody can come in: T-6 */
 	vm_map_unlock(child);
 	vm_map_unlock(parent);
 	return error;

@@ -14,6 +14,7 @@
  * Who unmaps holds the map for writing.  A vslock that comes to the list after he has
  * looked has no page yet, and its faults wait for him; then they find nothing.
  */
+#include <sys/bug.h>
 #include <sys/kmem.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_fault_i.h>
@@ -44,6 +45,16 @@ vslock_enter(struct vm_map *map, vaddr_t start, vaddr_t end, bool input)
 	return vl;
 }
 
+/* => map(R), the I/O still on the list: nobody has made a mapping pageable below it (B-16) */
+static void
+assert_wired(const struct uvm_vslock *vl)
+{
+	for (vaddr_t va = vl->vl_start; va < vl->vl_done; va += PAGE_SIZE)
+		KASSERTMSG(!pmap_pageable(vl->vl_map->pmap, va),
+		    "I-MAP-13: I/O to %#lx of map %u is under way, and the mapping is not wired (B-16, R31)",
+		    (unsigned long)va, vl->vl_map->id);
+}
+
 /* => what it has wired no longer is */
 static void
 vslock_leave(struct uvm_vslock *vl)
@@ -51,6 +62,8 @@ vslock_leave(struct uvm_vslock *vl)
 	struct vm_map *map = vl->vl_map;
 
 	vm_map_lock_read(map);
+	if (UVMSTRESS_LOCKDEBUG)
+		assert_wired(vl);
 	mutex_enter(&map->misc_lock);
 	LIST_REMOVE(vl, vl_link);
 	__atomic_store_n(&map->nvslocks, map->nvslocks - 1, __ATOMIC_RELAXED);
@@ -156,7 +169,7 @@ uvm_mapping_wired(struct vm_map *map, const struct vm_map_entry *entry, vaddr_t 
 		return true;
 	mutex_enter(&map->misc_lock);
 	wired = VM_MAPENT_ISWIRED(entry) && (va < map->wire_next || va >= map->wire_end);
-	wired = wired || io_under_way(map, va);
+	wired = wired || (!BUG(vslock_overlap) && io_under_way(map, va));
 	mutex_exit(&map->misc_lock);
 	return wired;
 }

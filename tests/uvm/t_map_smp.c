@@ -154,6 +154,16 @@ KTEST_DEATH(clip_without_the_lock, "clipping without map(W) panics", "vm_map_loc
 	uvm_map_clip_start(tm_map(tm_proc), e, TM_VA(1));
 }
 
+KTEST_DEATH(I_SYS_3_unlock_before_the_shootdown, "unlocking a map before other CPUs know panics", "I-SYS-3")
+{
+	begin();
+	tm_put(tm_proc, "a");
+	tm_store(0, 1);
+	vm_map_lock(tm_map(tm_proc));
+	pmap_protect(tm_map(tm_proc)->pmap, TM_VA(0), TM_VA(1), VM_PROT_READ);
+	vm_map_unlock(tm_map(tm_proc));
+}
+
 KTEST_DEATH(stranger_cannot_unbusy, "a map is unbusied only by whom made it busy", "busy")
 {
 	begin();

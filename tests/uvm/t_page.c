@@ -249,6 +249,28 @@ KTEST_DEATH(I_PG_8_fake_page_is_not_unbusied, "I PG 8 fake page is not unbusied"
 	tu_unbusy(fresh(0));
 }
 
+KTEST_DEATH(I_PG_16_wired_page_is_not_freed, "freeing a page that is wired panics", "I-PG-16")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	pg = tu_get(obj, 0);
+	mutex_enter(&obj->vmobjlock);
+	uvm_lock_pageq();
+	uvm_pagewire(pg);
+	uvm_pagefree(pg);
+}
+
+KTEST_DEATH(I_LCK_3_wait_for_an_own_page, "waiting for a page that one has made busy panics", "I-LCK-3")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	pg = tu_get(obj, 0);
+	mutex_enter(&obj->vmobjlock);
+	uvm_pagewait(pg, &obj->vmobjlock, "myself");
+}
+
 KTEST(released_page_goes_when_unbusied, "released page goes when unbusied")
 {
 	struct vm_page *pg;

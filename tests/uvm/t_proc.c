@@ -226,4 +226,11 @@ KTEST(look_ups_against_exits, "proc_find sees a whole process or none, however m
 	tm_shutdown();
 }
 
+KTEST_DEATH(I_RCU_1_reader_meets_a_freed_process, "a look-up that meets a process which is freed panics", "I-RCU-1")
+{
+	begin(1);
+	tm_proc->p_alive = 0;
+	(void)proc_find(tm_proc->p_pid + 256);	/* the same list */
+}
+
 KTEST_MAIN()

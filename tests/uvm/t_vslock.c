@@ -305,6 +305,15 @@ KTEST_DEATH(I_PG_16_unmapping_below_IO, "taking a range away that I/O is under w
 	uvm_unmap_remove(tm_map(tm_proc), TM_VA(0), TM_VA(1), &dead);
 }
 
+KTEST_DEATH(I_MAP_13_pageable_below_IO, "an I/O that ends finds its mappings wired", "I-MAP-13")
+{
+	begin(1);
+	tm_put(tm_proc, "aa");
+	CHECK_EQ(vslock(0, 2, RW), 0);
+	pmap_unwire(tm_map(tm_proc)->pmap, TM_VA(1));
+	vsunlock(0, 2);
+}
+
 /* The page is replaced behind the I/O's back: what R13 rules out. */
 KTEST_DEATH(B8_vsunlock_of_another_page, "unwiring a page that is not the one the device was given panics", "B-8")
 {
