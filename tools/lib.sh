@@ -3,7 +3,7 @@
 # Sourced with the working directory at the top of the tree.
 
 need_packages="build-essential meson ninja-build pkg-config clang libclang-rt-dev \
-liburcu-dev libunwind-dev libbsd-dev libjansson-dev libzstd-dev libdw-dev valgrind python3"
+liburcu-dev libunwind-dev libbsd-dev libjansson-dev libzstd-dev libdw-dev libsqlite3-dev libmicrohttpd-dev valgrind python3"
 
 say() {
 	printf '== %s\n' "$*" >&2
@@ -20,7 +20,7 @@ have_all() {
 	for tool in cc clang meson ninja pkg-config valgrind python3; do
 		command -v "$tool" >/dev/null 2>&1 || return 1
 	done
-	pkg-config --exists liburcu-qsbr libunwind libbsd jansson libzstd || return 1
+	pkg-config --exists liburcu-qsbr libunwind libbsd jansson libzstd sqlite3 libmicrohttpd || return 1
 	# clang alone does not bring the sanitizers' run-time libraries
 	probe=$(mktemp -d)
 	echo 'int main(void) { return 0; }' >"$probe/x.c"

@@ -113,6 +113,41 @@ engine_elapsed_s(void)
 
 /* --- the clock: a host thread beside the machine --- */
 
+/* => the class is among those that were waited for longest, if it belongs there */
+static void
+look_at_lock(struct run_progress *rp, enum lock_class class)
+{
+	struct lockstat ls;
+	size_t i;
+
+	lockstat_get(class, &ls);
+	if (ls.ls_wait_ns == 0)
+		return;
+	if (rp->rp_nlocks < PROGRESS_LOCKS)
+		rp->rp_nlocks++;
+	else if (rp->rp_locks[PROGRESS_LOCKS - 1].pl_wait_ns >= ls.ls_wait_ns)
+		return;
+	for (i = rp->rp_nlocks - 1; i > 0 && rp->rp_locks[i - 1].pl_wait_ns < ls.ls_wait_ns; i--)
+		rp->rp_locks[i] = rp->rp_locks[i - 1];
+	rp->rp_locks[i].pl_class = lock_classes[class].lc_name;
+	rp->rp_locks[i].pl_contended = ls.ls_contended;
+	rp->rp_locks[i].pl_wait_ns = ls.ls_wait_ns;
+}
+
+static void
+look_at_cpus(struct run_progress *rp)
+{
+	/* relaxed: pairs with the counts of the CPU itself, which goes on */
+	for (int i = 0; i < ncpu; i++) {
+		const struct cpu_info *ci = &cpus[i];
+
+		rp->rp_cpu_user += __atomic_load_n(&ci->ci_cptime[CP_USER], __ATOMIC_RELAXED);
+		rp->rp_cpu_system += __atomic_load_n(&ci->ci_cptime[CP_SYS], __ATOMIC_RELAXED);
+		rp->rp_cpu_interrupt += __atomic_load_n(&ci->ci_cptime[CP_INTR], __ATOMIC_RELAXED);
+		rp->rp_cpu_idle += __atomic_load_n(&ci->ci_cptime[CP_IDLE], __ATOMIC_RELAXED);
+	}
+}
+
 static void
 look(struct run_progress *rp)
 {
@@ -137,6 +172,12 @@ look(struct run_progress *rp)
 	rp->rp_faults = ug.ug_faults;
 	rp->rp_free_pages = ug.ug_free;
 	rp->rp_total_pages = ug.ug_npages;
+	rp->rp_active_pages = ug.ug_active;
+	rp->rp_inactive_pages = ug.ug_inactive;
+	rp->rp_wired_pages = ug.ug_wired;
+	look_at_cpus(rp);
+	for (int class = 0; class < LC_COUNT; class++)
+		look_at_lock(rp, (enum lock_class)class);
 	rp->rp_violations = found_all();
 }
 

@@ -138,6 +138,8 @@ struct run_result {
 	size_t rr_nmissing;
 };
 
+#define PROGRESS_LOCKS 6
+
 /* One look at a run in progress. */
 struct run_progress {
 	double rp_elapsed_s;
@@ -147,7 +149,14 @@ struct run_progress {
 	uint64_t rp_faults;
 	uint64_t rp_bytes_verified;
 	uint64_t rp_free_pages, rp_total_pages;
+	uint64_t rp_active_pages, rp_inactive_pages, rp_wired_pages;
+	uint64_t rp_cpu_user, rp_cpu_system, rp_cpu_interrupt, rp_cpu_idle;	/* ticks of simulated CPUs */
 	uint64_t rp_violations;
+	struct {			/* classes that were waited for longest, the first most */
+		const char *pl_class;
+		uint64_t pl_contended, pl_wait_ns;
+	} rp_locks[PROGRESS_LOCKS];
+	size_t rp_nlocks;
 };
 
 struct bench_options {

@@ -69,7 +69,7 @@ struct uvmexp {
  * => any thread; each number for itself is one that was true
  */
 struct uvm_glance {
-	uint64_t ug_faults, ug_free, ug_npages;
+	uint64_t ug_faults, ug_free, ug_npages, ug_active, ug_inactive, ug_wired;
 };
 void	uvm_stat_glance(struct uvm_glance *);
 void	uvm_stat_get(struct uvmexp *);

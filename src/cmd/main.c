@@ -13,7 +13,8 @@
 #include "uvmstress_config.h"
 
 static const struct command *const commands[] = {
-	&cmd_run, &cmd_audit, &cmd_check, &cmd_list, &cmd_trace, &cmd_bench, &cmd_selftest, NULL,
+	&cmd_run, &cmd_audit, &cmd_check, &cmd_list, &cmd_trace, &cmd_bench, &cmd_selftest,
+	&cmd_daemon, &cmd_ctl, NULL,
 };
 
 const char *cmd_program = "uvmstress";

@@ -73,7 +73,27 @@ quote(FILE *out, const char *word)
 	fputc('\'', out);
 }
 
-/* => what was typed, in fresh memory; the seed is still to follow */
+/* => is the word an option that says where results go, and so does not belong to the run? */
+static bool
+is_output(const char *word, bool *takes_next)
+{
+	static const char *const outputs[] = { "--json", "--status-json", "--status-interval", "--out" };
+
+	*takes_next = false;
+	for (size_t i = 0; i < sizeof(outputs) / sizeof(outputs[0]); i++) {
+		const size_t len = strlen(outputs[i]);
+
+		*takes_next = strcmp(word, outputs[i]) == 0;
+		if (*takes_next || (strncmp(word, outputs[i], len) == 0 && word[len] == '='))
+			return true;
+	}
+	return strcmp(word, "--quiet") == 0 || strcmp(word, "-q") == 0;
+}
+
+/*
+ * => what was typed, in fresh memory; the seed is still to follow.  To repeat a run is not to
+ *    overwrite its results, so where they went is left out.
+ */
 static char *
 command_line(int argc, char **argv)
 {
@@ -83,6 +103,12 @@ command_line(int argc, char **argv)
 
 	quote(out, cmd_program);
 	for (int i = 0; i < argc; i++) {
+		bool takes_next;
+
+		if (is_output(argv[i], &takes_next)) {
+			i += takes_next;
+			continue;
+		}
 		fputc(' ', out);
 		quote(out, argv[i]);
 	}

@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include <harness/checks.h>
+#include <harness/lockgraph.h>
 #include <harness/result.h>
 #include <harness/xalloc.h>
 
@@ -141,6 +142,30 @@ locks(const struct run_result *rr)
 	return array;
 }
 
+/* Which class was wanted while which was held, and in how many chains of locks. */
+static json_t *
+lock_order(const struct lockgraph *lg)
+{
+	json_t *array = xcheck(json_array());
+
+	for (size_t i = 0; lg != NULL && i < lg->lg_nedges; i++) {
+		const struct lockgraph_edge *lge = &lg->lg_edges[i];
+		const struct lockgraph_class *held = &lg->lg_classes[lge->lge_from];
+		const struct lockgraph_class *wanted = &lg->lg_classes[lge->lge_to];
+		json_t *obj;
+
+		if (lge->lge_kind != LOCKGRAPH_ORDER || lge->lge_to_mode == LOCKGRAPH_M_TRY ||
+		    held->lgc_kind != LOCKGRAPH_LOCK || wanted->lgc_kind != LOCKGRAPH_LOCK)
+			continue;
+		obj = xcheck(json_object());
+		put(obj, "held", text(held->lgc_name));
+		put(obj, "wanted", text(wanted->lgc_name));
+		put(obj, "count", number(lge->lge_count));
+		push(array, obj);
+	}
+	return array;
+}
+
 static json_t *
 checks(const struct run_result *rr)
 {
@@ -218,6 +243,7 @@ run_object(const struct run_result *rr)
 	put(obj, "uvmexp", counters("uvmexp", &rr->rr_uvmexp));
 	put(obj, "latency_ns", latencies(rr));
 	put(obj, "locks", locks(rr));
+	put(obj, "lock_order", lock_order(rr->rr_lockgraph));
 	put(obj, "checks", checks(rr));
 	list = xcheck(json_array());
 	for (size_t i = 0; i < rr->rr_nviolations; i++)
@@ -281,6 +307,22 @@ report_bench_json(const struct bench_table *bt, FILE *out)
 	dump(obj, out);
 }
 
+static json_t *
+status_locks(const struct run_progress *rp)
+{
+	json_t *array = xcheck(json_array());
+
+	for (size_t i = 0; i < rp->rp_nlocks; i++) {
+		json_t *obj = xcheck(json_object());
+
+		put(obj, "class", text(rp->rp_locks[i].pl_class));
+		put(obj, "contended", number(rp->rp_locks[i].pl_contended));
+		put(obj, "wait_ns", number(rp->rp_locks[i].pl_wait_ns));
+		push(array, obj);
+	}
+	return array;
+}
+
 char *
 status_line(const char *event, const struct run_progress *rp, double ops_per_s,
     double faults_per_s, const char *outcome)
@@ -299,6 +341,14 @@ status_line(const char *event, const struct run_progress *rp, double ops_per_s,
 	put(obj, "bytes_verified", number(rp->rp_bytes_verified));
 	put(obj, "free_pages", number(rp->rp_free_pages));
 	put(obj, "total_pages", number(rp->rp_total_pages));
+	put(obj, "active_pages", number(rp->rp_active_pages));
+	put(obj, "inactive_pages", number(rp->rp_inactive_pages));
+	put(obj, "wired_pages", number(rp->rp_wired_pages));
+	put(obj, "cpu_user", number(rp->rp_cpu_user));
+	put(obj, "cpu_system", number(rp->rp_cpu_system));
+	put(obj, "cpu_interrupt", number(rp->rp_cpu_interrupt));
+	put(obj, "cpu_idle", number(rp->rp_cpu_idle));
+	put(obj, "locks", status_locks(rp));
 	put(obj, "violations", number(rp->rp_violations));
 	if (outcome != NULL)
 		put(obj, "outcome", text(outcome));

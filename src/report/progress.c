@@ -111,6 +111,13 @@ progress_end(struct progress *pg, const struct run_result *rr)
 		.rp_faults = result_counter(&rr->rr_faults, "total"),
 		.rp_free_pages = result_counter(&rr->rr_uvmexp, "free"),
 		.rp_total_pages = result_counter(&rr->rr_uvmexp, "npages"),
+		.rp_active_pages = result_counter(&rr->rr_uvmexp, "active"),
+		.rp_inactive_pages = result_counter(&rr->rr_uvmexp, "inactive"),
+		.rp_wired_pages = result_counter(&rr->rr_uvmexp, "wired"),
+		.rp_cpu_user = result_counter(&rr->rr_interrupts, "clock_user"),
+		.rp_cpu_system = result_counter(&rr->rr_interrupts, "clock_sys"),
+		.rp_cpu_interrupt = result_counter(&rr->rr_interrupts, "clock_intr"),
+		.rp_cpu_idle = result_counter(&rr->rr_interrupts, "clock_idle"),
 		.rp_violations = rr->rr_nviolations,
 	};
 

@@ -114,12 +114,15 @@ void
 uvm_stat_glance(struct uvm_glance *ug)
 {
 	ug->ug_faults = 0;
-	/* relaxed: pairs with UVMCNT_ADD(), and with the stores to uvm.free under fpageq */
+	/* relaxed: pairs with UVMCNT_ADD(), and with the stores to the gauges under fpageq or pageq */
 	for (int i = 0; i < ncpu; i++)
 		ug->ug_faults += __atomic_load_n(&uvm_cpus[i].ul_cpu.uc_count[UVMC_faults],
 		    __ATOMIC_RELAXED);
 	ug->ug_free = __atomic_load_n(&uvm.free, __ATOMIC_RELAXED);
 	ug->ug_npages = uvm.npages;
+	ug->ug_active = __atomic_load_n(&uvm.active, __ATOMIC_RELAXED);
+	ug->ug_inactive = __atomic_load_n(&uvm.inactive, __ATOMIC_RELAXED);
+	ug->ug_wired = __atomic_load_n(&uvm.wired, __ATOMIC_RELAXED);
 }
 
 /* --- how long faults take --- */

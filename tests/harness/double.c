@@ -20,12 +20,12 @@
 
 enum ending {
 	END_CLEAN, END_VIOLATION, END_VACUOUS, END_NOMEM, END_INVALID, END_FATAL, END_WAIT, END_MISORDER,
-	END_FOUND,
+	END_FOUND, END_CRASH,
 };
 
 static const char *const ending_names[] = {
 	"clean", "violation", "vacuous", "nomem", "invalid", "fatal", "wait", "misorder",
-	"found", NULL,
+	"found", "crash", NULL,
 };
 
 struct fake_options {
@@ -174,24 +174,26 @@ audit(const struct profile *p, struct run_result *rr, bool misorder)
 		    finding.lgv_message), "unconfirmed", finding.lgv_fingerprint);
 }
 
-static void
-wait_for_stop(const struct run_options *ro)
+/* => was it told to stop?  It ends by itself, too, when its time has come. */
+static bool
+wait_for_stop(const struct profile *p, const struct run_options *ro)
 {
-	struct run_progress rp = { .rp_planned_s = 60, .rp_total_pages = 4096 };
+	struct run_progress rp = { .rp_planned_s = (double)p->p_machine.ms_time / 1e9, .rp_total_pages = 4096 };
 	const struct timespec tick = { 0, 20 * 1000 * 1000 };
 
 	while (atomic_load_explicit(ro->ro_stop, memory_order_relaxed) == 0 &&
-	    rp.rp_elapsed_s < 20) {
+	    rp.rp_elapsed_s < rp.rp_planned_s) {
 		rp.rp_elapsed_s += 0.02;
 		rp.rp_operations += 100;
 		if (ro->ro_status_interval != 0)
 			ro->ro_progress(ro->ro_arg, &rp);
 		nanosleep(&tick, NULL);
 	}
+	return atomic_load_explicit(ro->ro_stop, memory_order_relaxed) != 0;
 }
 
 /* The load goes on with a violation, until a signal comes. */
-static void
+static bool
 find_and_go_on(const struct profile *p, const struct run_options *ro, struct run_result *rr)
 {
 	struct run_result now;
@@ -203,7 +205,7 @@ find_and_go_on(const struct profile *p, const struct run_options *ro, struct run
 	now.rr_elapsed_s = 0.25;
 	ro->ro_violation(ro->ro_arg, &now, 0);
 	run_result_fini(&now);
-	wait_for_stop(ro);
+	return wait_for_stop(p, ro);
 }
 
 int
@@ -216,13 +218,13 @@ engine_run(const struct profile *p, const struct run_options *ro, struct run_res
 		    "the trace needs more memory");
 		return end == END_NOMEM ? ENOMEM : EINVAL;
 	}
+	if (end == END_CRASH)
+		abort();
 	if (end == END_WAIT)
-		wait_for_stop(ro);
+		rr->rr_interrupted = wait_for_stop(p, ro);
 	if (end == END_FOUND)
-		find_and_go_on(p, ro, rr);
+		rr->rr_interrupted = find_and_go_on(p, ro, rr);
 	measure(p, rr, end);
-	if (end == END_WAIT || end == END_FOUND)
-		rr->rr_interrupted = true;
 	if (p->p_machine.ms_audit != AUDIT_OFF)
 		audit(p, rr, end == END_MISORDER);
 	if (end == END_VIOLATION)
