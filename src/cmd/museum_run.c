@@ -30,6 +30,30 @@
 #define GRACE_S	  30.0			/* after its limit: for a report on a busy host */
 #define POLL_NS	  2000000
 
+static volatile sig_atomic_t stop_asked;	/* by a signal */
+
+static void
+on_signal(int sig)
+{
+	stop_asked = 1;
+}
+
+void
+museum_begin(void)
+{
+	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+
+	sigemptyset(&sa.sa_mask);
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+}
+
+bool
+museum_stopped(void)
+{
+	return stop_asked != 0;
+}
+
 struct words {
 	char *w_v[WORDS_MAX + 1];
 	int w_n;
@@ -141,10 +165,15 @@ wait_for(pid_t pid, double limit_s, struct museum_run *mr)
 {
 	const struct timespec pause = { 0, POLL_NS };
 	const double began = now_s();
+	bool asked = false;
 	struct rusage ru;
 	int status = 0;
 
 	while (wait4(pid, &status, WNOHANG, &ru) == 0) {
+		if (museum_stopped() && !asked) {
+			asked = true;
+			kill(pid, SIGTERM);
+		}
 		if (now_s() - began > limit_s + GRACE_S)
 			kill(pid, SIGKILL);
 		nanosleep(&pause, NULL);

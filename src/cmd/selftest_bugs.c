@@ -137,7 +137,7 @@ one_seed(const struct museum *mu, struct tally *tl, uint64_t seed)
 	bool decided = false;
 
 	tl->tl_seeds++;
-	while (!decided && wall < limit) {
+	while (!decided && wall < limit && !museum_stopped()) {
 		struct museum_run mr;
 
 		museum_run(tl->tl_bug->mb_profile, tl->tl_bug->mb_name, seed, mu->mu_dir, limit - wall,
@@ -150,7 +150,7 @@ one_seed(const struct museum *mu, struct tally *tl, uint64_t seed)
 		if (!decided)
 			seed += SEED_STEP;
 	}
-	if (!decided)
+	if (!decided && !museum_stopped())
 		missed(tl, seed - SEED_STEP, "nobody noticed");
 }
 
@@ -166,7 +166,8 @@ silence_of(struct museum *mu, const char *profile)
 	mu->mu_silences = xgrow(mu->mu_silences, mu->mu_nsilences, sizeof(*mu->mu_silences));
 	si = &mu->mu_silences[mu->mu_nsilences++];
 	*si = (struct silence){ .si_profile = profile };
-	for (unsigned i = 1; mu->mu_options->mo_quiet_too && i <= mu->mu_options->mo_seeds; i++) {
+	for (unsigned i = 1; mu->mu_options->mo_quiet_too && i <= mu->mu_options->mo_seeds && !museum_stopped();
+	    i++) {
 		struct museum_run mr;
 
 		museum_run(profile, NULL, i, mu->mu_dir, mu->mu_options->mo_limit_s,
@@ -225,7 +226,7 @@ tell(struct museum *mu, struct tally *tl, const struct silence *si)
 	fclose(out);
 	if (si->si_runs != 0)
 		snprintf(alarms, sizeof(alarms), "%u of %u", si->si_alarms, si->si_runs);
-	printf("  %-26s %-16s %-42s %2u of %-2u %7.2f s %7.2f s  %s\n", mb->mb_name, mb->mb_origin, by,
+	printf("  %-28s %-16s %-42s %2u of %-2u %7.2f s %7.2f s  %s\n", mb->mb_name, mb->mb_origin, by,
 	    tl->tl_noticed, tl->tl_seeds, mid, max, alarms);
 	if (tl->tl_missed != NULL)
 		printf("      wanted %s: %s\n      %s\n", mb->mb_notices, tl->tl_why, tl->tl_missed);
@@ -254,8 +255,9 @@ tell_other(struct museum *mu, const struct museum_bug *mb)
 		[SHOWS_IMPOSSIBLE] = "impossible",
 	};
 
-	printf("  %-26s %-16s %s%s%s\n", mb->mb_name, mb->mb_origin, why[mb->mb_shows],
-	    mb->mb_note != NULL ? ": " : "", mb->mb_note != NULL ? mb->mb_note : "");
+	printf("  %-28s %-16s %s\n", mb->mb_name, mb->mb_origin, why[mb->mb_shows]);
+	if (mb->mb_note != NULL)
+		printf("      %s\n", mb->mb_note);
 	json_array_append_new(mu->mu_rows, json_pack("{s:s, s:s, s:s, s:s?}", "bug", mb->mb_name, "origin",
 	    mb->mb_origin, "shows", bug_shows_names[mb->mb_shows], "note", mb->mb_note));
 }
@@ -332,9 +334,10 @@ selftest_bugs(const struct museum_options *mo)
 		return status;
 	}
 	mu.mu_rows = xcheck(json_array());
-	printf("  %-26s %-16s %-42s %-8s %9s %9s  %s\n", "bug", "from", "noticed first by", "seeds", "median",
+	printf("  %-28s %-16s %-42s %-8s %9s %9s  %s\n", "bug", "from", "noticed first by", "seeds", "median",
 	    "longest", "false alarms");
-	for (const struct museum_bug *mb = museum_bugs; mb->mb_name != NULL; mb++)
+	museum_begin();
+	for (const struct museum_bug *mb = museum_bugs; mb->mb_name != NULL && !museum_stopped(); mb++)
 		if (mo->mo_word == NULL || strstr(mb->mb_name, mo->mo_word) != NULL) {
 			one_bug(&mu, mb);
 			n++;
@@ -342,7 +345,7 @@ selftest_bugs(const struct museum_options *mo)
 	if (n == 0)
 		status = cmd_fail(EXIT_USAGE, "no bug has '%s' in its name: see `uvmstress list bugs`", mo->mo_word);
 	else
-		printf("%u bugs, %u wrong\n", n, mu.mu_wrong);
+		printf("%u bugs, %u wrong%s\n", n, mu.mu_wrong, museum_stopped() ? "; ended before all were run" : "");
 	if (status == EXIT_CLEAN && mo->mo_json != NULL)
 		status = write_json(&mu);
 	if (status == EXIT_CLEAN && mu.mu_wrong != 0)
