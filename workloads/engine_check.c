@@ -1,6 +1,8 @@
 /*
  * The invariants, checked while the load runs.
  *
+ * Every 20 ms some objects are sampled under their own locks (inspect_online.c).
+ *
  * Every check-interval, and when asked to (engine_check_now()), all LWPs stop at their user
  * boundary (<sys/stop.h>), what devices and daemons have under way ends, and the inspectors walk
  * the whole machine as they do at the end of a run.  Then all go on as if nothing had been.
@@ -105,7 +107,8 @@ static void
 check_main(void *arg)
 {
 	uint64_t interval = checker.ck_profile->p_machine.ms_check_interval;
-	uint64_t left = interval;
+	unsigned depth = (unsigned)checker.ck_profile->p_machine.ms_check_depth;
+	uint64_t left = interval, nth = 0;
 
 	while (!engine_stopping()) {
 		lwp_patient(true);
@@ -114,6 +117,8 @@ check_main(void *arg)
 		left = left > STEP_NS ? left - STEP_NS : 0;
 		if (engine_stopping())
 			break;
+		if (depth != 0)
+			inspect_sample(depth, nth++);
 		if (__atomic_exchange_n(&checker.ck_now, false, __ATOMIC_RELAXED) ||
 		    (left == 0 && interval != 0))
 			left = timed_round(interval);

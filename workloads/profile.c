@@ -85,6 +85,8 @@ const struct option_row machine_options[] = {
 	    "no page table to be had: take one of another process" },
 	{ "check-interval", OPT_DURATION, MS(ms_check_interval), 0, DAYS(1), "1s", NULL, NULL,
 	    "time between whole-system checks, for which all threads stand still; 0 = only at the end" },
+	{ "check-depth", OPT_INT, MS(ms_check_depth), 0, 10000, "8", NULL, NULL,
+	    "objects of each kind that are looked at, fifty times a second, while all goes on; 0 = none" },
 	{ "overcommit", OPT_BOOL, MS(ms_overcommit), 0, 0, "off", NULL, NULL,
 	    "jobs may need more than memory and swap hold: processes are killed for it" },
 	{ "cpu-hotplug", OPT_DURATION, MS(ms_hotplug), 0, SEC(3600), "0", NULL, NULL,

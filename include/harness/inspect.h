@@ -4,6 +4,8 @@
 #ifndef HARNESS_INSPECT_H
 #define HARNESS_INSPECT_H
 
+#include <stdint.h>
+
 #define	INSPECT_CONTENTS	16384
 
 /*
@@ -15,5 +17,13 @@
  * => each invariant that was looked at is counted (<harness/checks.h>); violations are reported
  */
 void	inspect_at_rest(unsigned contents);
+
+/*
+ * inspect_sample: so many objects of each kind, drawn by the LWP's own random numbers, are looked
+ * at under their own locks.
+ * => nth: 0, 1, ...: what takes long is looked at now and then only
+ * => an LWP, anything may run; nothing held; sleeps for locks
+ */
+void	inspect_sample(unsigned depth, uint64_t nth);
 
 #endif /* HARNESS_INSPECT_H */

@@ -80,6 +80,7 @@ struct machine_settings {
 	bool ms_fault_ahead;
 	bool ms_ptp_steal;
 	uint64_t ms_check_interval;	/* ns between whole-system checks; 0: only at the end */
+	uint64_t ms_check_depth;	/* objects of a kind in a sample; 0: none */
 	bool ms_overcommit;		/* jobs may need more than memory and swap hold */
 	uint64_t ms_hotplug;		/* ns; 0: CPUs stay */
 	uint64_t ms_history;		/* events that each CPU remembers, at least; 0: none */

@@ -173,6 +173,8 @@ long	pmap_wired_count(struct pmap *);
 long	pmap_ptp_count(struct pmap *);
 
 /* For the inspectors: calls fn for each valid PTE in order; world stopped or pmap private. */
+/* => the PTE, for the inspectors; 0: none.  Takes the pmap's lock */
+uint64_t pmap_peek(struct pmap *, vaddr_t);
 void	pmap_foreach(struct pmap *, void (*fn)(vaddr_t, uint64_t pte, void *), void *);
 /* => for each managed mapping of the page, under its pv lock. */
 void	pmap_pv_foreach(struct vm_page *, void (*fn)(struct pmap *, vaddr_t, void *), void *);

@@ -66,6 +66,8 @@ unsigned pool_drain_all(void);
 /* => at rest, thread context: I-POOL-1, -4, -5, -7 of every pool; number of violations reported.
  *    Waits for surplus pages to go. */
 unsigned pool_check(void);
+/* => any time, thread context: I-POOL-1, -4 of the nth pool, round and round, unless it has more pages */
+unsigned pool_check_some(unsigned nth, unsigned most);
 /* => at rest: pages that all pools of the back end have, of hidden ones too */
 uint64_t pool_backend_pages(const struct pool_allocator *);
 void	pool_getstat(struct pool *, struct pool_stat *);

@@ -41,28 +41,19 @@ must(bool good, const char *id, const struct vm_page *pg, const char *what)
 	return good ? 0 : complain(id, pg, what);
 }
 
-/* --- one page --- */
+/* --- one page: what pageq and its owner's lock keep as it is --- */
 
+/* => pageq and fpageq held, or nothing runs */
 static unsigned
 check_free(struct vm_page *pg)
 {
-	return must(!pmap_page_mapped(pg), CHECK_ID(I_PG_7), pg, "free and mapped") +
-	    must(pg->uobject == NULL && pg->uanon == NULL, CHECK_ID(I_PG_7), pg, "free with an owner") +
-	    must(pg->wire_count == 0 && pg->loan_count == 0, CHECK_ID(I_PG_7), pg, "free and wired or loaned") +
+	return must(pg->uobject == NULL && pg->uanon == NULL, CHECK_ID(I_PG_7), pg, "free with an owner") +
+	    must(pg->wire_count == 0 && pg->loan_count == 0, CHECK_ID(I_PG_7), pg,
+	    "free and wired or loaned") +
 	    must((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0, CHECK_ID(I_PG_3), pg, "free and queued");
 }
 
-static unsigned
-check_flags(struct vm_page *pg)
-{
-	bool busy = (pg->flags & PG_BUSY) != 0;
-
-	return must(busy || (pg->flags & (PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0, CHECK_ID(I_PG_8), pg,
-	    "FAKE, RELEASED or PAGEOUT without BUSY") +
-	    must(!busy, CHECK_ID(I_OBJ_10), pg, "busy at rest: who holds it?") +
-	    must((pg->flags & PG_WANTED) == 0, CHECK_ID(I_PG_13), pg, "wanted at rest: nobody sleeps on it");
-}
-
+/* => pageq held, or nothing runs: queue, wiring, kind of owner */
 static unsigned
 check_queue(struct vm_page *pg)
 {
@@ -71,29 +62,78 @@ check_queue(struct vm_page *pg)
 	return must(queues != (PQ_ACTIVE | PQ_INACTIVE), CHECK_ID(I_PG_3), pg, "on both queues") +
 	    must(pg->wire_count == 0 || queues == 0, CHECK_ID(I_PG_2), pg, "wired and on a queue (R7)") +
 	    must(queues == 0 || pg->uobject != NULL || pg->uanon != NULL, CHECK_ID(I_PG_11), pg,
-	    "queued without an owner");
+	    "queued without an owner") +
+	    must((pg->pqflags & PQ_ANON) == 0 || (pg->uanon != NULL && pg->uobject == NULL),
+	    CHECK_ID(I_PG_10), pg, "PQ_ANON and not owned by an anon") +
+	    must((pg->pqflags & PQ_AOBJ) == 0 || (pg->uobject != NULL && UVM_OBJ_IS_AOBJ(pg->uobject)),
+	    CHECK_ID(I_PG_10), pg, "PQ_AOBJ and not in an aobj");
 }
 
+/* => pageq and the owner's lock held, or nothing runs */
 static unsigned
-check_owner(struct vm_page *pg)
+check_owned(struct vm_page *pg)
 {
-	unsigned bad = 0;
+	bool busy = (pg->flags & PG_BUSY) != 0;
+	unsigned bad;
 
+	bad = must(busy || (pg->flags & (PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0, CHECK_ID(I_PG_8), pg,
+	    "FAKE, RELEASED or PAGEOUT without BUSY");
 	if (pg->uobject != NULL && pg->uanon != NULL)
 		bad += must(pg->loan_count >= 1 && (pg->pqflags & PQ_ANON) == 0, CHECK_ID(I_PG_5), pg,
 		    "two owners and no loan");
-	if ((pg->pqflags & PQ_ANON) != 0)
-		bad += must(pg->uanon != NULL && pg->uobject == NULL, CHECK_ID(I_PG_10), pg,
-		    "PQ_ANON and not owned by an anon");
-	if (pg->uanon != NULL)
-		bad += must(pg->uanon->an_page == pg, CHECK_ID(I_ANON_2), pg, "its anon has another page");
-	if ((pg->pqflags & PQ_AOBJ) != 0)
-		bad += must(pg->uobject != NULL && UVM_OBJ_IS_AOBJ(pg->uobject), CHECK_ID(I_PG_10), pg,
-		    "PQ_AOBJ and not in an aobj");
-	bad += must(pg->uobject != NULL || pg->uanon != NULL || (pg->pqflags & PQ_PRIVATE) != 0 ||
-	    pg->loan_count != 0, CHECK_ID(I_PG_1), pg, "in use, and nobody's: it is lost");
 	bad += must((pg->uobject != NULL) == ((pg->flags & PG_TABLED) != 0), CHECK_ID(I_OBJ_1), pg,
 	    "TABLED and in an object must go together");
+	if ((pg->pqflags & PQ_ANON) != 0 && pg->uanon != NULL)
+		bad += must(pg->uanon->an_page == pg, CHECK_ID(I_ANON_2), pg, "its anon has another page");
+	return bad;
+}
+
+unsigned
+inspect_page(struct vm_page *pg)
+{
+	kmutex_t *owner;
+	unsigned bad;
+
+	if ((pg->pqflags & PQ_FREE) != 0) {
+		mutex_spin_enter(&uvm_fpageqlock);
+		bad = (pg->pqflags & PQ_FREE) != 0 ? check_free(pg) : 0;
+		mutex_spin_exit(&uvm_fpageqlock);
+		return bad;
+	}
+	bad = check_queue(pg);
+	owner = uvm_page_owner_lock(pg);
+	if (owner != NULL && mutex_tryenter(owner)) {
+		bad += check_owned(pg);
+		mutex_exit(owner);
+	}
+	CHECKS_RAN(CHK_I_ANON_2, CHK_I_OBJ_1, CHK_I_PG_2, CHK_I_PG_3, CHK_I_PG_5, CHK_I_PG_7, CHK_I_PG_8,
+	    CHK_I_PG_10, CHK_I_PG_11);
+	return bad;
+}
+
+/* --- one page more: what holds when nobody is at work --- */
+
+/* => is it to be reclaimed in time?  Not the kernel's, nor the page of zeroes that is lent. */
+static bool
+pageable(const struct vm_page *pg)
+{
+	return pg->uobject == NULL ? pg->uanon != NULL :
+	    UVM_OBJ_IS_VNODE(pg->uobject) || UVM_OBJ_IS_AOBJ(pg->uobject);
+}
+
+static unsigned
+check_settled(struct vm_page *pg)
+{
+	unsigned bad;
+
+	bad = must((pg->flags & PG_BUSY) == 0, CHECK_ID(I_OBJ_10), pg, "busy at rest: who holds it?") +
+	    must((pg->flags & PG_WANTED) == 0, CHECK_ID(I_PG_13), pg, "wanted at rest: nobody sleeps on it") +
+	    must(pg->uobject != NULL || pg->uanon != NULL || (pg->pqflags & PQ_PRIVATE) != 0 ||
+	    pg->loan_count != 0, CHECK_ID(I_PG_1), pg, "in use, and nobody's: it is lost") +
+	    must((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) != 0 || pg->wire_count != 0 || !pageable(pg),
+	    CHECK_ID(I_PG_1), pg, "neither wired nor on a queue: the page daemon cannot find it");
+	if (pg->uanon != NULL && (pg->pqflags & PQ_ANON) == 0)
+		bad += must(pg->uanon->an_page == pg, CHECK_ID(I_ANON_2), pg, "its anon has another page");
 	return bad;
 }
 
@@ -126,11 +166,12 @@ walk_pages(struct census *ce)
 
 		if ((pg->pqflags & PQ_FREE) != 0) {
 			ce->free++;
-			bad += check_free(pg);
+			bad += check_free(pg) +
+			    must(!pmap_page_mapped(pg), CHECK_ID(I_PG_7), pg, "free and mapped");
 			continue;
 		}
 		count_page(ce, pg);
-		bad += check_flags(pg) + check_queue(pg) + check_owner(pg);
+		bad += check_queue(pg) + check_owned(pg) + check_settled(pg);
 	}
 	return bad;
 }

@@ -6,8 +6,18 @@
 #define CHECK_INSPECT_INT_H
 
 #include <harness/checks.h>
+#include <machine/vmparam.h>
 
+struct ubc_map;
+struct uvm_object;
 struct uvmexp;
+struct vm_anon;
+struct vm_map;
+struct vm_map_entry;
+struct vm_page;
+
+/* --- all of one kind; the machine stands --- */
+
 
 unsigned inspect_km(void);		/* inspect_km.c: kernel address space */
 unsigned inspect_loans(void);		/* inspect_loan.c: who borrows each page */
@@ -18,5 +28,15 @@ unsigned inspect_swap(unsigned contents);		/* inspect_swap.c: slots, their owner
 unsigned inspect_ubc(void);		/* inspect_ubc.c: the windows of read() and write() */
 unsigned inspect_files(unsigned contents);		/* inspect_ubc.c: clean file pages against their files */
 unsigned inspect_wiring(void);		/* inspect_wire.c: who has wired each page, and each mapping */
+
+/* --- one object, under its own lock, while everything runs --- */
+
+unsigned inspect_page(struct vm_page *);	/* inspect.c: pageq held; its owner is tried */
+unsigned inspect_anon(struct vm_anon *);	/* inspect_refs.c: anon locked */
+unsigned inspect_object(struct uvm_object *);	/* inspect_refs.c: object locked; walks its pages */
+/* inspect_pte.c: map(R); what is mapped at an address in the entry; takes amap, anon or object */
+unsigned inspect_address(struct vm_map *, struct vm_map_entry *, vaddr_t);
+unsigned inspect_window(const struct ubc_map *);	/* inspect_ubc.c: ubc_object locked */
+unsigned inspect_swap_counts(void);		/* inspect_swap.c: takes swdata */
 
 #endif /* CHECK_INSPECT_INT_H */

@@ -202,7 +202,7 @@ inspect_km(void)
 	struct km_walk kw = { 0 };
 
 	CHECKS_RAN(CHK_I_KM_1, CHK_I_KM_2, CHK_I_KM_4, CHK_I_LOAN_1, CHK_I_MAP_11, CHK_I_MAP_12,
-	    CHK_I_PMAP_10, CHK_I_PMAP_11, CHK_I_POOL_1, CHK_I_POOL_5, CHK_I_POOL_7);
+	    CHK_I_PMAP_10, CHK_I_PMAP_11, CHK_I_POOL_1, CHK_I_POOL_4, CHK_I_POOL_5, CHK_I_POOL_7);
 	kw.kw_bad += pool_check();		/* first: surplus pages go */
 	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
 		kw.kw_bad += check_map(maps[i]);

@@ -76,50 +76,100 @@ check_lower(struct pte_walk *pw, vaddr_t va, uint64_t pte, const struct vm_map_e
 		wrong(pw, CHECK_ID(I_OBJ_8), va, pte, "writable, and the page has no backing yet");
 }
 
+/* => the page's owner is locked, and the amap, if there is one; or nothing runs */
 static void
 check_page(struct pte_walk *pw, vaddr_t va, uint64_t pte, struct vm_map_entry *e,
-    const struct vm_page *pg)
+    const struct vm_anon *anon, const struct vm_page *pg)
 {
-	struct vm_anon *anon = NULL;
-
 	if ((pg->pqflags & PQ_FREE) != 0)
 		wrong(pw, CHECK_ID(I_PMAP_11), va, pte, "the frame is free");
 	if ((pg->flags & PG_FAKE) != 0)
 		wrong(pw, CHECK_ID(I_PG_9), va, pte, "the page has no content yet");
-	if ((pte & PTE_W) != 0 && pg->loan_count != 0)
+	if ((pte & PTE_W) != 0 && uvm_page_loaned(pg))
 		wrong(pw, CHECK_ID(I_LOAN_1), va, pte, "writable, and the page is on loan (R15)");
-	if ((pte & PTE_WIRED) != 0 && pg->wire_count == 0)
+	if ((pte & PTE_WIRED) != 0 && !uvm_page_wired(pg))
 		wrong(pw, CHECK_ID(I_PG_15), va, pte, "wired, and the page is not");
-	if (e->aref.ar_amap != NULL) {
-		amap_lock(e->aref.ar_amap);
-		anon = amap_lookup(&e->aref, va - e->start);
-	}
 	if (anon != NULL)
 		check_upper(pw, va, pte, anon, pg);
 	else
 		check_lower(pw, va, pte, e, pg);
-	if (e->aref.ar_amap != NULL)
-		amap_unlock(e->aref.ar_amap);
+}
+
+/* => likewise: one mapping against the entry around it, and what that shows there */
+static void
+judge(struct pte_walk *pw, vaddr_t va, uint64_t pte, struct vm_map_entry *e,
+    const struct vm_anon *anon)
+{
+	vm_prot_t prot = (pte & PTE_R ? VM_PROT_READ : 0) | (pte & PTE_W ? VM_PROT_WRITE : 0) |
+	    (pte & PTE_X ? VM_PROT_EXECUTE : 0);
+
+	if ((prot & ~e->protection) != 0)
+		wrong(pw, CHECK_ID(I_PMAP_7), va, pte, "grants more than the entry's protection");
+	if ((pte & PTE_W) != 0 && UVM_ET_ISNEEDSCOPY(e))
+		wrong(pw, CHECK_ID(I_MAP_5), va, pte, "writable, and the amap is to be copied first");
+	if ((pte & PTE_MANAGED) != 0)
+		check_page(pw, va, pte, e, anon, PHYS_TO_VM_PAGE(pte & PTE_FRAME));
 }
 
 static void
 check_pte(vaddr_t va, uint64_t pte, void *arg)
 {
 	struct pte_walk *pw = arg;
-	vm_prot_t prot = (pte & PTE_R ? VM_PROT_READ : 0) | (pte & PTE_W ? VM_PROT_WRITE : 0) |
-	    (pte & PTE_X ? VM_PROT_EXECUTE : 0);
+	struct vm_anon *anon = NULL;
 	struct vm_map_entry *e;
 
 	if (!uvm_map_lookup_entry(pw->pw_map, va, &e)) {
 		wrong(pw, CHECK_ID(I_MAP_14), va, pte, "no entry maps this address");
 		return;
 	}
-	if ((prot & ~e->protection) != 0)
-		wrong(pw, CHECK_ID(I_PMAP_7), va, pte, "grants more than the entry's protection");
-	if ((pte & PTE_W) != 0 && UVM_ET_ISNEEDSCOPY(e))
-		wrong(pw, CHECK_ID(I_MAP_5), va, pte, "writable, and the amap is to be copied first");
-	if ((pte & PTE_MANAGED) != 0)
-		check_page(pw, va, pte, e, PHYS_TO_VM_PAGE(pte & PTE_FRAME));
+	if (e->aref.ar_amap != NULL) {
+		amap_lock(e->aref.ar_amap);
+		anon = amap_lookup(&e->aref, va - e->start);
+	}
+	judge(pw, va, pte, e, anon);
+	if (e->aref.ar_amap != NULL)
+		amap_unlock(e->aref.ar_amap);
+}
+
+/* => map(R), amap locked if there is one: the owner of what is mapped there is locked now; or NULL */
+static kmutex_t *
+lock_owner(const struct vm_map_entry *e, struct vm_anon *anon)
+{
+	kmutex_t *owner = anon != NULL ? &anon->an_lock :
+	    UVM_ET_ISOBJ(e) ? &e->object.uvm_obj->vmobjlock : NULL;
+
+	if (owner != NULL)
+		mutex_enter(owner);
+	return owner;
+}
+
+unsigned
+inspect_address(struct vm_map *map, struct vm_map_entry *e, vaddr_t va)
+{
+	struct pte_walk pw = { .pw_map = map };
+	struct vm_amap *amap = e->aref.ar_amap;
+	struct vm_anon *anon = NULL;
+	kmutex_t *owner;
+	uint64_t pte;
+
+	CHECKS_RAN(CHK_I_AMAP_9, CHK_I_AMAP_10, CHK_I_FLT_2, CHK_I_LOAN_1, CHK_I_MAP_5, CHK_I_MAP_14,
+	    CHK_I_OBJ_1, CHK_I_OBJ_8, CHK_I_PG_9, CHK_I_PG_15, CHK_I_PMAP_7, CHK_I_PMAP_11);
+	if (amap != NULL) {
+		amap_lock(amap);
+		anon = amap_lookup(&e->aref, va - e->start);
+	}
+	owner = lock_owner(e, anon);
+	pte = pmap_peek(map->pmap, va);
+	/* what is borrowed has an owner elsewhere, who is not locked */
+	if (pte != 0 && (anon == NULL || anon->an_page == NULL || anon->an_page->uobject == NULL))
+		judge(&pw, va, pte, e, anon);
+	if (anon != NULL)
+		pw.pw_bad += inspect_anon(anon);
+	if (owner != NULL)
+		mutex_exit(owner);
+	if (amap != NULL)
+		amap_unlock(amap);
+	return pw.pw_bad;
 }
 
 static void

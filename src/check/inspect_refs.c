@@ -11,7 +11,7 @@
  * I-MAP-8   an object has one for each entry at least: its owner may have more
  * I-MAP-10  no map is busy; I-MAP-16: an address space is its process' alone
  * I-OBJ-1   the list and the tree of a mapped object hold the same pages, as many as it says
- * I-ANON-1  an anon's page says that it is the anon's
+ * I-ANON-1  an anon's page says that it is the anon's; I-ANON-4, I-ANON-6: and where its data are
  *
  * That am_ref is the number of entries is inspect.c's (I-MAP-7).
  */
@@ -137,13 +137,39 @@ gather(struct refs *rf)
 
 /* --- judging --- */
 
+unsigned
+inspect_anon(struct vm_anon *anon)
+{
+	const struct vm_page *pg = anon->an_page;
+	unsigned bad = 0;
+
+	if (pg != NULL && pg->uanon != anon) {
+		violation(VIOL_INVARIANT, CHECK_ID(I_ANON_1), "page %#lx of an anon is another's",
+		    (unsigned long)VM_PAGE_TO_PHYS(pg));
+		bad++;
+	}
+	if (pg == NULL && anon->an_swslot == 0) {
+		violation(VIOL_INVARIANT, CHECK_ID(I_ANON_6), "an anon of %d references has neither page nor slot",
+		    anon->an_ref);
+		bad++;
+	}
+	if (pg != NULL && pg->uobject == NULL && anon->an_swslot <= 0 &&
+	    (pg->flags & (PG_BUSY | PG_CLEAN)) == PG_CLEAN) {
+		violation(VIOL_INVARIANT, CHECK_ID(I_ANON_4), "page %#lx of an anon is clean, and has slot %d (R34)",
+		    (unsigned long)VM_PAGE_TO_PHYS(pg), anon->an_swslot);
+		bad++;
+	}
+	CHECKS_RAN(CHK_I_ANON_1, CHK_I_ANON_4, CHK_I_ANON_6);
+	return bad;
+}
+
 static unsigned
 check_anons(const struct refs *rf)
 {
 	unsigned bad = 0;
 
 	for (size_t i = 0, n; i < rf->rf_nanon; i += n) {
-		const struct vm_anon *anon = rf->rf_anon[i];
+		struct vm_anon *anon = rf->rf_anon[i];
 
 		for (n = 1; i + n < rf->rf_nanon && rf->rf_anon[i + n] == anon;)
 			n++;
@@ -152,37 +178,31 @@ check_anons(const struct refs *rf)
 			    anon->an_ref, (unsigned long)n);
 			bad++;
 		}
-		if (anon->an_page != NULL && anon->an_page->uanon != anon) {
-			violation(VIOL_INVARIANT, CHECK_ID(I_ANON_1), "page %#lx of an anon is another's",
-			    (unsigned long)VM_PAGE_TO_PHYS(anon->an_page));
-			bad++;
-		}
+		bad += inspect_anon(anon);
 	}
 	return bad;
 }
 
 /* I-OBJ-1: from the list to the tree; as many in both is the rest. */
-static unsigned
-check_pages(struct uvm_object *uobj)
+unsigned
+inspect_object(struct uvm_object *uobj)
 {
 	struct vm_page *pg;
 	unsigned bad = 0;
 	int n = 0;
 
-	mutex_enter(&uobj->vmobjlock);
 	TAILQ_FOREACH(pg, &uobj->memq, listq) {
 		if ((pg->flags & PG_MARKER) != 0)
 			continue;
 		n++;
 		bad += pg->uobject != uobj || uvm_pagelookup(uobj, pg->offset) != pg;
 	}
-	if (bad != 0 || n != uobj->uo_npages) {
-		violation(VIOL_INVARIANT, CHECK_ID(I_OBJ_1), "object %u: %d pages on its list, %d counted, %u of "
-		    "them not to be found by their offset", uobj->uo_id, n, uobj->uo_npages, bad);
-		bad = 1;
-	}
-	mutex_exit(&uobj->vmobjlock);
-	return bad;
+	CHECKS_RAN(CHK_I_OBJ_1);
+	if (bad == 0 && n == uobj->uo_npages)
+		return 0;
+	violation(VIOL_INVARIANT, CHECK_ID(I_OBJ_1), "object %u: %d pages on its list, %d counted, %u of "
+	    "them not to be found by their offset", uobj->uo_id, n, uobj->uo_npages, bad);
+	return 1;
 }
 
 static unsigned
@@ -193,7 +213,9 @@ check_objects(const struct refs *rf)
 	for (size_t i = 0, n; i < rf->rf_nobj; i += n) {
 		struct uvm_object *uobj = rf->rf_obj[i];
 
-		bad += check_pages(uobj);
+		mutex_enter(&uobj->vmobjlock);
+		bad += inspect_object(uobj);
+		mutex_exit(&uobj->vmobjlock);
 		for (n = 1; i + n < rf->rf_nobj && rf->rf_obj[i + n] == uobj;)
 			n++;
 		if (uobj->uo_refs >= (int)n)
@@ -278,8 +300,7 @@ inspect_refs(void)
 	struct refs rf = { 0 };
 	unsigned bad;
 
-	CHECKS_RAN(CHK_I_AMAP_4, CHK_I_AMAP_6, CHK_I_AMAP_7, CHK_I_ANON_1, CHK_I_MAP_8,
-	    CHK_I_MAP_10, CHK_I_MAP_16, CHK_I_OBJ_1);
+	CHECKS_RAN(CHK_I_AMAP_4, CHK_I_AMAP_6, CHK_I_AMAP_7, CHK_I_MAP_8, CHK_I_MAP_10, CHK_I_MAP_16);
 	gather(&rf);
 	bad = rf.rf_bad + check_anons(&rf) + check_objects(&rf) + check_arefs(&rf);
 	free(rf.rf_aref);

@@ -49,12 +49,12 @@ note(struct holders *hs, int slot, const void *owner, struct vm_page *pg)
 	hs->hs_v[hs->hs_n++] = (struct holder){ slot, owner, pg };
 }
 
-/* => the owner's page, if it owns one, without what makes its content different */
+/* => an object's page, whose slot is this one */
 static unsigned
-check_clean(const struct vm_page *pg, const char *id, int slot)
+check_clean(const struct vm_page *pg, int slot)
 {
 	if ((pg->flags & (PG_BUSY | PG_CLEAN)) == PG_CLEAN && slot <= 0)
-		return complain(id, slot, "a clean page without a slot (R34)",
+		return complain(CHECK_ID(I_OBJ_5), slot, "a clean page without a slot (R34)",
 		    (uint64_t)VM_PAGE_TO_PHYS(pg), pg->flags);
 	return 0;
 }
@@ -62,16 +62,7 @@ check_clean(const struct vm_page *pg, const char *id, int slot)
 static void
 note_anon(struct vm_anon *anon, void *arg)
 {
-	struct holders *hs = arg;
-	struct vm_page *pg = anon->an_page;
-	bool own = pg != NULL && pg->uobject == NULL;
-
-	if (own)
-		hs->hs_bad += check_clean(pg, CHECK_ID(I_ANON_4), anon->an_swslot);
-	else if (pg == NULL && anon->an_swslot == 0)
-		hs->hs_bad += complain(CHECK_ID(I_ANON_6), 0, "an anon with neither page nor slot",
-		    (uint64_t)anon->an_ref, 0);
-	note(hs, anon->an_swslot, anon, pg);
+	note(arg, anon->an_swslot, anon, anon->an_page);
 }
 
 static void
@@ -95,7 +86,7 @@ note_aobj(struct uvm_aobj *aobj, struct holders *hs)
 		struct vm_page *pg = uvm_pagelookup(uobj, (voff_t)ptoa(page));
 
 		if (pg != NULL)
-			hs->hs_bad += check_clean(pg, CHECK_ID(I_OBJ_5), slot);
+			hs->hs_bad += check_clean(pg, slot);
 		note(hs, slot, NULL, pg);
 	}
 	mutex_exit(&uobj->vmobjlock);
@@ -190,30 +181,17 @@ held(const struct holders *hs, int slot)
 	return lo < hs->hs_n && hs->hs_v[lo].ho_slot == slot;
 }
 
-/* Each slot in use is somebody's, or bad. */
+/* Each slot in use is somebody's, or bad; and none is on its way. */
 static unsigned
 check_device(const struct swapdev *sdp, const struct holders *hs)
 {
-	uint64_t inuse = 0, spoiled = 0;
 	unsigned bad = 0;
 
-	for (int i = 0; i < sdp->swd_npages; i++) {
-		int slot = sdp->swd_drumoffset + i;
-		bool used = swap_bit(sdp->swd_inuse, i), rotten = swap_bit(sdp->swd_bad, i);
-
-		inuse += used;
-		spoiled += rotten;
-		if (used && !rotten && !held(hs, slot))
-			bad += complain(CHECK_ID(I_SWP_4), slot, "is in use, and nobody has it", 0, 0);
-		if (rotten && !used)
-			bad += complain(CHECK_ID(I_SWP_1), slot, "is bad, and free", 0, 0);
-	}
-	if (inuse != (uint64_t)sdp->swd_npginuse)
-		bad += complain(CHECK_ID(I_SWP_1), sdp->swd_drumoffset, "npginuse, and bits",
-		    (uint64_t)sdp->swd_npginuse, inuse);
-	if (spoiled != (uint64_t)sdp->swd_npgbad)
-		bad += complain(CHECK_ID(I_SWP_1), sdp->swd_drumoffset, "npgbad, and bits",
-		    (uint64_t)sdp->swd_npgbad, spoiled);
+	for (int i = 0; i < sdp->swd_npages; i++)
+		if (swap_bit(sdp->swd_inuse, i) && !swap_bit(sdp->swd_bad, i) &&
+		    !held(hs, sdp->swd_drumoffset + i))
+			bad += complain(CHECK_ID(I_SWP_4), sdp->swd_drumoffset + i,
+			    "is in use, and nobody has it", 0, 0);
 	if (sdp->swd_inflight != 0)
 		bad += complain(CHECK_ID(I_OBJ_10), sdp->swd_drumoffset, "transfers in flight at rest",
 		    (uint64_t)sdp->swd_inflight, 0);
@@ -223,6 +201,42 @@ check_device(const struct swapdev *sdp, const struct holders *hs)
 static unsigned
 check_devices(const struct holders *hs)
 {
+	unsigned bad = 0;
+
+	for (int i = 0; i < SWAP_MAXDEV; i++)
+		if ((swap_devs[i].swd_flags & SWF_INUSE) != 0)
+			bad += check_device(&swap_devs[i], hs);
+	return bad;
+}
+
+/* => swdata held: a device's counters are its bits */
+static unsigned
+count_device(const struct swapdev *sdp)
+{
+	uint64_t inuse = 0, spoiled = 0;
+	unsigned bad = 0;
+
+	for (int i = 0; i < sdp->swd_npages; i++) {
+		bool used = swap_bit(sdp->swd_inuse, i), rotten = swap_bit(sdp->swd_bad, i);
+
+		inuse += used;
+		spoiled += rotten;
+		if (rotten && !used)
+			bad += complain(CHECK_ID(I_SWP_1), sdp->swd_drumoffset + i, "is bad, and free", 0, 0);
+	}
+	if (inuse != (uint64_t)sdp->swd_npginuse)
+		bad += complain(CHECK_ID(I_SWP_1), sdp->swd_drumoffset, "npginuse, and bits",
+		    (uint64_t)sdp->swd_npginuse, inuse);
+	if (spoiled != (uint64_t)sdp->swd_npgbad)
+		bad += complain(CHECK_ID(I_SWP_1), sdp->swd_drumoffset, "npgbad, and bits",
+		    (uint64_t)sdp->swd_npgbad, spoiled);
+	return bad;
+}
+
+/* => swdata held: the sums are those of the devices */
+static unsigned
+count_devices(void)
+{
 	struct swapcount sum = { 0 };
 	unsigned bad = 0;
 
@@ -231,7 +245,7 @@ check_devices(const struct holders *hs)
 
 		if ((sdp->swd_flags & SWF_INUSE) == 0)
 			continue;
-		bad += check_device(sdp, hs);
+		bad += count_device(sdp);
 		sum.sc_nswapdev++;
 		sum.sc_swpages += (uint64_t)sdp->swd_npages;
 		sum.sc_swpginuse += (uint64_t)sdp->swd_npginuse;
@@ -246,6 +260,18 @@ check_devices(const struct holders *hs)
 	if (sum.sc_swpginuse != swapcount.sc_swpginuse || sum.sc_npgbad != swapcount.sc_npgbad)
 		bad += complain(CHECK_ID(I_SWP_1), 0, "swpginuse, and the devices'", swapcount.sc_swpginuse,
 		    sum.sc_swpginuse);
+	return bad;
+}
+
+unsigned
+inspect_swap_counts(void)
+{
+	unsigned bad;
+
+	mutex_enter(&uvm_swap_data_lock);
+	bad = count_devices();
+	mutex_exit(&uvm_swap_data_lock);
+	CHECKS_RAN(CHK_I_SWP_1);
 	return bad;
 }
 
@@ -300,12 +326,11 @@ inspect_swap(unsigned contents)
 	struct holders hs = { 0 };
 	unsigned bad;
 
-	CHECKS_RAN(CHK_I_ANON_4, CHK_I_ANON_6, CHK_I_OBJ_5, CHK_I_OBJ_10, CHK_I_SWP_1, CHK_I_SWP_2,
-	    CHK_I_SWP_4, CHK_I_SWP_7);
+	CHECKS_RAN(CHK_I_OBJ_5, CHK_I_OBJ_10, CHK_I_SWP_2, CHK_I_SWP_4, CHK_I_SWP_7);
 	/* Where memory is short that page has woken the daemon; what is seen below must not move. */
 	uvm_quiesce();
 	gather(&hs);
-	bad = hs.hs_bad + check_holders(&hs) + check_devices(&hs);
+	bad = hs.hs_bad + check_holders(&hs) + inspect_swap_counts() + check_devices(&hs);
 	if (scratch != NULL) {
 		CHECKS_RAN(CHK_I_SWP_5);
 		bad += check_contents(&hs, scratch, contents);

@@ -98,8 +98,8 @@ check_pte(vaddr_t va, uint64_t pte, void *arg)
 		*bad += bad_window(CHECK_ID(I_LOAN_1), um, "may store to a page on loan (R15)");
 }
 
-static unsigned
-check_window(const struct ubc_map *um)
+unsigned
+inspect_window(const struct ubc_map *um)
 {
 	unsigned n = 0;
 
@@ -111,6 +111,16 @@ check_window(const struct ubc_map *um)
 		n += bad_window(CHECK_ID(I_UBC_1), um, "is not aligned");
 	if (inactive(um) != (um->um_refcount == 0))
 		n += bad_window(CHECK_ID(I_UBC_2), um, "is inactive, or is not, against its users");
+	CHECKS_RAN(CHK_I_UBC_1, CHK_I_UBC_2);
+	return n;
+}
+
+/* => nobody is at work */
+static unsigned
+check_unused(const struct ubc_map *um)
+{
+	unsigned n = 0;
+
 	if (um->um_refcount != 0)
 		n += bad_window(CHECK_ID(I_UBC_2), um, "is in use, and nobody is at work");
 	if ((um->um_flags & UMAP_PAGES_LOCKED) != 0)
@@ -125,11 +135,10 @@ inspect_ubc(void)
 {
 	unsigned n = 0;
 
-	CHECKS_RAN(CHK_I_LOAN_1, CHK_I_OBJ_8, CHK_I_UBC_1, CHK_I_UBC_2, CHK_I_UBC_3, CHK_I_UBC_4,
-	    CHK_I_UBC_5);
+	CHECKS_RAN(CHK_I_LOAN_1, CHK_I_OBJ_8, CHK_I_UBC_3, CHK_I_UBC_4, CHK_I_UBC_5);
 	mutex_enter(&ubc_object.uobj.vmobjlock);
 	for (int i = 0; i < ubc_object.nwindows; i++)
-		n += check_window(&ubc_object.umap[i]);
+		n += inspect_window(&ubc_object.umap[i]) + check_unused(&ubc_object.umap[i]);
 	mutex_exit(&ubc_object.uobj.vmobjlock);
 	pmap_foreach(pmap_kernel(), check_pte, &n);
 	return n;

@@ -571,23 +571,38 @@ surplus_pages(struct pool *pp)
 	return n;
 }
 
+/* => lists and counters of one pool, at any time */
 static unsigned
-check_one(struct pool *pp)
+check_counts(struct pool *pp)
 {
-	bool counts, limit;
-	unsigned n = 0;
+	bool counts;
+	unsigned nout, n = 0;
 
 	mutex_enter(&pp->pr_lock);
 	counts = pool_consistent(pp);
-	limit = pp->pr_nout <= pp->pr_hardlimit &&
-	    (pp->pr_nwaiters == 0 || pp->pr_nout == pp->pr_hardlimit);
+	nout = pp->pr_nout;
 	mutex_exit(&pp->pr_lock);
 	if (!counts)
 		violation(VIOL_INVARIANT, "I-POOL-1", "pool %s: lists and counters disagree",
 		    pp->pr_wmesg), n++;
-	if (!limit)
+	if (nout > pp->pr_hardlimit)
+		violation(VIOL_INVARIANT, "I-POOL-4", "pool %s: %u of %u items out", pp->pr_wmesg, nout,
+		    pp->pr_hardlimit), n++;
+	return n;
+}
+
+static unsigned
+check_one(struct pool *pp)
+{
+	unsigned waiters, nout, n = check_counts(pp);
+
+	mutex_enter(&pp->pr_lock);
+	waiters = pp->pr_nwaiters;
+	nout = pp->pr_nout;
+	mutex_exit(&pp->pr_lock);
+	if (waiters != 0 && nout < pp->pr_hardlimit)
 		violation(VIOL_INVARIANT, "I-POOL-5", "pool %s: %u of %u items out, %u sleep for one",
-		    pp->pr_wmesg, pp->pr_nout, pp->pr_hardlimit, pp->pr_nwaiters), n++;
+		    pp->pr_wmesg, nout, pp->pr_hardlimit, waiters), n++;
 	if (surplus_pages(pp) != 0)
 		violation(VIOL_INVARIANT, "I-POOL-7", "pool %s: %u idle pages above %u stay", pp->pr_wmesg,
 		    surplus_pages(pp), keep_pages(pp)), n++;
@@ -601,6 +616,41 @@ pool_check(void)
 	for (int i = 0; i < RECLAIM_MS && (reclaim_pending() || each_pool(surplus_pages) != 0); i++)
 		kpause("poolchk", 1000000);
 	return each_pool(check_one);
+}
+
+/* => pool_list_lock held: the pool of that number, round and round */
+static struct pool *
+nth_pool(unsigned nth)
+{
+	struct pool *pp;
+	unsigned n = 0;
+
+	TAILQ_FOREACH(pp, &pools, pr_list)
+		n++;
+	nth %= n;
+	TAILQ_FOREACH(pp, &pools, pr_list)
+		if (nth-- == 0)
+			break;
+	return pp;
+}
+
+unsigned
+pool_check_some(unsigned nth, unsigned most)
+{
+	struct pool *pp;
+	unsigned n = 0;
+
+	mutex_enter(&pool_list_lock);
+	pp = nth_pool(nth);
+	pp->pr_busy++;
+	mutex_exit(&pool_list_lock);
+	if (__atomic_load_n(&pp->pr_npages, __ATOMIC_RELAXED) <= most)
+		n = check_counts(pp);
+	mutex_enter(&pool_list_lock);
+	if (--pp->pr_busy == 0)
+		cv_broadcast(&pool_list_cv);
+	mutex_exit(&pool_list_lock);
+	return n;
 }
 
 /* --- statistics --- */

@@ -43,6 +43,19 @@ pmap_foreach(struct pmap *pm, void (*fn)(vaddr_t, uint64_t, void *), void *arg)
 		foreach_table(pde, PTP_LEVELS - 1, 0, fn, arg);
 }
 
+uint64_t
+pmap_peek(struct pmap *pm, vaddr_t va)
+{
+	uint64_t pte = 0, *ptep;
+
+	mutex_enter(&pm->pm_lock);
+	ptep = pmap_pte(pm, va);
+	if (ptep != NULL)
+		pte = pte_load(ptep);
+	mutex_exit(&pm->pm_lock);
+	return (pte & PTE_V) != 0 ? pte : 0;
+}
+
 struct check {
 	struct pmap	*c_pmap;
 	unsigned	 c_found;

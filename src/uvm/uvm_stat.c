@@ -72,9 +72,9 @@ uvm_stat_pages(struct uvmexp *ue)
 	ue->inactarg = uvm.inactarg;
 	mutex_spin_exit(&uvm_fpageqlock);
 	uvm_unlock_pageq();
-	/* I-STAT-1: what is on no queue, not wired and not the kernel's is in somebody's hands */
-	ue->busy = ue->npages - ue->free - ue->active - ue->inactive - ue->wired - ue->orphans -
-	    ue->kernpages;
+	/* I-STAT-1: what is on no queue, not wired and not the kernel's is in somebody's hands.
+	 * Orphans are on loan to the kernel, hence wired (R6): counted already. */
+	ue->busy = ue->npages - ue->free - ue->active - ue->inactive - ue->wired - ue->kernpages;
 	/* relaxed: pair with the changes under the owner locks */
 	ue->anonpages = __atomic_load_n(&uvm.anonpages, __ATOMIC_RELAXED);
 	ue->filepages = __atomic_load_n(&uvm.filepages, __ATOMIC_RELAXED);

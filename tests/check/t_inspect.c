@@ -58,6 +58,19 @@ KTEST(I_PG_1_page_of_nobody, "a page in use that nobody has")
 	end();
 }
 
+KTEST(I_PG_1_page_on_no_queue, "a page of an anon that is neither wired nor on a queue")
+{
+	begin("a");
+	uvm_lock_pageq();
+	uvm_pagedequeue(tm_page(tm_proc, 0));
+	uvm_unlock_pageq();
+	told("I-PG-1");
+	uvm_lock_pageq();
+	uvm_pageactivate(tm_page(tm_proc, 0));
+	uvm_unlock_pageq();
+	end();
+}
+
 KTEST(I_PD_5_waiter_that_is_none, "somebody is said to wait for memory")
 {
 	begin("a");

@@ -11,7 +11,7 @@
 static unsigned
 inspect_all(void)
 {
-	return inspect_swap(UINT_MAX);
+	return inspect_refs() + inspect_swap(UINT_MAX);
 }
 
 /* pages 0, 1: private; 2, 3: an object's; all out and, the odd ones, in again */
@@ -46,7 +46,7 @@ KTEST(I_SWP_1_bit_without_count, "a slot in use that npginuse does not know of")
 	swap_devs[1].swd_inuse[0] |= 1;
 	CHECK_EQ(inspect_all(), 2);
 	swap_devs[1].swd_inuse[0] &= ~UINT64_C(1);
-	END("I-SWP-4 I-SWP-1");
+	END("I-SWP-1 I-SWP-4");
 }
 
 KTEST(I_SWP_1_sums, "swpginuse is not the sum of the devices'")

@@ -26,6 +26,7 @@ memory = 8M
 swap = 16M
 ops = 300
 check-interval = 0
+check-depth = 8
 [a]
 workload = anon-fault
 threads = 2
@@ -99,6 +100,19 @@ def what_is_held_at_rest_is_looked_at():
 
 
 @case
+def what_is_held_online_is_sampled():
+    job = JOB.replace('ops = 300', 'time = 700ms') + '[b]\nworkload = aobj-shm\nprocesses = 2\n'
+    write('x.ini', job)
+    r = run('run', 'x.ini', '--json', '-', '--quiet')
+    equal(r.returncode, 0, r.stderr)
+    runs = {c['id']: c['runs'] for c in json.loads(r.stdout)['checks']}
+    r = run('run', 'x.ini', '--json', '-', '--quiet', '--set', 'global.check-depth=0')
+    for c in json.loads(r.stdout)['checks']:
+        runs[c['id']] -= c['runs']              # those of the end
+    equal(sorted(i for i in runs if runs[i] > 0), sorted(c['name'] for c in table() if 'online' in c['how']))
+
+
+@case
 def a_signal_asks_for_a_check():
     write('x.ini', JOB.replace('ops = 300', 'time = 0'))
     with subprocess.Popen([harness.binary, 'run', 'x.ini', '--quiet', '--json', 'r.json', '--status-json', '-',
@@ -111,7 +125,7 @@ def a_signal_asks_for_a_check():
     equal(p.returncode, 0)
     with open('r.json') as f:
         runs = {c['id']: c['runs'] for c in json.load(f)['checks']}
-    assert runs['I-PG-2'] >= 2, runs       # the other one is that of the end
+    assert runs['I-PG-4'] >= 2, runs       # the other one is that of the end
 
 
 @case

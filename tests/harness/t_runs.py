@@ -74,10 +74,10 @@ def the_whole_machine_is_checked_during_a_run():
         result = json.loads(r.stdout)
         return {c['id']: c['runs'] for c in result['checks']}
     often, never = rounds('20ms'), rounds('0')
-    assert often['I-PG-2'] > 3, often
-    equal(often['I-PG-2'], often['I-PG-16'])
+    assert often['I-PG-4'] > 3, often
+    equal(often['I-PG-4'], often['I-PG-16'])
     equal(rounds('20ms'), often)
-    equal(never['I-PG-2'], 1)
+    equal(never['I-PG-4'], 1)
 
 
 @case
