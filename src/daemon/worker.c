@@ -369,6 +369,14 @@ struct ending {
 	char *e_rule;			/* owned, or NULL */
 };
 
+static const char *
+base(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash != NULL ? slash + 1 : path;
+}
+
 static struct ending
 judge(const struct daemon *d, const struct worker *w, int status)
 {
@@ -377,7 +385,7 @@ judge(const struct daemon *d, const struct worker *w, int status)
 
 	if (w->w_overdue) {
 		e.e_kind = "hang";
-		e.e_rule = xasprintf("worker-overdue:%s", w->w_profile);
+		e.e_rule = xasprintf("worker-overdue:%s", base(w->w_profile));
 		e.e_message = xstrdup("did not end in time and was killed");
 	} else if (sig == SIGTERM && w->w_state == WORKER_ENDING) {
 		e.e_state = "lost";
@@ -387,7 +395,7 @@ judge(const struct daemon *d, const struct worker *w, int status)
 	} else if (sig != 0) {
 		e.e_kind = "crash";
 		e.e_rule = xasprintf("worker-SIG%s:%s", sigabbrev_np(sig) != NULL ? sigabbrev_np(sig) : "?",
-		    w->w_profile);
+		    base(w->w_profile));
 		e.e_message = xasprintf("died of SIG%s", sigabbrev_np(sig) != NULL ? sigabbrev_np(sig) : "?");
 	} else {
 		char *words = last_words(d, w);
