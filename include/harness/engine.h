@@ -83,4 +83,7 @@ int bench_kmem(const struct bench_options *, struct bench_table *);
 /* bench_intr: from the post of an interrupt to its handler; spl; pool_put in interrupt. */
 int bench_intr(const struct bench_options *, struct bench_table *);
 
+/* bench_check: throughput with and without checks; the walk at rest and how it grows. */
+int bench_check(const struct bench_options *, struct bench_table *);
+
 #endif /* HARNESS_ENGINE_H */

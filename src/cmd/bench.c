@@ -22,6 +22,7 @@ static const struct {
 	{ "kernel-memory", bench_kmem },
 	{ "audit", bench_audit },
 	{ "interrupts", bench_intr },
+	{ "check", bench_check },
 };
 #define NBENCHES (sizeof(benches) / sizeof(benches[0]))
 
@@ -63,7 +64,7 @@ check_names(const struct command *cmd, char **names, int n)
 		if (near != NULL)
 			return cmd_usage(cmd, "no benchmark '%s'; did you mean '%s'?", names[i], near);
 		return cmd_usage(cmd, "no benchmark '%s'; there are fault, swap, file, data-movement, "
-		    "pagedaemon, kernel-memory, interrupts, audit", names[i]);
+		    "pagedaemon, kernel-memory, interrupts, audit, check", names[i]);
 	}
 	return EXIT_CLEAN;
 }
