@@ -320,12 +320,15 @@ lockdebug_how(const struct held_lock *hl)
 int
 lockdebug_holds(const void *lock)
 {
-	const struct held_lock *hl;
+	const struct held_stack *hs = &curlwp->l_held;
 
 	if (!LOCKDEBUG_ON())
 		return LOCK_READ;
-	hl = held_find(&curlwp->l_held, lock);
-	return hl == NULL ? -1 : (int)lockdebug_how(hl);
+	/* The oldest first: it is of rwlocks that this is asked, and those are taken early. */
+	for (int i = 0; i < hs->hs_n; i++)
+		if (hs->hs_v[i].hl_lock == lock)
+			return (int)lockdebug_how(&hs->hs_v[i]);
+	return -1;
 }
 
 /* --- where none may be held --- */

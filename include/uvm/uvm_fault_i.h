@@ -33,8 +33,9 @@ struct uvm_faultctx {
 	/* the neighbourhood: stage range */
 	vaddr_t		 startva;
 	int		 npages, centeridx;
+	uint64_t	 upper;			/* bit i: anons[i] is one; without it anons[i] is nothing */
 	struct vm_anon	*anons[UVM_MAXRANGE];
-	struct vm_page	*pages[UVM_MAXRANGE];	/* NULL: to ask the object for */
+	struct vm_page	*pages[UVM_MAXRANGE];	/* if there is an object; NULL: to ask it for */
 
 	/* the answer: for the counters, and the history */
 	bool		 promoted;

@@ -99,7 +99,7 @@ spl_raise(struct cpu_info *ci, ipl_t ipl)
 	return old;
 }
 
-/* => splx() on the current CPU, which is known; no spin mutex is held */
+/* => splx() on the current CPU, which is known; no spin mutex has been taken since and is still held */
 static inline void
 spl_restore(struct cpu_info *ci, int old)
 {

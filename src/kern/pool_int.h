@@ -59,6 +59,7 @@ struct pool {
 	size_t		 pr_asked;		/* : item's size as asked for */
 	size_t		 pr_size;		/* : item's size, rounded up to the alignment */
 	size_t		 pr_first;		/* : offset of a page's first item */
+	uint64_t	 pr_recip;		/* : 2^32 / pr_size, rounded up: see pool_item_page() */
 	unsigned	 pr_perpage;		/* : items in a page */
 	bool		 pr_hidden;		/* : internal, not shown to pool_foreach() */
 	struct pool_cache *pr_cache;		/* : cache in front, or NULL */
@@ -105,8 +106,14 @@ struct pool_page *pool_item_page(const struct pool *pp, const void *item, unsign
 /* => lock debugging: pattern into, and out of, an item that nobody may touch */
 void	pool_pattern_fill(const struct pool *, void *);
 void	pool_pattern_check(const struct pool *, void *);
-/* => a context that the pool's level covers? Reports else. */
-void	pool_check_context(const struct pool *, const char *what);
+/* => from an interrupt: a context that the pool's level covers?  Reports else. */
+void	pool_check_interrupt(const struct pool *, const char *what);
+static inline void
+pool_check_context(const struct pool *pp, const char *what)
+{
+	if (__builtin_expect(cpu_intr_p(), 0))
+		pool_check_interrupt(pp, what);
+}
 /* => hidden: not for pool_foreach(); the cache in front, or NULL */
 struct pool *pool_create_internal(size_t, size_t, const char *, const struct pool_allocator *,
 	    ipl_t, bool hidden, struct pool_cache *);

@@ -65,15 +65,16 @@ pool_item_page(const struct pool *pp, const void *item, unsigned *index)
 	const uintptr_t va = (uintptr_t)item, mask = pp->pr_alloc->pa_pagesz - 1;
 	struct pool_page *ph = (struct pool_page *)(va & ~mask);
 	const size_t off = va & mask;
+	/* relative to the first item, divided by the size; exact, for pages have less than 2^16 bytes */
+	const uint64_t at = off - pp->pr_first, n = at * pp->pr_recip >> 32;
 
 	/* I-POOL-2 */
 	KASSERTMSG(ph != NULL && ph->ph_magic == ((uintptr_t)ph ^ PAGE_MAGIC),
 	    "pool %s: %p is not from a pool", pp->pr_wmesg, item);
 	KASSERTMSG(ph->ph_pool == pp, "pool %s: %p is from another pool", pp->pr_wmesg, item);
-	KASSERTMSG(off >= pp->pr_first && (off - pp->pr_first) % pp->pr_size == 0 &&
-	    (off - pp->pr_first) / pp->pr_size < pp->pr_perpage,
+	KASSERTMSG(off >= pp->pr_first && n * pp->pr_size == at && n < pp->pr_perpage,
 	    "pool %s: %p is not the start of an item", pp->pr_wmesg, item);
-	*index = (unsigned)((off - pp->pr_first) / pp->pr_size);
+	*index = (unsigned)n;
 	return ph;
 }
 
@@ -258,13 +259,13 @@ pool_consistent(const struct pool *pp)
 /* --- get and put --- */
 
 void
-pool_check_context(const struct pool *pp, const char *what)
+pool_check_interrupt(const struct pool *pp, const char *what)
 {
 	const struct cpu_info *ci = curcpu();
 	/* The handler's own level: spin mutexes that it holds have raised it since. */
 	const int level = ci->ci_mtx_count != 0 ? ci->ci_mtx_oldspl : ci->ci_ilevel;
 
-	if (ci->ci_idepth != 0 && level > (int)pp->pr_ipl)
+	if (level > (int)pp->pr_ipl)
 		violation(VIOL_INTERRUPT_CONTEXT, "pool-ipl",
 		    "%s of pool %s, which is for IPL %d, from an interrupt at IPL %d", what,
 		    pp->pr_wmesg, pp->pr_ipl, level);
@@ -716,6 +717,8 @@ lay_out(struct pool *pp, size_t size, size_t align)
 		size = sizeof(uint64_t);
 	pp->pr_asked = size;
 	pp->pr_size = (size + align - 1) & ~(align - 1);
+	KASSERTMSG(pagesz <= 1UL << 16, "pool %s: pages of %zu bytes", pp->pr_wmesg, pagesz);
+	pp->pr_recip = ((1UL << 32) + pp->pr_size - 1) / pp->pr_size;
 	pp->pr_first = (sizeof(struct pool_page) + align - 1) & ~(align - 1);
 	KASSERTMSG(pp->pr_first + pp->pr_size <= pagesz, "pool %s: an item of %zu bytes in a page",
 	    pp->pr_wmesg, size);

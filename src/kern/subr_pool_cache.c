@@ -117,14 +117,14 @@ object_destroy(struct pool_cache *pc, void *obj)
 
 /* --- the own CPU --- */
 
-/* => at pc_ipl; valid until the level is lowered */
-static struct pool_cache_cpu *
-own_cpu(struct pool_cache *pc)
+/* => at pc_ipl on that CPU; valid until the level is lowered */
+static inline struct pool_cache_cpu *
+own_cpu(struct pool_cache *pc, const struct cpu_info *ci)
 {
-	KASSERTMSG(curcpu()->ci_ilevel >= (int)pc->pc_ipl,
+	KASSERTMSG(ci->ci_ilevel >= (int)pc->pc_ipl,
 	    "I-POOL-9: cache %s: a CPU's magazines are touched at IPL %d, which does not keep interrupts out",
-	    pc->pc_pool->pr_wmesg, curcpu()->ci_ilevel);
-	return &pc->pc_cpu[curcpu()->ci_index];
+	    pc->pc_pool->pr_wmesg, ci->ci_ilevel);
+	return &pc->pc_cpu[ci->ci_index];
 }
 
 static void
@@ -198,9 +198,10 @@ has_room(const struct magazine *m)
 static void *
 get_cached(struct pool_cache *pc)
 {
-	const int s = BUG(magazine_without_spl) ? curcpu()->ci_ilevel : splraise(pc->pc_ipl);
+	struct cpu_info *ci = curcpu();
+	const int s = BUG(magazine_without_spl) ? ci->ci_ilevel : spl_raise(ci, pc->pc_ipl);
 	struct pool_cache_cpu *pcc = BUG(magazine_without_spl) ?
-	    &pc->pc_cpu[curcpu()->ci_index] : own_cpu(pc);
+	    &pc->pc_cpu[ci->ci_index] : own_cpu(pc, ci);
 	void *obj = NULL;
 
 	if (!has_object(pcc->pcc_current) && has_object(pcc->pcc_previous))
@@ -209,7 +210,7 @@ get_cached(struct pool_cache *pc)
 		obj = pcc->pcc_current->m_obj[--pcc->pcc_current->m_n];
 		count(&pcc->pcc_nget);
 	}
-	splx(s);
+	spl_restore(ci, s);
 	return obj;
 }
 
@@ -217,8 +218,9 @@ get_cached(struct pool_cache *pc)
 static bool
 put_cached(struct pool_cache *pc, void *obj)
 {
-	const int s = BUG(missing_spl) ? curcpu()->ci_ilevel : splraise(pc->pc_ipl);
-	struct pool_cache_cpu *pcc = own_cpu(pc);
+	struct cpu_info *ci = curcpu();
+	const int s = BUG(missing_spl) ? ci->ci_ilevel : spl_raise(ci, pc->pc_ipl);
+	struct pool_cache_cpu *pcc = own_cpu(pc, ci);
 	bool room = true;
 
 	if (!has_room(pcc->pcc_current) && has_room(pcc->pcc_previous))
@@ -229,7 +231,7 @@ put_cached(struct pool_cache *pc, void *obj)
 	} else {
 		room = false;
 	}
-	splx(s);
+	spl_restore(ci, s);
 	return room;
 }
 
@@ -237,13 +239,14 @@ put_cached(struct pool_cache *pc, void *obj)
 static void
 count_uncached(struct pool_cache *pc, struct pool_cache_cpu *stale, bool get)
 {
-	const int s = splraise(pc->pc_ipl);
-	struct pool_cache_cpu *pcc = stale != NULL ? stale : own_cpu(pc);
+	struct cpu_info *ci = curcpu();
+	const int s = spl_raise(ci, pc->pc_ipl);
+	struct pool_cache_cpu *pcc = stale != NULL ? stale : own_cpu(pc, ci);
 
-	KASSERTMSG(pcc == own_cpu(pc), "I-POOL-9: cache %s: magazines of CPU %d are used on CPU %d",
-	    pc->pc_pool->pr_wmesg, (int)(pcc - pc->pc_cpu), curcpu()->ci_index);
+	KASSERTMSG(pcc == own_cpu(pc, ci), "I-POOL-9: cache %s: magazines of CPU %d are used on CPU %d",
+	    pc->pc_pool->pr_wmesg, (int)(pcc - pc->pc_cpu), ci->ci_index);
 	count(get ? &pcc->pcc_nget : &pcc->pcc_nput);
-	splx(s);
+	spl_restore(ci, s);
 }
 
 /* --- get and put --- */
@@ -327,8 +330,9 @@ static void
 give_up_magazines(void *arg)
 {
 	struct pool_cache *pc = arg;
-	const int s = splraise(pc->pc_ipl);
-	struct pool_cache_cpu *pcc = own_cpu(pc);
+	struct cpu_info *ci = curcpu();
+	const int s = spl_raise(ci, pc->pc_ipl);
+	struct pool_cache_cpu *pcc = own_cpu(pc, ci);
 	struct magazine *const m[] = { pcc->pcc_current, pcc->pcc_previous };
 
 	pcc->pcc_current = pcc->pcc_previous = NULL;
@@ -337,7 +341,7 @@ give_up_magazines(void *arg)
 		if (m[i] != NULL)
 			push(has_object(m[i]) ? &pc->pc_full : &pc->pc_empty, m[i]);
 	mutex_exit(&pc->pc_lock);
-	splx(s);
+	spl_restore(ci, s);
 }
 
 static struct magazine *

@@ -558,17 +558,18 @@ uint64_t
 pmap_mapped(struct pmap *pm, vaddr_t va, int n)
 {
 	bool walk = look_begin(pm);
-	uint64_t set = 0, *ptep = NULL;
-	vsize_t span;
+	uint64_t set = 0;
 
 	KASSERT(n <= 64);
-	for (int i = 0; i < n; i++, va += PAGE_SIZE) {
-		/* one walk for each table, of which the range touches two at most */
-		if (i == 0 || ptp_index(va, 0) == 0)
-			ptep = pmap_pte_span(pm, va, &span);
+	for (int i = 0; i < n; ) {	/* one walk for each table, of which the range touches two at most */
+		const int left = (int)(PTP_ENTRIES - ptp_index(va, 0)), end = n - i < left ? n : i + left;
+		const uint64_t *ptep = pmap_pte(pm, va);
+
+		va += ptoa((vaddr_t)(end - i));
 		if (ptep == NULL)
-			continue;
-		set |= (uint64_t)((pte_load(ptep++) & PTE_V) != 0) << i;
+			i = end;
+		for (; i < end; i++)
+			set |= (pte_load(ptep++) & PTE_V) / PTE_V << i;
 	}
 	look_end(pm, walk);
 	return set;

@@ -57,9 +57,14 @@ pmap_pte_span(struct pmap *pm, vaddr_t va, vsize_t *span)
 uint64_t *
 pmap_pte(struct pmap *pm, vaddr_t va)
 {
-	vsize_t span;
+	uint64_t pde = pte_load(&pm->pm_root);
 
-	return pmap_pte_span(pm, va, &span);
+	for (int level = PTP_LEVELS - 1; level > 0; level--) {
+		if ((pde & PTE_V) == 0)
+			return NULL;
+		pde = pte_load(&ptp_table(pde)[ptp_index(va, level)]);
+	}
+	return (pde & PTE_V) != 0 ? &ptp_table(pde)[ptp_index(va, 0)] : NULL;
 }
 
 /*

@@ -359,26 +359,28 @@ amap_lookup(struct vm_aref *aref, vaddr_t off)
 }
 
 /*
- * => amap locked; n neighbouring ones.
+ * => amap locked; n neighbouring ones, at most 64; bit i: anons[i] is not NULL
  */
-void
+uint64_t
 amap_lookups(struct vm_aref *aref, vaddr_t off, struct vm_anon **anons, int n)
 {
 	const struct vm_amap *amap = aref->ar_amap;
-	uint64_t slot = aref->ar_pageoff + atop(off), end = slot + (uint64_t)n;
+	const uint64_t slot = aref->ar_pageoff + atop(off);
+	uint64_t set = 0;
 
 	KASSERT(amap_locked(aref->ar_amap));
-	KASSERT(end <= amap->am_nslot);
-	while (slot < end) {			/* chunk by chunk */
-		unsigned first, many;
-		struct vm_anon *const *from = &amap_chunk_of(amap, slot, &first)->ac_anon[first];
+	KASSERT(n <= 64 && slot + (uint64_t)n <= amap->am_nslot);
+	for (int i = 0; i < n; ) {		/* chunk by chunk */
+		unsigned at;
+		struct vm_anon *const *from = amap_chunk_of(amap, slot + (uint64_t)i, &at)->ac_anon + at;
+		const int left = (int)(AMAP_CHUNK_SLOTS - at), end = n - i < left ? n : i + left;
 
-		many = end - slot < AMAP_CHUNK_SLOTS - first ? (unsigned)(end - slot) :
-		    AMAP_CHUNK_SLOTS - first;
-		for (unsigned i = 0; i < many; i++)
-			*anons++ = from[i];
-		slot += many;
+		for (; i < end; i++) {
+			anons[i] = *from++;
+			set |= (uint64_t)(anons[i] != NULL) << i;
+		}
 	}
+	return set;
 }
 
 /*

@@ -78,11 +78,16 @@ uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring,
 		.orig_map = map, .orig_rvaddr = trunc_page(va), .orig_size = PAGE_SIZE,
 		.vslock = vl, .mlock = wiremax,
 	};
-	struct uvm_faultctx flt = {
-		.access_type = access, .wiring = wiring, .wiremax = wiremax,
-	};
+	struct uvm_faultctx flt;	/* what the stages find they set themselves: it is large */
 	int error, nheld = curlwp->l_held.hs_n;
 
+	flt.access_type = access;
+	flt.wiring = wiring;
+	flt.wiremax = wiremax;
+	flt.restarts = 0;
+	flt.narrow = flt.had_io = false;
+	flt.pinned = NULL;
+	flt.resolved = 0;
 	KASSERTMSG(!cpu_intr_p() || intrsafe_address(map, va), "fault at %#lx in interrupt context",
 	    (unsigned long)va);
 	UVMCNT(faults);
@@ -381,7 +386,7 @@ deactivate_behind(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, int n)
 	for (int i = 0; i < n; i++) {
 		struct vm_anon *anon = flt->anons[i];
 
-		if (anon == NULL)
+		if ((flt->upper >> i & 1) == 0)
 			continue;
 		mutex_enter(&anon->an_lock);
 		/* a borrowed page has another owner, whom we have not locked */
@@ -393,7 +398,7 @@ deactivate_behind(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, int n)
 		return;
 	mutex_enter(&uobj->vmobjlock);
 	for (int i = 0; i < n; i++)
-		if (flt->anons[i] == NULL &&
+		if ((flt->upper >> i & 1) == 0 &&
 		    (pg = uvm_pagelookup(uobj, off + (voff_t)ptoa(i))) != NULL)
 			deactivate(pg);
 	mutex_exit(&uobj->vmobjlock);
@@ -433,19 +438,20 @@ range(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	int drop;
 
 	choose_range(ufi, flt);
-	for (int i = 0; i < flt->npages; i++)
-		flt->anons[i] = NULL;
+	flt->upper = 0;
 	if (flt->amap != NULL) {
 		amap_lock(flt->amap);
 		ufi->amap_state = lock_snapshot(amap_mutex(flt->amap), 0);
-		amap_lookups(&entry->aref, flt->startva - entry->start, flt->anons, flt->npages);
+		flt->upper = amap_lookups(&entry->aref, flt->startva - entry->start, flt->anons,
+		    flt->npages);
 	}
 	if (entry->advice != UVM_ADV_SEQUENTIAL || flt->centeridx == 0)
 		return;
 	drop = flt->centeridx;
 	deactivate_behind(ufi, flt, drop);
-	for (int i = 0; i < flt->npages - drop; i++)
+	for (int i = 0; i < flt->npages - drop && flt->amap != NULL; i++)
 		flt->anons[i] = flt->anons[i + drop];
+	flt->upper >>= drop;
 	flt->startva += ptoa(drop);
 	flt->npages -= drop;
 	flt->centeridx = 0;
@@ -484,29 +490,26 @@ upper_neighbour(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, vaddr_t va,
 }
 
 /*
- * => maps(R), amap locked, stays so; pages[]: NULL where the object is to be asked.
+ * => maps(R), amap locked, stays so; pages[], if there is an object: NULL where it is to be asked.
  * => true: the centre has an anon
  */
 static bool
 upper_neighbours(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 {
-	vaddr_t va = flt->startva;
-	uint64_t mapped = 0;
+	const uint64_t centre = UINT64_C(1) << flt->centeridx;
+	uint64_t mapped = 0, todo;
 
 	if (flt->npages > 1)
-		mapped = pmap_mapped(ufi->orig_map->pmap, va, flt->npages);
-	for (int i = 0; i < flt->npages; i++, va += PAGE_SIZE) {
-		flt->pages[i] = NULL;
-		if (i == flt->centeridx)
-			continue;
-		if ((mapped >> i & 1) != 0)
-			flt->pages[i] = PGO_DONTCARE;
-		else if (flt->anons[i] != NULL) {
-			flt->pages[i] = PGO_DONTCARE;
-			upper_neighbour(ufi, flt, va, flt->anons[i]);
-		}
+		mapped = pmap_mapped(ufi->orig_map->pmap, flt->startva, flt->npages);
+	for (todo = flt->upper & ~mapped & ~centre; todo != 0; todo &= todo - 1) {
+		const int i = __builtin_ctzll(todo);
+
+		upper_neighbour(ufi, flt, flt->startva + ptoa((vaddr_t)i), flt->anons[i]);
 	}
-	return flt->anons[flt->centeridx] != NULL;
+	if (ufi->entry->object.uvm_obj != NULL)
+		for (int i = 0; i < flt->npages; i++)
+			flt->pages[i] = ((mapped | flt->upper) & ~centre) >> i & 1 ? PGO_DONTCARE : NULL;
+	return (flt->upper & centre) != 0;
 }
 
 /* --- promoting and entering, for both cases --- */
