@@ -34,7 +34,8 @@ struct museum_run {
 	enum { MR_CLEAN, MR_NOTICED, MR_VACUOUS, MR_FAILED } mr_end;
 	char	*mr_kind, *mr_id, *mr_message;	/* noticed: first violation; failed: why in mr_message */
 	char	*mr_stack;			/* its frames, a line each */
-	double	 mr_wall_s, mr_cpu_s;		/* of the process */
+	double	 mr_wall_s, mr_cpu_s;		/* of the process, its report too */
+	double	 mr_time_s;			/* noticed: how long the load ran; a sanitizer: mr_wall_s */
 };
 
 /*

@@ -204,6 +204,7 @@ read_violation(const char *path, struct museum_run *mr)
 		mr->mr_kind = member(v, "kind");
 		mr->mr_id = member(v, "id");
 		mr->mr_message = member(v, "message");
+		mr->mr_time_s = json_number_value(json_object_get(v, "time_s"));
 		mr->mr_stack = xstrdup("");
 		json_array_foreach(json_object_get(v, "stack"), i, frame) {
 			char *longer = xasprintf("%s%s\n", mr->mr_stack, json_string_value(frame));
@@ -223,6 +224,7 @@ sanitizer_noticed(struct museum_run *mr, const char *kind, const char *whose)
 	mr->mr_id = xstrdup("");
 	mr->mr_message = xasprintf("%s has reported something", whose);
 	mr->mr_stack = xstrdup("");
+	mr->mr_time_s = mr->mr_wall_s;
 }
 
 static void

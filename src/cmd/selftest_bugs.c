@@ -7,6 +7,8 @@
  * notices or the time is up.  A profile may be short, because what is found at rest is found at
  * its end: then it is run again, with another seed.  It counts as noticed if the first violation
  * is one that the row names.  Then the same profiles run without a bug, and must be silent.
+ *
+ * What counts is the time of load until somebody noticed, and of earlier runs all of it.
  */
 #include <sys/stat.h>
 
@@ -36,7 +38,7 @@ struct detector {
 
 struct tally {				/* of one bug */
 	const struct museum_bug *tl_bug;
-	double tl_wall_s[SEEDS_MAX], tl_cpu_s[SEEDS_MAX]; /* of those that were noticed */
+	double tl_time_s[SEEDS_MAX], tl_cpu_s[SEEDS_MAX]; /* of those that were noticed */
 	unsigned tl_noticed, tl_seeds, tl_runs;
 	struct detector tl_by[DETECTORS_MAX];
 	unsigned tl_nby;
@@ -112,7 +114,7 @@ missed(struct tally *tl, uint64_t seed, const char *why)
 /* => true: that seed is decided */
 static bool
 judge_run(const struct museum *mu, struct tally *tl, const struct museum_run *mr, uint64_t seed,
-    double wall, double cpu)
+    double noticed, double cpu)
 {
 	if (mu->mu_options->mo_verbose && mr->mr_end == MR_NOTICED)
 		printf("    seed %ju: %s %s: %s\n", (uintmax_t)seed, mr->mr_kind, mr->mr_id, mr->mr_message);
@@ -124,7 +126,7 @@ judge_run(const struct museum *mu, struct tally *tl, const struct museum_run *mr
 		missed(tl, seed, mr->mr_message);
 		return true;
 	}
-	tl->tl_wall_s[tl->tl_noticed] = wall;
+	tl->tl_time_s[tl->tl_noticed] = noticed;
 	tl->tl_cpu_s[tl->tl_noticed++] = cpu;
 	return true;
 }
@@ -133,7 +135,7 @@ static void
 one_seed(const struct museum *mu, struct tally *tl, uint64_t seed)
 {
 	const double limit = mu->mu_options->mo_limit_s;
-	double wall = 0, cpu = 0;
+	double wall = 0, cpu = 0, before;
 	bool decided = false;
 
 	tl->tl_seeds++;
@@ -142,10 +144,11 @@ one_seed(const struct museum *mu, struct tally *tl, uint64_t seed)
 
 		museum_run(tl->tl_bug->mb_profile, tl->tl_bug->mb_name, seed, mu->mu_dir, limit - wall,
 		    mu->mu_options->mo_verbose, &mr);
+		before = wall;
 		wall += mr.mr_wall_s;
 		cpu += mr.mr_cpu_s;
 		tl->tl_runs++;
-		decided = judge_run(mu, tl, &mr, seed, wall, cpu);
+		decided = judge_run(mu, tl, &mr, seed, before + mr.mr_time_s, cpu);
 		museum_run_fini(&mr);
 		if (!decided)
 			seed += SEED_STEP;
@@ -216,8 +219,8 @@ static void
 tell(struct museum *mu, struct tally *tl, const struct silence *si)
 {
 	const struct museum_bug *mb = tl->tl_bug;
-	const double mid = median(tl->tl_wall_s, tl->tl_noticed), cpu = median(tl->tl_cpu_s, tl->tl_noticed);
-	const double max = tl->tl_noticed != 0 ? tl->tl_wall_s[tl->tl_noticed - 1] : 0;
+	const double mid = median(tl->tl_time_s, tl->tl_noticed), cpu = median(tl->tl_cpu_s, tl->tl_noticed);
+	const double max = tl->tl_noticed != 0 ? tl->tl_time_s[tl->tl_noticed - 1] : 0;
 	char alarms[40] = "-", *by = NULL;
 	size_t len;
 	FILE *out = xcheck(open_memstream(&by, &len));
