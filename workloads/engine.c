@@ -608,6 +608,8 @@ result_latency_and_locks(struct run_result *rr)
 		rl->rl_p99 = ul.ul_p99;
 		rl->rl_p999 = ul.ul_p999;
 		rl->rl_max = ul.ul_max;
+		_Static_assert(sizeof(rl->rl_octave) == sizeof(ul.ul_octave), "the same octaves");
+		memcpy(rl->rl_octave, ul.ul_octave, sizeof(rl->rl_octave));
 	}
 	for (int class = 0; class < LC_COUNT; class++) {
 		struct result_lock *rk;

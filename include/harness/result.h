@@ -64,9 +64,12 @@ struct result_job {
 	uint64_t rj_killed;	/* processes killed for want of memory, and replaced */
 };
 
+#define RESULT_OCTAVES 40
+
 struct result_latency {
 	char *rl_name;		/* "fault" */
 	uint64_t rl_p50, rl_p90, rl_p99, rl_p999, rl_max;	/* ns */
+	uint64_t rl_octave[RESULT_OCTAVES];	/* [k]: how many took 2^k to 2^(k+1) ns */
 };
 
 struct result_lock {
@@ -271,6 +274,8 @@ void report_bench_json(const struct bench_table *, FILE *);
  * report_failure: write outdir/NNNN with report.txt, result.json and profile.ini; the
  *    directory is there whole or not at all.  Sets rv_dir of every violation.  *where: NULL,
  *    and is set for free(); or from an earlier call for the same run, whose files are replaced.
+ * report_html: a page of what lies in a failure directory, or of a result's file; output NULL:
+ *    report.html beside it.  EINVAL: that is no result
  * report_probe: would these be able to write there?  Asked before a long run starts.
  * => 0, or an errno with one line in why
  */
@@ -278,6 +283,7 @@ int report_json_file(const struct run_result *, const char *path, char *why, siz
 int report_write(const char *path, void (*writer)(const void *what, FILE *), const void *what,
     char *why, size_t whylen);
 int report_probe(const char *json_path, const char *outdir, char *why, size_t whylen);
+int report_html(const char *path, const char *output, char *why, size_t whylen);
 int report_failure(struct run_result *, const char *outdir, char **where, char *why, size_t whylen);
 
 /*

@@ -43,8 +43,10 @@ struct uvm_cpu {
  * How long faults take, from trap to return: one in UVM_LATENCY_SAMPLE of each CPU.
  * Buckets are eighths of powers of two, so a percentile is right to an eighth.
  */
+#define	UVM_LATENCY_OCTAVES	40
 struct uvm_latency {
 	uint64_t ul_n;				/* faults sampled */
+	uint64_t ul_octave[UVM_LATENCY_OCTAVES];	/* [k]: 2^k to 2^(k+1) ns; the first from 0, the last and above */
 	uint64_t ul_p50, ul_p90, ul_p99, ul_p999, ul_max;	/* ns */
 };
 void	uvm_latency_note(uint64_t ns);

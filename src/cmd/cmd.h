@@ -38,7 +38,7 @@ struct command {			/* stable */
 };
 
 extern const struct command cmd_run, cmd_audit, cmd_check, cmd_list, cmd_trace, cmd_bench, cmd_selftest,
-    cmd_daemon, cmd_ctl;
+    cmd_report, cmd_daemon, cmd_ctl;
 extern const char *cmd_program;		/* as it was called: argv[0] */
 
 /*

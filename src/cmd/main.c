@@ -14,7 +14,7 @@
 
 static const struct command *const commands[] = {
 	&cmd_run, &cmd_audit, &cmd_check, &cmd_list, &cmd_trace, &cmd_bench, &cmd_selftest,
-	&cmd_daemon, &cmd_ctl, NULL,
+	&cmd_report, &cmd_daemon, &cmd_ctl, NULL,
 };
 
 const char *cmd_program = "uvmstress";

@@ -104,6 +104,19 @@ jobs(const struct run_result *rr)
 	return array;
 }
 
+/* => pairs of an upper bound in ns and how many were below it and above the one before */
+static json_t *
+histogram(const struct result_latency *rl)
+{
+	json_t *array = xcheck(json_array());
+
+	for (unsigned k = 0; k < RESULT_OCTAVES; k++)
+		if (rl->rl_octave[k] != 0)
+			push(array, xcheck(json_pack("[I, I]", (json_int_t)UINT64_C(2) << k,
+			    (json_int_t)rl->rl_octave[k])));
+	return array;
+}
+
 static json_t *
 latencies(const struct run_result *rr)
 {
@@ -118,6 +131,7 @@ latencies(const struct run_result *rr)
 		put(obj, "p99", number(rl->rl_p99));
 		put(obj, "p999", number(rl->rl_p999));
 		put(obj, "max", number(rl->rl_max));
+		put(obj, "histogram", histogram(rl));
 		put(all, rl->rl_name, obj);
 	}
 	return all;

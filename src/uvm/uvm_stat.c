@@ -181,6 +181,14 @@ percentile(const uint64_t *bucket, uint64_t n, double share)
 	return 0;
 }
 
+static unsigned
+octave_of(unsigned bucket)
+{
+	const unsigned octave = 63 - (unsigned)__builtin_clzll(bucket_top(bucket) | 1);
+
+	return octave < UVM_LATENCY_OCTAVES ? octave : UVM_LATENCY_OCTAVES - 1;
+}
+
 /* => nothing faults any more */
 void
 uvm_latency_get(struct uvm_latency *ul)
@@ -194,6 +202,7 @@ uvm_latency_get(struct uvm_latency *ul)
 		for (unsigned b = 0; b < UVM_LATENCY_BUCKETS; b++) {
 			bucket[b] += uc->uc_latency[b];
 			ul->ul_n += uc->uc_latency[b];
+			ul->ul_octave[octave_of(b)] += uc->uc_latency[b];
 		}
 		if (uc->uc_latency_max > ul->ul_max)
 			ul->ul_max = uc->uc_latency_max;
