@@ -12,9 +12,12 @@ import sys
 import harness
 from harness import case, equal, has, main, run
 
-# One for each kind of detector: assertion, TLB, lock auditor, inspector of maps, hang, panic.
+# One for each kind of detector: assertion, TLB, lock auditor, inspectors, hang, panic; and those
+# whose detector was made for them.
 HANDFUL = ('wired-stays-queued', 'loan-stale-tlb', 'enter-retry-holds-locks', 'merge-frees-spare',
-           'enter-failure-ignored', 'loan-stays-writable', 'pool-put-returns-pages')
+           'enter-failure-ignored', 'loan-stays-writable', 'pool-put-returns-pages',
+           'failed-enter-keeps-old', 'wire-without-copy', 'protect-wired-skips',
+           'deactivate-keeps-referenced', 'ptp-no-reserve')
 KINDS = ('lock-assertion', 'lock-order', 'interrupt-context', 'invariant', 'content', 'tlb', 'hang', 'leak',
          'panic', 'crash', 'race', 'asan')
 WORD = re.compile(r'([a-z-]+)(/[\w-]+)?(@[\w-]+)?$')
@@ -63,7 +66,7 @@ def a_handful_is_noticed_as_the_rows_say():
         with open('m.json', encoding='utf-8') as f:
             (bug,) = json.load(f)['bugs']
         equal((bug['bug'], bug['noticed'], bug['seeds']), (name, 1, 1))
-        assert bug['noticed_by'][0]['named'] and bug['max_s'] > 0
+        assert bug['noticed_by'][0]['named'] and bug['runs'] >= 1
 
 
 @case
