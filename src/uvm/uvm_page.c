@@ -558,12 +558,10 @@ uvm_pagedeactivate(struct vm_page *pg)
 	KASSERTMSG(pg->wire_count == 0, "R8: deactivating a page wired %u times", pg->wire_count);
 	KASSERT((pg->flags & PG_PAGEOUT) == 0);
 	/*
-	 * R20, I-PD-2: the caller has cleared the referenced attribute.  Through a
-	 * mapping somebody may have set it again already; without one nobody can,
-	 * for the owner lock keeps new mappings out; nor on one CPU, which pageq keeps from others.
+	 * R20, I-PD-2: the caller has cleared the referenced attribute.  Another CPU may have set it
+	 * again through a mapping, which is gone by now perhaps: to unmap needs no owner's lock.
 	 */
-	KASSERTMSG((ncpu > 1 && pmap_page_mapped(pg)) || !pmap_is_referenced(pg),
-	    "R20: page is referenced");
+	KASSERTMSG(ncpu > 1 || !pmap_is_referenced(pg), "R20: page is referenced");
 	if (pg->pqflags & PQ_INACTIVE)
 		return;
 	uvm_pagedequeue(pg);
