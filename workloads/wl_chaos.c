@@ -245,12 +245,16 @@ list_proc(struct proc *p, void *arg)
 	li->li_last = p->p_pid;
 }
 
+#define	PS_ROUNDS	16		/* so that somebody reads the table most of the time */
+
 static int
 op_ps(struct job_worker *jw)
 {
-	struct listing li = { jw, 0 };
+	for (int i = 0; i < PS_ROUNDS && !engine_stopping(); i++) {
+		struct listing li = { jw, 0 };
 
-	proc_foreach(list_proc, &li);
+		proc_foreach(list_proc, &li);
+	}
 	return 0;
 }
 

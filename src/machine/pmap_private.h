@@ -21,7 +21,9 @@
 #include <machine/device.h>
 #include <machine/pmap.h>
 #include <machine/ram.h>
+#include <sys/bug.h>
 #include <sys/cpu.h>
+#include <sys/inject.h>
 #include <sys/kernel.h>
 #include <sys/mutex.h>
 
@@ -169,6 +171,7 @@ pte_point(const uint64_t *ptep)
 {
 	if (__builtin_expect(host_points, 0))
 		pte_point_now(ptep);
+	inject_delay(INJECT_pte_delay);
 }
 
 /* acquire: pairs with the release in pte_store(); a new table's zeroes are visible. */
@@ -200,6 +203,12 @@ pte_exchange(uint64_t *ptep, uint64_t pte)
 static inline uint64_t
 pte_clear_bits(uint64_t *ptep, uint64_t bits)
 {
+	const uint64_t old = pte_load(ptep);
+
+	if (BUG(modified_bit_lost)) {
+		pte_store(ptep, old & ~bits);
+		return old;
+	}
 	pte_point(ptep);
 	return __atomic_fetch_and(ptep, ~bits, PTE_ACQ_REL);
 }

@@ -196,10 +196,8 @@ md_revoke_first(struct vm_page_md *md, struct tlb_flush *tf)
 
 	if (pte_load(ptep) & PTE_WIRED)
 		panic("pmap_revoke: va 0x%llx is wired (R10, R12)", (unsigned long long)va);
-	old = BUG(modified_bit_lost) ? pte_load(ptep) : pte_exchange(ptep, 0);
+	old = pte_exchange(ptep, 0);
 	pmap_pv_free(pmap_pv_unlink(md, pm, va, old));
-	if (BUG(modified_bit_lost))
-		pte_store(ptep, 0);
 	pmap_count_change(pm, old, 0);
 	pmap_ptp_drop(pm, va, ptep, &tf->tf_ptps);
 	if (!BUG(late_activate_miss))

@@ -14,6 +14,7 @@
 #include <host/rcu.h>
 #include <host/sched.h>
 #include <sys/bug.h>
+#include <sys/inject.h>
 
 #include "uvm_map_i.h"
 
@@ -97,7 +98,7 @@ proc_free_rcu(struct rcu_head *rh)
 {
 	struct proc *p = (struct proc *)((char *)rh - offsetof(struct proc, p_rcu));
 
-	/* relaxed: pairs with hash_next(), which finds it so if nobody has waited for readers */
+	/* relaxed: pairs with assert_alive(), which finds it so if nobody has waited for readers */
 	__atomic_store_n(&p->p_alive, 0, __ATOMIC_RELAXED);
 	kmem_free(p, sizeof(*p));
 	__atomic_fetch_sub(&nproc, 1, __ATOMIC_RELAXED);
@@ -147,12 +148,24 @@ proc_vmspace_hold(struct proc *p)
 	return vm;
 }
 
+/* => in a reader's section that has found it by this number: it is neither freed nor another one */
+static void
+assert_alive(const struct proc *p, uint32_t pid)
+{
+	/* relaxed: pairs with proc_free_rcu() */
+	KASSERTMSG(p->p_pid == pid && __atomic_load_n(&p->p_alive, __ATOMIC_RELAXED) == PROC_ALIVE,
+	    "I-RCU-1: a reader has process %u in its hands, and it is freed: no grace period was waited for",
+	    pid);
+}
+
 /* => acquire: a process whose count is 0 is on its way out and cannot be had */
 static bool
-proc_tryref(struct proc *p)
+proc_tryref(struct proc *p, uint32_t pid)
 {
 	int refs;
 
+	inject_delay(INJECT_rcu_delay);
+	assert_alive(p, pid);
 	host_point(HP_ATOMIC, p->p_pid);
 	refs = __atomic_load_n(&p->p_refs, __ATOMIC_RELAXED);
 	while (refs != 0)
@@ -162,16 +175,11 @@ proc_tryref(struct proc *p)
 	return false;
 }
 
-/*
- * => in a reader's section, which began before whatever has been done to the process since it was
- *    found: the next one of its hash list
- */
+/* => likewise: the next one of its hash list */
 static struct proc *
-hash_next(struct proc *p)
+hash_next(struct proc *p, uint32_t pid)
 {
-	/* relaxed: pairs with proc_free_rcu() */
-	KASSERTMSG(__atomic_load_n(&p->p_alive, __ATOMIC_RELAXED) == PROC_ALIVE,
-	    "I-RCU-1: a reader has a process in its hands that is freed: no grace period was waited for");
+	assert_alive(p, pid);
 	return rcu_deref(p->p_hash);
 }
 
@@ -179,12 +187,13 @@ struct proc *
 proc_find(uint32_t pid)
 {
 	struct proc *p;
+	uint32_t found;
 
 	rcu_read_lock();
-	for (p = rcu_deref(proc_hash[pid % NHASH]); p != NULL; p = hash_next(p))
-		if (p->p_pid == pid)
+	for (p = rcu_deref(proc_hash[pid % NHASH]); p != NULL; p = hash_next(p, found))
+		if ((found = p->p_pid) == pid)
 			break;
-	if (p != NULL && !proc_tryref(p))
+	if (p != NULL && !proc_tryref(p, pid))
 		p = NULL;
 	rcu_read_unlock();
 	return p;
@@ -195,13 +204,18 @@ static struct proc *
 proc_next(uint32_t after)
 {
 	struct proc *p, *next = NULL;
+	uint32_t pid, lowest = 0;
 
 	rcu_read_lock();
 	for (unsigned i = 0; i < NHASH; i++)
-		for (p = rcu_deref(proc_hash[i]); p != NULL; p = hash_next(p))
-			if (p->p_pid > after && (next == NULL || p->p_pid < next->p_pid))
+		for (p = rcu_deref(proc_hash[i]); p != NULL; p = hash_next(p, pid)) {
+			pid = p->p_pid;
+			if (pid > after && (next == NULL || pid < lowest)) {
 				next = p;
-	if (next != NULL && !proc_tryref(next))
+				lowest = pid;
+			}
+		}
+	if (next != NULL && !proc_tryref(next, lowest))
 		next = NULL;
 	rcu_read_unlock();
 	return next;
