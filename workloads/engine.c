@@ -921,7 +921,7 @@ note_waiver(void *arg, const char *print, const char *where)
 }
 
 int
-engine_run(const struct profile *p, const struct run_options *ro, struct run_result *rr)
+engine_execute(const struct profile *p, const struct run_options *ro, struct run_result *rr)
 {
 	int error;
 

@@ -167,12 +167,17 @@ int	file_sync(struct job_worker *, struct vnode *);
 
 struct run_options;
 struct run_result;
+
+/* => engine_run(), of one execution (engine.c) */
+int	engine_execute(const struct profile *, const struct run_options *, struct run_result *);
+
 /*
  * A controlled schedule (engine_sched.c); nothing if the profile says free.
  * schedule_begin: => before the machine is up; 0, or an errno with a line in rr_error
  * schedule_note: => what there is to say of it so far goes into the result, in place of earlier notes
  * schedule_end: => the machine is down
  */
+struct host_trace;
 int	schedule_begin(const struct profile *, const struct run_options *, struct run_result *);
 void	schedule_note(struct run_result *);
 void	schedule_end(struct run_result *);

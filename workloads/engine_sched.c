@@ -13,8 +13,13 @@
 
 #define	PCT_DEPTH	3		/* of `pct` without a number */
 
-static const char *strategy_name;	/* the calling thread's; NULL: the run is free */
+static const char *strategy_name;	/* NULL: the run is free */
 static char name_buf[16];
+
+/* What an execution is held against.  Only the caller of engine_run(). */
+static struct host_trace *record;
+static const struct host_trace *compare;
+static struct host_log follow;
 
 /* => the strategy of that setting and seed; mix: by the seed, each in turn */
 static const struct host_strategy *
@@ -38,9 +43,8 @@ schedule_begin(const struct profile *p, const struct run_options *ro, struct run
 {
 	const struct machine_settings *ms = &p->p_machine;
 	struct host_sched_config hsc = {
-		.hsc_seed = ms->ms_seed, .hsc_steps = ro->ro_steps, .hsc_log = ro->ro_follow,
-		.hsc_record = ro->ro_record, .hsc_compare = ro->ro_compare,
-		.hsc_deadlock = watchdog_deadlock,
+		.hsc_seed = ms->ms_seed, .hsc_steps = ms->ms_steps != 0 ? ms->ms_steps : ro->ro_steps,
+		.hsc_record = record, .hsc_compare = compare, .hsc_deadlock = watchdog_deadlock,
 	};
 	int error;
 
@@ -52,9 +56,14 @@ schedule_begin(const struct profile *p, const struct run_options *ro, struct run
 		snprintf(name_buf, sizeof(name_buf), "%s:%u", hsc.hsc_strategy->hs_name, hsc.hsc_depth);
 	else
 		snprintf(name_buf, sizeof(name_buf), "%s", hsc.hsc_strategy->hs_name);
-	if (ro->ro_follow != NULL)
+	if (ro->ro_follow != NULL) {
+		follow.hl_bytes = ro->ro_follow->rec_log;
+		follow.hl_len = ro->ro_follow->rec_loglen;
+		hsc.hsc_log = &follow;
 		hsc.hsc_strategy = &host_strategy_replay;
+	}
 	strategy_name = name_buf;
+	rr->rr_sched.rs_steps = hsc.hsc_depth != 0 ? hsc.hsc_steps : 0;
 	error = host_sched_begin(&hsc);
 	if (error != 0)
 		rr->rr_error = xasprintf("schedule: %s", strerror(error));
@@ -85,6 +94,7 @@ schedule_note(struct run_result *rr)
 	struct result_schedule *rs = &rr->rr_sched;
 	const struct host_log *hl = host_sched_log();
 	struct host_sched_stat hst;
+	struct host_module hm;
 
 	if (strategy_name == NULL)
 		return;
@@ -98,14 +108,69 @@ schedule_note(struct run_result *rr)
 	rs->rs_switches = hst.hst_switches;
 	rs->rs_threads = hst.hst_threads;
 	rs->rs_virtual_s = (double)hst.hst_virtual_ns / 1e9;
+	free(rs->rs_build);
+	rs->rs_build = NULL;
 	free(rs->rs_diverged);
 	rs->rs_diverged = hst.hst_divergence.hd_set ? divergence_text(&hst.hst_divergence) : NULL;
 	if (rr->rr_nviolations == 0)
 		return;
 	free(rs->rs_log);
+	rs->rs_build = xstrdup(host_module(__builtin_return_address(0), &hm) && hm.hm_build_id != NULL ?
+	    hm.hm_build_id : "unknown");
 	rs->rs_log = xcalloc(1, hl->hl_len + 1);
 	memcpy(rs->rs_log, hl->hl_bytes, hl->hl_len);
 	rs->rs_loglen = hl->hl_len;
+}
+
+/* What the two executions of one seed did differently is nobody's choice. */
+static void
+nondeterminism(struct run_result *rr)
+{
+	char *text = xasprintf("two executions of seed %ju part: %s", (uintmax_t)rr->rr_seed,
+	    rr->rr_sched.rs_diverged);
+
+	result_add_violation(rr, "invariant", "one-seed-one-run", text)->rv_cpu = -1;
+	free(text);
+}
+
+/* => the same execution twice, or, for pct, thrice */
+static int
+execute_and_verify(const struct profile *p, const struct run_options *given, struct run_result *rr)
+{
+	struct run_options ro = *given;
+	struct host_trace trace = { NULL, 0, 0 };
+	unsigned depth;
+	int error;
+
+	(void)strategy_of(p->p_machine.ms_schedule, p->p_machine.ms_seed, &depth);
+	if (depth != 0 && ro.ro_steps == 0 && p->p_machine.ms_steps == 0) {
+		error = engine_execute(p, &ro, rr);
+		if (error != 0 || rr->rr_nviolations != 0 || rr->rr_interrupted)
+			return error;
+		ro.ro_steps = rr->rr_sched.rs_points;
+		run_result_again(rr);
+	}
+	record = &trace;
+	error = engine_execute(p, &ro, rr);
+	record = NULL;
+	if (error == 0 && rr->rr_nviolations == 0 && !rr->rr_interrupted) {
+		run_result_again(rr);
+		compare = &trace;
+		error = engine_execute(p, &ro, rr);
+		compare = NULL;
+		if (error == 0 && rr->rr_sched.rs_diverged != NULL && !rr->rr_interrupted)
+			nondeterminism(rr);
+	}
+	host_trace_free(&trace);
+	return error;
+}
+
+int
+engine_run(const struct profile *p, const struct run_options *ro, struct run_result *rr)
+{
+	if (p->p_machine.ms_schedule == SCHED_FREE || ro->ro_once || ro->ro_follow != NULL)
+		return engine_execute(p, ro, rr);
+	return execute_and_verify(p, ro, rr);
 }
 
 void

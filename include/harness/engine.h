@@ -13,8 +13,6 @@
 #include <harness/profile.h>
 #include <harness/result.h>
 
-struct host_log;
-struct host_trace;
 
 /*
  * What the caller wants of a run.  Stable while engine_run runs.
@@ -38,11 +36,14 @@ struct run_options {
 	void *ro_arg;
 	const atomic_int *ro_stop;	/* non-zero: end early; set by a signal handler, relaxed */
 
-	/* Of controlled schedules, see <host/sched.h>; all may be 0. */
-	uint64_t ro_steps;		/* points that a run has, for pct */
-	struct host_trace *ro_record;
-	const struct host_trace *ro_compare;
-	const struct host_log *ro_follow; /* replay that log instead of what the profile says */
+	/*
+	 * Of controlled schedules, see <host/sched.h>.  The first execution in a process takes place
+	 * two or three times: for pct, to learn how many points it has (rr_sched.rs_steps); and
+	 * to see that it repeats itself, which it is a violation not to.  ro_once: not so.
+	 */
+	bool ro_once;
+	uint64_t ro_steps;		/* points that an execution has, for pct; 0: see above */
+	const struct recording *ro_follow; /* replay that instead of what the profile says; or NULL */
 };
 
 /*

@@ -67,6 +67,7 @@ struct machine_settings {
 	uint64_t ms_seed;		/* see profile_is_set(p, "seed") */
 	unsigned ms_mmu;		/* enum machine_mmu */
 	unsigned ms_schedule;		/* enum machine_schedule */
+	uint64_t ms_steps;		/* points of an execution, for pct; 0: not known */
 	unsigned ms_interrupts;		/* enum machine_interrupts */
 	uint64_t ms_clock;		/* operations of a CPU between two ticks; 0: no ticks */
 	unsigned ms_pool_put;		/* 1: reserve */
@@ -77,6 +78,7 @@ struct machine_settings {
 	char *ms_waivers;		/* "none": no file */
 	bool ms_audit_stop;
 	uint64_t ms_iterations;
+	bool ms_keep_going;
 	bool ms_fault_ahead;
 	bool ms_ptp_steal;
 	uint64_t ms_check_interval;	/* ns between whole-system checks; 0: only at the end */

@@ -37,7 +37,10 @@ enum {
 /* A controlled schedule.  All 0, and no strategy: it ran free. */
 struct result_schedule {
 	char *rs_strategy;	/* what the run had: "pos", "pct:3" */
-	uint64_t rs_points, rs_events, rs_switches, rs_threads;
+	char *rs_build;		/* the program's build id; "unknown" */
+	uint64_t rs_points, rs_events, rs_switches, rs_threads;	/* of all executions */
+	uint64_t rs_steps;	/* points of one execution, that pct counted on; 0: it was not asked */
+	char *rs_covered;	/* what many executions prove, one line; or NULL */
 	double rs_virtual_s;
 	char *rs_diverged;	/* where it left what it was to repeat; or NULL */
 	uint8_t *rs_log;	/* of a run with a violation: its recording */
@@ -53,6 +56,7 @@ struct result_counter {
 struct result_counters {
 	struct result_counter *rcs_v;
 	size_t rcs_n;
+	size_t rcs_next;	/* the one after that which was set last */
 };
 
 struct result_job {
@@ -197,6 +201,8 @@ struct counter_info {
 extern const struct counter_info counter_table[];
 
 void run_result_init(struct run_result *);
+/* => as before engine_run(): what the caller has filled in stays, and the names of counters, at 0 */
+void run_result_again(struct run_result *);
 void run_result_fini(struct run_result *);
 
 /*
@@ -285,6 +291,22 @@ int report_write(const char *path, void (*writer)(const void *what, FILE *), con
 int report_probe(const char *json_path, const char *outdir, char *why, size_t whylen);
 int report_html(const char *path, const char *output, char *why, size_t whylen);
 int report_failure(struct run_result *, const char *outdir, char **where, char *why, size_t whylen);
+
+/*
+ * The recording of a controlled schedule, src/report/recording.c.
+ *
+ * recording_write: of a result with rr_sched.rs_log.
+ * recording_read: => 0; EINVAL or the host's errno with one line in why
+ */
+struct recording {
+	char *rec_build, *rec_strategy, *rec_hash;
+	uint64_t rec_seed, rec_points;
+	uint8_t *rec_log;
+	size_t rec_loglen;
+};
+void recording_write(const struct run_result *, FILE *);
+int recording_read(const char *path, struct recording *, char *why, size_t whylen);
+void recording_free(struct recording *);
 
 /*
  * The progress of a run.  On a terminal one line is drawn over and over, elsewhere each

@@ -121,7 +121,7 @@ kern_boot(const struct kern_config *kc)
 	lock_init();
 	lwp_init(kc->kc_seed);
 	sleepq_init();
-	error = kernhist_boot(kc->kc_history, kc->kc_detail, kc->kc_hash);
+	error = kernhist_boot(kc->kc_history, kc->kc_detail, kc->kc_hash || host_controlled());
 	if (error == 0)
 		error = intr_init(kc->kc_signals);
 	clock_init(kc->kc_clock);

@@ -103,6 +103,8 @@ kernhist_fold_event(struct cpu_info *ci, uint32_t lwp, enum kern_event kind, uin
 	kernhist_fold((uint64_t)kind << 48 | (uint64_t)(unsigned)ci->ci_index << 32 | lwp);
 	kernhist_fold((uint64_t)first << 32 | second);
 	kernhist_fold(word);
+	/* Among the schedule's own events, for the place where two runs part. */
+	host_event(HP_KERN, (uint32_t)kind << 24 | (uint32_t)(kernhist_hash() & 0xffffff));
 	kernhist_write(ci, lwp, kind, first, second, word);
 }
 

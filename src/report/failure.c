@@ -240,12 +240,20 @@ static const struct {
 	{ "report.txt", write_report },
 	{ "result.json", report_json },
 	{ "profile.ini", write_profile },
+	{ "schedule", recording_write },	/* of a controlled schedule alone */
 };
+#define	NFILES	(sizeof(files) / sizeof(files[0]))
+
+static size_t
+nfiles(const struct run_result *rr)
+{
+	return rr->rr_sched.rs_log != NULL ? NFILES : NFILES - 1;
+}
 
 static void
 remove_dir(const char *dir)
 {
-	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+	for (size_t i = 0; i < NFILES; i++) {
 		char *path = xasprintf("%s/%s", dir, files[i].f_name);
 
 		unlink(path);
@@ -261,7 +269,7 @@ fill_dir(const struct run_result *rr, const char *dir)
 
 	if (mkdir(dir, 0777) != 0)
 		return errno;
-	for (size_t i = 0; error == 0 && i < sizeof(files) / sizeof(files[0]); i++) {
+	for (size_t i = 0; error == 0 && i < nfiles(rr); i++) {
 		char *path = xasprintf("%s/%s", dir, files[i].f_name);
 
 		error = write_file(path, write_result, &(const struct result_writer){ files[i].f_writer,
@@ -313,7 +321,7 @@ rewrite_dir(struct run_result *rr, const char *dir)
 	int error = 0;
 
 	set_dirs(rr, dir);
-	for (size_t i = 0; error == 0 && i < sizeof(files) / sizeof(files[0]); i++) {
+	for (size_t i = 0; error == 0 && i < nfiles(rr); i++) {
 		const struct result_writer rw = { files[i].f_writer, rr };
 		char *path = xasprintf("%s/%s", dir, files[i].f_name);
 

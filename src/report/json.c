@@ -223,6 +223,23 @@ violation(const struct result_violation *rv)
 }
 
 static json_t *
+schedule_run(const struct result_schedule *rs)
+{
+	json_t *obj = xcheck(json_object());
+
+	put(obj, "strategy", text(rs->rs_strategy));
+	put(obj, "points", number(rs->rs_points));
+	put(obj, "events", number(rs->rs_events));
+	put(obj, "switches", number(rs->rs_switches));
+	put(obj, "threads", number(rs->rs_threads));
+	put(obj, "steps", number(rs->rs_steps));
+	put(obj, "virtual_s", real(rs->rs_virtual_s));
+	if (rs->rs_covered != NULL)
+		put(obj, "covered", text(rs->rs_covered));
+	return obj;
+}
+
+static json_t *
 run_object(const struct run_result *rr)
 {
 	json_t *obj = xcheck(json_object()), *faults, *list;
@@ -243,8 +260,10 @@ run_object(const struct run_result *rr)
 	put(obj, "iterations", number(rr->rr_iterations));
 	put(obj, "iterations_per_s",
 	    real(per_second((double)rr->rr_iterations, rr->rr_elapsed_s)));
-	if (rr->rr_event_hash != NULL)
+	if (rr->rr_event_hash != NULL) {
 		put(obj, "event_hash", text(rr->rr_event_hash));
+		put(obj, "schedule_run", schedule_run(&rr->rr_sched));
+	}
 	put(obj, "command", text(rr->rr_command));
 	put(obj, "jobs", jobs(rr));
 	faults = counters("faults", &rr->rr_faults);

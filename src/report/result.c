@@ -43,14 +43,20 @@ violation_fini(struct result_violation *rv)
 	free(rv->rv_dir);
 }
 
-void
-run_result_fini(struct run_result *rr)
+static struct result_counters *
+counters_of(struct run_result *rr, size_t i)
 {
-	counters_fini(&rr->rr_faults);
-	counters_fini(&rr->rr_loans);
-	counters_fini(&rr->rr_interrupts);
-	counters_fini(&rr->rr_injected);
-	counters_fini(&rr->rr_uvmexp);
+	struct result_counters *const all[] = {
+		&rr->rr_faults, &rr->rr_loans, &rr->rr_interrupts, &rr->rr_injected, &rr->rr_uvmexp,
+	};
+
+	return i < sizeof(all) / sizeof(all[0]) ? all[i] : NULL;
+}
+
+/* => what the engine adds to: lists */
+static void
+lists_fini(struct run_result *rr)
+{
 	for (size_t i = 0; i < rr->rr_njobs; i++) {
 		free(rr->rr_jobs[i].rj_name);
 		free(rr->rr_jobs[i].rj_workload);
@@ -75,15 +81,52 @@ run_result_fini(struct run_result *rr)
 		free(rr->rr_missing[i]);
 	free(rr->rr_missing);
 	lockgraph_free(rr->rr_lockgraph);
-	free(rr->rr_schedule);
-	free(rr->rr_profile);
-	free(rr->rr_command);
 	free(rr->rr_event_hash);
 	free(rr->rr_sched.rs_strategy);
+	free(rr->rr_sched.rs_build);
+	free(rr->rr_sched.rs_covered);
 	free(rr->rr_sched.rs_diverged);
 	free(rr->rr_sched.rs_log);
 	free(rr->rr_error);
+}
+
+void
+run_result_fini(struct run_result *rr)
+{
+	struct result_counters *rcs;
+
+	lists_fini(rr);
+	for (size_t i = 0; (rcs = counters_of(rr, i)) != NULL; i++)
+		counters_fini(rcs);
+	free(rr->rr_schedule);
+	free(rr->rr_profile);
+	free(rr->rr_command);
 	memset(rr, 0, sizeof(*rr));
+}
+
+void
+run_result_again(struct run_result *rr)
+{
+	struct run_result old = *rr;
+	struct result_counters *rcs;
+
+	lists_fini(rr);
+	memset(rr, 0, sizeof(*rr));
+	rr->rr_seed = old.rr_seed;
+	rr->rr_schedule = old.rr_schedule;
+	rr->rr_cpus = old.rr_cpus;
+	rr->rr_memory = old.rr_memory;
+	rr->rr_swap = old.rr_swap;
+	rr->rr_iterations = old.rr_iterations;
+	rr->rr_digest = old.rr_digest;
+	rr->rr_profile = old.rr_profile;
+	rr->rr_command = old.rr_command;
+	for (size_t i = 0; (rcs = counters_of(rr, i)) != NULL; i++) {
+		*rcs = *counters_of(&old, i);
+		rcs->rcs_next = 0;
+		for (size_t k = 0; k < rcs->rcs_n; k++)
+			rcs->rcs_v[k].rc_value = 0;
+	}
 }
 
 static struct result_counter *
@@ -98,13 +141,19 @@ counter_find(const struct result_counters *rcs, const char *name)
 void
 result_count(struct result_counters *rcs, const char *name, uint64_t value)
 {
-	struct result_counter *rc = counter_find(rcs, name);
+	struct result_counter *rc;
 
+	/* The same ones come in the same order, execution by execution. */
+	if (rcs->rcs_next < rcs->rcs_n && strcmp(rcs->rcs_v[rcs->rcs_next].rc_name, name) == 0)
+		rc = &rcs->rcs_v[rcs->rcs_next];
+	else
+		rc = counter_find(rcs, name);
 	if (rc == NULL) {
 		rcs->rcs_v = xgrow(rcs->rcs_v, rcs->rcs_n, sizeof(*rc));
 		rc = &rcs->rcs_v[rcs->rcs_n++];
 		rc->rc_name = xstrdup(name);
 	}
+	rcs->rcs_next = (size_t)(rc - rcs->rcs_v) + 1;
 	rc->rc_value = value;
 }
 

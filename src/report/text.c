@@ -240,6 +240,22 @@ report_violations(const struct run_result *rr, FILE *out)
 	text_violations(rr, rr->rr_lockgraph, out);
 }
 
+static void
+text_schedule(const struct run_result *rr, FILE *out)
+{
+	const struct result_schedule *rs = &rr->rr_sched;
+
+	if (rs->rs_strategy == NULL)
+		return;
+	fprintf(out, "schedule    %s: %ju points, %ju switches, %ju threads", rs->rs_strategy,
+	    (uintmax_t)rs->rs_points, (uintmax_t)rs->rs_switches, (uintmax_t)rs->rs_threads);
+	if (rs->rs_steps != 0)
+		fprintf(out, ", k = %ju", (uintmax_t)rs->rs_steps);
+	fprintf(out, ", %.3f s of its time; event hash %s\n", rs->rs_virtual_s, rr->rr_event_hash);
+	if (rs->rs_covered != NULL)
+		fprintf(out, "covered     %s\n", rs->rs_covered);
+}
+
 void
 report_text(const struct run_result *rr, FILE *out, bool verbose)
 {
@@ -259,6 +275,7 @@ report_text(const struct run_result *rr, FILE *out, bool verbose)
 	text_latencies(rr, out);
 	text_locks(rr, out, verbose);
 	text_checks(rr, out, verbose);
+	text_schedule(rr, out);
 	for (size_t i = 0; i < rr->rr_nnotes; i++)
 		fprintf(out, "note        %s\n", rr->rr_notes[i]);
 	report_violations(rr, out);

@@ -62,6 +62,7 @@ uvm_glue_init(void)
 	vsize_t size = round_page(ptoa(uvm.npages) / 4);
 	vaddr_t min, max;
 
+	uarea_last_id = 0;
 	if (size < UAREA_MAP_MIN)
 		size = UAREA_MAP_MIN;
 	if (size > UAREA_MAP_MAX)
