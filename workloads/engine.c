@@ -430,6 +430,7 @@ run_load(void)
 	if (error == 0)
 		error = engine_check_start(engine.en_profile, engine.en_result);
 	inject_start();
+	host_sched_load(true);
 	__atomic_store_n(&engine.en_start, host_wall_ns(), __ATOMIC_RELAXED);
 	if (engine.en_controlled && ms->ms_ops == 0 && ms->ms_time != 0)
 		engine.en_deadline = host_now_ns() + ms->ms_time;
@@ -448,6 +449,7 @@ run_load(void)
 			if (engine.en_jobs[i].jr_workers[w].jw_lwp != NULL)
 				lwp_wait(engine.en_jobs[i].jr_workers[w].jw_lwp);
 	engine_stop();
+	host_sched_load(false);
 	engine_check_end();
 	periodic_fini();
 	inject_stop();

@@ -65,6 +65,7 @@ schedule_begin(const struct profile *p, const struct run_options *ro, struct run
 	strategy_name = name_buf;
 	rr->rr_sched.rs_steps = hsc.hsc_depth != 0 ? hsc.hsc_steps : 0;
 	error = host_sched_begin(&hsc);
+	host_sched_load(false);
 	if (error != 0)
 		rr->rr_error = xasprintf("schedule: %s", strerror(error));
 	return error;
@@ -104,6 +105,7 @@ schedule_note(struct run_result *rr)
 	free(rs->rs_strategy);
 	rs->rs_strategy = xstrdup(strategy_name);
 	rs->rs_points = hst.hst_points;
+	rs->rs_load = hst.hst_load;
 	rs->rs_events = hst.hst_events;
 	rs->rs_switches = hst.hst_switches;
 	rs->rs_threads = hst.hst_threads;
@@ -147,7 +149,7 @@ execute_and_verify(const struct profile *p, const struct run_options *given, str
 		error = engine_execute(p, &ro, rr);
 		if (error != 0 || rr->rr_nviolations != 0 || rr->rr_interrupted)
 			return error;
-		ro.ro_steps = rr->rr_sched.rs_points;
+		ro.ro_steps = rr->rr_sched.rs_load;
 		run_result_again(rr);
 	}
 	record = &trace;

@@ -38,7 +38,7 @@ enum {
 struct result_schedule {
 	char *rs_strategy;	/* what the run had: "pos", "pct:3" */
 	char *rs_build;		/* the program's build id; "unknown" */
-	uint64_t rs_points, rs_events, rs_switches, rs_threads;	/* of all executions */
+	uint64_t rs_points, rs_load, rs_events, rs_switches, rs_threads;	/* of all executions */
 	uint64_t rs_steps;	/* points of one execution, that pct counted on; 0: it was not asked */
 	char *rs_covered;	/* what many executions prove, one line; or NULL */
 	double rs_virtual_s;
@@ -212,6 +212,8 @@ void run_result_fini(struct run_result *);
 void result_count(struct result_counters *, const char *name, uint64_t value);
 uint64_t result_counter(const struct result_counters *, const char *name);
 uint64_t result_lookup(const struct run_result *, const char *path);
+/* => the groups of counters in turn; NULL: no more */
+struct result_counters *result_group(struct run_result *, size_t i);
 
 struct result_job *result_add_job(struct run_result *, const char *name, const char *workload);
 struct result_latency *result_add_latency(struct run_result *, const char *name);

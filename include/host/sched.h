@@ -165,7 +165,7 @@ struct host_sched_config {
 	const struct host_strategy *hsc_strategy;
 	uint64_t hsc_seed;
 	unsigned hsc_depth;		/* pct: bugs of that depth */
-	uint64_t hsc_steps;		/* pct: points that a run has, about; see hst_points */
+	uint64_t hsc_steps;		/* pct: points that a run has, about: hst_load */
 	const struct host_log *hsc_log;	/* replay: what to follow; stable */
 	struct host_trace *hsc_record;	/* the events go there, or NULL */
 	const struct host_trace *hsc_compare; /* the events are held against it, or NULL; stable */
@@ -177,6 +177,7 @@ struct host_sched_stat {
 	uint64_t hst_hash;		/* event_hash: of all events, in their order */
 	uint64_t hst_events;		/* so many */
 	uint64_t hst_points;		/* times that a strategy was or could have been asked */
+	uint64_t hst_load;		/* host_point()s among them, of the load */
 	uint64_t hst_switches;
 	uint64_t hst_virtual_ns;
 	unsigned hst_threads;
@@ -197,6 +198,12 @@ void	host_sched_stat(struct host_sched_stat *);
 const struct host_log *host_sched_log(void);
 /* => name of a thread, "" if there never was one; and how many there were */
 const char *host_sched_name(unsigned thread);
+
+/*
+ * The load: what the schedule is about.  Before and after it (boot, set-up, teardown) threads go on at
+ * their points, and the points are not counted in hst_load.  A schedule begins with the load on.
+ */
+void	host_sched_load(bool on);
 
 /* => the number of the calling thread */
 unsigned host_sched_self(void);

@@ -82,8 +82,9 @@ struct overrides {
 	{ CMD_NOSHORT + 53, "seed", "N", "every random choice derives from it", "seed" }, \
 	{ CMD_NOSHORT + 54, "memory", "S", "simulated RAM: 64M, 1G", "memory" }, \
 	{ CMD_NOSHORT + 55, "swap", "S", "simulated swap space", "swap" }, \
-	{ CMD_NOSHORT + 56, "schedule", "NAME", "who runs when: free", "schedule" }, \
+	{ CMD_NOSHORT + 56, "schedule", "NAME", "who runs when: free, mix, random, pos, pct[:DEPTH]", "schedule" }, \
 	{ CMD_NOSHORT + 57, "iterations", "N", "executions, with seeds seed, seed+1, ...", "iterations" }, \
+	{ CMD_NOSHORT + 65, "keep-going", NULL, "iterations: go on after a violation", "keep-going" }, \
 	{ CMD_NOSHORT + 58, "audit", "NAME", "lock auditing: off, order, full", "audit" }, \
 	{ CMD_NOSHORT + 59, "interrupts", "NAME", "how interrupts reach a CPU: poll", "interrupts" }, \
 	{ CMD_NOSHORT + 60, "inject", "SPEC", "places that fail: page-alloc:p=0.01,...", "inject" }, \

@@ -238,8 +238,8 @@ open_outputs(struct run *r)
  * Everything that is to be told when a run is over.
  * => the exit status; fatal: the process ends with it
  */
-static int
-conclude(struct run *r, bool fatal)
+int
+run_conclude(struct run *r, bool fatal)
 {
 	struct run_result *rr = &r->r_result;
 	struct lockgraph *lg;
@@ -249,7 +249,8 @@ conclude(struct run *r, bool fatal)
 	result_judge(rr);
 	status = result_exit_status(rr);
 	progress_end(&r->r_progress, rr);
-	if (rr->rr_outcome == RUN_VIOLATION &&
+	/* what many executions found is kept already */
+	if (rr->rr_outcome == RUN_VIOLATION && rr->rr_violations[0].rv_dir == NULL &&
 	    report_failure(rr, r->r_out, &r->r_dir, why, sizeof(why)) != 0)
 		status = cmd_fail(EXIT_HOST, "%s", why);
 	lg = rr->rr_lockgraph;
@@ -303,7 +304,7 @@ static void
 on_fatal(void *arg, struct run_result *rr)
 {
 	struct run *r = arg;
-	int status = conclude(r, true);
+	int status = run_conclude(r, true);
 
 	fflush(NULL);
 	_exit(status);
@@ -341,6 +342,8 @@ execute(struct run *r)
 		report_sentence(&r->r_result, r->r_text, false);
 	fflush(r->r_text);
 	catch_signals();
+	if (r->r_profile->p_machine.ms_iterations > 1)
+		return iterate(r);
 	error = engine_run(r->r_profile, &ro, &r->r_result);
 	if (error != 0) {
 		progress_wipe(&r->r_progress);
@@ -348,7 +351,7 @@ execute(struct run *r)
 		    r->r_result.rr_error != NULL ? r->r_result.rr_error : strerror(error));
 	}
 	require_counters(r);
-	return conclude(r, false);
+	return run_conclude(r, false);
 }
 
 void

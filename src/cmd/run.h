@@ -53,6 +53,13 @@ bool run_option(const struct command *, struct run *, const struct cmd_option *r
  * => exit status; may be called again
  */
 int run_files(const struct command *, struct run *, char **files, int nfiles);
+/*
+ * run_conclude: everything that is to be told when a run is over.
+ * => the exit status; fatal: the process ends with it
+ */
+int run_conclude(struct run *, bool fatal);
+/* iterate: the profile's executions, one after the other, in worker processes.  => exit status */
+int iterate(struct run *);
 /* => has a signal asked to end? */
 bool run_stopped(void);
 

@@ -55,7 +55,8 @@ static struct {
 	uint64_t	 next_deadline;	/* of all TS_TIMED; UINT64_MAX */
 	unsigned	 spin_rounds;
 
-	uint64_t	 hash, events, points, switches;
+	bool		 load;		/* see host_sched_load() */
+	uint64_t	 hash, events, points, load_points, switches;
 	uint64_t	 points_logged;	/* at the last entry of the log */
 	uint64_t	 switched_at;	/* points, at the last switch */
 	struct host_log	 log;
@@ -324,7 +325,8 @@ host_point_now(enum host_point_kind kind, uint32_t object)
 	pass(HOST_POINT_NS);
 	if (s.aside.hr_count != 0 && eager(kind))
 		all_back(HOST_THREADS);
-	if (!s.strategy->hs_point(s.state, me->ht_number, kind, object) && !s.resched) {
+	s.load_points += s.load;
+	if (!s.load || (!s.strategy->hs_point(s.state, me->ht_number, kind, object) && !s.resched)) {
 		if (__builtin_expect(s.points - s.switched_at > LONGEST && s.run.hr_count > 1, 0))
 			host_yield_now();
 		return;
@@ -640,7 +642,8 @@ reset(const struct host_sched_config *hsc)
 	s.now = TIME_BEGIN;
 	s.next_deadline = UINT64_MAX;
 	s.hash = UINT64_C(0xcbf29ce484222325);
-	s.events = s.points = s.switches = s.points_logged = s.switched_at = 0;
+	s.events = s.points = s.load_points = s.switches = s.points_logged = s.switched_at = 0;
+	s.load = true;
 	s.log.hl_len = 0;
 	memset(&s.divergence, 0, sizeof(s.divergence));
 	twin_begin();
@@ -678,9 +681,16 @@ host_sched_stat(struct host_sched_stat *hst)
 {
 	*hst = (struct host_sched_stat){
 		.hst_hash = s.hash, .hst_events = s.events, .hst_points = s.points,
-		.hst_switches = s.switches, .hst_virtual_ns = s.now - TIME_BEGIN,
+		.hst_load = s.load_points, .hst_switches = s.switches, .hst_virtual_ns = s.now - TIME_BEGIN,
 		.hst_threads = s.nthreads, .hst_divergence = s.divergence,
 	};
+}
+
+void
+host_sched_load(bool on)
+{
+	if (sched_mine())
+		s.load = on;
 }
 
 void

@@ -229,6 +229,7 @@ schedule_run(const struct result_schedule *rs)
 
 	put(obj, "strategy", text(rs->rs_strategy));
 	put(obj, "points", number(rs->rs_points));
+	put(obj, "load_points", number(rs->rs_load));
 	put(obj, "events", number(rs->rs_events));
 	put(obj, "switches", number(rs->rs_switches));
 	put(obj, "threads", number(rs->rs_threads));

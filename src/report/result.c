@@ -43,8 +43,8 @@ violation_fini(struct result_violation *rv)
 	free(rv->rv_dir);
 }
 
-static struct result_counters *
-counters_of(struct run_result *rr, size_t i)
+struct result_counters *
+result_group(struct run_result *rr, size_t i)
 {
 	struct result_counters *const all[] = {
 		&rr->rr_faults, &rr->rr_loans, &rr->rr_interrupts, &rr->rr_injected, &rr->rr_uvmexp,
@@ -96,7 +96,7 @@ run_result_fini(struct run_result *rr)
 	struct result_counters *rcs;
 
 	lists_fini(rr);
-	for (size_t i = 0; (rcs = counters_of(rr, i)) != NULL; i++)
+	for (size_t i = 0; (rcs = result_group(rr, i)) != NULL; i++)
 		counters_fini(rcs);
 	free(rr->rr_schedule);
 	free(rr->rr_profile);
@@ -121,8 +121,8 @@ run_result_again(struct run_result *rr)
 	rr->rr_digest = old.rr_digest;
 	rr->rr_profile = old.rr_profile;
 	rr->rr_command = old.rr_command;
-	for (size_t i = 0; (rcs = counters_of(rr, i)) != NULL; i++) {
-		*rcs = *counters_of(&old, i);
+	for (size_t i = 0; (rcs = result_group(rr, i)) != NULL; i++) {
+		*rcs = *result_group(&old, i);
 		rcs->rcs_next = 0;
 		for (size_t k = 0; k < rcs->rcs_n; k++)
 			rcs->rcs_v[k].rc_value = 0;

@@ -247,8 +247,8 @@ text_schedule(const struct run_result *rr, FILE *out)
 
 	if (rs->rs_strategy == NULL)
 		return;
-	fprintf(out, "schedule    %s: %ju points, %ju switches, %ju threads", rs->rs_strategy,
-	    (uintmax_t)rs->rs_points, (uintmax_t)rs->rs_switches, (uintmax_t)rs->rs_threads);
+	fprintf(out, "schedule    %s: %ju points (%ju under load), %ju switches, %ju threads", rs->rs_strategy,
+	    (uintmax_t)rs->rs_points, (uintmax_t)rs->rs_load, (uintmax_t)rs->rs_switches, (uintmax_t)rs->rs_threads);
 	if (rs->rs_steps != 0)
 		fprintf(out, ", k = %ju", (uintmax_t)rs->rs_steps);
 	fprintf(out, ", %.3f s of its time; event hash %s\n", rs->rs_virtual_s, rr->rr_event_hash);
