@@ -76,11 +76,16 @@ def wrong_usage_is_one_line_and_2():
 
 
 @case
-def what_this_version_has_not_is_refused():
+def iterations_are_added_up():
     job()
-    for args in [['--iterations', '2']]:
-        usage(f'uvmstress: {args[0]} {args[1]}: this version offers only ', 'run', 'x.ini', *args)
-    equal(run('run', 'x.ini', '--swap', '1G', '--schedule', 'free', '--iterations', '1').returncode, 0)
+    r = run('run', 'x.ini', '--iterations', '3', '--seed', '5', '--json', 'i.json')
+    equal(r.returncode, 0, r.stderr)
+    one, three = run('run', 'x.ini', '--seed', '5', '--json', 'one.json'), json.load(open('i.json'))
+    equal(one.returncode, 0, one.stderr)
+    equal((three['iterations'], three['seed'], three['outcome']), (3, 5, 'clean'))
+    one = json.load(open('one.json'))
+    equal(three['jobs'][0]['operations'], 3 * one['jobs'][0]['operations'])
+    equal(three['faults']['total'], 3 * one['faults']['total'])
 
 
 @case

@@ -47,11 +47,11 @@ broken = {
     'number_hexadecimal': ('[global]\nseed = 0x10\n' + JOB,
         'x.ini:2: seed = 0x10: must be a whole number, 0 or more'),
     'size_bad_unit': ('[global]\nmemory = 64Q\n' + JOB,
-        'x.ini:2: memory = 64Q: must be a size such as 64K, 8M or 1G, 2M to 64G, a multiple of 4K'),
+        'x.ini:2: memory = 64Q: must be a size such as 64K, 8M or 1G, 1M to 64G, a multiple of 4K'),
     'size_with_point': ('[global]\nmemory = 1.5G\n' + JOB,
         'x.ini:2: memory = 1.5G: must be a size such as 64K'),
     'size_not_whole_pages': ('[global]\nmemory = 5000001\n' + JOB,
-        'x.ini:2: memory = 5000001: must be a size such as 64K, 8M or 1G, 2M to 64G, a multiple of 4K'),
+        'x.ini:2: memory = 5000001: must be a size such as 64K, 8M or 1G, 1M to 64G, a multiple of 4K'),
     # 2^44 + 64: modulo 2^64 this would be 64M, which is allowed
     'size_overflows': ('[global]\nmemory = 17592186044480M\n' + JOB,
         'x.ini:2: memory = 17592186044480M: must be a size'),
