@@ -8,6 +8,7 @@
  */
 #include <harness/checks.h>
 #include <harness/lockgraph.h>
+#include <harness/show.h>
 #include <harness/xalloc.h>
 #include <sys/kernel.h>
 
@@ -69,13 +70,32 @@ is_auditors(const char *frame)
 	return false;
 }
 
+/* => what its finder had to say; of a machine that has come to its end, all LWPs too */
+static void
+record_details(const struct violation *v, struct result_violation *rv)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = xcheck(open_memstream(&text, &len));
+
+	if (v->v_details != NULL)
+		fputs(v->v_details, out);
+	if (v->v_fatal && v->v_kind != VIOL_HANG && cpus != NULL) {	/* the watchdog has */
+		show_machine(out);
+		show_lwps(out);
+	}
+	fclose(out);
+	if (len != 0)
+		result_violation_details(rv, text);
+	free(text);
+}
+
 /* => fd_lock held */
 static void
 record(const struct violation *v)
 {
 	struct result_violation *rv;
-	char text[2048], *all;
-	size_t used = 0;
+	char text[2048];
 
 	rv = result_add_violation(found.fd_result, violation_kind_name[v->v_kind], v->v_id,
 	    v->v_message);
@@ -88,13 +108,13 @@ record(const struct violation *v)
 		if (v->v_grade == NULL || rv->rv_nstack != 0 || !is_auditors(text))
 			result_violation_frame(rv, text);
 	}
-	used += (size_t)snprintf(text, sizeof(text), "LWP %s, CPU %d, locks held: %s\n",
-	    v->v_lwp != NULL ? v->v_lwp : "none", v->v_cpu, v->v_nheld == 0 ? "none" : "");
-	for (int i = 0; i < v->v_nheld && used < sizeof(text); i++)
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "  %s\n", v->v_held[i]);
-	all = xasprintf("%s%s", text, v->v_details != NULL ? v->v_details : "");
-	result_violation_details(rv, all);
-	free(all);
+	if (v->v_lwp != NULL && v->v_lwp[0] != '\0')
+		result_violation_lwp(rv, v->v_lwp);
+	for (int i = 0; i < v->v_nheld; i++)
+		result_violation_held(rv, v->v_held[i]);
+	if (v->v_grade == NULL)			/* the auditor's stories have all that */
+		show_violation(v, rv);
+	record_details(v, rv);
 	__atomic_store_n(&found.fd_kept, found.fd_result->rr_nviolations, __ATOMIC_RELAXED);
 }
 

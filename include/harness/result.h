@@ -87,6 +87,26 @@ struct result_check {
 	uint64_t rch_runs, rch_violations;
 };
 
+/* Something that happened shortly before a violation. */
+struct result_event {
+	double re_before_us;	/* how long before */
+	int re_cpu;
+	uint32_t re_lwp;	/* of an interrupt, whom it interrupted */
+	bool re_intr;
+	char *re_what;		/* "page_busy page 291 flags 0x1" */
+};
+struct result_events {
+	struct result_event *res_v;	/* oldest first */
+	size_t res_n;
+};
+
+/* Something that a violation is about. */
+struct result_object {
+	char *ro_name;		/* "page 291" */
+	char *ro_text;		/* lines: what it looked like */
+	struct result_events ro_history;	/* what happened to it */
+};
+
 struct result_violation {
 	char *rv_kind;		/* "invariant", "content", ...: <sys/kernel.h>'s names */
 	char *rv_id;		/* rule: "I-PG-2", "lock-owner" */
@@ -94,10 +114,16 @@ struct result_violation {
 	char *rv_grade;		/* of a matter of lock order: "latent", ...; else NULL */
 	char *rv_fingerprint;	/* by who found it; NULL: made of rule and stack */
 	int rv_cpu;		/* -1: none in particular */
+	char *rv_lwp;		/* or NULL */
+	char **rv_held;		/* locks that it held */
+	size_t rv_nheld;
 	double rv_time_s;
 	char **rv_stack;	/* innermost first */
 	size_t rv_nstack;
-	char *rv_details;	/* locks held, last events, other stacks; may be NULL */
+	struct result_object *rv_objects;
+	size_t rv_nobjects;
+	struct result_events rv_events;	/* the last ones of each CPU */
+	char *rv_details;	/* what else there is: other stacks ...; may be NULL */
 	char *rv_dir;		/* failure directory; NULL until written */
 };
 
@@ -229,6 +255,12 @@ struct result_violation *result_add_violation(struct run_result *, const char *k
     const char *id, const char *message);
 void result_violation_frame(struct result_violation *, const char *frame);
 void result_violation_details(struct result_violation *, const char *text);
+void result_violation_lwp(struct result_violation *, const char *name);
+void result_violation_held(struct result_violation *, const char *lock);
+/* => good until the next one is added */
+struct result_object *result_violation_object(struct result_violation *, const char *name,
+    const char *text);
+void result_event(struct result_events *, const struct result_event *);	/* re_what is copied */
 
 /*
  * result_snapshot: a copy of what is known of a run that has gone wrong and goes on: header and

@@ -154,6 +154,8 @@ void	*host_mem_map(size_t bytes);
  *    own locks they do not know either */
 void	*host_mem_map_bare(size_t bytes);
 void	 host_mem_unmap(void *, size_t bytes);
+/* => len bytes copied, or false: some of them are no memory.  For reports on a broken machine; signal-safe. */
+bool	 host_mem_read(void *dst, const void *src, size_t len);
 /* => resident set of this process, in bytes. */
 size_t	 host_mem_resident(void);
 
@@ -204,7 +206,7 @@ void	host_backtrace_init(void);
 int	host_backtrace(void **pcs, int max, int skip);
 /* => the same of another thread that lives, whatever it does: it is asked by a signal, and has
  *    a second to answer; 0: it has not, or ThreadSanitizer, which puts signals off, is there.
- *    One caller at a time. */
+ *    Or another caller is at it. */
 int	host_thread_backtrace(struct host_thread *, void **pcs, int max);
 /* => where an address lies: a program or library, whose strings last; the address in its file; NULL
  *    or its build id in hexadecimal.  false: in none.  For reports */

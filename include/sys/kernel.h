@@ -56,6 +56,13 @@ enum violation_kind {
 };
 extern const char *const violation_kind_name[VIOL_COUNT];
 
+#define	VIOL_SUBJECTS	4
+struct violation_subject {
+	unsigned		 vs_what;	/* enum kern_subject, <sys/kernhist.h> */
+	uint32_t		 vs_id;		/* its number */
+	const void		*vs_object;	/* or NULL: reports look, and trust nothing */
+};
+
 struct violation {
 	enum violation_kind	 v_kind;
 	const char		*v_id;		/* rule or check, e.g. "I-PMAP-6" */
@@ -63,6 +70,10 @@ struct violation {
 	bool			 v_fatal;	/* panic: aborts whatever the sink answers */
 	int			 v_cpu;		/* -1: no CPU */
 	const char		*v_lwp;		/* name, or "" */
+	const struct lwp	*v_who;		/* or NULL; its structure lasts */
+	uint64_t		 v_when;	/* host_ticks() */
+	int			 v_nsubjects;	/* what it is about, as far as its finder said */
+	struct violation_subject v_subjects[VIOL_SUBJECTS];
 	void			*v_stack[48];
 	int			 v_nstack;
 	int			 v_nheld;	/* locks held, as text */
@@ -79,6 +90,11 @@ void	panic(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)))
 /* => report a violation of rule id; goes on if the sink says so, else aborts as panic(). */
 void	violation(enum violation_kind, const char *id, const char *fmt, ...)
 	    __attribute__((format(printf, 3, 4)));
+/*
+ * => the caller's next violation, panic or failed assertion is about that object too, of which
+ *    reports show what it looks like and what happened to it.  KASSERT_ABOUT() says so for itself.
+ */
+void	violation_about(unsigned what, uint32_t id, const void *object);
 /*
  * => as violation(), by the lock-order engine, which knows how sure it is and what makes two of
  *    them the same; nothing if this thread is about to report another failure
@@ -103,6 +119,9 @@ void	kern_assert_fail(const char *kind, const char *expr, const char *file, int 
 	kern_assert_fail("assertion", #e, __FILE__, __LINE__, __func__, NULL))
 #define	KASSERTMSG(e, ...) (__builtin_expect(!!(e), 1) ? (void)0 :			\
 	kern_assert_fail("assertion", #e, __FILE__, __LINE__, __func__, __VA_ARGS__))
+#define	KASSERT_ABOUT(e, what, id, object) (__builtin_expect(!!(e), 1) ? (void)0 :	\
+	(violation_about(what, id, object),						\
+	kern_assert_fail("assertion", #e, __FILE__, __LINE__, __func__, NULL)))
 #include <uvmstress_config.h>
 #define	KDASSERT(e)	(!UVMSTRESS_LOCKDEBUG || __builtin_expect(!!(e), 1) ? (void)0 :	\
 	kern_assert_fail("debug assertion", #e, __FILE__, __LINE__, __func__, NULL))

@@ -24,7 +24,9 @@
 /* What an event can be about. */
 enum kern_subject {
 	KS_none, KS_page, KS_anon, KS_amap, KS_map, KS_object, KS_pmap, KS_lwp, KS_cpu, KS_slot,
-	KS_pool, KS_COUNT
+	KS_pool,
+	KS_va,			/* of no event: an address of the LWP's process, see violation_about() */
+	KS_COUNT
 };
 extern const char *const kern_subject_name[KS_COUNT];
 

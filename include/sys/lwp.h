@@ -156,5 +156,7 @@ void	lwp_acquire_cpu(void);
 
 /* => calls fn for every LWP, under the list lock; for dumps. */
 void	lwp_foreach(void (*fn)(struct lwp *, void *), void *);
+/* => the same without the lock, for a machine whose lock may never come free: some may be missed */
+void	lwp_peek(void (*fn)(struct lwp *, void *), void *);
 
 #endif /* SYS_LWP_H */

@@ -6,6 +6,7 @@
 #ifndef UVM_UVM_AMAP_H
 #define UVM_UVM_AMAP_H
 
+#include <stdio.h>
 #include <uvm/uvm_anon.h>
 
 struct vm_amap;
@@ -90,5 +91,16 @@ unsigned amap_check(struct vm_amap *);
 void	amap_foreach_anon(struct vm_amap *, void (*fn)(struct vm_anon *, void *), void *);
 /* => calls fn for each live amap (list lock held: fn must not lock amaps but by trylock) */
 void	amap_foreach(void (*fn)(struct vm_amap *, void *), void *);
+
+/*
+ * Reports on a broken machine: no lock is taken, no pointer trusted.
+ * amap_of_mutex: the amap whose lock that is, if it is an amap's.
+ * amap_peek_id: its number; false: that is no memory.  amap_peek: the anon in a slot, or NULL.
+ * amap_print: what it looks like, and its first anons; calls fn for those.
+ */
+const struct vm_amap *amap_of_mutex(const void *mutex);
+bool	amap_peek_id(const struct vm_amap *, uint32_t *);
+const struct vm_anon *amap_peek(const struct vm_amap *, uint64_t slot);
+void	amap_print(const struct vm_amap *, FILE *, void (*fn)(const struct vm_anon *, void *), void *);
 
 #endif /* UVM_UVM_AMAP_H */

@@ -24,9 +24,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <harness/show.h>
 #include <harness/watchdog.h>
 #include <harness/xalloc.h>
 #include <sys/kernel.h>
+#include <sys/kernhist.h>
 #include <sys/lwp.h>
 #include <uvm/uvm.h>
 
@@ -57,6 +59,7 @@ struct census {
 	uint64_t	 ce_now;
 	struct seen	*ce_v;
 	size_t		 ce_n;
+	struct vm_page	*ce_page;	/* that somebody in the last chain waits for */
 };
 
 /* --- looking --- */
@@ -164,6 +167,7 @@ waits_for(struct census *ce, const struct seen *se, FILE *out)
 	}
 	pg = page_of(se->se_wchan);
 	if (pg != NULL) {
+		ce->ce_page = pg;
 		fprintf(out, " waits in '%s' for the page at %#lx, made busy by", se->se_wmesg,
 		    (unsigned long)VM_PAGE_TO_PHYS(pg));
 		if (pg->owner == NULL)
@@ -216,9 +220,6 @@ tell_lwp(const struct seen *se, uint64_t now, FILE *out)
 		[LSSLEEP] = "asleep", [LSZOMB] = "gone",
 	};
 	const struct lwp *l = se->se_lwp;
-	void *stack[STACK_MAX];
-	char name[160];
-	int n;
 
 	fprintf(out, "\nLWP %u %s: %s, CPU %d", l->l_id, l->l_name, stat[se->se_stat],
 	    se->se_cpu != NULL ? se->se_cpu->ci_index : -1);
@@ -227,35 +228,7 @@ tell_lwp(const struct seen *se, uint64_t now, FILE *out)
 	if (!l->l_idle && !se->se_patient)
 		fprintf(out, ", last sign of life %.1f s ago", (double)(now - se->se_since) / 1e9);
 	fprintf(out, "\n");
-	for (int i = 0; i < l->l_held.hs_n; i++) {
-		const struct held_lock *hl = &l->l_held.hs_v[i];
-
-		host_symbolise((void *)(uintptr_t)hl->hl_where, name, sizeof(name));
-		fprintf(out, "  holds %s %u at %s\n", lockorder_class_name(hl->hl_class), hl->hl_id, name);
-	}
-	if (se->se_stat == LSIDL || se->se_stat == LSZOMB || l->l_thread == NULL)
-		return;
-	n = host_thread_backtrace(l->l_thread, stack, STACK_MAX);
-	if (n == 0)
-		fprintf(out, "  (its thread does not answer)\n");
-	for (int i = 0; i < n; i++) {
-		host_symbolise(stack[i], name, sizeof(name));
-		fprintf(out, "  #%d %s\n", i, name);
-	}
-}
-
-static void
-tell_busy_pages(FILE *out)
-{
-	for (uint64_t i = 0; i < uvm.npages; i++) {
-		const struct vm_page *pg = &uvm.pages[i];
-
-		if ((pg->flags & PG_BUSY) != 0)
-			fprintf(out, "busy page at %#lx: flags %#x, by %s in %s\n",
-			    (unsigned long)VM_PAGE_TO_PHYS(pg), pg->flags,
-			    pg->owner != NULL ? pg->owner->l_name : "nobody",
-			    pg->owner_tag != NULL ? pg->owner_tag : "?");
-	}
+	show_lwp(l, out);
 }
 
 /* => the longest chain, and its end: for whom all wait; every one goes to out */
@@ -308,18 +281,12 @@ tell(struct census *ce)
 		return;
 	}
 	lockevent_judge(1);			/* nothing more will be seen of who wakes whom */
-	fprintf(out, "memory: %lu pages free of %lu, %lu waiters, %lu being written\n",
-	    (unsigned long)uvm.free, (unsigned long)uvm.npages, (unsigned long)uvm.nwaiters,
-	    (unsigned long)uvm.paging);
-	for (int i = 0; i < ncpu; i++)
-		fprintf(out, "CPU %d: %s, IPL %d, pending %#x, %s\n", i,
-		    cpus[i].ci_curlwp != NULL ? cpus[i].ci_curlwp->l_name : "nobody",
-		    cpus[i].ci_ilevel, cpus[i].ci_ipending,
-		    cpus[i].ci_offline ? "offline" : "online");
-	tell_busy_pages(out);
+	show_machine(out);
 	for (size_t i = 0; i < ce->ce_n; i++)
 		tell_lwp(&ce->ce_v[i], ce->ce_now, out);
 	fclose(out);
+	if (ce->ce_page != NULL)
+		violation_about(KS_page, VM_PAGE_ID(ce->ce_page), ce->ce_page);
 	n = host_thread_backtrace(culprit->se_lwp->l_thread, stack, STACK_MAX);
 	kern_hang(culprit->se_lwp, stack, n, details, "no sign of life for %.1f s: %s",
 	    (double)limit / 1e9, chain);

@@ -129,13 +129,17 @@ host_thread_backtrace(struct host_thread *ht, void **pcs, int max)
 {
 	struct sigaction sa = { .sa_handler = on_asked, .sa_flags = SA_RESTART };
 	uint64_t until = host_wall_ns() + ANSWER_NS;
+	static int asking;		/* atomic */
 	int n;
 
+	/* acquire: pairs with the release below */
+	if (UVMSTRESS_TSAN || __atomic_exchange_n(&asking, 1, __ATOMIC_ACQUIRE) != 0)
+		return 0;
 	__atomic_store_n(&asked.n, -1, __ATOMIC_RELAXED);
 	/* release: pairs with the acquire in on_asked() */
 	__atomic_store_n(&asked.of, ht, __ATOMIC_RELEASE);
-	if (UVMSTRESS_TSAN || sigaction(SIGUSR2, &sa, NULL) != 0 || pthread_kill(ht->ht_thread, SIGUSR2) != 0)
-		return 0;
+	if (sigaction(SIGUSR2, &sa, NULL) != 0 || pthread_kill(ht->ht_thread, SIGUSR2) != 0)
+		__atomic_store_n(&asked.n, 0, __ATOMIC_RELAXED);
 	while ((n = __atomic_load_n(&asked.n, __ATOMIC_ACQUIRE)) < 0 && host_wall_ns() < until)
 		nanosleep(&(struct timespec){ .tv_nsec = ANSWER_STEP_NS }, NULL);
 	__atomic_store_n(&asked.of, NULL, __ATOMIC_RELAXED);
@@ -143,6 +147,7 @@ host_thread_backtrace(struct host_thread *ht, void **pcs, int max)
 		n = max;
 	if (n > 0)
 		memcpy(pcs, asked.pcs, (size_t)n * sizeof(*pcs));
+	__atomic_store_n(&asking, 0, __ATOMIC_RELEASE);
 	return n > 0 ? n : 0;
 }
 

@@ -16,6 +16,7 @@ const char *const kern_subject_name[KS_COUNT] = {
 	[KS_none] = "", [KS_page] = "page", [KS_anon] = "anon", [KS_amap] = "amap", [KS_map] = "map",
 	[KS_object] = "object", [KS_pmap] = "pmap", [KS_lwp] = "LWP", [KS_cpu] = "CPU",
 	[KS_slot] = "swap slot", [KS_pool] = "pool",
+	[KS_va] = "address",
 };
 
 static const struct {

@@ -136,6 +136,16 @@ lwp_foreach(void (*fn)(struct lwp *, void *), void *arg)
 	host_unlock(&list_lock);
 }
 
+/* Structures stay LWPs' for ever, so whatever is found is one; a list in motion may be a ring. */
+void
+lwp_peek(void (*fn)(struct lwp *, void *), void *arg)
+{
+	struct lwp *l = TAILQ_FIRST(&all_lwps);
+
+	for (int left = 10000; l != NULL && left > 0; left--, l = TAILQ_NEXT(l, l_list))
+		fn(l, arg);
+}
+
 /* --- giving CPUs out --- */
 
 /* => ci_runq_lock held */

@@ -41,6 +41,15 @@ const char *const violation_kind_name[VIOL_COUNT] = {
 bool (*failure_sink)(const struct violation *);	/* stable while anything runs */
 
 static __thread int depth;			/* failures of this thread in progress */
+static __thread struct violation_subject about[VIOL_SUBJECTS];	/* of its next one */
+static __thread int nabout;
+
+void
+violation_about(unsigned what, uint32_t id, const void *object)
+{
+	if (nabout < VIOL_SUBJECTS)
+		about[nabout++] = (struct violation_subject){ what, id, object };
+}
 
 /* --- what happened --- */
 
@@ -76,8 +85,13 @@ fill(struct violation *v, enum violation_kind kind, const char *id)
 	v->v_fatal = false;
 	v->v_cpu = -1;
 	v->v_lwp = "";
+	v->v_who = l;
+	v->v_when = host_ticks();
 	v->v_nheld = 0;
 	v->v_nstack = 0;
+	v->v_nsubjects = nabout;
+	memcpy(v->v_subjects, about, sizeof(about));
+	nabout = 0;
 	v->v_details = NULL;
 	v->v_grade = v->v_fingerprint = NULL;
 	if (depth > 1)
@@ -190,6 +204,7 @@ kern_hang(const struct lwp *l, void *const *stack, int nstack, const char *detai
 	va_end(ap);
 	fill(&v, VIOL_HANG, "watchdog");
 	v.v_lwp = l->l_name;
+	v.v_who = l;
 	v.v_cpu = l->l_cpu->ci_index;
 	fill_held(&v, l);
 	v.v_nstack = nstack < max ? nstack : max;

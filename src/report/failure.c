@@ -208,12 +208,11 @@ static void
 write_report(const struct run_result *rr, FILE *out)
 {
 	report_sentence(rr, out, false);
-	fprintf(out, "\nTo see it again:\n\n    %s\n\n", rr->rr_command);
+	report_essence(rr, out);
+	fputc('\n', out);
 	text_violations(rr, NULL, out);		/* the stories follow, those of no violation too */
 	for (size_t i = 0; i < rr->rr_nviolations; i++)
-		if (rr->rr_violations[i].rv_details != NULL)
-			fprintf(out, "\n%s: %s\n%s\n", rr->rr_violations[i].rv_kind,
-			    rr->rr_violations[i].rv_message, rr->rr_violations[i].rv_details);
+		report_violation_body(&rr->rr_violations[i], out);
 	if (rr->rr_lockgraph != NULL && rr->rr_lockgraph->lg_nfindings != 0) {
 		lockgraph_symbolise(rr->rr_lockgraph);
 		lockgraph_stories(rr->rr_lockgraph, out);

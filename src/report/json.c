@@ -197,9 +197,45 @@ checks(const struct run_result *rr)
 }
 
 static json_t *
+events(const struct result_events *res)
+{
+	json_t *list = xcheck(json_array());
+
+	for (size_t i = 0; i < res->res_n; i++) {
+		const struct result_event *re = &res->res_v[i];
+		json_t *obj = xcheck(json_object());
+
+		put(obj, "before_us", real(re->re_before_us));
+		put(obj, "cpu", xcheck(json_integer(re->re_cpu)));
+		put(obj, "lwp", number(re->re_lwp));
+		put(obj, "interrupt", json_boolean(re->re_intr));
+		put(obj, "event", text(re->re_what));
+		push(list, obj);
+	}
+	return list;
+}
+
+static json_t *
+objects(const struct result_violation *rv)
+{
+	json_t *list = xcheck(json_array());
+
+	for (size_t i = 0; i < rv->rv_nobjects; i++) {
+		json_t *obj = xcheck(json_object());
+
+		put(obj, "name", text(rv->rv_objects[i].ro_name));
+		put(obj, "text", text(rv->rv_objects[i].ro_text));
+		put(obj, "history", events(&rv->rv_objects[i].ro_history));
+		push(list, obj);
+	}
+	return list;
+}
+
+static json_t *
 violation(const struct result_violation *rv)
 {
 	json_t *obj = xcheck(json_object()), *stack = xcheck(json_array());
+	json_t *held = xcheck(json_array());
 	const struct check_info *ch = check_find(rv->rv_id);
 	char fingerprint[17];
 
@@ -215,6 +251,12 @@ violation(const struct result_violation *rv)
 	for (size_t i = 0; i < rv->rv_nstack; i++)
 		push(stack, text(rv->rv_stack[i]));
 	put(obj, "stack", stack);
+	put(obj, "lwp", text(rv->rv_lwp));
+	for (size_t i = 0; i < rv->rv_nheld; i++)
+		push(held, text(rv->rv_held[i]));
+	put(obj, "locks_held", held);
+	put(obj, "objects", objects(rv));
+	put(obj, "events", events(&rv->rv_events));
 	put(obj, "fingerprint", text(result_fingerprint(rv, fingerprint)));
 	if (rv->rv_grade != NULL)
 		put(obj, "grade", text(rv->rv_grade));

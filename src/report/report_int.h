@@ -24,6 +24,10 @@ char *status_line(const char *event, const struct run_progress *, double ops_per
 struct lockgraph;
 void text_violations(const struct run_result *, const struct lockgraph *, FILE *);
 
+/* The first screen of a report; and everything about one violation. */
+void report_essence(const struct run_result *, FILE *);
+void report_violation_body(const struct result_violation *, FILE *);
+
 /* Numbers for people: "1.2M", "812.3 MiB", "1.2 us". */
 void human_count(double n, char *buf, size_t buflen);
 void human_bytes(double n, char *buf, size_t buflen);

@@ -29,8 +29,27 @@ counters_fini(struct result_counters *rcs)
 }
 
 static void
+events_fini(struct result_events *res)
+{
+	for (size_t i = 0; i < res->res_n; i++)
+		free(res->res_v[i].re_what);
+	free(res->res_v);
+}
+
+static void
 violation_fini(struct result_violation *rv)
 {
+	free(rv->rv_lwp);
+	for (size_t i = 0; i < rv->rv_nheld; i++)
+		free(rv->rv_held[i]);
+	free(rv->rv_held);
+	for (size_t i = 0; i < rv->rv_nobjects; i++) {
+		free(rv->rv_objects[i].ro_name);
+		free(rv->rv_objects[i].ro_text);
+		events_fini(&rv->rv_objects[i].ro_history);
+	}
+	free(rv->rv_objects);
+	events_fini(&rv->rv_events);
 	free(rv->rv_kind);
 	free(rv->rv_id);
 	free(rv->rv_message);
@@ -270,6 +289,47 @@ result_violation_details(struct result_violation *rv, const char *text)
 	rv->rv_details = xstrdup(text);
 }
 
+void
+result_violation_lwp(struct result_violation *rv, const char *name)
+{
+	free(rv->rv_lwp);
+	rv->rv_lwp = xstrdup(name);
+}
+
+void
+result_violation_held(struct result_violation *rv, const char *lock)
+{
+	rv->rv_held = xgrow(rv->rv_held, rv->rv_nheld, sizeof(char *));
+	rv->rv_held[rv->rv_nheld++] = xstrdup(lock);
+}
+
+struct result_object *
+result_violation_object(struct result_violation *rv, const char *name, const char *text)
+{
+	struct result_object *ro;
+
+	rv->rv_objects = xgrow(rv->rv_objects, rv->rv_nobjects, sizeof(*ro));
+	ro = &rv->rv_objects[rv->rv_nobjects++];
+	ro->ro_name = xstrdup(name);
+	ro->ro_text = xstrdup(text);
+	return ro;
+}
+
+void
+result_event(struct result_events *res, const struct result_event *re)
+{
+	res->res_v = xgrow(res->res_v, res->res_n, sizeof(*re));
+	res->res_v[res->res_n] = *re;
+	res->res_v[res->res_n++].re_what = xstrdup(re->re_what);
+}
+
+static void
+events_copy(struct result_events *to, const struct result_events *from)
+{
+	for (size_t i = 0; i < from->res_n; i++)
+		result_event(to, &from->res_v[i]);
+}
+
 static void
 violation_copy(struct run_result *to, const struct result_violation *rv)
 {
@@ -282,6 +342,14 @@ violation_copy(struct run_result *to, const struct result_violation *rv)
 	copy->rv_time_s = rv->rv_time_s;
 	for (size_t i = 0; i < rv->rv_nstack; i++)
 		result_violation_frame(copy, rv->rv_stack[i]);
+	if (rv->rv_lwp != NULL)
+		result_violation_lwp(copy, rv->rv_lwp);
+	for (size_t i = 0; i < rv->rv_nheld; i++)
+		result_violation_held(copy, rv->rv_held[i]);
+	for (size_t i = 0; i < rv->rv_nobjects; i++)
+		events_copy(&result_violation_object(copy, rv->rv_objects[i].ro_name,
+		    rv->rv_objects[i].ro_text)->ro_history, &rv->rv_objects[i].ro_history);
+	events_copy(&copy->rv_events, &rv->rv_events);
 	if (rv->rv_details != NULL)
 		result_violation_details(copy, rv->rv_details);
 }
