@@ -23,10 +23,11 @@
 
 #define	BASE		0x30000000UL		/* private memory */
 #define	FILE_BASE	0x50000000UL		/* the file, private */
+#define	EVICT_BASE	0x70000000UL		/* the file, shared: through it pages are thrown out */
 #define	THREAD_PAGES	32UL
 #define	MOVE_MAX	6			/* pages of one move */
+#define	BLOCK_SIZE	(16 * PAGE_SIZE)	/* of the file: read at once */
 #define	PAGE_WORDS	(PAGE_SIZE / 8)
-#define	BLOCK_PAGES	16			/* of the file: read at once */
 #define	LAST_WORD	(PAGE_WORDS - 1)	/* of a page: nobody's */
 
 enum { BACKING_FILE, BACKING_OBJECT };
@@ -112,12 +113,15 @@ map_object(struct job_proc *jp, uint64_t pages)
 static int
 fresh(struct job_run *jr, struct job_proc *jp)
 {
+	const struct anon_run *ar = jr->jr_private;
 	const uint64_t pages = jp->jp_nthreads * THREAD_PAGES;
 	int error = private_map(jp, BASE, pages * PAGE_SIZE);
 
 	if (!backed_by_file(jr))
 		return error != 0 ? error : map_object(jp, pages);
 	shadow_file(jr, jp, FILE_BASE, pages);
+	if (error == 0)
+		error = map_shared(jp->jp_proc, EVICT_BASE, pages * PAGE_SIZE, ar->ar_vp);
 	return error != 0 ? error : map_file(jr, jp->jp_proc, FILE_BASE, pages);
 }
 
@@ -284,18 +288,24 @@ op_renew(struct job_worker *jw)
 	return 0;
 }
 
-/* A page of any thread of the process turns private: the first of a block, which loans run into. */
+/*
+ * A block of any thread is thrown out of memory, and its first page turns private, which means to
+ * read it: while loans run into it.  What is on loan of it stays its borrowers'.
+ */
 static int
 op_nudge(struct job_worker *jw)
 {
 	const struct anon_run *ar = jw->jw_run->jr_private;
-	uint64_t npages = jw->jw_proc->jp_nthreads * THREAD_PAGES;
-	uint64_t page = host_rng_below(&jw->jw_rng, npages / BLOCK_PAGES) * BLOCK_PAGES;
-	uint64_t word = page * PAGE_WORDS + LAST_WORD;
+	uint64_t blocks = jw->jw_proc->jp_nthreads * THREAD_PAGES * PAGE_SIZE / BLOCK_SIZE;
+	uint64_t at = (host_rng_below(&jw->jw_rng, blocks) | 1) * BLOCK_SIZE;
+	uint64_t word = at / 8 + LAST_WORD;
 	int error;
 
 	if (!backed_by_file(jw->jw_run))
 		return 0;
+	error = sys_msync(jw->jw_proc->jp_proc, EVICT_BASE + at, BLOCK_SIZE, UMS_SYNC | UMS_INVALIDATE);
+	if (error != 0 && error != EBUSY)
+		return call_failed(jw, "msync", EVICT_BASE + at, error);
 	error = user_store(FILE_BASE + word * 8, content_file_word(ar->ar_object, word, ar->ar_size));
 	return error != 0 ? call_failed(jw, "store", FILE_BASE + word * 8, error) : 0;
 }
@@ -323,8 +333,8 @@ static const struct workload_op ops[] = {
 	{ "move", "lend pages to another place of the process", 310, op_move },
 	{ "give", "lend pages to a child, which stores to them", 10, op_give },
 	{ "take", "a child lends what it has made of its memory, and exits", 10, op_take },
-	{ "renew", "map the thread's part of the file anew, or let it go to swap", 10, op_renew },
-	{ "nudge", "have a page of the file turn private, by storing what is there", 20, op_nudge },
+	{ "renew", "map the thread's part of the file anew, or let it go to swap", 20, op_renew },
+	{ "nudge", "throw a block of the file out of memory, and have its first page turn private", 30, op_nudge },
 };
 
 /* --- the end --- */
