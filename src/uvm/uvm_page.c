@@ -432,6 +432,8 @@ uvm_pagefree_loaned(struct vm_page *pg)
 		return false;
 	if (pg->uanon == NULL)
 		uvm_page_orphan(pg);
+	else if ((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0)
+		uvm_pageactivate(pg);		/* a put has taken it off: the daemon is to find it (I-PG-1) */
 	return true;
 }
 

@@ -593,6 +593,26 @@ KTEST(object_pages_are_lent_to_anons, "the borrower keeps what the file was, the
 	end();
 }
 
+KTEST(I_PG_1_invalidated_file_page_of_an_anon, "a dirty page goes from its file by msync(INVALIDATE): the page daemon finds it with its borrower")
+{
+	struct vm_page *pg;
+	struct proc *to;
+
+	begin(1);
+	map_file(1, false);
+	tm_store(FILE_PAGE, 6);
+	to = second("a");
+	CHECK_EQ(sys_loan(tm_proc, TM_VA(FILE_PAGE), ptoa(1), to, TM_VA(0)), 0);
+	pg = tu_lookup(&vp->v_uobj, 0);
+	CHECK_EQ(sys_msync(tm_proc, TM_VA(FILE_PAGE), ptoa(1), UMS_SYNC | UMS_INVALIDATE), 0);
+	CHECK(tu_lookup(&vp->v_uobj, 0) == NULL && pg->uanon != NULL);
+	CHECK((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) != 0);
+	CHECK_EQ(tm_load_in(to, 0), 6);
+	CHECK_EQ(tu_host_word(vp, 0), 6);
+	proc_exit(to);
+	end();
+}
+
 KTEST(I_PG_12_page_lent_to_both, "an anon and the kernel borrow one page; the kernel's is the last to go, or the first")
 {
 	begin(1);
