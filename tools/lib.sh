@@ -3,7 +3,7 @@
 # Sourced with the working directory at the top of the tree.
 
 need_packages="build-essential meson ninja-build pkg-config clang libclang-rt-dev \
-liburcu-dev libunwind-dev libbsd-dev libjansson-dev libzstd-dev libdw-dev libsqlite3-dev libmicrohttpd-dev valgrind python3"
+liburcu-dev libunwind-dev libbsd-dev libjansson-dev libzstd-dev libdw-dev libsqlite3-dev libmicrohttpd-dev mandoc valgrind python3"
 
 say() {
 	printf '== %s\n' "$*" >&2
@@ -17,7 +17,7 @@ die() {
 # Is all there that a build needs?  Asks the tools themselves, not the package
 # manager, so that it holds on systems without dpkg too.
 have_all() {
-	for tool in cc clang meson ninja pkg-config valgrind python3; do
+	for tool in cc clang meson ninja pkg-config mandoc valgrind python3; do
 		command -v "$tool" >/dev/null 2>&1 || return 1
 	done
 	pkg-config --exists liburcu-qsbr libunwind libbsd jansson libzstd sqlite3 libmicrohttpd || return 1

@@ -16,6 +16,7 @@
 
 #include "cmd.h"
 #include "museum.h"
+#include "../daemon/daemon.h"
 
 struct entry {
 	char e_name[80];
@@ -24,6 +25,7 @@ struct entry {
 	const struct order_row *e_order;	/* topic locks only */
 	const struct museum_bug *e_bug;		/* topic bugs only */
 	const struct check_info *e_check;	/* topic checks only */
+	const struct option_row *e_key;		/* topics global and daemon only */
 };
 
 struct topic {
@@ -161,6 +163,29 @@ get_check(size_t i, struct entry *e)
 	return true;
 }
 
+static bool
+get_key(const struct option_row *rows, size_t n, size_t i, struct entry *e)
+{
+	if (i >= n)
+		return false;
+	snprintf(e->e_name, sizeof(e->e_name), "%s", rows[i].opt_key);
+	e->e_help = rows[i].opt_help;
+	e->e_key = &rows[i];
+	return true;
+}
+
+static bool
+get_global(size_t i, struct entry *e)
+{
+	return get_key(machine_options, machine_noptions, i, e);
+}
+
+static bool
+get_daemon(size_t i, struct entry *e)
+{
+	return get_key(daemon_keys, daemon_nkeys, i, e);
+}
+
 static const struct topic topics[] = {
 	{ "workloads", get_workload },
 	{ "checks", get_check },
@@ -168,6 +193,8 @@ static const struct topic topics[] = {
 	{ "locks", get_lock },
 	{ "faults", get_fault },
 	{ "bugs", get_bug },
+	{ "global", get_global },
+	{ "daemon", get_daemon },
 };
 #define NTOPICS (sizeof(topics) / sizeof(topics[0]))
 
@@ -177,15 +204,23 @@ topic_next(const void *ctx, size_t i)
 	return i < NTOPICS ? topics[i].t_name : NULL;
 }
 
+/* What a key takes, after what it is for. */
 static void
-print_row(const struct option_row *row)
+print_allowed(const struct option_row *row)
 {
 	char allowed[400];
 
 	option_allowed(row, allowed, sizeof(allowed));
-	printf("    %-16s %s: %s%s%s\n", row->opt_key, row->opt_help, allowed,
-	    row->opt_default != NULL ? "; default " : "",
+	printf(": %s%s%s", allowed, row->opt_default != NULL ? "; default " : "",
 	    row->opt_default != NULL ? row->opt_default : "");
+}
+
+static void
+print_row(const struct option_row *row)
+{
+	printf("    %-16s %s", row->opt_key, row->opt_help);
+	print_allowed(row);
+	putchar('\n');
 }
 
 static void
@@ -257,6 +292,8 @@ print_topic(const struct topic *t, bool heading, bool verbose)
 		    e.e_bug != NULL && e.e_bug->mb_shows == SHOWS_IMPOSSIBLE ? " (impossible)" : "");
 		if (e.e_check != NULL)
 			print_check(e.e_check);
+		if (e.e_key != NULL)
+			print_allowed(e.e_key);
 		putchar('\n');
 		if (verbose && e.e_bug != NULL)
 			print_bug(e.e_bug);
@@ -272,17 +309,24 @@ put(json_t *obj, const char *key, json_t *value)
 		xcheck(NULL);
 }
 
+static void
+json_allowed(json_t *obj, const struct option_row *row)
+{
+	char allowed[400];
+
+	option_allowed(row, allowed, sizeof(allowed));
+	put(obj, "allowed", json_string(allowed));
+	put(obj, "default", row->opt_default != NULL ? json_string(row->opt_default) : json_null());
+}
+
 static json_t *
 json_row(const struct option_row *row)
 {
 	json_t *obj = xcheck(json_object());
-	char allowed[400];
 
-	option_allowed(row, allowed, sizeof(allowed));
 	put(obj, "key", json_string(row->opt_key));
 	put(obj, "help", json_string(row->opt_help));
-	put(obj, "allowed", json_string(allowed));
-	put(obj, "default", row->opt_default != NULL ? json_string(row->opt_default) : json_null());
+	json_allowed(obj, row);
 	return obj;
 }
 
@@ -368,6 +412,8 @@ json_topic(const struct topic *t)
 			json_bug(obj, e.e_bug);
 		if (e.e_check != NULL)
 			json_check(obj, e.e_check);
+		if (e.e_key != NULL)
+			json_allowed(obj, e.e_key);
 		json_array_append_new(array, obj);
 	}
 	return array;
@@ -391,7 +437,8 @@ find_topic(const struct command *cmd, const char *name)
 	if (near != NULL)
 		cmd_usage(cmd, "nothing to list under '%s'; did you mean '%s'?", name, near);
 	else
-		cmd_usage(cmd, "nothing to list under '%s'; there are workloads, checks, counters, locks, faults and bugs",
+		cmd_usage(cmd, "nothing to list under '%s'; there are workloads, checks, counters, locks, faults, "
+		    "bugs, global and daemon",
 		    name);
 	return NULL;
 }
@@ -446,7 +493,7 @@ list_main(const struct command *cmd, int argc, char **argv)
 
 const struct command cmd_list = {
 	.c_name = "list",
-	.c_synopsis = "[workloads|counters|locks|faults|bugs] [--json] [--verbose]",
+	.c_synopsis = "[workloads|checks|counters|locks|faults|bugs|global|daemon] [--json] [--verbose]",
 	.c_help = "what there is, one line each",
 	.c_options = list_options,
 	.c_main = list_main,

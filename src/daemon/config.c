@@ -27,7 +27,7 @@
 
 static const char *const socket_modes[] = { "0600", "0660", NULL };
 
-static const struct option_row rows[] = {
+const struct option_row daemon_keys[] = {
 	{ "state", OPT_PATH, DC(dc_state), 0, 0, DAEMON_STATE, NULL, NULL,
 	    "directory of the database and of failures" },
 	{ "socket", OPT_PATH, DC(dc_socket), 0, 0, NULL, NULL, NULL,
@@ -65,7 +65,7 @@ static const struct option_row rows[] = {
 	{ "grace", OPT_DURATION, DC(dc_grace), 1000000, DAYS(1), "5m", NULL, NULL,
 	    "how far beyond its time a run may go before it is killed" },
 };
-#define NROWS (sizeof(rows) / sizeof(rows[0]))
+const size_t daemon_nkeys = sizeof(daemon_keys) / sizeof(daemon_keys[0]);
 
 static int __attribute__((format(printf, 2, 3)))
 fail(struct profile_error *err, const char *fmt, ...)
@@ -81,14 +81,14 @@ fail(struct profile_error *err, const char *fmt, ...)
 static const char *
 row_next(const void *ctx, size_t i)
 {
-	return i < NROWS ? rows[i].opt_key : NULL;
+	return i < daemon_nkeys ? daemon_keys[i].opt_key : NULL;
 }
 
 static int
 take(struct dconfig *dc, const char *where, const char *key, const char *value, const char *dir,
     struct profile_error *err)
 {
-	const struct option_row *row = option_find(rows, NROWS, key);
+	const struct option_row *row = option_find(daemon_keys, daemon_nkeys, key);
 	const char *near;
 	char why[500];
 
@@ -108,9 +108,9 @@ defaults(struct dconfig *dc, struct profile_error *err)
 {
 	int error = 0;
 
-	for (size_t i = 0; i < NROWS && error == 0; i++)
-		if (rows[i].opt_default != NULL)
-			error = take(dc, "default", rows[i].opt_key, rows[i].opt_default, "", err);
+	for (size_t i = 0; i < daemon_nkeys && error == 0; i++)
+		if (daemon_keys[i].opt_default != NULL)
+			error = take(dc, "default", daemon_keys[i].opt_key, daemon_keys[i].opt_default, "", err);
 	return error;
 }
 
@@ -345,7 +345,7 @@ dconfig_free(struct dconfig *dc)
 {
 	if (dc == NULL)
 		return;
-	option_fini(rows, NROWS, dc);
+	option_fini(daemon_keys, daemon_nkeys, dc);
 	free_words(dc->dc_profile, dc->dc_nprofiles);
 	free_words(dc->dc_schedule, dc->dc_nschedules);
 	free_words(dc->dc_override, dc->dc_noverrides);

@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include <harness/option.h>
+
 /* What the command line says.  Stable. */
 struct daemon_options {
 	const char *do_program;		/* as it was called */
@@ -39,6 +41,10 @@ struct control_verb {
 	const char *cv_help;
 };
 extern const struct control_verb control_verbs[];	/* up to a row without name */
+
+/* The keys of its configuration. */
+extern const struct option_row daemon_keys[];
+extern const size_t daemon_nkeys;
 
 #define DAEMON_STATE	"uvmstress-state"
 #define DAEMON_SOCKET	"ctl"		/* in the state directory, unless configured */

@@ -429,7 +429,7 @@ def list_shows_what_there_is():
     for part in 'workloads:', '  anon-fault ', 'counters:', 'faults.zero_fill', 'locks:', '  map ':
         has(r.stdout, part)
     j = json.loads(run('list', '--json').stdout)
-    equal(set(j), {'workloads', 'checks', 'counters', 'locks', 'faults', 'bugs'})
+    equal(set(j), {'workloads', 'checks', 'counters', 'locks', 'faults', 'bugs', 'global', 'daemon'})
     for topic in j.values():
         for entry in topic:
             assert entry['name'] and entry['help']
