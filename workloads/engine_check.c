@@ -28,6 +28,7 @@
 #include "engine_int.h"
 
 #define	STEP_NS		20000000u	/* 20 ms: how late a request may be noticed */
+#define	SOON_NS		500000000u
 #define	PATIENCE_NS	5000000000u
 #define	SETTLE_TRIES	100
 #define	SETTLE_NS	200000
@@ -69,10 +70,21 @@ settled(void)
 	return false;
 }
 
+/* => all stand; who does not soon is asked about, and who does not in the end is given up */
+static bool
+all_stand(void)
+{
+	if (lwp_stop(SOON_NS, checker.ck_who))
+		return true;
+	if (inspect_stuck() != 0)
+		panic("who sleeps for that will not wake, and the run cannot end");
+	return lwp_stop_wait(PATIENCE_NS, checker.ck_who);
+}
+
 static void
 check_round(void)
 {
-	if (lwp_stop(PATIENCE_NS, checker.ck_who) && settled()) {
+	if (all_stand() && settled()) {
 		inject_stop();			/* who only looks must not be refused */
 		inspect_at_rest(CONTENTS);
 		inject_start();

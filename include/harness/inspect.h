@@ -19,6 +19,13 @@
 void	inspect_at_rest(unsigned contents);
 
 /*
+ * inspect_stuck: somebody does not come to rest.  Is there a page that will never be let go, or
+ * of which nobody will be told that it was?  Does he wait for memory that nobody sees to?
+ * => after lwp_stop() (<sys/stop.h>); ends at the first one, which was reported: not 0
+ */
+unsigned inspect_stuck(void);
+
+/*
  * inspect_sample: so many objects of each kind, drawn by the LWP's own random numbers, are looked
  * at under their own locks.
  * => nth: 0, 1, ...: what takes long is looked at now and then only

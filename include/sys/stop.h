@@ -26,8 +26,12 @@ extern bool lwp_stopping;		/* @ a hint for lwp_userret(); the truth is under its
  * => true: every other LWP stands, every other CPU idles; false: one did not come, who has its name
  */
 bool	lwp_stop(uint64_t ns, char who[static LWP_NAME_MAX]);
+/* => after lwp_stop(): waits for so long again */
+bool	lwp_stop_wait(uint64_t ns, char who[static LWP_NAME_MAX]);
 /* => after lwp_stop(): is that still so? */
 bool	lwp_stopped(void);
+/* => after lwp_stop(): does this one stand?  Then it does until lwp_resume(), unless others wake it. */
+bool	lwp_stands(const struct lwp *);
 void	lwp_resume(void);
 
 /* => lwp_userret(): stay here while somebody else has the machine stopped; nothing held, sleeps */

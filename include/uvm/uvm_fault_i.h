@@ -70,6 +70,9 @@ int	uvmfault_amapcopy(struct uvm_faultinfo *);
  */
 struct vm_anon *uvmfault_promote(struct uvm_faultinfo *, struct uvm_faultctx *,
 	    struct vm_page *src, bool replace);
+/* => the fault is about to sleep for memory, I/O or a busy page: no map is locked (I-FLT-6, I-LCK-3).
+ *    ufi NULL: the caller is swapoff or fork, which may hold one */
+void	uvmfault_sleeps(const struct uvm_faultinfo *ufi);
 /* => everything unlocked, memory is short: ERESTART after a wait, or ENOMEM (R29) */
 int	uvmfault_shortage(void);
 /* => everything of the fault unlocked: lets others get on (H-4) */

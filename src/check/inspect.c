@@ -12,12 +12,17 @@
 
 #include <harness/inspect.h>
 #include <harness/xalloc.h>
+#include <sys/sleepq.h>
+#include <sys/stop.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_glue.h>
 #include <uvm/uvm_extern.h>
 #include <uvm/uvm_proc.h>
 
 #include "inspect_int.h"
+
+#define	LOOKS	5		/* at what should move */
+#define	LOOK_NS	10000000
 
 /* What one walk over all pages counts. */
 struct census {
@@ -81,6 +86,9 @@ check_owned(struct vm_page *pg)
 	if (pg->uobject != NULL && pg->uanon != NULL)
 		bad += must(pg->loan_count >= 1 && (pg->pqflags & PQ_ANON) == 0, CHECK_ID(I_PG_5), pg,
 		    "two owners and no loan");
+	/* who falls asleep marks it under this lock, and the mark goes with the wakeup */
+	bad += must((pg->flags & PG_WANTED) != 0 || !sleepq_has_waiters(pg), CHECK_ID(I_PG_13), pg,
+	    "somebody sleeps on it, and has not said so: nobody will wake him");
 	bad += must((pg->uobject != NULL) == ((pg->flags & PG_TABLED) != 0), CHECK_ID(I_OBJ_1), pg,
 	    "TABLED and in an object must go together");
 	if ((pg->pqflags & PQ_ANON) != 0 && pg->uanon != NULL)
@@ -107,7 +115,90 @@ inspect_page(struct vm_page *pg)
 		mutex_exit(owner);
 	}
 	CHECKS_RAN(CHK_I_ANON_2, CHK_I_OBJ_1, CHK_I_PG_2, CHK_I_PG_3, CHK_I_PG_5, CHK_I_PG_7, CHK_I_PG_8,
-	    CHK_I_PG_10, CHK_I_PG_11);
+	    CHK_I_PG_10, CHK_I_PG_11, CHK_I_PG_13);
+	return bad;
+}
+
+/*
+ * => pageq held: the page is busy by an LWP that stands, or went with a transfer that is none, and
+ *    so will never be let go.  With its owner locked, no transfer of it can end.
+ */
+static unsigned
+inspect_busy(struct vm_page *pg)
+{
+	kmutex_t *owner = (pg->pqflags & PQ_FREE) == 0 ? uvm_page_owner_lock(pg) : NULL;
+	unsigned bad = 0;
+
+	if (owner == NULL || !mutex_tryenter(owner))
+		return 0;
+	if ((pg->flags & PG_BUSY) != 0 && pg->owner != NULL && lwp_stands(pg->owner)) {
+		violation(VIOL_INVARIANT, CHECK_ID(I_OBJ_10), "page %#lx is busy by %s in %s, who is at the user "
+		    "boundary (flags %#x)", (unsigned long)VM_PAGE_TO_PHYS(pg), pg->owner->l_name,
+		    pg->owner_tag != NULL ? pg->owner_tag : "?", pg->flags);
+		bad++;
+	}
+	if ((pg->flags & PG_BUSY) != 0 && pg->owner == NULL)
+		bad += must(!uvm_aio_idle(), CHECK_ID(I_OBJ_10), pg, "busy by nobody, and no transfer is under way");
+	mutex_exit(owner);
+	return bad;
+}
+
+/* What decides whether who waits for memory will be woken. */
+struct memory {
+	uint64_t me_paging, me_waiters, me_beats;
+	bool	 me_idle;		/* the daemon sleeps, and nothing is being written */
+};
+
+static struct memory
+look_at_memory(void)
+{
+	struct memory me = { .me_idle = uvm_aio_idle() };
+
+	mutex_spin_enter(&uvm_fpageqlock);
+	me.me_idle &= uvm.pd_idle && !uvm.pd_kicked;
+	me.me_paging = uvm.paging;
+	me.me_waiters = uvm.nwaiters;
+	mutex_spin_exit(&uvm_fpageqlock);
+	me.me_beats = __atomic_load_n(&uvm.pagedaemon_lwp->l_beats, __ATOMIC_RELAXED);
+	me.me_idle &= uvm_aio_idle();
+	return me;
+}
+
+/* => it was so at every look: nobody has moved, so nobody will */
+static unsigned
+stuck_for_memory(void)
+{
+	const struct memory first = look_at_memory();
+
+	for (int i = 0; i < LOOKS; i++) {
+		struct memory me = look_at_memory();
+
+		if (!me.me_idle || me.me_beats != first.me_beats || me.me_paging != first.me_paging ||
+		    me.me_waiters != first.me_waiters)
+			return 0;
+		kpause("memory", LOOK_NS);
+	}
+	if (first.me_paging != 0)
+		violation(VIOL_INVARIANT, CHECK_ID(I_PD_1), "%lu pages are said to be on their way out, nothing "
+		    "is being written, and %lu wait for memory", (unsigned long)first.me_paging,
+		    (unsigned long)first.me_waiters);
+	else if (first.me_waiters != 0)
+		violation(VIOL_INVARIANT, CHECK_ID(I_PD_5), "%lu wait for memory, the page daemon sleeps, nothing "
+		    "is being written, and %lu pages are free", (unsigned long)first.me_waiters,
+		    (unsigned long)uvm.free);
+	return first.me_paging != 0 || first.me_waiters != 0;
+}
+
+unsigned
+inspect_stuck(void)
+{
+	unsigned bad = stuck_for_memory();
+
+	for (uint64_t i = 0; i < uvm.npages && bad == 0; i++) {
+		uvm_lock_pageq();
+		bad = inspect_page(&uvm.pages[i]) + inspect_busy(&uvm.pages[i]);
+		uvm_unlock_pageq();
+	}
 	return bad;
 }
 
@@ -174,6 +265,39 @@ walk_pages(struct census *ce)
 		bad += check_queue(pg) + check_owned(pg) + check_settled(pg);
 	}
 	return bad;
+}
+
+/* --- queues --- */
+
+/* => a list that holds what has the bit, and as many as it should; a circle ends */
+static unsigned
+check_list(const char *id, const char *name, const struct pglist *list, uint32_t bit, uint64_t want)
+{
+	const struct vm_page *pg;
+	uint64_t n = 0;
+	unsigned bad = 0;
+
+	TAILQ_FOREACH(pg, list, pageq) {
+		if ((pg->pqflags & (PQ_FREE | PQ_ACTIVE | PQ_INACTIVE)) != bit && bad == 0)
+			bad += complain(id, pg, name);
+		if (++n > uvm.npages)
+			break;
+	}
+	if (n != want) {
+		violation(VIOL_INVARIANT, id, "%s: it has %lu pages, %lu have its flag", name, (unsigned long)n,
+		    (unsigned long)want);
+		bad++;
+	}
+	return bad;
+}
+
+static unsigned
+check_lists(const struct census *ce)
+{
+	return check_list(CHECK_ID(I_PG_14), "on the free list", &uvm.page_free, PQ_FREE, ce->free) +
+	    check_list(CHECK_ID(I_PG_3), "on the active queue", &uvm.page_active, PQ_ACTIVE, ce->active) +
+	    check_list(CHECK_ID(I_PG_3), "on the inactive queue", &uvm.page_inactive, PQ_INACTIVE,
+	    ce->inactive);
 }
 
 /* --- counters --- */
@@ -313,6 +437,25 @@ check_amaps(void)
 	return at.at_bad;
 }
 
+/* --- LWPs --- */
+
+static void
+check_lwp(struct lwp *l, void *arg)
+{
+	if (l == curlwp || l->l_idle || l->l_held.hs_n == 0)
+		return;
+	violation(VIOL_INVARIANT, CHECK_ID(I_SMP_3), "%s stands, and holds %s %u", l->l_name,
+	    lockorder_class_name(l->l_held.hs_v[0].hl_class), l->l_held.hs_v[0].hl_id);
+}
+
+/* => who stands holds nothing */
+static void
+inspect_standing(void)
+{
+	CHECKS_RAN(CHK_I_SMP_3);
+	lwp_foreach(check_lwp, NULL);
+}
+
 void
 inspect_at_rest(unsigned contents)
 {
@@ -321,7 +464,9 @@ inspect_at_rest(unsigned contents)
 	if (!uvm_quiesce())
 		violation(VIOL_HANG, CHECK_ID(I_PD_1), "paging or write-back goes on with nobody at work");
 	(void)walk_pages(&ce);
+	(void)check_lists(&ce);
 	(void)check_counters(&ce);
+	inspect_standing();
 	(void)check_amaps();
 	(void)inspect_refs();
 	(void)inspect_ptes();

@@ -14,6 +14,7 @@
  * their order is kept best by who may wait.  To wait costs it nothing.
  */
 #include <limits.h>
+#include <string.h>
 
 #include <harness/inspect.h>
 #include <sys/pool.h>
@@ -28,6 +29,8 @@
 #define	SELDOM		16
 #define	FEW_ENTRIES	64	/* of a map that is looked at each time */
 #define	FEW_PAGES	64	/* of an object, or a pool, likewise */
+#define	FEW_FREE	512	/* pages on the free list */
+#define	SOME_FREE	8192	/* likewise, when it is time for long ones */
 #define	FEW_SLOTS	128	/* of an amap */
 
 /* One round; all fields: the LWP that samples. */
@@ -57,17 +60,42 @@ sample_pages(unsigned n)
 static void
 sample_classes(void)
 {
-	uint64_t sum;
+	uint64_t n[5], sum = 0;
 
 	uvm_lock_pageq();
 	mutex_spin_enter(&uvm_fpageqlock);
-	sum = uvm.free + uvm.active + uvm.inactive + uvm.wired + uvm.kernpages;
+	memcpy(n, (uint64_t[]){ uvm.free, uvm.active, uvm.inactive, uvm.wired, uvm.kernpages }, sizeof(n));
 	mutex_spin_exit(&uvm_fpageqlock);
 	uvm_unlock_pageq();
 	CHECKS_RAN(CHK_I_STAT_1);
+	for (int i = 0; i < 5; i++)
+		sum = n[i] > uvm.npages ? UINT64_MAX : sum == UINT64_MAX ? sum : sum + n[i];
 	if (sum > uvm.npages)
-		violation(VIOL_INVARIANT, CHECK_ID(I_STAT_1), "%lu pages are free, queued, wired, the "
-		    "kernel's or nobody's, and there are %lu", (unsigned long)sum, (unsigned long)uvm.npages);
+		violation(VIOL_INVARIANT, CHECK_ID(I_STAT_1), "of %lu pages %ld are free, %ld active, %ld inactive, "
+		    "%ld wired, %ld the kernel's", (unsigned long)uvm.npages, (long)n[0], (long)n[1], (long)n[2],
+		    (long)n[3], (long)n[4]);
+}
+
+/* => the free list is as long as it is said to be; only where that is soon counted */
+static void
+sample_free_list(const struct round *rd)
+{
+	const uint64_t most = rd->rd_all ? SOME_FREE : FEW_FREE;
+	const struct vm_page *pg;
+	uint64_t n = 0, free;
+
+	mutex_spin_enter(&uvm_fpageqlock);
+	free = uvm.free;
+	if (free <= most) {
+		TAILQ_FOREACH(pg, &uvm.page_free, pageq)
+			if (++n > most)
+				break;
+		CHECKS_RAN(CHK_I_PG_14);
+	}
+	mutex_spin_exit(&uvm_fpageqlock);
+	if (free <= most && n != free)
+		violation(VIOL_INVARIANT, CHECK_ID(I_PG_14), "uvmexp.free says %lu, %s%lu are on the list",
+		    (unsigned long)free, n > most ? "more than " : "", (unsigned long)(n > most ? n - 1 : n));
 }
 
 /* => map(R): the entry's amap and object, if they are short or it is time for long ones */
@@ -112,16 +140,48 @@ sample_entry(const struct round *rd, struct vm_map *map)
 	sample_layers(rd, map, e);
 }
 
+static uint64_t
+mix(uint64_t sum, uint64_t value)
+{
+	return (sum ^ value) * UINT64_C(0x9e3779b97f4a7c15) + (sum >> 29);
+}
+
+/* => map(R): everything that entries say; a few of them, so that it costs little */
+static uint64_t
+sum_of_map(const struct vm_map *map)
+{
+	uint64_t sum = mix(map->timestamp, (uint64_t)map->nentries);
+	int n = 0;
+
+	for (const struct vm_map_entry *e = map->header.next; e != &map->header && n < FEW_ENTRIES;
+	    e = e->next, n++) {
+		sum = mix(mix(sum, e->start), e->end);
+		sum = mix(mix(sum, (uintptr_t)e->object.uvm_obj), (uint64_t)e->offset);
+		sum = mix(mix(sum, (uintptr_t)e->aref.ar_amap), e->aref.ar_pageoff);
+		sum = mix(sum, (uint64_t)e->etype << 32 | (uint64_t)e->protection << 16 |
+		    (uint64_t)e->max_protection << 8 | (uint64_t)e->inheritance);
+		sum = mix(sum, (uint64_t)(unsigned)e->wired_count << 32 | (uint64_t)(unsigned)e->advice);
+	}
+	return sum;
+}
+
 static void
 sample_map(const struct round *rd, struct vm_map *map)
 {
+	uint64_t before;
+
 	vm_map_lock_read(map);
+	before = sum_of_map(map);
 	if (rd->rd_all || map->nentries <= FEW_ENTRIES) {
 		(void)uvm_map_check(map);
 		CHECKS_RAN(CHK_I_MAP_1, CHK_I_MAP_2, CHK_I_MAP_3, CHK_I_MAP_4, CHK_I_MAP_6);
 	}
 	if (map != kernel_map)
 		sample_entry(rd, map);
+	CHECKS_RAN(CHK_I_MAP_9);
+	if (sum_of_map(map) != before)
+		violation(VIOL_INVARIANT, CHECK_ID(I_MAP_9), "map %u, version %u: an entry changed while it was "
+		    "locked for reading", map->id, map->timestamp);
 	vm_map_unlock_read(map);
 }
 
@@ -156,6 +216,7 @@ inspect_sample(unsigned depth, uint64_t nth)
 
 	sample_pages(depth);
 	sample_classes();
+	sample_free_list(&rd);
 	if (procs != 0) {
 		rd.rd_skip = draw(procs);
 		proc_foreach(sample_proc, &rd);

@@ -53,17 +53,23 @@ lwp_stop_here(void)
 	mutex_exit(&stop_lock);
 }
 
+bool
+lwp_stands(const struct lwp *l)
+{
+	/* acquire: what it did before it slept is seen by whoever looks at the machine now */
+	int stat = __atomic_load_n(&l->l_stat, __ATOMIC_ACQUIRE);
+
+	return stat == LSIDL || stat == LSZOMB ||
+	    (stat == LSSLEEP && __atomic_load_n(&l->l_patient, __ATOMIC_RELAXED));
+}
+
 /* => list lock held: remembers the first one that does not stand */
 static void
 look(struct lwp *l, void *arg)
 {
 	char *who = arg;
-	/* acquire: what it did before it slept is seen by whoever looks at the machine now */
-	int stat = __atomic_load_n(&l->l_stat, __ATOMIC_ACQUIRE);
 
-	if (l == curlwp || l->l_idle || stat == LSIDL || stat == LSZOMB || *who != '\0')
-		return;
-	if (stat != LSSLEEP || !__atomic_load_n(&l->l_patient, __ATOMIC_RELAXED))
+	if (l != curlwp && !l->l_idle && *who == '\0' && !lwp_stands(l))
 		memcpy(who, l->l_name, LWP_NAME_MAX);
 }
 
@@ -94,6 +100,12 @@ lwp_stop(uint64_t ns, char who[static LWP_NAME_MAX])
 	/* relaxed: a hint; who misses it comes again */
 	__atomic_store_n(&lwp_stopping, true, __ATOMIC_RELAXED);
 	mutex_exit(&stop_lock);
+	return lwp_stop_wait(ns, who);
+}
+
+bool
+lwp_stop_wait(uint64_t ns, char who[static LWP_NAME_MAX])
+{
 	for (uint64_t waited = 0; !all_stand(who); waited += STEP_NS) {
 		if (waited >= ns)
 			return false;

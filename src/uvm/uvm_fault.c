@@ -292,6 +292,19 @@ uvmfault_amapcopy(struct uvm_faultinfo *ufi)
 	}
 }
 
+void
+uvmfault_sleeps(const struct uvm_faultinfo *ufi)
+{
+	const struct held_stack *hs = &curlwp->l_held;
+
+	if (ufi == NULL)
+		return;
+	for (int i = 0; i < hs->hs_n; i++)
+		KASSERTMSG(hs->hs_v[i].hl_class != LC_map && hs->hs_v[i].hl_class != LC_kmap,
+		    "I-FLT-6: a fault at %#lx sleeps with map %u locked", (unsigned long)ufi->orig_rvaddr,
+		    hs->hs_v[i].hl_id);
+}
+
 int
 uvmfault_shortage(void)
 {

@@ -73,16 +73,21 @@ pagein(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon *anon)
 		uvmfault_unlockall(ufi, amap, NULL, anon);
 		return EIO;
 	}
+	if (ufi != NULL && VM_MAPENT_ISWIRED(ufi->entry) && ufi->map->busy == NULL)
+		violation(VIOL_INVARIANT, "I-SYS-5", "map %u, entry %u is wired, and the page at %#lx is in swap",
+		    ufi->map->id, ufi->entry->id, (unsigned long)ufi->orig_rvaddr);
 	pg = uvm_pagealloc(NULL, 0, anon, 0);
 	if (pg == NULL) {
 		UVMCNT(fltnoram);
 		uvmfault_unlockall(ufi, amap, NULL, anon);
+		uvmfault_sleeps(ufi);
 		return uvmfault_shortage();
 	}
 	uvmfault_unlockall(ufi, amap, NULL, anon);
 	UVMCNT(pageins);
 	if (ufi != NULL)
 		UVMCNT(nswget);
+	uvmfault_sleeps(ufi);
 	error = uvm_swap_get(pg, slot);
 	/* the page is ours, so the anon is still there; the amap only if the map has not changed */
 	locked = ufi == NULL || uvmfault_relock(ufi);
@@ -152,9 +157,11 @@ uvmfault_anonget(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon
 		kmutex_t *slock = &pg->uobject->vmobjlock;
 
 		uvmfault_unlockall(ufi, amap, NULL, anon);
+		uvmfault_sleeps(ufi);
 		uvm_pagewait(pg, slock, "anonget");
 	} else {
 		uvmfault_unlockall(ufi, BUG(page_busy_under_amap) ? NULL : amap, NULL, NULL);
+		uvmfault_sleeps(ufi);
 		uvm_pagewait(pg, &anon->an_lock, "anonget");
 		if (BUG(page_busy_under_amap) && amap != NULL)
 			amap_unlock(amap);

@@ -112,6 +112,7 @@ uvmfault_read_page(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct u
 	KASSERT(flt->pinned == NULL);
 	flt->pinned = uobj;
 	uvmfault_unlockall(ufi, flt->amap, NULL, NULL);
+	uvmfault_sleeps(ufi);
 	mutex_enter(&uobj->vmobjlock);
 	error = uobj->pgops->pgo_get(uobj, off, &pg, &n, 0, access, advice, PGO_SYNCIO);
 	if (error != 0)				/* nothing is locked */

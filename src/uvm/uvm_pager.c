@@ -115,10 +115,10 @@ uvm_aio_start(struct uvm_aio *aio, int fd, bool write, voff_t offset, uint64_t b
 	bp->b_private = aio;
 	aio->ua_done = false;
 	if (aio->ua_iodone != NULL) {
-		uvm_page_pass(aio->ua_pgs, aio->ua_npgs);	/* R19 */
 		mutex_spin_enter(&uvm_aiodone_lock);
-		uvm_aio_async++;
+		uvm_aio_async++;		/* first: a page that is passed has a transfer */
 		mutex_spin_exit(&uvm_aiodone_lock);
+		uvm_page_pass(aio->ua_pgs, aio->ua_npgs);	/* R19 */
 	}
 	for (int i = 0; i < aio->ua_npgs; i++)
 		kernhist_log(KE_io_start, (uint32_t)atop(bp->b_pages[i]), bp->b_write, (uint64_t)offset + ptoa((uint64_t)i));

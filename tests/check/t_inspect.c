@@ -71,6 +71,26 @@ KTEST(I_PG_1_page_on_no_queue, "a page of an anon that is neither wired nor on a
 	end();
 }
 
+static void
+pretend_to_hold(struct lwp *l, void *arg)
+{
+	int *holds = arg;
+
+	if (strcmp(l->l_name, "pgdaemon") == 0 && l->l_held.hs_v != NULL)
+		l->l_held.hs_n = *holds;
+}
+
+KTEST(I_SMP_3_holder_who_stands, "an LWP that sleeps for work and holds a lock")
+{
+	int one = 1, none = 0;
+
+	begin("a");
+	lwp_foreach(pretend_to_hold, &one);
+	told("I-SMP-3");
+	lwp_foreach(pretend_to_hold, &none);
+	end();
+}
+
 KTEST(I_PD_5_waiter_that_is_none, "somebody is said to wait for memory")
 {
 	begin("a");

@@ -194,4 +194,14 @@ KTEST(shared_anon_is_one_owner, "an anon that parent and child share, and one th
 	END("");
 }
 
+KTEST_DEATH(I_SYS_5_wired_memory_in_swap, "a fault on wired memory has to read swap", "I-SYS-5")
+{
+	ts_boot(1, 2048, 64, 1);
+	tm_put(tm_proc, "a");
+	tm_store(0, 1);
+	CHECK(ts_pageout(tm_proc, 0));
+	tm_entry(tm_proc, 0)->wired_count = 1;
+	(void)tm_load(0);
+}
+
 KTEST_MAIN()

@@ -534,4 +534,22 @@ KTEST_DEATH(destroy_with_items_out_reports_the_leak, "a pool with an item out ca
 	pool_destroy(pp);
 }
 
+KTEST(I_POOL_7_pages_that_nobody_wants_stay, "a mark is lowered behind the reclaim LWP's back")
+{
+	struct pool *pp = begin(1, QUARTER, IPL_NONE);
+
+	ktest_expect_violations();
+	pool_sethiwat(pp, 0);
+	pool_setlowat(pp, 3);
+	CHECK_EQ(pool_check(), 0);
+	CHECK_EQ(stat_of(pp).ps_npages, 3);
+	pool_setlowat(pp, 0);			/* asks nobody to take them */
+	CHECK_EQ(pool_check(), 1);
+	CHECK_EQ(strcmp(ktest_violation.v_id, "I-POOL-7"), 0);
+	CHECK_EQ(pool_reclaim(pp), 3);
+	CHECK_EQ(pool_check(), 0);
+	pool_destroy(pp);
+	kern_shutdown();
+}
+
 KTEST_MAIN()

@@ -1,0 +1,368 @@
+/*
+ * Sampling finds what it is for while everything may run, and so does the look at who does not
+ * come to rest.  Each case makes one thing wrong, must hear the rule's id, and puts it back.
+ */
+#include "tinspect.h"
+
+#include <harness/inspect.h>
+#include <sys/sleepq.h>
+#include <sys/stop.h>
+#include <uvm/uvm_amap_i.h>
+#include <uvm/uvm_bio_i.h>
+#include <uvm/uvm_fault_i.h>
+#include <uvm/uvm_swap_i.h>
+
+#define	DEPTH		4
+#define	ROUNDS		20000
+
+static void
+sample(int rounds)
+{
+	for (int n = 0; n < rounds && tm_seen[0] == '\0'; n++)
+		inspect_sample(DEPTH, (uint64_t)n);
+}
+
+static void
+begin(const char *lane)
+{
+	ti_begin(lane);
+	tm_collect();
+	sample(200);
+	CHECK_STR(tm_seen, "");
+}
+
+/* => sooner or later a sample meets it */
+static void
+told(const char *id)
+{
+	sample(ROUNDS);
+	if (strncmp(tm_seen, id, strlen(id)) != 0)
+		CHECK_STR(tm_seen, id);
+	tm_seen[0] = '\0';
+}
+
+static void
+end(void)
+{
+	sample(200);
+	CHECK_STR(tm_seen, "");
+	tm_shutdown();
+}
+
+KTEST(samples_see_I_PG_2, "a page that is wired and on a queue")
+{
+	struct vm_page *pg;
+
+	begin("aaoo");
+	pg = tm_page(tm_proc, 0);
+	pg->wire_count = 1;
+	told("I-PG-2");
+	pg->wire_count = 0;
+	end();
+}
+
+KTEST(samples_see_I_PG_10, "an object's page that says it is an anon's")
+{
+	struct vm_page *pg;
+
+	begin("aaoo");
+	pg = tm_page(tm_proc, 3);
+	pg->pqflags |= PQ_ANON;
+	told("I-PG-10");
+	pg->pqflags &= ~PQ_ANON;
+	end();
+}
+
+KTEST(samples_see_I_PMAP_7, "a mapping that grants more than its entry")
+{
+	begin("a");
+	tm_entry(tm_proc, 0)->protection = VM_PROT_READ;
+	told("I-PMAP-7");
+	tm_entry(tm_proc, 0)->protection = VM_PROT_READ | VM_PROT_WRITE;
+	end();
+}
+
+KTEST(samples_see_I_MAP_1, "a map whose size is not that of its entries")
+{
+	begin("a");
+	tm_map(tm_proc)->size += PAGE_SIZE;
+	told("I-MAP-1");
+	tm_map(tm_proc)->size -= PAGE_SIZE;
+	end();
+}
+
+KTEST(samples_see_I_MAP_8, "an object that somebody maps and nobody refers to")
+{
+	int refs;
+
+	begin("oo");
+	refs = tm_obj->uo_refs;
+	tm_obj->uo_refs = 0;
+	told("I-MAP-8");
+	tm_obj->uo_refs = refs;
+	end();
+}
+
+KTEST(samples_see_I_AMAP_2, "an amap that counts a slot too many")
+{
+	struct vm_amap *amap;
+
+	begin("a");
+	amap = tm_entry(tm_proc, 0)->aref.ar_amap;
+	amap->am_nused++;
+	told("I-AMAP-2");
+	amap->am_nused--;
+	end();
+}
+
+KTEST(samples_see_I_ANON_6, "an anon with neither page nor slot")
+{
+	struct vm_page *pg;
+	struct vm_anon *anon;
+
+	begin("a");
+	anon = tm_anon(0);
+	pg = anon->an_page;
+	anon->an_page = NULL;
+	sample(ROUNDS);
+	CHECK(strstr(tm_seen, "I-ANON-6") != NULL || strstr(tm_seen, "I-AMAP-9") != NULL ||
+	    strstr(tm_seen, "I-ANON-2") != NULL);
+	tm_seen[0] = '\0';
+	anon->an_page = pg;
+	end();
+}
+
+KTEST(samples_see_I_OBJ_1, "an object that counts a page too many")
+{
+	begin("oo");
+	tm_obj->uo_npages++;
+	told("I-OBJ-1");
+	tm_obj->uo_npages--;
+	end();
+}
+
+KTEST(samples_see_I_STAT_1, "classes of pages that add up to more than there are")
+{
+	begin("a");
+	uvm.active += uvm.npages;
+	told("I-STAT-1");
+	uvm.active -= uvm.npages;
+	end();
+}
+
+KTEST(samples_see_I_PG_14, "a free list that is longer than its counter")
+{
+	begin("a");
+	uvm.free--;
+	told("I-PG-14");
+	uvm.free++;
+	end();
+}
+
+KTEST(samples_see_I_SWP_1, "slots in use that no device has")
+{
+	begin("a");
+	swapcount.sc_swpginuse++;
+	told("I-SWP-1");
+	swapcount.sc_swpginuse--;
+	end();
+}
+
+KTEST(samples_see_I_UBC_2, "a window in use on the inactive queue")
+{
+	begin("a");
+	ubc_object.umap[0].um_refcount++;
+	told("I-UBC-2");
+	ubc_object.umap[0].um_refcount--;
+	end();
+}
+
+static bool meddling;			/* atomic */
+
+/* Changes an entry as nobody may: without the map's lock. */
+static void
+meddle(struct tm_thread *tt)
+{
+	struct vm_map_entry *e = tm_entry(tm_proc, 0);
+
+	while (__atomic_load_n(&meddling, __ATOMIC_RELAXED)) {
+		__atomic_store_n(&e->advice, e->advice == UVM_ADV_NORMAL ? UVM_ADV_RANDOM : UVM_ADV_NORMAL,
+		    __ATOMIC_RELAXED);
+		tt->tt_rounds++;
+		if (tt->tt_rounds % 64 == 0)
+			lwp_userret(1);
+	}
+}
+
+KTEST(I_MAP_9_entry_changes_under_readers, "an entry that changes while its map is locked for reading")
+{
+	struct tm_thread tt;
+
+	tm_boot(2, 2048);
+	tm_put(tm_proc, "aaaa");
+	tm_collect();
+	meddling = true;
+	tm_start(NULL, &tt, 1, meddle, NULL);
+	while (tm_seen[0] == '\0')
+		inspect_sample(64, 1);
+	CHECK_STR(tm_seen, "I-MAP-9");
+	__atomic_store_n(&meddling, false, __ATOMIC_RELAXED);
+	tm_wait(&tt, 1);
+	tm_shutdown();
+}
+
+/* --- who does not come to rest --- */
+
+#define	PLENTY	UINT64_C(600000000000)
+
+static bool gone_on;			/* atomic */
+
+static void
+let_go(struct vm_anon *anon)
+{
+	mutex_enter(&anon->an_lock);
+	uvm_page_unbusy(&anon->an_page, 1);
+	mutex_exit(&anon->an_lock);
+}
+
+/* Leaves a page busy, and goes back to user mode. */
+static void
+forget(struct tm_thread *tt)
+{
+	struct vm_anon *anon = tm_anon(0);
+
+	mutex_enter(&anon->an_lock);
+	uvm_page_busy(anon->an_page, "forget");
+	mutex_exit(&anon->an_lock);
+	while (!__atomic_load_n(&gone_on, __ATOMIC_ACQUIRE))
+		lwp_userret(1);
+	let_go(anon);
+}
+
+KTEST(I_OBJ_10_busy_by_one_who_has_left, "the page is busy by an LWP that is at the user boundary")
+{
+	char who[LWP_NAME_MAX];
+	struct tm_thread tt;
+
+	tm_boot(2, 2048);
+	tm_put(tm_proc, "a");
+	tm_store(0, 1);
+	tm_collect();
+	tm_start(NULL, &tt, 1, forget, NULL);
+	while ((__atomic_load_n(&tm_anon(0)->an_page->flags, __ATOMIC_ACQUIRE) & PG_BUSY) == 0)
+		kpause("busy", 1000000);
+	CHECK(lwp_stop(PLENTY, who));
+	CHECK_EQ(inspect_stuck(), 1);
+	lwp_resume();
+	CHECK_STR(tm_seen, "I-OBJ-10");
+	__atomic_store_n(&gone_on, true, __ATOMIC_RELEASE);
+	tm_wait(&tt, 1);
+	tm_shutdown();
+}
+
+KTEST(I_OBJ_10_busy_by_nobody, "the page is busy, and neither an LWP nor a transfer has it")
+{
+	char who[LWP_NAME_MAX];
+	struct vm_anon *anon;
+
+	ti_begin("a");
+	tm_collect();
+	anon = tm_anon(0);
+	mutex_enter(&anon->an_lock);
+	uvm_page_busy(anon->an_page, "test");
+	mutex_exit(&anon->an_lock);
+	anon->an_page->owner = NULL;
+	CHECK(lwp_stop(PLENTY, who));
+	CHECK_EQ(inspect_stuck(), 1);
+	lwp_resume();
+	CHECK_STR(tm_seen, "I-OBJ-10");
+	anon->an_page->owner = curlwp;
+	let_go(anon);
+	tm_shutdown();
+}
+
+static void
+wait_for_page(struct tm_thread *tt)
+{
+	struct vm_anon *anon = tm_anon(0);
+
+	mutex_enter(&anon->an_lock);
+	uvm_pagewait(anon->an_page, &anon->an_lock, "test");
+}
+
+KTEST(I_PG_13_sleeper_whom_nobody_will_wake, "somebody sleeps on a page that is not WANTED")
+{
+	char who[LWP_NAME_MAX];
+	struct tm_thread tt;
+	struct vm_anon *anon;
+
+	tm_boot(2, 2048);
+	tm_put(tm_proc, "a");
+	tm_store(0, 1);
+	tm_collect();
+	anon = tm_anon(0);
+	mutex_enter(&anon->an_lock);
+	uvm_page_busy(anon->an_page, "test");
+	mutex_exit(&anon->an_lock);
+	tm_start(NULL, &tt, 1, wait_for_page, NULL);
+	while (!sleepq_has_waiters(anon->an_page))
+		kpause("asleep", 1000000);
+	mutex_enter(&anon->an_lock);
+	anon->an_page->flags &= ~PG_WANTED;
+	mutex_exit(&anon->an_lock);
+	CHECK(!lwp_stop(1000000, who));
+	CHECK_EQ(inspect_stuck(), 1);
+	lwp_resume();
+	CHECK_STR(tm_seen, "I-PG-13");
+	mutex_enter(&anon->an_lock);
+	anon->an_page->flags |= PG_WANTED;
+	mutex_exit(&anon->an_lock);
+	let_go(anon);
+	tm_wait(&tt, 1);
+	tm_shutdown();
+}
+
+KTEST(I_PD_1_nothing_is_on_its_way, "pages are said to be paged out, and nothing is being written")
+{
+	char who[LWP_NAME_MAX];
+
+	ti_begin("a");
+	tm_collect();
+	CHECK(lwp_stop(PLENTY, who));
+	CHECK_EQ(inspect_stuck(), 0);
+	uvm.paging += 3;
+	CHECK_EQ(inspect_stuck(), 1);
+	uvm.paging -= 3;
+	lwp_resume();
+	CHECK_STR(tm_seen, "I-PD-1");
+	tm_shutdown();
+}
+
+KTEST(I_PD_5_waiter_whom_nobody_serves, "somebody waits for memory, and the daemon sleeps")
+{
+	char who[LWP_NAME_MAX];
+
+	ti_begin("a");
+	tm_collect();
+	CHECK(lwp_stop(PLENTY, who));
+	uvm.nwaiters++;
+	CHECK_EQ(inspect_stuck(), 1);
+	uvm.nwaiters--;
+	lwp_resume();
+	CHECK_STR(tm_seen, "I-PD-5");
+	tm_shutdown();
+}
+
+KTEST_DEATH(I_FLT_6_fault_sleeps_with_a_map_locked, "a fault is about to sleep and a map is locked",
+    "I-FLT-6")
+{
+	struct uvm_faultinfo ufi = { .orig_rvaddr = TM_BASE };
+
+	ti_begin("a");
+	uvmfault_sleeps(&ufi);
+	vm_map_lock_read(tm_map(tm_proc));
+	uvmfault_sleeps(NULL);
+	uvmfault_sleeps(&ufi);
+}
+
+KTEST_MAIN()
