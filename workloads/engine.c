@@ -940,6 +940,8 @@ engine_execute(const struct profile *p, const struct run_options *ro, struct run
 	engine.en_controlled = host_controlled();
 	engine.en_deadline = UINT64_MAX;
 	if (error == 0)
+		error = chaos_begin(p, rr);
+	if (error == 0)
 		error = machine_up(p);
 	if (error == 0) {
 		error = run_watched(p);
@@ -951,6 +953,7 @@ engine_execute(const struct profile *p, const struct run_options *ro, struct run
 		for (unsigned i = 0; i < engine.en_njobs; i++)
 			job_fini(&engine.en_jobs[i]);
 	}
+	chaos_end(rr);
 	schedule_end(rr);
 	failure_sink = NULL;
 	waivers_free();

@@ -172,6 +172,13 @@ struct run_result;
 int	engine_execute(const struct profile *, const struct run_options *, struct run_result *);
 
 /*
+ * Delays of a free run, if the profile wants them (engine_chaos.c).
+ * chaos_begin: => before the machine is up; 0, or EINVAL with a line in rr_error
+ */
+int	chaos_begin(const struct profile *, struct run_result *);
+void	chaos_end(struct run_result *);
+
+/*
  * A controlled schedule (engine_sched.c); nothing if the profile says free.
  * schedule_begin: => before the machine is up; 0, or an errno with a line in rr_error
  * schedule_note: => what there is to say of it so far goes into the result, in place of earlier notes

@@ -89,13 +89,21 @@ divergence_text(const struct host_divergence *hd)
 	    was->he_object);
 }
 
+char *
+engine_build(void)
+{
+	struct host_module hm;
+
+	return xstrdup(host_module(__builtin_return_address(0), &hm) && hm.hm_build_id != NULL ?
+	    hm.hm_build_id : "unknown");
+}
+
 void
 schedule_note(struct run_result *rr)
 {
 	struct result_schedule *rs = &rr->rr_sched;
 	const struct host_log *hl = host_sched_log();
 	struct host_sched_stat hst;
-	struct host_module hm;
 
 	if (strategy_name == NULL)
 		return;
@@ -117,8 +125,7 @@ schedule_note(struct run_result *rr)
 	if (rr->rr_nviolations == 0)
 		return;
 	free(rs->rs_log);
-	rs->rs_build = xstrdup(host_module(__builtin_return_address(0), &hm) && hm.hm_build_id != NULL ?
-	    hm.hm_build_id : "unknown");
+	rs->rs_build = engine_build();
 	rs->rs_log = xcalloc(1, hl->hl_len + 1);
 	memcpy(rs->rs_log, hl->hl_bytes, hl->hl_len);
 	rs->rs_loglen = hl->hl_len;

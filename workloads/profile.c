@@ -59,6 +59,8 @@ const struct option_row machine_options[] = {
 	    "who sets referenced and modified bits: the walker, or faults" },
 	{ "schedule", OPT_ENUM, MS(ms_schedule), 0, 0, "free", schedule_names, NULL,
 	    "who runs when: real threads, or one LWP at a time by a strategy" },
+	{ "chaos", OPT_TEXT, MS(ms_chaos), 0, 0, "none", NULL, NULL,
+	    "schedule = free: delays by seed: p=0.001,ns=100us,budget=1s,kinds=lock+pte+post" },
 	{ "schedule-steps", OPT_INT, MS(ms_steps), 0, INT64_MAX, "0", NULL, NULL,
 	    "points that an execution has, for pct; 0 = a first execution is made to count them" },
 	{ "interrupts", OPT_ENUM, MS(ms_interrupts), 0, 0, "poll", interrupts_names, NULL,

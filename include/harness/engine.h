@@ -57,6 +57,8 @@ struct run_options {
  * => may be called again after it returned
  */
 int engine_run(const struct profile *, const struct run_options *, struct run_result *);
+/* => the program's build id, for free(); "unknown" */
+char *engine_build(void);
 
 /*
  * engine_check_now: the whole machine is checked as soon as all threads have stopped, whatever

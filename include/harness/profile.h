@@ -67,6 +67,7 @@ struct machine_settings {
 	uint64_t ms_seed;		/* see profile_is_set(p, "seed") */
 	unsigned ms_mmu;		/* enum machine_mmu */
 	unsigned ms_schedule;		/* enum machine_schedule */
+	char *ms_chaos;			/* "none" */
 	uint64_t ms_steps;		/* points of an execution, for pct; 0: not known */
 	unsigned ms_interrupts;		/* enum machine_interrupts */
 	uint64_t ms_clock;		/* operations of a CPU between two ticks; 0: no ticks */

@@ -201,7 +201,8 @@ const char *host_sched_name(unsigned thread);
 
 /*
  * The load: what the schedule is about.  Before and after it (boot, set-up, teardown) threads go on at
- * their points, and the points are not counted in hst_load.  A schedule begins with the load on.
+ * their points, and the points are not counted in hst_load; and there is no chaos.  A schedule
+ * begins with the load on.
  */
 void	host_sched_load(bool on);
 

@@ -37,7 +37,7 @@ struct command {			/* stable */
 	int (*c_main)(const struct command *, int argc, char **argv);
 };
 
-extern const struct command cmd_run, cmd_audit, cmd_check, cmd_list, cmd_trace, cmd_bench, cmd_selftest,
+extern const struct command cmd_replay, cmd_run, cmd_audit, cmd_check, cmd_list, cmd_trace, cmd_bench, cmd_selftest,
     cmd_report, cmd_daemon, cmd_ctl;
 extern const char *cmd_program;		/* as it was called: argv[0] */
 
@@ -84,6 +84,7 @@ struct overrides {
 	{ CMD_NOSHORT + 55, "swap", "S", "simulated swap space", "swap" }, \
 	{ CMD_NOSHORT + 56, "schedule", "NAME", "who runs when: free, mix, random, pos, pct[:DEPTH]", "schedule" }, \
 	{ CMD_NOSHORT + 57, "iterations", "N", "executions, with seeds seed, seed+1, ...", "iterations" }, \
+	{ CMD_NOSHORT + 66, "chaos", "SPEC", "delays of threads that run free: p=0.001,ns=100us,...", "chaos" }, \
 	{ CMD_NOSHORT + 65, "keep-going", NULL, "iterations: go on after a violation", "keep-going" }, \
 	{ CMD_NOSHORT + 58, "audit", "NAME", "lock auditing: off, order, full", "audit" }, \
 	{ CMD_NOSHORT + 59, "interrupts", "NAME", "how interrupts reach a CPU: poll", "interrupts" }, \

@@ -152,6 +152,10 @@ own_command(const struct iteration *it, struct run_result *rr, uint64_t seed)
 	char *old = rr->rr_command;
 
 	rr->rr_seed = seed;
+	it->it_run->r_profile->p_machine.ms_steps = steps;
+	it->it_run->r_profile->p_machine.ms_iterations = 1;
+	free(rr->rr_profile);
+	rr->rr_profile = run_profile_text(it->it_run->r_profile);
 	rr->rr_command = steps != 0 ?
 	    xasprintf("%s --iterations 1 --seed %ju --set global.schedule-steps=%ju",
 		it->it_run->r_command, (uintmax_t)seed, (uintmax_t)steps) :

@@ -171,8 +171,8 @@ parse_options(const struct command *cmd, struct run *r, int argc, char **argv, i
 	return CMD_END;
 }
 
-static char *
-profile_text(const struct profile *p)
+char *
+run_profile_text(const struct profile *p)
 {
 	char *text = NULL;
 	size_t len;
@@ -200,7 +200,7 @@ fill_header(struct run *r)
 	rr->rr_swap = ms->ms_swap;
 	rr->rr_iterations = 1;
 	rr->rr_digest = profile_digest(r->r_profile);
-	rr->rr_profile = profile_text(r->r_profile);
+	rr->rr_profile = run_profile_text(r->r_profile);
 	for (const struct setting *s = r->r_profile->p_settings; s != NULL; s = s->set_next)
 		chosen |= strcmp(s->set_where, "chosen") == 0;
 	rr->rr_command = chosen ?
@@ -250,7 +250,8 @@ run_conclude(struct run *r, bool fatal)
 	status = result_exit_status(rr);
 	progress_end(&r->r_progress, rr);
 	/* what many executions found is kept already */
-	if (rr->rr_outcome == RUN_VIOLATION && rr->rr_violations[0].rv_dir == NULL &&
+	if (rr->rr_outcome == RUN_VIOLATION && r->r_follow == NULL &&
+	    rr->rr_violations[0].rv_dir == NULL &&
 	    report_failure(rr, r->r_out, &r->r_dir, why, sizeof(why)) != 0)
 		status = cmd_fail(EXIT_HOST, "%s", why);
 	lg = rr->rr_lockgraph;
@@ -268,6 +269,8 @@ run_conclude(struct run *r, bool fatal)
 		status = cmd_fail(EXIT_HOST, "%s", why);
 	if (r->r_progress.pg_failed)
 		status = cmd_fail(EXIT_HOST, "cannot write %s", r->r_status);
+	if (r->r_follow != NULL)
+		status = replay_verdict(r, status);
 	return r->r_after != NULL ? r->r_after(r, status, fatal) : status;
 }
 
@@ -286,6 +289,8 @@ on_violation(void *arg, struct run_result *rr, size_t first)
 	struct run *r = arg;
 	char why[600];
 
+	if (r->r_follow != NULL)		/* told at the end, and kept long ago */
+		return;
 	progress_wipe(&r->r_progress);
 	report_found(rr, first, stderr);
 	fflush(stderr);
@@ -333,6 +338,7 @@ execute(struct run *r)
 		.ro_fatal = on_fatal,
 		.ro_arg = r,
 		.ro_stop = &stop_requested,
+		.ro_follow = r->r_follow,
 	};
 	int error;
 

@@ -38,6 +38,7 @@ struct run {
 	/* => exit status; called when all else has been told.  fatal: the process ends then */
 	int (*r_after)(struct run *, int status, bool fatal);
 	void *r_arg;			/* its */
+	const struct recording *r_follow; /* a replay, of that; or NULL */
 };
 
 /* => stands for argv, which is what repeats it; run_fini() */
@@ -58,6 +59,10 @@ int run_files(const struct command *, struct run *, char **files, int nfiles);
  * => the exit status; fatal: the process ends with it
  */
 int run_conclude(struct run *, bool fatal);
+/* => the exit status of a replay that would have the given one */
+int replay_verdict(struct run *, int status);
+/* => the effective profile, for free() */
+char *run_profile_text(const struct profile *);
 /* iterate: the profile's executions, one after the other, in worker processes.  => exit status */
 int iterate(struct run *);
 /* => has a signal asked to end? */

@@ -9,7 +9,7 @@
 
 #include "host_int.h"
 
-bool chaos_on;
+bool chaos_on, chaos_load;
 
 /* stable while other threads run; the rest atomic */
 static struct host_chaos chaos;
@@ -56,7 +56,8 @@ chaos_point(enum host_point_kind kind, uint32_t object)
 {
 	uint64_t draw, until;
 
-	if ((chaos.hc_kinds >> kind & 1) == 0 || host_masked())
+	if ((chaos.hc_kinds >> kind & 1) == 0 || !__atomic_load_n(&chaos_load, __ATOMIC_RELAXED) ||
+	    host_masked())
 		return;
 	if (who == 0)
 		who = name_hash();

@@ -95,6 +95,7 @@ void	trace_compare(const struct host_trace *, uint64_t n, const struct host_even
 /* --- chaos.c --- */
 
 extern bool chaos_on;			/* stable while other threads run */
+extern bool chaos_load;			/* @ see host_sched_load() */
 void	chaos_point(enum host_point_kind, uint32_t object);
 
 #endif /* HOST_HOST_INT_H */

@@ -691,6 +691,8 @@ host_sched_load(bool on)
 {
 	if (sched_mine())
 		s.load = on;
+	/* relaxed: who sees it late is delayed later */
+	__atomic_store_n(&chaos_load, on, __ATOMIC_RELAXED);
 }
 
 void

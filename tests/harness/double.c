@@ -313,3 +313,9 @@ trace_record(const char *outfile, char *const argv[], bool *hostp, struct trace_
 	snprintf(err->msg, sizeof(err->msg), "valgrind is not installed");
 	return -1;
 }
+
+char *
+engine_build(void)
+{
+	return xstrdup("double");
+}
