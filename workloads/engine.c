@@ -20,6 +20,7 @@
 #include <harness/inspect.h>
 #include <harness/watchdog.h>
 #include <harness/xalloc.h>
+#include <host/race.h>
 #include <host/sched.h>
 #include <machine/disk.h>
 #include <sys/bug.h>
@@ -927,6 +928,7 @@ engine_execute(const struct profile *p, const struct run_options *ro, struct run
 {
 	int error;
 
+	race_atomic(&engine, sizeof(engine));
 	memset(&engine, 0, sizeof(engine));
 	engine.en_profile = p;
 	engine.en_options = ro;

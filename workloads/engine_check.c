@@ -19,6 +19,7 @@
 
 #include <harness/engine.h>
 #include <harness/inspect.h>
+#include <host/race.h>
 #include <sys/cpu.h>
 #include <sys/inject.h>
 #include <sys/kernel.h>
@@ -142,6 +143,7 @@ engine_check_start(const struct profile *p, struct run_result *rr)
 {
 	int error;
 
+	race_atomic(&checker.ck_now, sizeof(checker.ck_now));
 	memset(&checker, 0, sizeof(checker));
 	checker.ck_profile = p;
 	checker.ck_result = rr;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include <harness/xalloc.h>
+#include <host/race.h>
 
 #include "engine_int.h"
 #include "workloads.h"
@@ -54,6 +55,8 @@ setup(struct job_run *jr)
 		cp->cp_pages = jr->jr_job->job_size / PAGE_SIZE + 1;	/* the counters' */
 		cp->cp_begun = xcalloc(jr->jr_procs[i].jp_nthreads, sizeof(uint64_t));
 		cp->cp_done = xcalloc(jr->jr_procs[i].jp_nthreads, sizeof(uint64_t));
+		race_atomic(cp->cp_begun, jr->jr_procs[i].jp_nthreads * sizeof(uint64_t));
+		race_atomic(cp->cp_done, jr->jr_procs[i].jp_nthreads * sizeof(uint64_t));
 	}
 	return 0;
 }

@@ -5,7 +5,7 @@
  * either too much (every atomic makes an order that the lock does not promise) or nothing.
  * So the files that make them are compiled without instrumentation (the "bare" libraries
  * in meson.build) and say here what they mean: ThreadSanitizer in its build
- * (-Db_sanitize=thread), helgrind with -Dvalgrind=true, nobody otherwise, and then
+ * (-Db_sanitize=thread), helgrind and drd with -Dvalgrind=true, nobody otherwise, and then
  * all of this is nothing.
  *
  * Three kinds of statement:
@@ -46,6 +46,7 @@ void	__tsan_func_exit(void);
 #elif UVMSTRESS_VALGRIND
 
 #include <valgrind/helgrind.h>
+#include <valgrind/drd.h>		/* locks and order are the same requests; the rest is not */
 
 #endif
 
@@ -94,12 +95,34 @@ race_lock_drop(const volatile void *lock, unsigned how)
 #endif
 }
 
-/* => the word is changed by atomics alone, which helgrind does not know */
+/* => the word is changed by atomics alone, which helgrind and drd do not know */
 static inline void
 race_atomic(const volatile void *word, size_t size)
 {
 #if UVMSTRESS_VALGRIND && !UVMSTRESS_TSAN
 	VALGRIND_HG_DISABLE_CHECKING(word, size);
+	VALGRIND_DO_CLIENT_REQUEST_STMT(VG_USERREQ__DRD_START_SUPPRESSION, word, size, 0, 0, 0);
+#endif
+}
+
+/*
+ * => a pointer is published, was read, by an atomic: ThreadSanitizer has seen it, helgrind and drd
+ *    have not
+ */
+static inline void
+race_published(const volatile void *pointer, size_t size)
+{
+#if UVMSTRESS_VALGRIND && !UVMSTRESS_TSAN
+	race_atomic(pointer, size);
+	ANNOTATE_HAPPENS_BEFORE(pointer);
+#endif
+}
+
+static inline void
+race_consumed(const volatile void *pointer)
+{
+#if UVMSTRESS_VALGRIND && !UVMSTRESS_TSAN
+	ANNOTATE_HAPPENS_AFTER(pointer);
 #endif
 }
 

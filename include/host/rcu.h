@@ -15,8 +15,17 @@
 #ifndef HOST_RCU_H
 #define HOST_RCU_H
 
-#define	rcu_deref(p)		__atomic_load_n(&(p), __ATOMIC_ACQUIRE)
-#define	rcu_publish(p, v)	__atomic_store_n(&(p), (v), __ATOMIC_RELEASE)
+#include <host/race.h>
+
+#define	rcu_deref(p) ({								\
+	__typeof__(p) rcu_p = __atomic_load_n(&(p), __ATOMIC_ACQUIRE);		\
+	race_consumed(&(p));							\
+	rcu_p;									\
+})
+#define	rcu_publish(p, v) do {							\
+	race_published(&(p), sizeof(p));					\
+	__atomic_store_n(&(p), (v), __ATOMIC_RELEASE);				\
+} while (0)
 
 void	host_rcu_register(void);	/* calling thread; comes online */
 void	host_rcu_unregister(void);

@@ -46,6 +46,7 @@ free_create(struct host_thread **htp, const char *name, void (*fn)(void *), void
 
 	if (ht == NULL)
 		return ENOMEM;
+	race_atomic(ht, sizeof(*ht));
 	ht->ht_fn = fn;
 	ht->ht_arg = arg;
 	strncpy(ht->ht_name, name, sizeof(ht->ht_name) - 1);
@@ -74,6 +75,9 @@ host_thread_self(void)
 	static __thread struct host_thread adopted;
 
 	if (host_self == NULL) {
+		race_atomic(&adopted, sizeof(adopted));
+		race_atomic(&yields, sizeof(yields));
+		race_atomic(&host_ways_wanted, sizeof(host_ways_wanted));
 		adopted.ht_thread = pthread_self();
 		host_self = &adopted;
 	}

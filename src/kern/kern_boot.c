@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <host/race.h>
 #include <host/rcu.h>
 #include <sys/clock.h>
 #include <sys/kernhist.h>
@@ -117,6 +118,8 @@ kern_boot(const struct kern_config *kc)
 	ncpu = kc->kc_ncpu;
 	kern_upcall = kc->kc_upcall;
 	kern_stopping = false;
+	race_atomic(cpus, (size_t)ncpu * sizeof(*cpus));
+	race_atomic(&kern_stopping, sizeof(kern_stopping));
 	memset(cpus, 0, (size_t)ncpu * sizeof(*cpus));
 	lock_init();
 	lwp_init(kc->kc_seed);

@@ -4,6 +4,7 @@
 #include <sys/inject.h>
 
 #include <errno.h>
+#include <host/race.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,6 +214,7 @@ inject_configure(const char *spec, uint64_t seed, char *why, size_t whylen)
 	int site = -1;
 
 	memset(rules, 0, sizeof(rules));
+	race_atomic(&inject_active, sizeof(inject_active));
 	inject_stop();
 	chosen = 0;
 	inject_seed = mix(seed ^ 0x19ec7);

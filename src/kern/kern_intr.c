@@ -5,6 +5,8 @@
  */
 #include <stdlib.h>
 
+#include <host/race.h>
+
 #include "kern_int.h"
 
 struct softint {
@@ -89,6 +91,7 @@ intr_post(struct cpu_info *ci, enum irq irq)
 	KASSERTMSG(irq != IRQ_SOFT, "soft interrupts are softint_schedule()'s");
 	KASSERTMSG(intr_handlers[irq].ih_fn != NULL, "interrupt %d has no handler", irq);
 	/* seq_cst: pending first, then the idle flag; the other half is in idle_wait() */
+	race_release(&ci->ci_ipending);
 	before = __atomic_fetch_or(&ci->ci_ipending, 1u << irq, __ATOMIC_SEQ_CST);
 	if (__atomic_load_n(&ci->ci_idle, __ATOMIC_SEQ_CST))
 		host_unpark(ci->ci_idlelwp->l_thread);
@@ -132,6 +135,7 @@ softint_schedule(struct softint *si)
 
 	__atomic_store_n(&si->si_pending[ci->ci_index], 1, __ATOMIC_RELEASE);
 	__atomic_fetch_or(&ci->ci_softpending, 1u << si->si_ipl, __ATOMIC_RELEASE);
+	race_release(&ci->ci_ipending);
 	__atomic_fetch_or(&ci->ci_ipending, 1u << IRQ_SOFT, __ATOMIC_RELEASE);
 }
 
@@ -148,6 +152,7 @@ static void
 xc_handler(void *arg)
 {
 	xc.xc_fn(xc.xc_arg);
+	race_release(&xc.xc_left);
 	/* release: pairs with the acquire in xc_broadcast() */
 	__atomic_fetch_sub(&xc.xc_left, 1, __ATOMIC_RELEASE);
 }
@@ -179,6 +184,7 @@ xc_broadcast(void (*fn)(void *), void *arg)
 		intr_poll();
 		host_relax(&spins);
 	}
+	race_acquire(&xc.xc_left);
 	__atomic_store_n(&xc.xc_owner, 0, __ATOMIC_RELEASE);
 }
 
@@ -187,6 +193,8 @@ xc_broadcast(void (*fn)(void *), void *arg)
 int
 intr_init(bool signals)
 {
+	race_atomic(&xc.xc_owner, sizeof(xc.xc_owner));
+	race_atomic(&xc.xc_left, sizeof(xc.xc_left));
 	for (int i = 0; i < IRQ_COUNT; i++)
 		intr_handlers[i] = (struct intr_handler){ IPL_NONE, NULL, NULL };
 	TAILQ_INIT(&softints);

@@ -43,6 +43,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <host/race.h>
 #include <host/rcu.h>
 #include <sys/kernhist.h>
 #include <sys/stop.h>
@@ -71,6 +72,7 @@ lwp_init(uint64_t seed)
 	last_id = 0;
 	nidle = 0;
 	idlest_turn = 0;
+	race_atomic(&nidle, sizeof(nidle));
 	rng_seed = seed;
 }
 
@@ -100,6 +102,7 @@ lwp_alloc(const char *name)
 		l = aligned_alloc(64, (sizeof(*l) + 63) & ~63UL);
 	if (l == NULL)
 		return NULL;
+	race_atomic(l, sizeof(*l));
 	/* relaxed: pairs with owner_runs(), which may still look at who was here before */
 	__atomic_store_n(&l->l_stat, LSIDL, __ATOMIC_RELAXED);
 	memset(&l->l_id, 0, sizeof(*l) - offsetof(struct lwp, l_id));

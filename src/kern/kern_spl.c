@@ -171,8 +171,10 @@ deliver(struct cpu_info *ci, enum irq irq)
 	KASSERTMSG(!host_masked(), "interrupt %d in a section that is masked", irq);
 	if (UVMSTRESS_TSAN)
 		handle_in_context(ci, irq, level);
-	else
+	else {
+		race_acquire(&ci->ci_ipending);	/* as in handle() */
 		intr_handle(ci, irq, level);
+	}
 	host_mask();
 	KASSERTMSG(ci->ci_ilevel == (int)level, "interrupt %d came back at IPL %d", irq, ci->ci_ilevel);
 	KASSERTMSG(ci->ci_mtx_count == 0, "interrupt %d came back with a spin mutex", irq);

@@ -9,6 +9,7 @@
  * stand: once all are seen asleep in one look, none of them is on its way out, unless an
  * interrupt woke it.  Hence the look at the CPUs.
  */
+#include <host/race.h>
 #include <string.h>
 #include <sys/condvar.h>
 #include <sys/mutex.h>
@@ -29,6 +30,7 @@ kern_stop_init(void)
 {
 	mutex_init(&stop_lock, MUTEX_DEFAULT, IPL_NONE, LC_stop);
 	cv_init(&stop_cv, "stopped");
+	race_atomic(&lwp_stopping, sizeof(lwp_stopping));
 	lwp_stopping = false;
 	stopper = NULL;
 }

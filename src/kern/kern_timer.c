@@ -14,6 +14,7 @@
  * called without it.
  */
 #include <errno.h>
+#include <host/race.h>
 #include <sys/callout.h>
 #include <sys/clock.h>
 
@@ -39,6 +40,8 @@ timer_init(void)
 {
 	TAILQ_INIT(&timers);
 	TAILQ_INIT(&callouts);
+	race_atomic(&earliest, sizeof(earliest));
+	race_atomic(&chip_stop, sizeof(chip_stop));
 	earliest = UINT64_MAX;
 	virtual_now = 1;
 	chip = NULL;

@@ -24,6 +24,7 @@
  *
  * Lock order: pool_list_lock, pr_lock.
  */
+#include <host/race.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -743,6 +744,7 @@ pool_create_internal(size_t size, size_t align, const char *wmesg,
 	pp->pr_cache = pc;
 	lay_out(pp, size, align);
 	pp->pr_hiwat = pp->pr_hardlimit = UINT_MAX;
+	race_atomic(&pp->pr_npages, sizeof(pp->pr_npages));
 	mutex_init(&pp->pr_lock, MUTEX_SPIN, ipl, LC_pool);
 	cv_init(&pp->pr_cv, wmesg);
 	LIST_INIT(&pp->pr_full);

@@ -81,6 +81,7 @@ pmap_tlb_boot(void)
 	tlbs = host_mem_map(ncpu * sizeof(*tlbs));
 	if (tlbs == NULL)
 		return ENOMEM;
+	race_atomic(tlbs, ncpu * sizeof(*tlbs));
 	for (int i = 0; i < ncpu; i++)
 		tlbs[i].t_epoch = TLB_EPOCH_ONE;
 	intr_establish(IRQ_IPI, IPL_SCHED, tlb_ipi, NULL);

@@ -15,6 +15,7 @@
  */
 #include <errno.h>
 #include <host/host.h>
+#include <host/race.h>
 #include <machine/ram.h>
 #include <string.h>
 #include <sys/kernel.h>
@@ -35,6 +36,7 @@ ram_init(uint64_t npages)
 	ram_base = host_mem_map(npages * PAGE_SIZE);
 	if (ram_base == NULL)
 		return ENOMEM;
+	race_atomic(ram_base, npages * PAGE_SIZE);
 	ram_npages = npages;
 	return 0;
 }

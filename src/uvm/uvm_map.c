@@ -14,6 +14,8 @@
 #include <sys/bug.h>
 #include <uvm/uvm_vslock.h>
 
+#include <host/race.h>
+
 #include "uvm_map_i.h"
 
 #define	VAWAIT_NS	1000000000UL	/* how long WAITVA sleeps at most between two tries */
@@ -36,6 +38,7 @@ uvm_map_setup(struct vm_map *map, struct pmap *pmap, vaddr_t min, vaddr_t max, i
 	map->header.start = max;
 	map->header.gap = max - min;
 	map->header.next = map->header.prev = &map->header;
+	race_atomic(&map->hint, sizeof(map->hint));
 	map->hint = &map->header;
 }
 

@@ -25,6 +25,7 @@
  * Lock order: owner, pageq, pmap, fpageq.
  */
 #include <host/host.h>
+#include <host/race.h>
 #include <string.h>
 #include <sys/bug.h>
 #include <sys/inject.h>
@@ -63,7 +64,10 @@ uvm_page_init(uint64_t npages)
 	TAILQ_INIT(&uvm.page_active);
 	TAILQ_INIT(&uvm.page_inactive);
 	ram_attach_pages(uvm.pages, sizeof(*uvm.pages));
+	race_atomic(&uvm.free, sizeof(uvm.free));
+	race_atomic(&uvm.wired, sizeof(uvm.wired));
 	for (uint64_t i = 0; i < npages; i++) {
+		race_atomic(&uvm.pages[i].wire_count, sizeof(uvm.pages[i].wire_count));
 		uvm.pages[i].pqflags = PQ_FREE;
 		uvm.pages[i].on_free = true;
 		TAILQ_INSERT_TAIL(&uvm.page_free, &uvm.pages[i], pageq);

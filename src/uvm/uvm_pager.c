@@ -61,8 +61,11 @@ uvm_pager_fini(void)
 struct uvm_aio *
 uvm_aio_get(bool waitok)
 {
-	struct uvm_aio *aio = pool_get(uvm_aio_pool, PR_NOWAIT | PR_ZERO);
+	struct uvm_aio *aio;
 
+	if (waitok)
+		lockdebug_sleep_barrier("uvm_aio_get");		/* also if there is one */
+	aio = pool_get(uvm_aio_pool, PR_NOWAIT | PR_ZERO);
 	if (aio == NULL && waitok)
 		aio = pool_get(uvm_aio_pool, PR_WAITOK | PR_ZERO);
 	return aio;
