@@ -9,6 +9,7 @@
  * so that fresh pages must read as zero again while the others go on faulting.
  */
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 #include <harness/xalloc.h>
@@ -18,6 +19,15 @@
 
 #define	BASE		0x10000000UL
 #define	RENEW_PAGES	16		/* most pages that one renewal gives back */
+
+struct fault_options {
+	double	 fo_renew_fraction;
+};
+
+static const struct option_row options[] = {
+	{ "renew-fraction", OPT_FRACTION, offsetof(struct fault_options, fo_renew_fraction), 0, 0, "0",
+	    NULL, NULL, "share of operations that give pages back, beside the usual 1 in 200: more faults" },
+};
 
 /* First page of a thread's own run, in the upper half. */
 static uint64_t
@@ -52,7 +62,7 @@ pick_page(struct job_worker *jw)
 }
 
 static int
-op_touch(struct job_worker *jw)
+touch(struct job_worker *jw)
 {
 	vaddr_t va = own_word(jw, BASE, pick_page(jw));
 
@@ -69,7 +79,7 @@ op_renew(struct job_worker *jw)
 	int error;
 
 	if (have == 0)
-		return op_touch(jw);
+		return touch(jw);
 	n = 1 + host_rng_below(&jw->jw_rng, have < RENEW_PAGES ? have : RENEW_PAGES);
 	va = BASE + (own_first(jw, jw->jw_thread) + host_rng_below(&jw->jw_rng, have - n + 1)) * PAGE_SIZE;
 	error = sys_munmap(jw->jw_proc->jp_proc, va, n * PAGE_SIZE);
@@ -85,6 +95,16 @@ op_renew(struct job_worker *jw)
 	return 0;
 }
 
+static int
+op_touch(struct job_worker *jw)
+{
+	const struct fault_options *fo = jw->jw_run->jr_job->job_options;
+
+	if (fo->fo_renew_fraction > 0 && host_rng_chance(&jw->jw_rng, fo->fo_renew_fraction))
+		return op_renew(jw);
+	return touch(jw);
+}
+
 static const struct workload_op ops[] = {
 	{ "touch", "store to or check a word of a random page", 200, op_touch },
 	{ "renew", "unmap a few of this thread's pages, map them anew", 1, op_renew },
@@ -96,6 +116,9 @@ const struct workload wl_anon_fault = {
 	.wl_name = "anon-fault",
 	.wl_help = "private anonymous memory: zero-fill faults from several threads",
 	.wl_common = WL_COMMON_ALL,
+	.wl_options = options,
+	.wl_noptions = sizeof(options) / sizeof(options[0]),
+	.wl_options_size = sizeof(struct fault_options),
 	.wl_ops = ops,
 	.wl_nops = sizeof(ops) / sizeof(ops[0]),
 	.wl_exercises = "uvm_fault case 2 (zero fill), 1A, amap_copy, mmap and munmap in place",

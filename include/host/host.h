@@ -104,6 +104,23 @@ bool	host_masked(void);
 #endif
 
 /*
+ * => counts: the calling thread, and whoever interrupts it, writes the number (a CPU's own); others read
+ *    it, relaxed.  One instruction, so no interrupt comes in the middle; of numbers like that race
+ *    detectors need to know nothing
+ */
+static inline void
+host_count(uint64_t *counter, uint64_t n)
+{
+#if defined(__x86_64__)
+	__asm__ volatile("addq %1, %0" : "+m" (*counter) : "er" (n) : "cc");
+#else
+	host_mask();
+	__atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+	host_unmask();
+#endif
+}
+
+/*
  * Raw spin lock for the few words below mutex(9): sleep queue chains, run
  * queues.  Never held across anything that can block; its holder is masked.
  */

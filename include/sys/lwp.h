@@ -126,8 +126,7 @@ void	lwp_userret(unsigned cost);
 static inline void
 lwp_beat(void)
 {
-	/* relaxed: pairs with the watchdog's look */
-	__atomic_store_n(&curlwp->l_beats, curlwp->l_beats + 1, __ATOMIC_RELAXED);
+	host_count(&curlwp->l_beats, 1);	/* the watchdog looks */
 }
 
 static inline void

@@ -61,7 +61,7 @@ void	amap_copy(struct vm_map *, struct vm_map_entry *, int flags, vaddr_t start,
 int	amap_cow_now(struct vm_map *, struct vm_map_entry *);
 /* => amap locked; off: bytes from the entry's start */
 struct vm_anon *amap_lookup(struct vm_aref *, vaddr_t off);
-/* => n of them, at most 64; bit i of what it returns: there is one at i */
+/* => n of them, at most 64; bit i of what it returns: there is one at i, else [i] is left alone */
 uint64_t amap_lookups(struct vm_aref *, vaddr_t off, struct vm_anon **, int n);
 /* => amap locked (anon locked too when replacing); replace in a SHARED amap revokes the old page
  *    everywhere, so that all sharers fault on the new one; returns the anon that was there */

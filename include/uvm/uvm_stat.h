@@ -29,14 +29,9 @@ struct uvm_cpu {
 	unsigned uc_traps;			/* ! counts to the next one sampled */
 };
 
-/* => count one event on the current CPU; masked: an interrupt may count too. */
-#define	UVMCNT_ADD(name, n) do {						\
-	host_mask();								\
-	uint64_t *uvmc_ = &((struct uvm_cpu *)curcpu()->ci_uvm)->uc_count[UVMC_##name]; \
-	__atomic_store_n(uvmc_, __atomic_load_n(uvmc_, __ATOMIC_RELAXED) + (n),	\
-	    __ATOMIC_RELAXED);							\
-	host_unmask();								\
-} while (0)
+/* => count one event on the current CPU; an interrupt may count too. */
+#define	UVMCNT_ADD(name, n)							\
+	host_count(&((struct uvm_cpu *)curcpu()->ci_uvm)->uc_count[UVMC_##name], (uint64_t)(n))
 #define	UVMCNT(name)	UVMCNT_ADD(name, 1)
 
 /*

@@ -128,13 +128,6 @@ own_cpu(struct pool_cache *pc, const struct cpu_info *ci)
 }
 
 static void
-count(uint64_t *counter)
-{
-	/* relaxed: one writer, the CPU; pairs with pool_cache_nout() */
-	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
-}
-
-static void
 swap_magazines(struct pool_cache_cpu *pcc)
 {
 	struct magazine *m = pcc->pcc_current;
@@ -208,7 +201,7 @@ get_cached(struct pool_cache *pc)
 		swap_magazines(pcc);
 	if (has_object(pcc->pcc_current) || exchange(pc, pcc, &pc->pc_full, &pc->pc_empty)) {
 		obj = pcc->pcc_current->m_obj[--pcc->pcc_current->m_n];
-		count(&pcc->pcc_nget);
+		host_count(&pcc->pcc_nget, 1);
 	}
 	spl_restore(ci, s);
 	return obj;
@@ -227,7 +220,7 @@ put_cached(struct pool_cache *pc, void *obj)
 		swap_magazines(pcc);
 	if (has_room(pcc->pcc_current) || exchange(pc, pcc, &pc->pc_empty, &pc->pc_full)) {
 		pcc->pcc_current->m_obj[pcc->pcc_current->m_n++] = obj;
-		count(&pcc->pcc_nput);
+		host_count(&pcc->pcc_nput, 1);
 	} else {
 		room = false;
 	}
@@ -245,7 +238,7 @@ count_uncached(struct pool_cache *pc, struct pool_cache_cpu *stale, bool get)
 
 	KASSERTMSG(pcc == own_cpu(pc, ci), "I-POOL-9: cache %s: magazines of CPU %d are used on CPU %d",
 	    pc->pc_pool->pr_wmesg, (int)(pcc - pc->pc_cpu), ci->ci_index);
-	count(get ? &pcc->pcc_nget : &pcc->pcc_nput);
+	host_count(get ? &pcc->pcc_nget : &pcc->pcc_nput, 1);
 	spl_restore(ci, s);
 }
 

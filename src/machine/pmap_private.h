@@ -135,10 +135,7 @@ extern struct machine_upcall machine_upcall; /* : */
 #define	curtlb()	((struct tlb *)curcpu()->ci_md)
 
 /* Count an event on this CPU; readers add the CPUs up (pmap_getstat). */
-#define	PMAP_COUNT(field) do {							\
-	struct pmap_stat *ps_ = &curtlb()->t_stat;				\
-	__atomic_store_n(&ps_->field, ps_->field + 1, __ATOMIC_RELAXED);	\
-} while (0)
+#define	PMAP_COUNT(field)	host_count(&curtlb()->t_stat.field, 1)
 
 /* Set a field that has one writer and unlocked readers; partner: relaxed loads of it. */
 #define	RELAXED_SET(var, val)	__atomic_store_n(&(var), (val), __ATOMIC_RELAXED)
@@ -158,7 +155,9 @@ ptp_table(uint64_t pde)
 
 /*
  * What page tables order is the content of frames, of which ThreadSanitizer is told nothing
- * (frame.c): for it their entries order nothing, so as not to hide what pm_lock must order.
+ * (frame.c): for it their entries order nothing, so as not to hide what pm_lock must order.  Entries
+ * change atomically, or with the content of frames, so there is no race in them that it could see; to
+ * read one it is not asked at all, for a fault reads twenty.
  */
 #define	PTE_ACQUIRE	(UVMSTRESS_TSAN ? __ATOMIC_RELAXED : __ATOMIC_ACQUIRE)
 #define	PTE_RELEASE	(UVMSTRESS_TSAN ? __ATOMIC_RELAXED : __ATOMIC_RELEASE)
@@ -178,7 +177,14 @@ pte_point(const uint64_t *ptep)
 static inline uint64_t
 pte_load(const uint64_t *ptep)
 {
+#if UVMSTRESS_TSAN && defined(__x86_64__)
+	uint64_t pte;
+
+	__asm__ volatile("movq %1, %0" : "=r" (pte) : "m" (*ptep) : "memory");
+	return pte;
+#else
 	return __atomic_load_n(ptep, PTE_ACQUIRE);
+#endif
 }
 
 /* release: pairs with pte_load() of walkers. */

@@ -359,7 +359,7 @@ amap_lookup(struct vm_aref *aref, vaddr_t off)
 }
 
 /*
- * => amap locked; n neighbouring ones, at most 64; bit i: anons[i] is not NULL
+ * => amap locked; n neighbouring ones, at most 64; bit i: anons[i] is set, else it is left alone
  */
 uint64_t
 amap_lookups(struct vm_aref *aref, vaddr_t off, struct vm_anon **anons, int n)
@@ -375,9 +375,11 @@ amap_lookups(struct vm_aref *aref, vaddr_t off, struct vm_anon **anons, int n)
 		struct vm_anon *const *from = amap_chunk_of(amap, slot + (uint64_t)i, &at)->ac_anon + at;
 		const int left = (int)(AMAP_CHUNK_SLOTS - at), end = n - i < left ? n : i + left;
 
-		for (; i < end; i++) {
-			anons[i] = *from++;
-			set |= (uint64_t)(anons[i] != NULL) << i;
+		for (; i < end; i++, from++) {
+			if (*from == NULL)
+				continue;
+			anons[i] = *from;
+			set |= UINT64_C(1) << i;
 		}
 	}
 	return set;
