@@ -164,6 +164,25 @@ look_at_memory(void)
 	return me;
 }
 
+unsigned
+inspect_waiters(void)
+{
+	uint64_t waiters;
+	bool asleep;
+
+	/* who falls asleep is counted under this lock, and the count goes with the wakeup */
+	mutex_spin_enter(&uvm_fpageqlock);
+	asleep = sleepq_has_waiters(&uvm.free);
+	waiters = uvm.nwaiters;
+	mutex_spin_exit(&uvm_fpageqlock);
+	CHECKS_RAN(CHK_I_PD_5);
+	if (asleep == (waiters != 0))
+		return 0;
+	violation(VIOL_INVARIANT, CHECK_ID(I_PD_5), "%lu are said to wait for memory, and %s", (unsigned long)waiters,
+	    asleep ? "somebody does, whom nobody will wake" : "nobody does");
+	return 1;
+}
+
 /* => it was so at every look: nobody has moved, so nobody will */
 static unsigned
 stuck_for_memory(void)
@@ -192,7 +211,10 @@ stuck_for_memory(void)
 unsigned
 inspect_stuck(void)
 {
-	unsigned bad = stuck_for_memory();
+	unsigned bad = inspect_waiters();
+
+	if (bad == 0)
+		bad = stuck_for_memory();
 
 	for (uint64_t i = 0; i < uvm.npages && bad == 0; i++) {
 		uvm_lock_pageq();
@@ -317,7 +339,7 @@ check_counters(const struct census *ce)
 {
 	struct uvmexp exp;
 
-	CHECKS_RAN(CHK_I_PD_1, CHK_I_PD_5, CHK_I_PG_3, CHK_I_PG_4, CHK_I_PG_14, CHK_I_STAT_1,
+	CHECKS_RAN(CHK_I_PD_1, CHK_I_PG_3, CHK_I_PG_4, CHK_I_PG_14, CHK_I_STAT_1,
 	    CHK_I_STAT_2, CHK_I_STAT_11);
 	uvm_stat_get(&exp);
 	return same(CHECK_ID(I_PG_14), "uvmexp.free", exp.free, ce->free) +
@@ -329,8 +351,7 @@ check_counters(const struct census *ce)
 	    same(CHECK_ID(I_STAT_2), "uvmexp.aobjpages", exp.aobjpages, ce->aobj) +
 	    same(CHECK_ID(I_STAT_1), "uvmexp.kernpages", exp.kernpages, ce->private) +
 	    same(CHECK_ID(I_STAT_11), "uvmexp.orphans", exp.orphans, ce->orphan) +
-	    same(CHECK_ID(I_PD_1), "uvmexp.paging", exp.paging, 0) +
-	    same(CHECK_ID(I_PD_5), "the count of those who wait for memory", uvm.nwaiters, 0) + inspect_events(&exp);
+	    same(CHECK_ID(I_PD_1), "uvmexp.paging", exp.paging, 0) + inspect_events(&exp);
 }
 
 /* --- amaps against maps --- */
@@ -466,6 +487,7 @@ inspect_at_rest(unsigned contents)
 	(void)walk_pages(&ce);
 	(void)check_lists(&ce);
 	(void)check_counters(&ce);
+	(void)inspect_waiters();
 	inspect_standing();
 	(void)check_amaps();
 	(void)inspect_refs();

@@ -37,6 +37,7 @@ unsigned inspect_object(struct uvm_object *);	/* inspect_refs.c: object locked; 
 /* inspect_pte.c: map(R); what is mapped at an address in the entry; takes amap, anon or object */
 unsigned inspect_address(struct vm_map *, struct vm_map_entry *, vaddr_t);
 unsigned inspect_window(const struct ubc_map *);	/* inspect_ubc.c: ubc_object locked */
+unsigned inspect_waiters(void);			/* inspect.c: takes fpageq; who waits for memory */
 unsigned inspect_swap_counts(void);		/* inspect_swap.c: takes swdata */
 
 #endif /* CHECK_INSPECT_INT_H */

@@ -217,6 +217,7 @@ inspect_sample(unsigned depth, uint64_t nth)
 	sample_pages(depth);
 	sample_classes();
 	sample_free_list(&rd);
+	(void)inspect_waiters();
 	if (procs != 0) {
 		rd.rd_skip = draw(procs);
 		proc_foreach(sample_proc, &rd);

@@ -338,18 +338,57 @@ KTEST(I_PD_1_nothing_is_on_its_way, "pages are said to be paged out, and nothing
 	tm_shutdown();
 }
 
+static void
+wait_for_memory(struct tm_thread *tt)
+{
+	mutex_spin_enter(&uvm_fpageqlock);
+	uvm.nwaiters++;
+	UVM_UNLOCK_AND_WAIT(&uvm.free, &uvm_fpageqlock, "test");
+}
+
+KTEST(I_PD_5_woken_on_paper, "the count of waiters is 0, and somebody still sleeps")
+{
+	char who[LWP_NAME_MAX];
+	struct tm_thread tt;
+
+	tm_boot(2, 2048);
+	tm_put(tm_proc, "a");
+	tm_collect();
+	tm_start(NULL, &tt, 1, wait_for_memory, NULL);
+	while (!sleepq_has_waiters(&uvm.free))
+		kpause("asleep", 1000000);
+	mutex_spin_enter(&uvm_fpageqlock);
+	uvm.nwaiters = 0;
+	mutex_spin_exit(&uvm_fpageqlock);
+	CHECK(!lwp_stop(1000000, who));
+	CHECK_EQ(inspect_stuck(), 1);
+	lwp_resume();
+	CHECK_STR(tm_seen, "I-PD-5");
+	wakeup(&uvm.free);
+	tm_wait(&tt, 1);
+	tm_shutdown();
+}
+
+/* The daemon sleeps, and is asked for nothing; the one who waits is counted. */
 KTEST(I_PD_5_waiter_whom_nobody_serves, "somebody waits for memory, and the daemon sleeps")
 {
 	char who[LWP_NAME_MAX];
+	struct tm_thread tt;
 
-	ti_begin("a");
+	tm_boot(2, 2048);
+	tm_put(tm_proc, "a");
 	tm_collect();
-	CHECK(lwp_stop(PLENTY, who));
-	uvm.nwaiters++;
+	tm_start(NULL, &tt, 1, wait_for_memory, NULL);
+	while (!sleepq_has_waiters(&uvm.free))
+		kpause("asleep", 1000000);
+	CHECK(!lwp_stop(1000000, who));
 	CHECK_EQ(inspect_stuck(), 1);
-	uvm.nwaiters--;
 	lwp_resume();
 	CHECK_STR(tm_seen, "I-PD-5");
+	mutex_spin_enter(&uvm_fpageqlock);
+	uvm_page_wakewaiters();
+	mutex_spin_exit(&uvm_fpageqlock);
+	tm_wait(&tt, 1);
 	tm_shutdown();
 }
 
