@@ -209,9 +209,9 @@ pte_exchange(uint64_t *ptep, uint64_t pte)
 static inline uint64_t
 pte_clear_bits(uint64_t *ptep, uint64_t bits)
 {
-	const uint64_t old = pte_load(ptep);
-
 	if (BUG(modified_bit_lost)) {
+		const uint64_t old = pte_load(ptep);
+
 		pte_store(ptep, old & ~bits);
 		return old;
 	}
