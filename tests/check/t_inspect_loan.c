@@ -66,6 +66,18 @@ KTEST(I_LOAN_5_wired_otherwise, "a page on loan that is wired by somebody else")
 	END("I-LOAN-5");
 }
 
+KTEST(I_LOAN_4_orphan_on_a_queue, "a page without owner, on loan to the kernel and on a queue")
+{
+	begin();
+	CHECK_EQ(uvm_loan(tm_map(tm_proc), TM_VA(0), ptoa(1), &pg, UVM_LOAN_TOPAGE), 0);
+	CHECK_EQ(uvm_munmap(tm_map(tm_proc), TM_VA(0), TM_VA(1)), 0);
+	pg->pqflags |= PQ_ACTIVE;
+	CHECK(inspect_loans() > 0);
+	pg->pqflags &= ~PQ_ACTIVE;
+	uvm_unloan(&pg, 1, UVM_LOAN_TOPAGE);
+	END("I-PG-12 I-LOAN-5 I-LOAN-4");	/* no window has it either */
+}
+
 KTEST(I_LOAN_7_borrower_has_another_page, "the page's anon does not know of it")
 {
 	struct vm_page *lent;

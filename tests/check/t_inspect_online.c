@@ -177,6 +177,25 @@ KTEST(samples_see_I_UBC_2, "a window in use on the inactive queue")
 	end();
 }
 
+KTEST(I_PG_11_nobodys_page_on_a_queue, "a page without owner that is queued")
+{
+	struct vm_page *pg;
+
+	begin("a");
+	pg = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE);
+	CHECK(pg != NULL);
+	uvm_lock_pageq();
+	CHECK_EQ(inspect_page(pg), 0);
+	pg->pqflags |= PQ_ACTIVE;
+	CHECK_EQ(inspect_page(pg), 1);
+	pg->pqflags &= ~PQ_ACTIVE;
+	uvm_unlock_pageq();
+	CHECK_STR(tm_seen, "I-PG-11");
+	tm_seen[0] = '\0';
+	uvm_pagefree(pg);
+	end();
+}
+
 static bool meddling;			/* atomic */
 
 /* Changes an entry as nobody may: without the map's lock. */
