@@ -5,7 +5,7 @@
  * keeps true; the same functions do it that the walks at rest use.  What needs several objects
  * to stand still (who refers to whom, sums over all) is left to those walks.
  *
- *	each time	some frames; an address space: its map, and some addresses in it with
+ *	each time	some queued pages; an address space: its map, and some addresses in it with
  *			their anon or object; a pool; the classes of pages; a window
  *	each SELDOM	a whole amap, a whole object, a map of any size, the kernel's map,
  *			the bits of swap: they are long, and their locks are in demand
@@ -46,12 +46,25 @@ draw(uint64_t n)
 	return host_rng_below(&curlwp->l_rng, n);
 }
 
+/*
+ * => pages next in turn on both queues.  Not frames at random: of one on no queue, which somebody
+ *    may just have got, pageq keeps nothing as it is.
+ */
 static void
 sample_pages(unsigned n)
 {
-	for (unsigned i = 0; i < n; i++) {
+	struct pglist *const queues[] = { &uvm.page_active, &uvm.page_inactive };
+	struct vm_page *pg;
+
+	for (int q = 0; q < 2; q++) {
+		unsigned left = n;
+
 		uvm_lock_pageq();
-		(void)inspect_page(&uvm.pages[draw(uvm.npages)]);
+		TAILQ_FOREACH(pg, queues[q], pageq) {
+			if (left-- == 0)
+				break;
+			(void)inspect_page(pg);
+		}
 		uvm_unlock_pageq();
 	}
 }

@@ -27,7 +27,7 @@ static struct host_lock timer_lock;
 static TAILQ_HEAD(, lwp) timers;	/* timer_lock; ascending deadline */
 static TAILQ_HEAD(, callout) callouts;	/* timer_lock; ascending deadline */
 static uint64_t earliest;		/* @ deadline of the first of both, UINT64_MAX without */
-static uint64_t virtual_now;		/* only the one CPU */
+static uint64_t virtual_now;		/* only the one CPU, its clock interrupt too; atomic */
 
 static struct host_thread *chip;	/* stable */
 static bool chip_stop;			/* @ */
@@ -68,7 +68,15 @@ timer_fini(void)
 static uint64_t
 now(void)
 {
-	return ncpu == 1 ? virtual_now : host_now_ns();
+	/* relaxed: one CPU; a tick that comes in meanwhile is before or after */
+	return ncpu == 1 ? __atomic_load_n(&virtual_now, __ATOMIC_RELAXED) : host_now_ns();
+}
+
+/* => IPL_SCHED; the one CPU */
+static void
+advance(uint64_t to)
+{
+	__atomic_store_n(&virtual_now, to, __ATOMIC_RELAXED);
 }
 
 /* => timer_lock held */
@@ -267,7 +275,7 @@ timer_idle(void)
 		return false;
 	}
 	if (virtual_now < earliest)
-		virtual_now = earliest;
+		advance(earliest);
 	timer_run();
 	splx(s);
 	return true;
@@ -281,7 +289,7 @@ timer_quantum(void)
 	if (ncpu != 1)
 		return;
 	s = splraise(IPL_SCHED);
-	virtual_now += QUANTUM_NS;
+	advance(virtual_now + QUANTUM_NS);
 	timer_run();
 	splx(s);
 }
@@ -290,7 +298,7 @@ static void
 timer_hardclock(struct cpu_info *ci)
 {
 	if (ncpu == 1)
-		virtual_now += TICK_NS;
+		advance(virtual_now + TICK_NS);
 	timer_run();
 }
 

@@ -186,7 +186,8 @@ kind_of_busy(const struct vm_page *pg)
 static void
 hold(struct vm_page *pg)
 {
-	pg->owner = curlwp;
+	/* relaxed: see uvm_pagewait() */
+	__atomic_store_n(&pg->owner, curlwp, __ATOMIC_RELAXED);
 	if (lockaudit_full) {
 		pg->busy_event = (uint8_t)kind_of_busy(pg);
 		lockevent_begin(pg->busy_event);
@@ -201,7 +202,7 @@ uvm_page_pass(struct vm_page **pgs, int n)
 		KASSERT(pgs[i]->owner == curlwp);	/* hence BUSY; flags are not ours to read */
 		if (pgs[i]->busy_event != LE_NONE)
 			lockevent_pass(pgs[i]->busy_event, LE_aiodone);
-		pgs[i]->owner = NULL;
+		__atomic_store_n(&pgs[i]->owner, NULL, __ATOMIC_RELAXED);
 		kernhist_log(KE_page_pass, VM_PAGE_ID(pgs[i]), 0, 0);
 	}
 }
@@ -216,7 +217,7 @@ let_go(struct vm_page *pg)
 	if (pg->busy_event != LE_NONE && pg->owner != NULL)
 		lockevent_end(pg->busy_event);
 	pg->busy_event = LE_NONE;
-	pg->owner = NULL;
+	__atomic_store_n(&pg->owner, NULL, __ATOMIC_RELAXED);
 }
 
 /* --- allocation --- */
@@ -658,7 +659,8 @@ uvm_pagewait(struct vm_page *pg, kmutex_t *interlock, const char *wmesg)
 	KASSERT((pg->flags & PG_BUSY) != 0);
 	KASSERT(!mutex_owned(&uvm_pageqlock));
 	KASSERT(curlwp != uvm.pagedaemon_lwp);		/* I-PD-4 */
-	KASSERTMSG(pg->owner != curlwp, "I-LCK-3: %s waits in %s for a page that it has made busy "
+	/* relaxed: whether it is us is nobody else's doing; the tag is read when it is */
+	KASSERTMSG(__atomic_load_n(&pg->owner, __ATOMIC_RELAXED) != curlwp, "I-LCK-3: %s waits in %s for a page that it has made busy "
 	    "itself, in %s (H-3)", curlwp->l_name, wmesg, pg->owner_tag);
 	pg->flags |= PG_WANTED;				/* I-PG-13 */
 	kernhist_log(KE_page_wait, VM_PAGE_ID(pg), pg->flags, 0);
