@@ -958,6 +958,7 @@ engine_execute(const struct profile *p, const struct run_options *ro, struct run
 	chaos_end(rr);
 	schedule_end(rr);
 	failure_sink = NULL;
+	found_fini();
 	waivers_free();
 	free(engine.en_jobs);
 	return error;

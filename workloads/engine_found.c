@@ -6,11 +6,15 @@
  * told by a thread that holds nothing, out of a copy, so that nobody waits for a terminal
  * or a disk; what the lock auditor knew by then goes with them.
  */
+#include <stdarg.h>
+#include <unistd.h>
+
 #include <harness/checks.h>
 #include <harness/lockgraph.h>
 #include <harness/show.h>
 #include <harness/xalloc.h>
 #include <sys/kernel.h>
+#include <sys/kernhist.h>
 
 #include "engine_found.h"
 
@@ -34,6 +38,74 @@ static struct {
 
 static __thread bool telling;		/* this thread is the one that tells */
 
+/* --- last words: system calls only --- */
+
+#define	LAST_EVENTS	24		/* of each CPU */
+
+struct last {
+	const char	*la_why;
+	void *const	*la_pcs;
+	int		 la_n;
+};
+
+static void __attribute__((format(printf, 2, 3)))
+say(int fd, const char *fmt, ...)
+{
+	char line[256];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(line, sizeof(line), fmt, ap);	/* numbers and strings: it allocates nothing */
+	va_end(ap);
+	if (n >= (int)sizeof(line))
+		n = sizeof(line) - 1;
+	if (n > 0 && write(fd, line, (size_t)n) < 0)
+		return;
+}
+
+static void
+say_more(int fd, void *arg)
+{
+	extern const char __executable_start[], etext[];
+	static struct kern_history_ent ev[LAST_EVENTS];
+	const struct last *la = arg;
+	char what[160];
+
+	say(fd, "\nThis is all that could be told: %s.\n\n", la->la_why);
+	for (int i = 0; i < la->la_n; i++) {
+		const char *pc = la->la_pcs[i];
+
+		if (pc >= __executable_start && pc < etext)
+			say(fd, "    #%d uvmstress+%#lx\n", i, (unsigned long)(pc - __executable_start));
+		else
+			say(fd, "    #%d %p\n", i, la->la_pcs[i]);
+	}
+	for (int c = 0; cpus != NULL && c < ncpu; c++) {
+		const size_t n = kernhist_copy(&cpus[c], ev, LAST_EVENTS);
+
+		say(fd, "\nThe last events of CPU %d:\n", c);
+		for (size_t i = 0; i < n; i++) {
+			kernhist_say(&ev[i], what, sizeof(what));
+			say(fd, "    LWP %-4u%s %s\n", ev[i].ke_lwp, ev[i].ke_intr != 0 ? " interrupt:" : "", what);
+		}
+	}
+}
+
+static void
+last_words(const char *kind, const char *message, const char *why, void *const *pcs, int n)
+{
+	struct last la = { why, pcs, n };
+
+	found.fd_options->ro_last(found.fd_options->ro_arg, kind, message, say_more, &la);
+}
+
+void
+found_fini(void)
+{
+	host_last_words(NULL);
+}
+
 void
 found_init(const struct profile *p, const struct run_options *ro, struct run_result *rr)
 {
@@ -41,6 +113,7 @@ found_init(const struct profile *p, const struct run_options *ro, struct run_res
 	found.fd_profile = p;
 	found.fd_options = ro;
 	found.fd_result = rr;
+	host_last_words(ro->ro_last != NULL ? last_words : NULL);
 }
 
 uint64_t
@@ -131,7 +204,7 @@ of_order(const struct violation *v)
  *    it is he who fails, or he takes for ever.
  */
 static void
-fatal(void)
+fatal(const struct violation *v)
 {
 	const uint64_t until = host_wall_ns() + PATIENCE_NS;
 	unsigned spins = 0;
@@ -141,7 +214,8 @@ fatal(void)
 	    host_wall_ns() < until)
 		host_relax(&spins);
 	found.fd_result->rr_elapsed_s = engine_elapsed_s();
-	engine_audit(found.fd_result, found.fd_profile, true);
+	if (v->v_kind != VIOL_CRASH)	/* maybe with the auditor's lock held */
+		engine_audit(found.fd_result, found.fd_profile, true);
 	checks_result(found.fd_result);
 	schedule_note(found.fd_result);
 	found.fd_options->ro_fatal(found.fd_options->ro_arg, found.fd_result);
@@ -163,7 +237,7 @@ found_sink(const struct violation *v)
 	else
 		__atomic_store_n(&found.fd_serious, found.fd_serious + 1, __ATOMIC_RELAXED);
 	if (v->v_fatal && found.fd_options->ro_fatal != NULL)
-		fatal();
+		fatal(v);
 	host_unlock(&found.fd_lock);
 	return !v->v_fatal;
 }

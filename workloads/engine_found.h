@@ -12,6 +12,8 @@ struct violation;
 
 /* => before the machine is built; the result's violations are filled in from now on */
 void	found_init(const struct profile *, const struct run_options *, struct run_result *);
+/* => the machine is down */
+void	found_fini(void);
 /* => failure_sink, see <sys/kernel.h>: what is no more than a matter of locks does not end the load */
 bool	found_sink(const struct violation *);
 /* => what was found so far: all; and what ended the load */

@@ -33,6 +33,12 @@ struct run_options {
 	void (*ro_progress)(void *arg, const struct run_progress *);
 	void (*ro_violation)(void *arg, struct run_result *, size_t first);	/* or NULL */
 	void (*ro_fatal)(void *arg, struct run_result *);
+	/*
+	 * Instead of ro_fatal, when that crashes or hangs: on any thread, with any lock held, system
+	 * calls only.  more(fd, marg) writes what else is known.  The process ends after it.
+	 */
+	void (*ro_last)(void *arg, const char *kind, const char *message,
+	    void (*more)(int fd, void *marg), void *marg);
 	void *ro_arg;
 	const atomic_int *ro_stop;	/* non-zero: end early; set by a signal handler, relaxed */
 

@@ -343,6 +343,17 @@ int recording_read(const char *path, struct recording *, char *why, size_t whyle
 void recording_free(struct recording *);
 
 /*
+ * Of a process that can do no better: a failure's directory by system calls alone.
+ * report_last_prepare: => before the run: the result's header is filled in; forgets what was before
+ * report_last_words: => signal-safe; false: not written.  more adds to the report
+ * report_last_told: => whoever could do better has: nothing is to be written any more
+ */
+void report_last_prepare(const struct run_result *, const char *outdir);
+bool report_last_words(const char *kind, const char *message, void (*more)(int fd, void *), void *arg);
+void report_last_told(void);
+void report_last_forget(void);
+
+/*
  * The progress of a run.  On a terminal one line is drawn over and over, elsewhere each
  * look is a line; status gets one JSON object a line, each written whole.  Either may be NULL.
  */

@@ -196,12 +196,26 @@ bool	host_file_hole(int fd, uint64_t off, uint64_t bytes);
 void	host_file_limit(int fd, uint64_t bytes);
 
 /*
- * Crashes of the process (bad address, illegal instruction, division): fn is called on
- * the thread that crashed, which cannot go on; NULL: as the host does it.  A second
- * crash, in fn, ends the process.  Under a sanitizer this does nothing: it reports
- * crashes itself, and better.
+ * Crashes of the process (bad address, illegal instruction, division, abort()): fn is called on
+ * the thread that crashed, on a stack of its own, with where it was; it does not return.  NULL: as
+ * the host does it.  Under a sanitizer this does nothing: it reports crashes itself, and better.
+ * host_abort: abort(), which is no crash to be reported.
  */
-void	host_catch_crashes(void (*fn)(int sig, void *addr));
+void	host_catch_crashes(void (*fn)(int sig, void *addr, void *const *pcs, int n));
+void	host_abort(void) __attribute__((noreturn));
+
+/*
+ * Last words, should a report crash or take for ever: fn is called once, on any thread, with any
+ * lock held, and may use system calls only; then the process ends with status 1.  kind and message:
+ * what host_dying() was told, or "hang" and the alarm's text; why: why there is no more; pcs: where it
+ * crashed, if it did.  host_speak_last: they are spoken now, if they have not been.
+ * host_dying: => a failure is about to be reported, and has a minute for it
+ */
+typedef void (*host_last_words_t)(const char *kind, const char *message, const char *why,
+	    void *const *pcs, int n);
+void	host_last_words(host_last_words_t fn);
+void	host_dying(const char *kind, const char *message);
+void	host_speak_last(const char *why);
 
 /*
  * Between the two the calling thread reads what others may be writing: for a report, when
@@ -212,8 +226,8 @@ void	host_racy_end(void);
 
 /*
  * The last resort.  host_alarm(ns, what): unless it is called again within so long, the process
- * ends with status 1 and one line that says what; 0: never.  Whatever the threads do: a timer of
- * the host's and a signal.  One alarm for the process.
+ * ends with status 1, last words and one line that says what; 0: never.  Whatever the threads do: a
+ * timer of the host's and a signal.  One alarm for the process; host_dying() has the last one.
  */
 void	host_alarm(uint64_t ns, const char *what);
 

@@ -254,6 +254,7 @@ run_conclude(struct run *r, bool fatal)
 	    rr->rr_violations[0].rv_dir == NULL &&
 	    report_failure(rr, r->r_out, &r->r_dir, why, sizeof(why)) != 0)
 		status = cmd_fail(EXIT_HOST, "%s", why);
+	report_last_told();
 	lg = rr->rr_lockgraph;
 	if (r->r_after != NULL)		/* which tells the graph's stories */
 		rr->rr_lockgraph = NULL;
@@ -328,6 +329,13 @@ require_counters(struct run *r)
 	}
 }
 
+void
+run_last(void *arg, const char *kind, const char *message, void (*more)(int fd, void *marg),
+    void *marg)
+{
+	report_last_words(kind, message, more, marg);
+}
+
 static int
 execute(struct run *r)
 {
@@ -336,6 +344,7 @@ execute(struct run *r)
 		.ro_progress = on_progress,
 		.ro_violation = on_violation,
 		.ro_fatal = on_fatal,
+		.ro_last = run_last,
 		.ro_arg = r,
 		.ro_stop = &stop_requested,
 		.ro_follow = r->r_follow,
@@ -350,6 +359,7 @@ execute(struct run *r)
 	catch_signals();
 	if (r->r_profile->p_machine.ms_iterations > 1)
 		return iterate(r);
+	report_last_prepare(&r->r_result, r->r_out);
 	error = engine_run(r->r_profile, &ro, &r->r_result);
 	if (error != 0) {
 		progress_wipe(&r->r_progress);

@@ -65,6 +65,9 @@ int replay_verdict(struct run *, int status);
 char *run_profile_text(const struct profile *);
 /* iterate: the profile's executions, one after the other, in worker processes.  => exit status */
 int iterate(struct run *);
+/* => run_options.ro_last of the run, arg: as its end by ro_fatal, by system calls only */
+void run_last(void *arg, const char *kind, const char *message, void (*more)(int fd, void *marg),
+    void *marg);
 /* => has a signal asked to end? */
 bool run_stopped(void);
 

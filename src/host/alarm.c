@@ -2,7 +2,7 @@
  * The last resort: a timer that ends the process when nobody puts it off any more.
  *
  * Everything else that watches is made of threads and memory of this process, which may be
- * what has broken.  The handler calls nothing but write(2) and _exit(2).
+ * what has broken.  The handler calls nothing but the last words, write(2) and _exit(2).
  */
 #include <signal.h>
 #include <string.h>
@@ -11,15 +11,19 @@
 
 #include <host/host.h>
 
+#include "host_int.h"
+
 static timer_t timer;			/* one thread at a time sets it */
 static bool made;			/* likewise */
 static const char *volatile message;	/* a constant string */
+static bool final;			/* @: nobody puts it off any more */
 
 static void
 on_alarm(int sig)
 {
 	static const char tail[] = "\n";
 
+	host_speak_last(message);
 	if (write(STDERR_FILENO, message, strlen(message)) < 0 ||
 	    write(STDERR_FILENO, tail, 1) < 0)
 		_exit(1);		/* nobody is left to tell */
@@ -36,8 +40,8 @@ make(void)
 	    timer_create(CLOCK_MONOTONIC, &sev, &timer) == 0;
 }
 
-void
-host_alarm(uint64_t ns, const char *what)
+static void
+set(uint64_t ns, const char *what)
 {
 	const struct itimerspec its = {
 		.it_value = { .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) },
@@ -47,4 +51,18 @@ host_alarm(uint64_t ns, const char *what)
 		return;
 	message = what;
 	timer_settime(timer, 0, &its, NULL);
+}
+
+void
+host_alarm(uint64_t ns, const char *what)
+{
+	if (!__atomic_load_n(&final, __ATOMIC_RELAXED))
+		set(ns, what);
+}
+
+void
+host_alarm_final(uint64_t ns, const char *what)
+{
+	__atomic_store_n(&final, true, __ATOMIC_RELAXED);
+	set(ns, what);
 }

@@ -17,12 +17,21 @@ host_file_temp(const char *dir, uint64_t bytes, int *fdp)
 		dir = getenv("TMPDIR");
 	if (dir == NULL || dir[0] == '\0')
 		dir = "/tmp";
-	if (snprintf(name, sizeof(name), "%s/uvmstress-XXXXXX", dir) >= (int)sizeof(name))
-		return ENAMETOOLONG;
-	fd = mkostemp(name, O_CLOEXEC);
-	if (fd < 0)
-		return errno;
-	if (unlink(name) != 0 || ftruncate(fd, (off_t)bytes) != 0) {
+	/* Without a name from the start, where the file system can: a kill leaves nothing behind. */
+	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0) {
+		if (snprintf(name, sizeof(name), "%s/uvmstress-XXXXXX", dir) >= (int)sizeof(name))
+			return ENAMETOOLONG;
+		fd = mkostemp(name, O_CLOEXEC);
+		if (fd < 0)
+			return errno;
+		if (unlink(name) != 0) {
+			error = errno;
+			close(fd);
+			return error;
+		}
+	}
+	if (ftruncate(fd, (off_t)bytes) != 0) {
 		error = errno;
 		close(fd);
 		return error;

@@ -98,4 +98,9 @@ extern bool chaos_on;			/* stable while other threads run */
 extern bool chaos_load;			/* @ see host_sched_load() */
 void	chaos_point(enum host_point_kind, uint32_t object);
 
+/* => crash.c: a stack for the handlers of this thread's crashes, or none any more */
+void	host_crash_stack(bool on);
+/* => alarm.c: as host_alarm(), and nobody puts it off */
+void	host_alarm_final(uint64_t ns, const char *what);
+
 #endif /* HOST_HOST_INT_H */

@@ -509,6 +509,7 @@ pool_main(void *arg)
 	char name[16] = "";
 
 	host_self = me;
+	host_crash_stack(true);
 	for (;;) {
 		take(me);
 		race_acquire(me);

@@ -33,7 +33,9 @@ thread_main(void *arg)
 {
 	host_self = arg;
 	pthread_setname_np(pthread_self(), host_self->ht_name);
+	host_crash_stack(true);
 	host_self->ht_fn(host_self->ht_arg);
+	host_crash_stack(false);
 	return NULL;
 }
 

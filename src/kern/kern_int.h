@@ -155,7 +155,7 @@ struct cpu_info *cpu_idlest(void);
 /* --- failures (subr_prf.c) --- */
 
 /* => for host_catch_crashes() */
-void	kern_crash(int sig, void *addr) __attribute__((noreturn));
+void	kern_crash(int sig, void *addr, void *const *pcs, int n) __attribute__((noreturn));
 
 /* --- locks --- */
 

@@ -163,17 +163,20 @@ sink_takes(const struct violation *v)
 static void
 begin(void)
 {
-	if (++depth > 2)
-		abort();
+	if (++depth > 2) {
+		host_speak_last("its report failed twice");
+		host_abort();
+	}
 }
 
 static void __attribute__((noreturn))
 die(struct violation *v)
 {
 	v->v_fatal = true;
+	host_dying(violation_kind_name[v->v_kind], v->v_message);
 	print(v);
 	sink_takes(v);
-	abort();
+	host_abort();
 }
 
 void
@@ -213,15 +216,22 @@ kern_hang(const struct lwp *l, void *const *stack, int nstack, const char *detai
 	die(&v);
 }
 
+#define	FRAMES_MIN	4
+
 /* => on the thread that crashed: as panic(), with what the host said of it */
 void
-kern_crash(int sig, void *addr)
+kern_crash(int sig, void *addr, void *const *pcs, int n)
 {
+	const int max = (int)(sizeof(((struct violation *)NULL)->v_stack) / sizeof(*pcs));
 	struct violation v;
 
 	begin();
 	snprintf(v.v_message, sizeof(v.v_message), "%s at address %p", strsignal(sig), addr);
 	fill(&v, VIOL_CRASH, "crash");
+	if (n >= FRAMES_MIN) {		/* else in a library, which has no frame pointers: as fill() found it */
+		v.v_nstack = n < max ? n : max;
+		memcpy(v.v_stack, pcs, (size_t)v.v_nstack * sizeof(*pcs));
+	}
 	die(&v);
 }
 
@@ -239,7 +249,7 @@ violation(enum violation_kind kind, const char *id, const char *fmt, ...)
 	fill(&v, kind, id);
 	if (!sink_takes(&v)) {
 		print(&v);
-		abort();
+		host_abort();
 	}
 	depth--;
 	errno = error;
@@ -261,7 +271,7 @@ violation_graded(enum violation_kind kind, const char *id, const char *grade,
 	v.v_fingerprint = fingerprint;
 	if (!sink_takes(&v)) {
 		print(&v);
-		abort();
+		host_abort();
 	}
 	depth--;
 	errno = error;

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -47,9 +48,9 @@ host_error(int error, const char *doing, const char *path, char *why, size_t why
 	return error;
 }
 
-/* => 0 or an errno; what was written may then be partial */
+/* => 0 or an errno; what was written may then be partial; sync: it is on the disk */
 static int
-write_file(const char *path, void (*writer)(const void *, FILE *), const void *what)
+write_file(const char *path, bool sync, void (*writer)(const void *, FILE *), const void *what)
 {
 	FILE *out = fopen(path, "we");
 	int error = 0;
@@ -60,6 +61,8 @@ write_file(const char *path, void (*writer)(const void *, FILE *), const void *w
 	writer(what, out);
 	if (fflush(out) != 0 || ferror(out))
 		error = errno != 0 ? errno : EIO;
+	if (error == 0 && sync && fsync(fileno(out)) != 0 && errno != EINVAL && errno != EROFS)
+		error = errno;
 	if (fclose(out) != 0 && error == 0)
 		error = errno;
 	return error;
@@ -95,11 +98,11 @@ report_write(const char *path, void (*writer)(const void *, FILE *), const void 
 		return 0;
 	}
 	if (!is_replaceable(path)) {
-		error = write_file(path, writer, what);
+		error = write_file(path, false, writer, what);
 		return error != 0 ? host_error(error, "write", path, why, whylen) : 0;
 	}
 	tmp = xasprintf("%s.%ld.tmp", path, (long)getpid());
-	error = write_file(tmp, writer, what);
+	error = write_file(tmp, false, writer, what);
 	if (error == 0 && rename(tmp, path) != 0)
 		error = errno;
 	if (error != 0)
@@ -145,6 +148,19 @@ probe_dir(const char *dir, char *why, size_t whylen)
 	return 0;
 }
 
+/* => what dead runs have left of this file */
+static void
+sweep_beside(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char *dir = slash != NULL ? xasprintf("%.*s", (int)(slash - path + 1), path) : xstrdup(".");
+	char *prefix = xasprintf("%s.", slash != NULL ? slash + 1 : path);
+
+	report_sweep(dir, prefix);
+	free(prefix);
+	free(dir);
+}
+
 static int
 probe_file(const char *path, char *why, size_t whylen)
 {
@@ -154,6 +170,7 @@ probe_file(const char *path, char *why, size_t whylen)
 
 	if (strcmp(path, "-") == 0)
 		return 0;
+	sweep_beside(path);
 	if (stat(path, &st) == 0) {
 		if (S_ISDIR(st.st_mode))
 			return host_error(EISDIR, "write", path, why, whylen);
@@ -172,14 +189,6 @@ probe_file(const char *path, char *why, size_t whylen)
 	}
 	free(dir);
 	return error != 0 ? host_error(error, "write", path, why, whylen) : 0;
-}
-
-int
-report_probe(const char *json_path, const char *outdir, char *why, size_t whylen)
-{
-	int error = json_path != NULL ? probe_file(json_path, why, whylen) : 0;
-
-	return error != 0 ? error : probe_dir(outdir, why, whylen);
 }
 
 static int
@@ -249,6 +258,40 @@ nfiles(const struct run_result *rr)
 	return rr->rr_sched.rs_log != NULL ? NFILES : NFILES - 1;
 }
 
+/* => what dead runs have left there, and in failures whose files they wrote anew */
+static void
+sweep_failures(const char *outdir)
+{
+	struct stat st;
+	bool there = true;
+
+	report_sweep(outdir, ".");
+	for (unsigned n = 1; there && n <= FAILURES_MAX; n++) {
+		char *dir = xasprintf("%s/%04u", outdir, n);
+
+		there = lstat(dir, &st) == 0;
+		for (size_t i = 0; there && i < sizeof(files) / sizeof(files[0]); i++) {
+			char *prefix = xasprintf("%s.", files[i].f_name);
+
+			report_sweep(dir, prefix);
+			free(prefix);
+		}
+		free(dir);
+	}
+}
+
+int
+report_probe(const char *json_path, const char *outdir, char *why, size_t whylen)
+{
+	int error = json_path != NULL ? probe_file(json_path, why, whylen) : 0;
+
+	if (error == 0)
+		error = probe_dir(outdir, why, whylen);
+	if (error == 0)
+		sweep_failures(outdir);
+	return error;
+}
+
 static void
 remove_dir(const char *dir)
 {
@@ -264,20 +307,34 @@ remove_dir(const char *dir)
 static int
 fill_dir(const struct run_result *rr, const char *dir)
 {
-	int error = 0;
+	int error = 0, fd = report_tmpdir(dir);
 
-	if (mkdir(dir, 0777) != 0)
+	if (fd < 0)
 		return errno;
 	for (size_t i = 0; error == 0 && i < nfiles(rr); i++) {
 		char *path = xasprintf("%s/%s", dir, files[i].f_name);
 
-		error = write_file(path, write_result, &(const struct result_writer){ files[i].f_writer,
+		error = write_file(path, true, write_result, &(const struct result_writer){ files[i].f_writer,
 		    rr });
 		free(path);
 	}
+	(void)fsync(fd);		/* not every file system can */
+	close(fd);			/* it has no name yet: nobody looks for less than a moment */
 	if (error != 0)
 		remove_dir(dir);
 	return error;
+}
+
+/* => the new name is on the disk, too */
+static void
+sync_dir(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	(void)fsync(fd);
+	close(fd);
 }
 
 static void
@@ -308,6 +365,8 @@ write_dir(struct run_result *rr, const char *outdir, const char *dir)
 		error = errno == ENOTEMPTY ? EEXIST : errno;
 		remove_dir(tmp);
 	}
+	if (error == 0)
+		sync_dir(outdir);
 	free(tmp);
 	return error;
 }

@@ -28,6 +28,14 @@ void text_violations(const struct run_result *, const struct lockgraph *, FILE *
 void report_essence(const struct run_result *, FILE *);
 void report_violation_body(const struct result_violation *, FILE *);
 
+/*
+ * report_sweep: what dead runs have left in the directory: entries PREFIXpid.tmp.
+ * report_tmpdir: => a new directory, which nobody sweeps while the descriptor is open; -1 and errno.
+ *    Signal-safe.
+ */
+void report_sweep(const char *dir, const char *prefix);
+int report_tmpdir(const char *path);
+
 /* Numbers for people: "1.2M", "812.3 MiB", "1.2 us". */
 void human_count(double n, char *buf, size_t buflen);
 void human_bytes(double n, char *buf, size_t buflen);

@@ -1,6 +1,7 @@
 /*
  * The host floor: tokens, the raw lock, random streams, memory, backtraces, RCU.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -290,5 +291,93 @@ KTEST(offline_thread_holds_nothing_up, "a grace period does not wait for a threa
 	host_unpark(ht);
 	host_thread_join(ht);
 }
+
+/* --- the end --- */
+
+/* Sanitizers report crashes themselves. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || UVMSTRESS_TSAN
+#define	CRASHES	0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define	CRASHES	0
+#endif
+#endif
+#ifndef CRASHES
+#define	CRASHES	1
+#endif
+
+static void
+say_last(const char *kind, const char *message, const char *why, void *const *pcs, int n)
+{
+	fprintf(stderr, "last words: %s, %s, %s, %s\n", kind, message, why, n > 0 ? "with a stack" : "no stack");
+}
+
+static volatile int *nowhere;
+
+KTEST_DEATH(an_alarm_has_last_words, "who is put off no more ends the process, and says so",
+    "last words: hang, nobody looks, nobody looks, no stack\nnobody looks")
+{
+	host_last_words(say_last);
+	host_alarm(10 * MS, "nobody looks");
+	host_park();
+}
+
+#if CRASHES
+static void
+crash_again(int sig, void *addr, void *const *pcs, int n)
+{
+	fprintf(stderr, "first: %d frames\n", n);
+	*nowhere = 1;
+}
+
+KTEST_DEATH(a_report_that_crashes_leaves_last_words, "a crash in the report of a crash is the end, and is told",
+    "first: [0-9]+ frames\nlast words: crash, Segmentation fault, its report crashed, with a stack")
+{
+	host_last_words(say_last);
+	host_catch_crashes(crash_again);
+	*nowhere = 1;
+}
+
+static void
+overflow_told(int sig, void *addr, void *const *pcs, int n)
+{
+	fprintf(stderr, "told on another stack\n");
+	_exit(1);
+}
+
+/* => never: but for a compiler that cannot know it */
+static int
+deeper(int n)
+{
+	volatile char room[4096] = { 0 };
+
+	return n == -1 ? room[0] : deeper(n + 1) + room[n % 4096];
+}
+
+static void
+overflow_main(void *arg)
+{
+	fprintf(stderr, "%d\n", deeper(0));
+}
+
+KTEST_DEATH(a_stack_that_is_used_up_can_still_be_told, "every thread has a stack for its crash",
+    "told on another stack")
+{
+	struct host_thread *ht;
+
+	host_catch_crashes(overflow_told);
+	CHECK_EQ(host_thread_create(&ht, "deep", overflow_main, NULL), 0);
+	host_thread_join(ht);
+}
+
+KTEST(memory_that_is_none_is_not_read, "host_mem_read() says no, and copies what there is")
+{
+	int from = 7, to = 0;
+
+	CHECK(!host_mem_read(&to, (void *)8, sizeof(to)));
+	CHECK(host_mem_read(&to, &from, sizeof(to)));
+	CHECK_EQ(to, 7);
+}
+#endif
 
 KTEST_MAIN()

@@ -12,6 +12,7 @@
 
 uint64_t tu_swap;
 bool tu_ptp_steal;
+uint64_t tu_history;
 int tu_swapdevs;
 int tu_ubc_windows;
 static struct pmap *tu_pmap;
@@ -24,7 +25,7 @@ tu_boot(int ncpus, uint64_t npages)
 		.uc_ncpu = ncpus, .uc_seed = 1, .uc_signals = ktest_signals(),
 		.uc_memory = ptoa(npages), .uc_fault_ahead = true,
 		.uc_swap = tu_swap, .uc_swapdevs = tu_swapdevs, .uc_ubc_windows = tu_ubc_windows,
-		.uc_ptp_steal = tu_ptp_steal,
+		.uc_ptp_steal = tu_ptp_steal, .uc_history = tu_history, .uc_detail = true,
 	};
 
 	CHECK(uvm_boot(&uc) == 0);

@@ -23,6 +23,8 @@ extern int tu_swapdevs;
 extern int tu_ubc_windows;
 /* => the next machine steals page tables */
 extern bool tu_ptp_steal;
+/* => events that each CPU of the next machine remembers */
+extern uint64_t tu_history;
 /* => lwp0 on CPU 0 of a machine with so many pages. */
 void	tu_boot(int ncpus, uint64_t npages);
 /* => checks the page invariants, then that nothing leaks. */

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""However a run dies, what it leaves is whole: a failure's directory or none, and no scratch."""
+
+import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import time
+
+import harness
+from harness import case, equal, has, write
+
+SMALL = ('[global]\ncpus = 4\nmemory = 16M\nswap = 32M\ntime = 30s\n'
+         '[a]\nworkload = anon-fault\nsize = 4M\nthreads = 4\n'
+         '[b]\nworkload = cow-fork\nsize = 1M\n')
+
+
+def start(*args, **kw):
+    write('a.ini', SMALL)
+    os.makedirs('tmp', exist_ok=True)
+    env = dict(os.environ, TMPDIR=os.path.abspath('tmp'))
+    return subprocess.Popen([harness.binary, 'run', 'a.ini', '--out', 'out', '--quiet', *args],
+                            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                            stderr=subprocess.DEVNULL, env=env, **kw)
+
+
+def up(p):
+    """Waits until the machine runs: its workers are there."""
+    for _ in range(3000):
+        if p.poll() is not None:
+            raise AssertionError(f'it ended by itself, status {p.returncode}')
+        names = []
+        for task in os.listdir(f'/proc/{p.pid}/task'):
+            try:
+                names.append(open(f'/proc/{p.pid}/task/{task}/comm').read().strip())
+            except OSError:
+                pass
+        if {'a.0', 'b.0'} <= set(names):
+            return
+        time.sleep(0.01)
+    raise AssertionError('it does not come up')
+
+
+def failures():
+    """Every directory under out, which must be whole; their results."""
+    found = []
+    for name in sorted(os.listdir('out')) if os.path.isdir('out') else []:
+        here = os.path.join('out', name)
+        if name.startswith('.'):
+            continue
+        files = set(os.listdir(here))
+        missing = {'report.txt', 'result.json', 'profile.ini'} - files
+        assert not missing, f'{here} has no {missing}: {files}'
+        with open(os.path.join(here, 'result.json')) as f:
+            found.append(json.load(f))
+        has(open(os.path.join(here, 'report.txt')).read(), 'again    ')
+    return found
+
+
+def scratch():
+    """What a run has left that is no failure."""
+    left = os.listdir('tmp')
+    if os.path.isdir('out'):
+        left += [n for n in os.listdir('out') if n.startswith('.')]
+    return left
+
+
+def sanitized():
+    with open(harness.binary, 'rb') as f:
+        data = f.read()
+    return b'__asan_init' in data or b'__tsan_init' in data
+
+
+@case
+def kill_9_at_any_moment_leaves_no_scratch_and_nothing_half():
+    rng = random.Random(1)
+    for _ in range(15):
+        p = start()
+        time.sleep(rng.uniform(0, 0.4))
+        p.kill()
+        p.wait()
+        failures()
+        equal(os.listdir('tmp'), [], 'swap files')
+    start('--time', '100ms').wait()		# sweeps
+    equal(scratch(), [])
+
+
+@case
+def a_crash_is_reported_with_stack_events_and_command():
+    if sanitized():
+        return
+    for sig in (signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGABRT):
+        p = start()
+        up(p)
+        p.send_signal(sig)
+        equal(p.wait(timeout=90), 1, f'status after {sig}')
+    found = failures()
+    equal(len(found), 4)
+    for result in found:
+        v = result['violations'][0]
+        equal(v['kind'], 'crash')
+        assert len(v['stack']) > 2 and len(v['events']) > 4, (v['stack'], len(v['events']))
+    text = open('out/0001/report.txt').read()
+    for part in ('Segmentation fault', '--seed', 'LWP ', 'The last events of each CPU'):
+        has(text, part)
+    equal(scratch(), [])
+
+
+@case
+def term_and_int_end_a_run_cleanly_and_twice_at_once():
+    for sig in (signal.SIGTERM, signal.SIGINT):
+        p = start()
+        up(p)
+        p.send_signal(sig)
+        equal(p.wait(timeout=60), 0)
+    p = start()
+    up(p)
+    p.send_signal(signal.SIGTERM)
+    p.send_signal(signal.SIGTERM)
+    p.wait(timeout=60)
+    equal(failures(), [])
+    equal(scratch(), [])
+
+
+@case
+def a_full_disk_leaves_no_half_failure():
+    if sanitized():
+        return
+    # A file may grow to so many bytes: some of the report's files do not fit, others would.
+    for limit in (0, 512, 4096, 10000):
+        p = start(preexec_fn=lambda: (signal.signal(signal.SIGXFSZ, signal.SIG_IGN),
+                                      resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))),
+                  *('--swap', '0'))
+        try:
+            up(p)
+        except AssertionError:
+            p.wait()
+            continue
+        p.send_signal(signal.SIGSEGV)
+        assert p.wait(timeout=90) in (1, 3), p.returncode
+        found = failures()		# what is there is whole
+        assert limit > 512 or found == [], f'with a limit of {limit} bytes: {found}'
+        equal(scratch(), [])
+
+
+@case
+def what_a_dead_run_left_is_swept_and_what_lives_is_not():
+    os.makedirs('out/0001')
+    dead = subprocess.Popen(['true'])
+    dead.wait()
+    for where in (f'out/.{dead.pid}.tmp', f'out/.{dead.pid}.last.tmp', f'out/.{os.getpid()}.tmp'):
+        os.makedirs(where)
+        write(f'{where}/report.txt', 'half')
+    for name in ('report.txt', 'result.json', 'profile.ini'):
+        write(f'out/0001/{name}', 'again    {}' if name == 'report.txt' else '{}')
+    write(f'out/0001/report.txt.{dead.pid}.tmp', 'half')
+    write(f'r.json.{dead.pid}.tmp', 'half')
+    write('r.json.notes.tmp', 'somebody else')
+    assert start('--time', '100ms', '--json', 'r.json').wait(timeout=60) in (0, 4)	# 4: proved nothing
+    equal(sorted(os.listdir('out')), [f'.{os.getpid()}.tmp', '0001'])
+    equal(sorted(os.listdir('out/0001')), ['profile.ini', 'report.txt', 'result.json'])
+    equal(sorted(n for n in os.listdir('.') if n.startswith('r.json')), ['r.json', 'r.json.notes.tmp'])
+
+
+if __name__ == '__main__':
+    harness.main()
