@@ -438,7 +438,7 @@ check_memory(const struct profile *p, struct profile_error *err)
 		if (__builtin_add_overflow(sum, n, &sum))
 			sum = UINT64_MAX / 2;
 	}
-	sum += sum / 8 + MB(1);
+	sum += sum / 8 + (p->p_machine.ms_memory < MB(2) ? p->p_machine.ms_memory / 2 : MB(1));
 	if (sum <= have || p->p_machine.ms_overcommit)
 		return 0;
 	format_size((sum + MB(1) - 1) / MB(1) * MB(1), need, sizeof(need));

@@ -89,6 +89,8 @@ int bench_move(const struct bench_options *, struct bench_table *);
 int bench_pagedaemon(const struct bench_options *, struct bench_table *);
 /* bench_kmem: an item of a pool and back, in every context, beside malloc() and free(). */
 int bench_kmem(const struct bench_options *, struct bench_table *);
+/* bench_sched: what controlled schedules cost, and how many executions they make in a second. */
+int bench_sched(const struct bench_options *, struct bench_table *);
 /* bench_intr: from the post of an interrupt to its handler; spl; pool_put in interrupt. */
 int bench_intr(const struct bench_options *, struct bench_table *);
 

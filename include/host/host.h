@@ -26,6 +26,9 @@ struct host_thread;
 /* => 0, or the errno of pthread_create().  name is copied, 15 bytes are shown by the host. */
 int	host_thread_create(struct host_thread **, const char *name, void (*fn)(void *),
 	    void *arg);
+/* => the same; fn begins with host_park(), so it need not begin before the first host_unpark() */
+int	host_thread_create_parked(struct host_thread **, const char *name, void (*fn)(void *),
+	    void *arg);
 /*
  * => the same; a schedule (host/sched.h) neither knows nor controls it: real time, and of the
  *    machine's threads it may neither unpark one nor be waited for by one but in host_thread_join()

@@ -23,6 +23,7 @@ static const struct {
 	{ "audit", bench_audit },
 	{ "interrupts", bench_intr },
 	{ "check", bench_check },
+	{ "schedule", bench_sched },
 };
 #define NBENCHES (sizeof(benches) / sizeof(benches[0]))
 
@@ -64,7 +65,7 @@ check_names(const struct command *cmd, char **names, int n)
 		if (near != NULL)
 			return cmd_usage(cmd, "no benchmark '%s'; did you mean '%s'?", names[i], near);
 		return cmd_usage(cmd, "no benchmark '%s'; there are fault, swap, file, data-movement, "
-		    "pagedaemon, kernel-memory, interrupts, audit, check", names[i]);
+		    "pagedaemon, kernel-memory, interrupts, audit, check, schedule", names[i]);
 	}
 	return EXIT_CLEAN;
 }

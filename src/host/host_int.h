@@ -74,6 +74,8 @@ void	futex_wake(uint32_t *word);
 /* => the calling thread waits in the state until sched_ready() */
 void	sched_block(enum thread_state);
 void	sched_ready(struct host_thread *);
+/* => a thread that has not begun need not before its first token */
+void	sched_put_off(struct host_thread *);
 /* => every thread of the schedule that has not ended */
 void	sched_foreach(void (*fn)(struct host_thread *, void *), void *arg);
 

@@ -570,6 +570,13 @@ controlled_create(struct host_thread **htp, const char *name, void (*fn)(void *)
 	return 0;
 }
 
+void
+sched_put_off(struct host_thread *ht)
+{
+	set_remove(&s.run, ht->ht_number);
+	ht->ht_state = TS_PARKED;
+}
+
 static void
 controlled_join(struct host_thread *ht)
 {

@@ -322,6 +322,16 @@ host_thread_create(struct host_thread **htp, const char *name, void (*fn)(void *
 }
 
 int
+host_thread_create_parked(struct host_thread **htp, const char *name, void (*fn)(void *), void *arg)
+{
+	int error = host_floor->hf_create(htp, name, fn, arg);
+
+	if (error == 0 && (*htp)->ht_controlled)
+		sched_put_off(*htp);
+	return error;
+}
+
+int
 host_thread_create_beside(struct host_thread **htp, const char *name, void (*fn)(void *), void *arg)
 {
 	return free_create(htp, name, fn, arg);

@@ -627,7 +627,7 @@ lwp_create(struct lwp **lp, struct proc *p, const char *name, void (*fn)(void *)
 	l->l_func = fn;
 	l->l_arg = arg;
 	l->l_cpu = curcpu();
-	error = host_thread_create(&l->l_thread, name, lwp_main, l);
+	error = host_thread_create_parked(&l->l_thread, name, lwp_main, l);
 	if (error != 0) {
 		lwp_free(l);
 		return error;

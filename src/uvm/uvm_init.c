@@ -33,7 +33,7 @@
 uint64_t
 uvm_memory_min(int n)
 {
-	return ptoa(512 + 128 * (uint64_t)n);
+	return ptoa(128 + 64 * (uint64_t)n);
 }
 
 /* The trap: no translation in the page table. */

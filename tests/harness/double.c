@@ -262,6 +262,7 @@ bench_fault(const struct bench_options *bo, struct bench_table *bt)
 		return 0; \
 	}
 
+BENCH(bench_sched, "a point", "ns", 10, "addition", 5)
 BENCH(bench_check, "checked", "operations/s", 1e6, "unchecked", 1.1e6)
 BENCH(bench_swap, "page-out and page-in", "bytes/s", 1e9, "host", 2e9)
 BENCH(bench_file, "read", "bytes/s", 1e9, "host", 2e9)
