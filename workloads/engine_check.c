@@ -48,7 +48,6 @@ static struct {
 	uint64_t	 ck_rounds;		/* ! */
 	uint64_t	 ck_given_up;		/* ! */
 	char		 ck_who[LWP_NAME_MAX];	/* ! the last one who did not come */
-	uint64_t	 ck_longest;		/* ! ns that everything stood still */
 } checker;
 
 void
@@ -112,8 +111,6 @@ timed_round(uint64_t interval)
 
 	check_round();
 	took = host_now_ns() - took;
-	if (took > checker.ck_longest)
-		checker.ck_longest = took;
 	return free_running() && took * BUDGET > interval ? took * BUDGET : interval;
 }
 

@@ -67,11 +67,7 @@ check_queue(struct vm_page *pg)
 	return must(queues != (PQ_ACTIVE | PQ_INACTIVE), CHECK_ID(I_PG_3), pg, "on both queues") +
 	    must(pg->wire_count == 0 || queues == 0, CHECK_ID(I_PG_2), pg, "wired and on a queue (R7)") +
 	    must(queues == 0 || pg->uobject != NULL || pg->uanon != NULL, CHECK_ID(I_PG_11), pg,
-	    "queued without an owner") +
-	    must((pg->pqflags & PQ_ANON) == 0 || (pg->uanon != NULL && pg->uobject == NULL),
-	    CHECK_ID(I_PG_10), pg, "PQ_ANON and not owned by an anon") +
-	    must((pg->pqflags & PQ_AOBJ) == 0 || (pg->uobject != NULL && UVM_OBJ_IS_AOBJ(pg->uobject)),
-	    CHECK_ID(I_PG_10), pg, "PQ_AOBJ and not in an aobj");
+	    "queued without an owner");
 }
 
 /* => pageq and the owner's lock held, or nothing runs */
@@ -81,7 +77,11 @@ check_owned(struct vm_page *pg)
 	bool busy = (pg->flags & PG_BUSY) != 0;
 	unsigned bad;
 
-	bad = must(busy || (pg->flags & (PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0, CHECK_ID(I_PG_8), pg,
+	bad = must((pg->pqflags & PQ_ANON) == 0 || (pg->uanon != NULL && pg->uobject == NULL),
+	    CHECK_ID(I_PG_10), pg, "PQ_ANON and not owned by an anon") +
+	    must((pg->pqflags & PQ_AOBJ) == 0 || (pg->uobject != NULL && UVM_OBJ_IS_AOBJ(pg->uobject)),
+	    CHECK_ID(I_PG_10), pg, "PQ_AOBJ and not in an aobj") +
+	    must(busy || (pg->flags & (PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0, CHECK_ID(I_PG_8), pg,
 	    "FAKE, RELEASED or PAGEOUT without BUSY");
 	if (pg->uobject != NULL && pg->uanon != NULL)
 		bad += must(pg->loan_count >= 1 && (pg->pqflags & PQ_ANON) == 0, CHECK_ID(I_PG_5), pg,
@@ -94,6 +94,13 @@ check_owned(struct vm_page *pg)
 	if ((pg->pqflags & PQ_ANON) != 0 && pg->uanon != NULL)
 		bad += must(pg->uanon->an_page == pg, CHECK_ID(I_ANON_2), pg, "its anon has another page");
 	return bad;
+}
+
+/* => pageq held: the lock of the owner, if that stays who it is, which it does while it is queued */
+static kmutex_t *
+queued_owner(const struct vm_page *pg)
+{
+	return (pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) != 0 ? uvm_page_owner_lock(pg) : NULL;
 }
 
 unsigned
@@ -109,7 +116,7 @@ inspect_page(struct vm_page *pg)
 		return bad;
 	}
 	bad = check_queue(pg);
-	owner = uvm_page_owner_lock(pg);
+	owner = queued_owner(pg);
 	if (owner != NULL && mutex_tryenter(owner)) {
 		bad += check_owned(pg);
 		mutex_exit(owner);
@@ -121,24 +128,26 @@ inspect_page(struct vm_page *pg)
 
 /*
  * => pageq held: the page is busy by an LWP that stands, or went with a transfer that is none, and
- *    so will never be let go.  With its owner locked, no transfer of it can end.
+ *    so will never be let go.  Who lets a page go is its owner no more before he comes to stand; and
+ *    with the page's owner locked no transfer of it can end.
  */
 static unsigned
 inspect_busy(struct vm_page *pg)
 {
-	kmutex_t *owner = (pg->pqflags & PQ_FREE) == 0 ? uvm_page_owner_lock(pg) : NULL;
+	struct lwp *l = __atomic_load_n(&pg->owner, __ATOMIC_ACQUIRE);
+	kmutex_t *owner = queued_owner(pg);
 	unsigned bad = 0;
 
+	if (l != NULL && lwp_stands(l) && __atomic_load_n(&pg->owner, __ATOMIC_ACQUIRE) == l) {
+		violation(VIOL_INVARIANT, CHECK_ID(I_OBJ_10), "page %#lx was made busy by %s in %s, who is at the "
+		    "user boundary (flags %#x)", (unsigned long)VM_PAGE_TO_PHYS(pg), l->l_name,
+		    pg->owner_tag != NULL ? pg->owner_tag : "?", pg->flags);
+		return 1;
+	}
 	if (owner == NULL || !mutex_tryenter(owner))
 		return 0;
-	if ((pg->flags & PG_BUSY) != 0 && pg->owner != NULL && lwp_stands(pg->owner)) {
-		violation(VIOL_INVARIANT, CHECK_ID(I_OBJ_10), "page %#lx is busy by %s in %s, who is at the user "
-		    "boundary (flags %#x)", (unsigned long)VM_PAGE_TO_PHYS(pg), pg->owner->l_name,
-		    pg->owner_tag != NULL ? pg->owner_tag : "?", pg->flags);
-		bad++;
-	}
 	if ((pg->flags & PG_BUSY) != 0 && pg->owner == NULL)
-		bad += must(!uvm_aio_idle(), CHECK_ID(I_OBJ_10), pg, "busy by nobody, and no transfer is under way");
+		bad = must(!uvm_aio_idle(), CHECK_ID(I_OBJ_10), pg, "busy by nobody, and no transfer is under way");
 	mutex_exit(owner);
 	return bad;
 }
