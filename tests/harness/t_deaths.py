@@ -12,7 +12,7 @@ import time
 import harness
 from harness import case, equal, has, write
 
-SMALL = ('[global]\ncpus = 4\nmemory = 16M\nswap = 32M\ntime = 30s\n'
+SMALL = ('[global]\ncpus = 4\nmemory = 16M\nswap = 32M\ntime = 10s\n'
          '[a]\nworkload = anon-fault\nsize = 4M\nthreads = 4\n'
          '[b]\nworkload = cow-fork\nsize = 1M\n')
 
