@@ -3,8 +3,10 @@
 
 import os
 import random
+import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
 
@@ -189,15 +191,60 @@ def what_an_earlier_supervisor_left_is_stored_once():
     os.makedirs(f'st/work/{run_id}')
     r = run('run', 'x.ini', '--seed', '5', '--json', f'st/work/{run_id}/result.json', '--out', f'st/work/{run_id}/out')
     equal(r.returncode, 1)
-    # stored, and killed before its files were moved: the next one only moves them
-    write(f'st/work/{run_id}/pid', '1 1\n')
-    stray = rows('SELECT min(id) FROM run')[0][0]
-    os.makedirs(f'st/work/{stray}')
-    for _ in range(2):
-        with Daemon('--set', 'http=off') as d:
+    late = sleeper()          # its worker, which the kernel has not come to yet
+    other = sleeper()         # somebody who was given the number of a dead worker
+    try:
+        write(f'st/work/{run_id}/pid', f'{late.pid} {start_time(late.pid)}\n')
+        shutil.copytree(f'st/work/{run_id}', 'again')
+        stray = rows('SELECT min(id) FROM run')[0][0]
+        os.makedirs(f'st/work/{stray}')
+        write(f'st/work/{stray}/pid', f'{other.pid} {start_time(other.pid) - 1}\n')
+        for _ in range(2):
+            with Daemon('--set', 'http=off') as d:
+                d.ask('pause')
+                d.stop()
             equal(rows(f'SELECT state, outcome, seed FROM run WHERE id = {run_id}'), [('finished', 'violation', 5)])
-            d.stop()
-    equal(rows(f'SELECT count(*) FROM occurrence WHERE run = {run_id}'), [(1,)])
+            equal(rows(f'SELECT count(*) FROM occurrence WHERE run = {run_id}'), [(1,)])
+            equal(rows('SELECT count FROM failure'), rows('SELECT count(*) FROM occurrence'))
+            if os.path.exists('again'):                     # stored, but killed before its files were moved
+                os.rename('again', f'st/work/{run_id}')
+                shutil.rmtree(f'st/failures/{run_id}')
+        assert os.path.exists(f'st/failures/{run_id}/0001/report.txt')
+        equal(late.wait(60), -signal.SIGKILL)
+        equal(other.poll(), None)
+        all_is_well()
+    finally:
+        for p in late, other:
+            p.kill()
+            p.wait()
+
+
+def sleeper():
+    return subprocess.Popen(['sleep', '1000'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def start_time(pid):
+    with open(f'/proc/{pid}/stat') as f:
+        return int(f.read().rpartition(')')[2].split()[19])
+
+
+@case
+def a_result_that_cannot_be_stored_waits():
+    job('x', 'wait')
+    config('run-time = 2s')
+    with Daemon() as d:
+        pid, = wait_for(d.worker_pids, 'a worker')
+        run_id, = [w['run'] for w in d.status['workers']]
+        db = sqlite3.connect('st/results.db', isolation_level=None)
+        db.execute('BEGIN IMMEDIATE')                   # nobody else can write now
+        wait_for(lambda: f'run {run_id} waits to be stored' in d.said(), 'the result to wait')
+        assert os.path.exists(f'st/work/{run_id}/result.json')
+        equal(d.status['results_waiting'], 1)
+        db.execute('ROLLBACK')
+        db.close()
+        wait_for(lambda: d.status['results_waiting'] == 0, 'it to be stored')
+        equal(rows(f'SELECT state, outcome FROM run WHERE id = {run_id}'), [('finished', 'clean')])
+        equal(d.stop(), 0)
     all_is_well()
 
 
@@ -206,7 +253,8 @@ def workers_die_with_their_supervisor():
     job('x', 'wait')
     config('run-time = 1h\nworkers = 2')
     d = Daemon()
-    wait_for(lambda: len(d.worker_pids()) == 2, 'two workers')
+    for pid in wait_for(lambda: len(d.worker_pids()) == 2 and d.worker_pids(), 'two workers'):
+        os.kill(pid, signal.SIGSTOP)                    # they notice nothing themselves
     d.kill()
     d.log.close()
     wait_for(lambda: not children(0), 'the orphans to go')
