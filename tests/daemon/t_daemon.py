@@ -18,9 +18,10 @@ from harness import case, has, main
 def runs_cycle_through_profiles_and_then_seeds():
     job('x', 'clean')
     job('y', 'clean')
-    config('seed = 7', profiles='x.ini y.ini')
+    config('seed = 7\nbackoff = 1h', profiles='x.ini y.ini')
     with Daemon() as d:
         wait_for(lambda: d.finished() >= 5, 'five runs')
+        assert 'back-off' not in [d.status['workers'][0]['state'] for _ in range(20)]
         equal(d.stop(), 0)
     got = rows('SELECT profile, schedule, seed FROM run ORDER BY id LIMIT 4')
     equal([(os.path.basename(p), s, n) for p, s, n in got],
