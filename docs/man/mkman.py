@@ -3,7 +3,8 @@
 
 A line @options COMMAND... becomes the options of `PROGRAM COMMAND --help`; those that were listed for
 another command named after a slash (@options audit / run) are left out.  A line @list TOPIC becomes a
-list of what `PROGRAM list TOPIC` has, @keys TOPIC likewise with what the keys take.
+list of what `PROGRAM list TOPIC` has, @keys TOPIC likewise with what the keys take.  @rest is
+the commands of --help that have no .Ss of their own.
 """
 
 import json
@@ -43,8 +44,22 @@ def fold(line):
     return ''.join(('\\&' if part[0] in ".'" else '') + part + '\n' for part in folded)
 
 
+def rest(program, template):
+    """Sections of the commands that the template has none for, with what they say of themselves."""
+    there = {line.split()[2] for line in template if line.startswith('.Ss uvmstress ')}
+    for name, meaning in re.findall(r'^  ([a-z]+) +(.*)', ask(program, '--help'), re.M):
+        if name not in there:
+            yield f'.Ss uvmstress {name}'
+            yield from text(meaning[0].upper() + meaning[1:] + '.')
+            yield from ['Usage:', f'.D1 {ask(program, name, "--help").splitlines()[0].removeprefix("usage: ")}']
+            yield f'@options {name}'
+
+
 def page(program, template):
+    lines = []
     for line in template:
+        lines += rest(program, template) if line.startswith('@rest') else [line]
+    for line in lines:
         words = line.split()
         if not line.startswith('@'):
             yield line.rstrip('\n')
@@ -81,7 +96,7 @@ def page(program, template):
 def main():
     program, template, out = sys.argv[1:]
     with open(template) as f:
-        lines = list(page(program, f))
+        lines = list(page(program, list(f)))
     with open(out, 'w') as f:
         literal = False
         for line in lines:
