@@ -30,11 +30,14 @@ static const char *const ending_names[] = {
 
 struct fake_options {
 	unsigned fo_ending;
+	double fo_renew_fraction;	/* bench audit's page faults ask for it */
 };
 
 static const struct option_row fake_rows[] = {
 	{ "ending", OPT_ENUM, offsetof(struct fake_options, fo_ending), 0, 0, "clean",
 	    ending_names, NULL, "how the run ends" },
+	{ "renew-fraction", OPT_FRACTION, offsetof(struct fake_options, fo_renew_fraction), 0, 0, "0",
+	    NULL, NULL, "is taken, and means nothing" },
 };
 
 struct file_options {
