@@ -91,6 +91,14 @@ struct vm_page *uvm_pagenext(struct uvm_object *, voff_t);
 void	uvm_pageinsert(struct vm_page *, struct uvm_object *, voff_t);
 void	uvm_pageremove(struct vm_page *);
 
+/* => owner locked, page BUSY: who made it so; relaxed: pairs with uvm_pageactivate(), which asks for
+ *    its ring of events, with pageq alone */
+static inline void
+uvm_page_tag(struct vm_page *pg, const char *tag)
+{
+	__atomic_store_n(&pg->owner_tag, tag, __ATOMIC_RELAXED);
+}
+
 /*
  * => pageq held, or the owner's lock: wiring takes both, so "no" is true for as long as
  *    the owner is locked; a "yes" may be over at once.

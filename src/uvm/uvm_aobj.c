@@ -173,7 +173,7 @@ uao_page_alloc(struct uvm_object *uobj, voff_t off)
 		return NULL;
 	KASSERT((pg->flags & PG_CLEAN) == 0);		/* R34 */
 	pg->flags &= ~PG_FAKE;
-	pg->owner_tag = "uao_get";
+	uvm_page_tag(pg, "uao_get");
 	uvm_lock_pageq();
 	uvm_pageactivate(pg);
 	uvm_unlock_pageq();
@@ -240,7 +240,7 @@ uao_pagein(struct uvm_object *uobj, voff_t off, struct vm_page **pgp)
 	pg = uvm_pagealloc(uobj, off, NULL, 0);
 	if (pg == NULL)
 		return ENOMEM;
-	pg->owner_tag = "uao_pagein";
+	uvm_page_tag(pg, "uao_pagein");
 	mutex_exit(&uobj->vmobjlock);
 	UVMCNT(pageins);
 	error = uvm_swap_get(pg, slot);

@@ -322,7 +322,7 @@ uvm_pagealloc(struct uvm_object *obj, voff_t off, struct vm_anon *anon, int flag
 	pg->flags = 0;
 	if ((flags & UVM_PGA_PRIVATE) == 0) {
 		pg->flags = PG_BUSY | PG_CLEAN | PG_FAKE;
-		pg->owner_tag = fresh;
+		uvm_page_tag(pg, fresh);
 	}
 	if (flags & UVM_PGA_ZERO) {
 		pmap_zero_page(VM_PAGE_TO_PHYS(pg));
@@ -590,7 +590,8 @@ uvm_pageactivate(struct vm_page *pg)
 	KASSERT(!uvm_page_leaving(pg));
 	if (pg->wire_count > 0)
 		return;						/* R7 */
-	if ((pg->pqflags & PQ_ACTIVE) == 0 && pg->owner_tag != fresh)	/* a fresh one always is */
+	/* a fresh one always is; relaxed: pairs with uvm_page_tag() */
+	if ((pg->pqflags & PQ_ACTIVE) == 0 && __atomic_load_n(&pg->owner_tag, __ATOMIC_RELAXED) != fresh)
 		kernhist_log(KE_page_activate, VM_PAGE_ID(pg), 0, 0);
 	uvm_pagedequeue(pg);
 	pg->pqflags |= PQ_ACTIVE;
@@ -611,7 +612,7 @@ uvm_page_busy(struct vm_page *pg, const char *tag)
 	KASSERT(slock == NULL || mutex_owned(slock));
 	KASSERT((pg->flags & (PG_BUSY | PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0); /* I-PG-8 */
 	pg->flags |= PG_BUSY;
-	pg->owner_tag = tag;
+	uvm_page_tag(pg, tag);
 	hold(pg);
 	kernhist_log(KE_page_busy, VM_PAGE_ID(pg), pg->flags, 0);
 }

@@ -145,7 +145,7 @@ uvn_get_fill(struct uvn_get *ug)
 			if (pg == NULL && uvn_get_wanted(ug, i))
 				return ENOMEM;
 			if (pg != NULL) {
-				pg->owner_tag = "uvn_get";
+				uvm_page_tag(pg, "uvn_get");
 				ug->ug_new |= 1u << i;
 				if (ug->ug_flags & PGO_OVERWRITE)
 					ug->ug_hole |= 1u << i;	/* or not: nobody has looked */

@@ -63,7 +63,7 @@ look(void *arg)
 			kpause("look", 100000);
 			CHECK_EQ(sum_of_steps(&odd), before);
 		}
-		CHECK(lwp_stopped());
+		CHECK(lwp_stop_wait(PLENTY, who));	/* a CPU may just take its clock's interrupt */
 		lwp_userret(1);			/* not the one who stops them */
 		lwp_resume();
 	}
