@@ -218,6 +218,18 @@ lockdebug_init(void)
 
 /* --- where a lock may be taken --- */
 
+/* => the spin lock that was taken last, in this context; or NULL */
+static const struct held_lock *
+innermost_spin(void)
+{
+	const struct held_stack *hs = &curlwp->l_held;
+
+	for (int i = hs->hs_n - 1; i >= 0; i--)
+		if ((hs->hs_v[i].hl_how & LO_SPIN) != 0 && hs->hs_v[i].hl_depth == curcpu()->ci_idepth)
+			return &hs->hs_v[i];
+	return NULL;
+}
+
 void
 lockdebug_cannot_sleep(enum lock_class class)
 {
@@ -225,6 +237,7 @@ lockdebug_cannot_sleep(enum lock_class class)
 	const char *name = lock_classes[class].lc_name;
 	const char *rule = ci->ci_idepth != 0 ? "lock-in-interrupt" : ci->ci_mtx_count != 0 ?
 	    "sleep-with-spin" : "sleep-at-ipl";
+	const struct held_lock *spin = innermost_spin();
 	char print[80];
 
 	snprintf(print, sizeof(print), "%s:%s", rule, name);
@@ -233,10 +246,12 @@ lockdebug_cannot_sleep(enum lock_class class)
 		    "adaptive lock %s in interrupt context", name);
 	else if (ci->ci_mtx_count != 0)
 		lockorder_finding(rule, print, LOCKGRAPH_UNGRADED, lockorder_trace(NULL),
-		    "adaptive lock %s with a spin lock held", name);
+		    "adaptive lock %s with spin lock %s held", name, spin != NULL ? class_name(spin) : "?");
 	else
 		lockorder_finding(rule, print, LOCKGRAPH_UNGRADED, lockorder_trace(NULL),
 		    "adaptive lock %s at IPL %d", name, ci->ci_ilevel);
+	if (spin != NULL)
+		lockorder_finding_held(print, spin);
 }
 
 void
@@ -266,6 +281,7 @@ lockdebug_spl(int ipl)
 		snprintf(print, sizeof(print), "spl-below-lock:%s", class_name(hl));
 		lockorder_finding("spl-below-lock", print, LOCKGRAPH_UNGRADED, lockorder_trace(NULL),
 		    "IPL falls to %d with spin lock %s held, which needs %d", ipl, class_name(hl), needs);
+		lockorder_finding_held(print, hl);
 		return;
 	}
 }
@@ -387,6 +403,7 @@ lockdebug_sleep_barrier(const char *what)
 		snprintf(print, sizeof(print), "sleep-with-lock:%s:%s", class_name(hl), what);
 		lockorder_finding("sleep-with-lock", print, LOCKGRAPH_UNGRADED, lockorder_trace(NULL),
 		    "%s: sleep with %s held", what, class_name(hl));
+		lockorder_finding_held(print, hl);
 		return;
 	}
 }

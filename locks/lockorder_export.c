@@ -174,7 +174,7 @@ fill_findings(struct arrays *a)
 			.lgv_fingerprint = f->f_print, .lgv_message = f->f_message,
 			.lgv_why = f->f_why, .lgv_waived = f->f_waived, .lgv_count = f->f_count,
 			.lgv_trace = f->f_trace, .lgv_cycle = &a->a_cycles[at],
-			.lgv_ncycle = f->f_nedge,
+			.lgv_ncycle = f->f_nedge, .lgv_held = f->f_held,
 		};
 		for (uint32_t k = 0; k < f->f_nedge; k++)
 			fill_edge(&a->a_cycles[at++], f->f_edge[k]);

@@ -227,6 +227,7 @@ obtain(const char *rule, const char *print, uint32_t *i, bool *new)
 		return NULL;
 	f->f_rule = lo_strdup(rule);
 	f->f_print = lo_strdup(print);
+	f->f_held = NONE;
 	lo_map_put(&by_print, h, *i);
 	return f;
 }
@@ -250,6 +251,23 @@ lo_found(struct lo_told *told, const char *rule, const char *print, enum lockgra
 	set_edges(f, edges, nedges);
 	f->f_waived = waived(f);
 	told_add(told, i);
+}
+
+void
+lo_found_held(const char *print, uint32_t trace)
+{
+	const uint32_t i = lo_map_get(&by_print, hash(print));
+
+	if (i != NONE && finding_at(i)->f_held == NONE)
+		finding_at(i)->f_held = trace;
+}
+
+void
+lockorder_finding_held(const char *print, const struct held_lock *hl)
+{
+	lo_lock();
+	lo_found_held(print, lo_held_trace(hl));
+	lo_unlock();
 }
 
 /* --- cycles --- */

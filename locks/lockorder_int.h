@@ -155,7 +155,7 @@ struct lo_finding {				/* L */
 	const char	*f_rule, *f_print, *f_message, *f_why, *f_waived;
 	enum lockgraph_grade f_grade;
 	uint64_t	 f_count;
-	uint32_t	 f_trace;
+	uint32_t	 f_trace, f_held;	/* noticed; where what is in the way was taken */
 	uint32_t	*f_edge;		/* of the cycle, or the one edge */
 	uint32_t	 f_nedge;
 	uint64_t	 f_hash;
@@ -171,6 +171,8 @@ struct lo_told {
 /* L: a finding; told if new or worse than before.  edges: its cycle, copied */
 void	 lo_found(struct lo_told *, const char *rule, const char *print, enum lockgraph_grade,
     const uint32_t *edges, uint32_t nedges, uint32_t trace, const char *message);
+/* L: the finding of that fingerprint, if there is one, is about a lock that was taken there */
+void	 lo_found_held(const char *print, uint32_t trace);
 /* L: the edges from `first` on are new: their cycles, and what interrupts make of them */
 void	 lo_new_edges(uint32_t first, uint32_t trace, struct lo_told *);
 /* L: grades again */

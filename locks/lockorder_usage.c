@@ -62,6 +62,7 @@ judge_class(uint32_t class, struct lo_told *told)
 			lo_found(told, "ipl-inversion", print.tx, mode == LO_READ && open == 1 ?
 			    LOCKGRAPH_LATENT : LOCKGRAPH_UNCONFIRMED, NULL, 0,
 			    c->c_intr_trace[mode], message.tx);
+			lo_found_held(print.tx, c->c_open_trace[open]);
 		}
 }
 
@@ -102,6 +103,7 @@ judge_reach(uint32_t class, int mode, struct lo_told *told)
 	    lowest(v->c_open[0] | v->c_open[1]));
 	lo_found(told, "ipl-inversion", print.tx, LOCKGRAPH_UNCONFIRMED, path.p_v, path.p_n,
 	    u->c_intr_trace[mode], message.tx);
+	lo_found_held(print.tx, v->c_open_trace[inverted(u, mode, v, 0) ? 0 : 1]);
 }
 
 void

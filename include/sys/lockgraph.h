@@ -140,6 +140,7 @@ struct lockgraph_finding {
 	uint32_t	 lgv_trace;		/* where it was noticed, or LOCKGRAPH_NONE */
 	const struct lockgraph_edge *lgv_cycle; /* each edge's `to` is the next one's `from` */
 	uint32_t	 lgv_ncycle;		/* 0: not about a cycle; 1: about one edge */
+	uint32_t	 lgv_held;		/* where the lock that is in the way was taken, or LOCKGRAPH_NONE */
 };
 
 /* Statistics of one call site, as lockstat(8) has them. */

@@ -194,6 +194,9 @@ uint32_t lockorder_held_trace(const struct held_lock *);
 bool	lockorder_finding(const char *rule, const char *fingerprint, enum lockgraph_grade,
     uint32_t trace, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
+/* => the finding of that fingerprint has to do with this lock, which is held */
+void	lockorder_finding_held(const char *fingerprint, const struct held_lock *);
+
 /* --- waivers and the result --- */
 
 /*

@@ -332,6 +332,8 @@ read_findings(struct reader *rd, json_t *root)
 		v->lgv_waived = get_text(rd, obj, "waived", true);
 		v->lgv_count = get_number(rd, obj, "count");
 		v->lgv_trace = get_index(rd, obj, "trace", rd->rd_lg->lg_ntraces, true);
+		v->lgv_held = json_object_get(obj, "held_trace") == NULL ? LOCKGRAPH_NONE :
+		    get_index(rd, obj, "held_trace", rd->rd_lg->lg_ntraces, true);
 		read_cycle(rd, obj, v++);
 	}
 }

@@ -327,6 +327,7 @@ write_finding(struct writer *w, const struct lockgraph_finding *v)
 	put_text(w, "waived", v->lgv_waived);
 	put_number(w, "count", v->lgv_count);
 	put_index(w, "trace", v->lgv_trace);
+	put_index(w, "held_trace", v->lgv_held);
 	key(w, "cycle");
 	puts_raw(w, "[");
 	w->wr_sep = "\n    ";

@@ -167,7 +167,7 @@ audit(const struct profile *p, struct run_result *rr, bool misorder)
 	static const struct lockgraph_trace traces[] = { { 0, 1 }, { 1, 1 } };
 	static const struct lockgraph_finding finding = {
 		"lock-order", "lock-cycle", LOCKGRAPH_UNCONFIRMED, "lock-cycle:amap,map",
-		"amap and map form a cycle", NULL, NULL, 1, 0, edges, 2,
+		"amap and map form a cycle", NULL, NULL, 1, 0, edges, 2, LOCKGRAPH_NONE,
 	};
 	const struct lockgraph lg = {
 		.lg_classes = classes, .lg_nclasses = 2, .lg_edges = edges, .lg_nedges = misorder ? 2 : 1,

@@ -44,11 +44,11 @@ static const struct lockgraph_edge cycle[] = {
 
 static const struct lockgraph_finding findings[] = {
 	{ "lock-order", "lock-cycle", LOCKGRAPH_LATENT, "f00dfeed", "amap, uobj and pageq form a cycle",
-	    "needs a second runner", NULL, 3, 0, cycle, 3 },
+	    "needs a second runner", NULL, 3, 0, cycle, 3, LOCKGRAPH_NONE },
 	{ "lock-order", "lock-order", LOCKGRAPH_UNCONFIRMED, "0badcafe", "amap wanted with pageq held",
-	    NULL, NULL, 1, 1, &cycle[2], 1 },
+	    NULL, NULL, 1, 1, &cycle[2], 1, LOCKGRAPH_NONE },
 	{ "lock-assertion", "spl-leak", LOCKGRAPH_UNGRADED, "5eed", "returned at \"IPL\" 5", NULL,
-	    "it is how \\ it is", 1, LOCKGRAPH_NONE, NULL, 0 },
+	    "it is how \\ it is", 1, LOCKGRAPH_NONE, NULL, 0, 1 },
 };
 
 static const struct lockgraph_module modules[] = { { "/usr/bin/thing", "abcd" }, { "/lib/x.so", NULL } };
