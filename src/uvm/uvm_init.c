@@ -28,7 +28,7 @@
 /*
  * Smallest memory: the daemon must be able to keep its target free, a CPU's
  * pool caches and reserves take some 64 pages, and the rest of the kernel and
- * one small process some 512.
+ * one very small process some 128.
  */
 uint64_t
 uvm_memory_min(int n)
