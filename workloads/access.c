@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/kernhist.h>
+
 #include "engine_int.h"
 
 int
@@ -19,6 +21,7 @@ content_bad(struct job_worker *jw, const char *id, vaddr_t va, const char *fmt, 
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	violation_about(KS_va, 0, (const void *)va);
 	violation(VIOL_CONTENT, id, "job %s, worker %u, process %u, address %#lx: %s",
 	    jw->jw_run->jr_job->job_name, jw->jw_index,
 	    curlwp->l_proc != NULL ? curlwp->l_proc->p_pid : 0, (unsigned long)va, text);

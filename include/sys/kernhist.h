@@ -159,14 +159,14 @@ void	kernhist_fold(uint64_t);
  *    may run: what it overwrites meanwhile is left out.  Signal-safe.
  * kernhist_say: => "fault_enter map 7 at 0x1000 ...": what happened, to whom.  Signal-safe.
  * kernhist_about: => is this event about that subject?
- * kernhist_ns: => how long before now, in ns, that was
+ * kernhist_tick_ns: => how long a tick is, in ns: an estimate, so one for all events that are compared
  */
 size_t	kernhist_copy(const struct cpu_info *, struct kern_history_ent *, size_t max);
 void	kernhist_say(const struct kern_history_ent *, char *buf, size_t len);
 bool	kernhist_about(const struct kern_history_ent *, enum kern_subject, uint32_t id);
 /* => first and second subject of a kind */
 void	kernhist_subjects(enum kern_event, enum kern_subject *first, enum kern_subject *second);
-uint64_t kernhist_ns(uint64_t ticks, uint64_t now);
+double	kernhist_tick_ns(void);
 const char *kernhist_kind_name(enum kern_event);
 
 #endif /* SYS_KERNHIST_H */

@@ -12,6 +12,7 @@
 
 #include <harness/inspect.h>
 #include <harness/xalloc.h>
+#include <sys/kernhist.h>
 #include <sys/sleepq.h>
 #include <sys/stop.h>
 #include <uvm/uvm.h>
@@ -32,6 +33,7 @@ struct census {
 static unsigned
 complain(const char *id, const struct vm_page *pg, const char *what)
 {
+	violation_about(KS_page, VM_PAGE_ID(pg), pg);
 	violation(VIOL_INVARIANT, id,
 	    "page %#lx: %s (flags %#x, pqflags %#x, wire %u, loan %u, uobject %u, anon %s)",
 	    (unsigned long)VM_PAGE_TO_PHYS(pg), what, pg->flags, pg->pqflags, pg->wire_count,

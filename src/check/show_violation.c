@@ -36,6 +36,7 @@ struct telling {
 	const struct violation *t_v;
 	struct kern_history_ent *t_ev;	/* all that is remembered, by time */
 	size_t		 t_n;
+	double		 t_tick_ns;
 	struct about	 t_about[SUBJECTS_MAX];
 	size_t		 t_nabout;
 };
@@ -85,7 +86,8 @@ put_event(const struct telling *t, const struct kern_history_ent *ke, struct res
 {
 	char what[160];
 	struct result_event re = {
-		.re_before_us = (double)kernhist_ns(ke->ke_when, t->t_v->v_when) / 1e3,
+		.re_before_us = ke->ke_when < t->t_v->v_when ?
+		    (double)(t->t_v->v_when - ke->ke_when) * t->t_tick_ns / 1e3 : 0,
 		.re_cpu = ke->ke_cpu, .re_lwp = ke->ke_lwp, .re_intr = ke->ke_intr != 0, .re_what = what,
 	};
 
@@ -283,7 +285,8 @@ find_subjects(struct telling *t)
 			add_anon(t, vs->vs_object);
 			break;
 		case KS_page:
-			add_page(t, &uvm.pages[vs->vs_id]);
+			if (vs->vs_id < uvm.npages)
+				add_page(t, &uvm.pages[vs->vs_id]);
 			break;
 		default:
 			add(t, (enum kern_subject)vs->vs_what, vs->vs_id, vs->vs_object);
@@ -351,7 +354,7 @@ put_subject(const struct telling *t, const struct about *ab, struct result_viola
 void
 show_violation(const struct violation *v, struct result_violation *rv)
 {
-	struct telling t = { .t_v = v };
+	struct telling t = { .t_v = v, .t_tick_ns = kernhist_tick_ns() };
 
 	if (cpus == NULL || uvm.pages == NULL)
 		return;				/* before boot, or after it */

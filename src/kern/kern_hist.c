@@ -50,7 +50,7 @@ kernhist_boot(uint64_t events, bool detail, bool fold)
 	while (size < events)
 		size *= 2;
 	boot_ticks = host_ticks();
-	boot_ns = host_now_ns();
+	boot_ns = host_wall_ns();
 	hash = 0;
 	kernhist.kinds = 0;
 	kernhist.mask = size * sizeof(struct kern_history_ent) - 1;
@@ -225,12 +225,10 @@ kernhist_kind_name(enum kern_event kind)
 	return kinds[kind].name;
 }
 
-uint64_t
-kernhist_ns(uint64_t ticks, uint64_t now)
+double
+kernhist_tick_ns(void)
 {
-	const uint64_t passed = host_ticks() - boot_ticks, ns = host_now_ns() - boot_ns;
+	const uint64_t passed = host_ticks() - boot_ticks;
 
-	if (ticks >= now || passed == 0)
-		return 0;
-	return (uint64_t)((double)(now - ticks) * (double)ns / (double)passed);
+	return passed == 0 ? 0 : (double)(host_wall_ns() - boot_ns) / (double)passed;
 }

@@ -200,6 +200,7 @@ amap_slot_next(const struct vm_amap *amap, uint64_t slot, uint64_t end)
 static unsigned
 bad(const struct vm_amap *amap, const char *id, uint64_t slot, const char *what)
 {
+	violation_about(KS_amap, amap->am_id, amap);
 	violation(VIOL_INVARIANT, id, "amap %u, slot %lu: %s", amap->am_id, (unsigned long)slot,
 	    what);
 	return 1;

@@ -3,11 +3,14 @@
  */
 #include <stdio.h>
 
+#include <sys/kernhist.h>
+
 #include "uvm_map_i.h"
 
 static unsigned
 bad(const struct vm_map *map, const struct vm_map_entry *e, const char *id, const char *what)
 {
+	violation_about(KS_map, map->id, map);
 	violation(VIOL_INVARIANT, id, "map %u, entry %u [%#lx,%#lx): %s", map->id, e->id,
 	    (unsigned long)e->start, (unsigned long)e->end, what);
 	return 1;
