@@ -312,8 +312,6 @@ say_last(const char *kind, const char *message, const char *why, void *const *pc
 	fprintf(stderr, "last words: %s, %s, %s, %s\n", kind, message, why, n > 0 ? "with a stack" : "no stack");
 }
 
-static volatile int *nowhere;
-
 KTEST_DEATH(an_alarm_has_last_words, "who is put off no more ends the process, and says so",
     "last words: hang, nobody looks, nobody looks, no stack\nnobody looks")
 {
@@ -323,6 +321,8 @@ KTEST_DEATH(an_alarm_has_last_words, "who is put off no more ends the process, a
 }
 
 #if CRASHES
+static volatile int *nowhere;
+
 static void
 crash_again(int sig, void *addr, void *const *pcs, int n)
 {
