@@ -51,7 +51,7 @@ uvm_trap(struct pmap *pmap, vaddr_t va, vm_prot_t access)
 		map = &p->p_vmspace->vm_map;
 		KASSERT(map->pmap == pmap);
 	}
-	if (uvm_latency_sampled())
+	if (!cpu_intr_p() && uvm_latency_sampled())	/* its words are no interrupt's */
 		start = host_now_ns();
 	error = uvm_fault(map, trunc_page(va), access);
 	if (start != 0)
