@@ -101,7 +101,8 @@ def what_is_held_at_rest_is_looked_at():
 
 @case
 def what_is_held_online_is_sampled():
-    job = JOB.replace('ops = 300', 'time = 700ms') + '[b]\nworkload = aobj-shm\nprocesses = 2\n'
+    # one CPU: time is virtual, so that it is sampled as often on any machine
+    job = JOB.replace('ops = 300', 'ops = 20000').replace('cpus = 2', 'cpus = 1') + '[b]\nworkload = aobj-shm\nprocesses = 2\n'
     write('x.ini', job)
     r = run('run', 'x.ini', '--json', '-', '--quiet')
     equal(r.returncode, 0, r.stderr)
