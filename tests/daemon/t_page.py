@@ -47,7 +47,7 @@ def the_page_shows_what_there_is_and_follows_clicks():
         equal(b.js('document.querySelectorAll("#c-order .node.on").length'), 2)
         b.click('#failures tbody a[href="#failure-1"]')
         wait_for(lambda: not b.js('document.querySelector("#failure").hidden'), 'the failure')
-        wait_for(lambda: 'To see it again' in text(b, '#failure-report'), 'its report')
+        wait_for(lambda: 'repeat with: ' in text(b, '#failure-report'), 'its report')
         b.click('#failure-close')
         equal(b.js('document.querySelector("#failure").hidden'), True)
         b.open(url + '#failure-99')
