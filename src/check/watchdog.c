@@ -288,6 +288,7 @@ tell(struct census *ce)
 	if (ce->ce_page != NULL)
 		violation_about(KS_page, VM_PAGE_ID(ce->ce_page), ce->ce_page);
 	n = host_thread_backtrace(culprit->se_lwp->l_thread, stack, STACK_MAX);
+	host_racy_end();			/* the thread ends in there */
 	kern_hang(culprit->se_lwp, stack, n, details, "no sign of life for %.1f s: %s",
 	    (double)limit / 1e9, chain);
 }

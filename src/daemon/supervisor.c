@@ -12,7 +12,6 @@
  * (store.c); what is only in memory (samples, totals since the start) may be lost.
  */
 #include <sys/epoll.h>
-#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -385,13 +384,15 @@ static int
 lock_state(struct daemon *d)
 {
 	char *path = xasprintf("%s/lock", d->d_conf->dc_state);
+	/* not flock(): a child of one that was killed would have it until it has become its program */
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	int status = EXIT_CLEAN;
 	char pid[24] = "";
 
 	d->d_lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
 	if (d->d_lock < 0) {
 		status = host_fail(errno, "open", path);
-	} else if (flock(d->d_lock, LOCK_EX | LOCK_NB) != 0) {
+	} else if (fcntl(d->d_lock, F_SETLK, &whole) != 0) {
 		if (read(d->d_lock, pid, sizeof(pid) - 1) <= 0)
 			strcpy(pid, "unknown");
 		pid[strcspn(pid, "\n")] = '\0';

@@ -161,8 +161,12 @@ void
 futex_wait(uint32_t *word, uint32_t value, const struct timespec *deadline)
 {
 	/* Absolute, so that a signal does not lengthen the wait; errors mean: look again. */
-	syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, deadline, NULL,
+	long rc = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value, deadline, NULL,
 	    FUTEX_BITSET_MATCH_ANY);
+
+	/* ThreadSanitizer has a signal's handler run in the next call of a kind that it knows */
+	if (UVMSTRESS_TSAN && rc != 0 && errno == EINTR)
+		nanosleep(&(struct timespec){ 0 }, NULL);
 }
 
 void

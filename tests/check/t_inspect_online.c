@@ -258,6 +258,17 @@ forget(struct tm_thread *tt)
 	let_go(anon);
 }
 
+static bool
+is_busy(struct vm_anon *anon)
+{
+	bool busy;
+
+	mutex_enter(&anon->an_lock);
+	busy = (anon->an_page->flags & PG_BUSY) != 0;
+	mutex_exit(&anon->an_lock);
+	return busy;
+}
+
 KTEST(I_OBJ_10_busy_by_one_who_has_left, "the page is busy by an LWP that is at the user boundary")
 {
 	char who[LWP_NAME_MAX];
@@ -268,7 +279,7 @@ KTEST(I_OBJ_10_busy_by_one_who_has_left, "the page is busy by an LWP that is at 
 	tm_store(0, 1);
 	tm_collect();
 	tm_start(NULL, &tt, 1, forget, NULL);
-	while ((__atomic_load_n(&tm_anon(0)->an_page->flags, __ATOMIC_ACQUIRE) & PG_BUSY) == 0)
+	while (!is_busy(tm_anon(0)))
 		kpause("busy", 1000000);
 	CHECK(lwp_stop(PLENTY, who));
 	CHECK_EQ(inspect_stuck(), 1);
