@@ -163,9 +163,12 @@ static inline __attribute__((always_inline)) bool
 lockdebug_dropped(struct lwp *l, const void *lock)
 {
 	struct held_stack *hs = &l->l_held;
-	const struct held_lock *hl = &hs->hs_v[hs->hs_n - 1];
+	const struct held_lock *hl;
 
-	if (__builtin_expect(lockdebug_slow() || hs->hs_n == 0 || hl->hl_lock != lock || hl->hl_since != 0, 0))
+	if (__builtin_expect(lockdebug_slow() || hs->hs_n == 0, 0))
+		return false;
+	hl = &hs->hs_v[hs->hs_n - 1];
+	if (__builtin_expect(hl->hl_lock != lock || hl->hl_since != 0, 0))
 		return false;
 	hs->hs_n--;			/* one store: an interrupt finds the stack before it, or after */
 	__asm__ volatile("" ::: "memory");
