@@ -112,8 +112,11 @@ enum host_choice {
  * point	the current thread is at a point => true: pick(); false: it goes on, unless somebody
  *		became able to run since the last choice: then it is pick() all the same
  * yield	the current thread spins: let the others go first from now on
- * pick		=> one of those that can run.  current is among them with HC_POINT only
+ * pick		=> one of those that can run.  current is among them with HC_POINT only.
+ *		Or HOST_NOBODY: none of them is to, let time go on and ask again; a strategy that
+ *		says so must put an end to it
  */
+#define	HOST_NOBODY	HOST_THREADS
 struct host_strategy {
 	const char *hs_name;
 	size_t	    hs_state;		/* bytes of state */

@@ -265,22 +265,26 @@ deadlock(void)
 	_exit(1);
 }
 
-/* => the current thread cannot go on, or spins: who is next */
+/* => who is next; as long as that is nobody time goes on */
 static unsigned
 choose(unsigned me, enum host_choice why)
 {
-	while (s.run.hr_count == 0) {
+	for (;;) {
+		const bool held = s.run.hr_count != 0;	/* those that can run are not to */
+		unsigned next = held ? s.strategy->hs_pick(s.state, &s.run, me, why) : HOST_NOBODY;
+
+		if (next != HOST_NOBODY)
+			return next;
 		if (s.aside.hr_count != 0) {
-			everybody_spins(me);
+			everybody_spins(held ? HOST_THREADS : me);
 		} else if (s.next_deadline != UINT64_MAX) {
 			if (s.now < s.next_deadline)
 				s.now = s.next_deadline;
 			time_outs();
-		} else {
+		} else if (!held) {
 			deadlock();
 		}
 	}
-	return s.strategy->hs_pick(s.state, &s.run, me, why);
 }
 
 void
@@ -331,7 +335,7 @@ host_point_now(enum host_point_kind kind, uint32_t object)
 			host_yield_now();
 		return;
 	}
-	switch_to(s.strategy->hs_pick(s.state, &s.run, me->ht_number, HC_POINT));
+	switch_to(choose(me->ht_number, HC_POINT));
 }
 
 void

@@ -212,6 +212,7 @@ pte_clear_bits(uint64_t *ptep, uint64_t bits)
 	if (BUG(modified_bit_lost)) {
 		const uint64_t old = pte_load(ptep);
 
+		pte_point(ptep);
 		pte_store(ptep, old & ~bits);
 		return old;
 	}
