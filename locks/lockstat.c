@@ -6,6 +6,7 @@
 
 #include "../src/kern/kern_int.h"
 
+#include <sys/kernhist.h>
 #include <sys/lockstat.h>
 
 /* relaxed atomics throughout: one writer, and readers that want a number, no order */
@@ -49,6 +50,9 @@ lockstat_waited(enum lock_class class, uint64_t ns)
 
 	add(&ls->ls_contended, 1);
 	add(&ls->ls_wait_ns, ns);
+	/* relaxed: as in kernhist_log_on().  Not by that: how long it took is no part of the hash */
+	if ((__atomic_load_n(&kernhist.kinds, __ATOMIC_RELAXED) >> KE_lock_wait & 1) != 0)
+		kernhist_write(curcpu(), curlwp->l_id, KE_lock_wait, curlwp->l_id, class, ns);
 	return ns;
 }
 

@@ -441,6 +441,8 @@ run_load(void)
 		error = host_thread_create_beside(&engine.en_clock, "clock", clock_main, NULL);
 	if (error != 0)
 		engine_stop();
+	if (engine.en_options->ro_timeline != NULL)
+		timeline_names(engine.en_options->ro_timeline);
 	for (unsigned i = 0; i < engine.en_njobs; i++)
 		for (unsigned w = 0; w < engine.en_jobs[i].jr_nworkers; w++)
 			if (engine.en_jobs[i].jr_workers[w].jw_lwp != NULL)
@@ -450,6 +452,8 @@ run_load(void)
 			if (engine.en_jobs[i].jr_workers[w].jw_lwp != NULL)
 				lwp_wait(engine.en_jobs[i].jr_workers[w].jw_lwp);
 	engine_stop();
+	if (engine.en_options->ro_timeline != NULL)	/* before what is still to come writes over it */
+		timeline_capture(engine.en_options->ro_timeline);
 	host_sched_load(false);
 	engine_check_end();
 	periodic_fini();

@@ -217,6 +217,8 @@ fatal(const struct violation *v)
 	    host_wall_ns() < until)
 		host_relax(&spins);
 	found.fd_result->rr_elapsed_s = engine_elapsed_s();
+	if (found.fd_options->ro_timeline != NULL)
+		timeline_capture(found.fd_options->ro_timeline);
 	if (v->v_kind != VIOL_CRASH)	/* maybe with the auditor's lock held */
 		engine_audit(found.fd_result, found.fd_profile, true);
 	checks_result(found.fd_result);

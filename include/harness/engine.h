@@ -12,6 +12,7 @@
 
 #include <harness/profile.h>
 #include <harness/result.h>
+#include <harness/timeline.h>
 
 
 /*
@@ -40,6 +41,7 @@ struct run_options {
 	void (*ro_last)(void *arg, const char *kind, const char *message,
 	    void (*more)(int fd, void *marg), void *marg);
 	void *ro_arg;
+	struct timeline *ro_timeline;	/* what happened last goes there when the load is over; or NULL */
 	const atomic_int *ro_stop;	/* non-zero: end early; set by a signal handler, relaxed */
 
 	/*

@@ -18,11 +18,12 @@
 
 #include "run.h"
 
-enum { OPT_JSON = CMD_NOSHORT, OPT_STATUS = CMD_NOSHORT + 80, OPT_OUT, OPT_INTERVAL };
+enum { OPT_JSON = CMD_NOSHORT, OPT_STATUS = CMD_NOSHORT + 80, OPT_OUT, OPT_INTERVAL, OPT_TRACE };
 
 static const struct cmd_option run_options_rows[] = {
 	RUN_CMD_OPTIONS,
 	{ OPT_JSON, "json", "FILE", "the result as one JSON object; - = standard output", NULL },
+	{ OPT_TRACE, "trace-events", "FILE", "what happened last as a timeline, for ui.perfetto.dev", NULL },
 	{ 0, NULL, NULL, NULL, NULL },
 };
 
@@ -77,7 +78,7 @@ quote(FILE *out, const char *word)
 static bool
 is_output(const char *word, bool *takes_next)
 {
-	static const char *const outputs[] = { "--json", "--status-json", "--status-interval", "--out" };
+	static const char *const outputs[] = { "--json", "--trace-events", "--status-json", "--status-interval", "--out" };
 
 	*takes_next = false;
 	for (size_t i = 0; i < sizeof(outputs) / sizeof(outputs[0]); i++) {
@@ -163,10 +164,15 @@ parse_options(const struct command *cmd, struct run *r, int argc, char **argv, i
 	while ((c = cmd_getopt(cmd, argc, argv, &row, &arg, first)) != CMD_END) {
 		if (c == CMD_HELP || c == CMD_BAD)
 			return c;
-		if (!run_option(cmd, r, row, c, arg, &bad))
+		if (run_option(cmd, r, row, c, arg, &bad)) {
+			if (bad)
+				return CMD_BAD;
+		} else if (c == OPT_JSON)
 			r->r_json = arg;
-		else if (bad)
-			return CMD_BAD;
+		else {			/* faults that went well have an end then, too */
+			r->r_trace = arg;
+			overrides_add(&r->r_overrides, "history-detail", "on");
+		}
 	}
 	return CMD_END;
 }
@@ -213,9 +219,11 @@ open_outputs(struct run *r)
 {
 	char why[600];
 	r->r_stdout_taken |= (r->r_json != NULL && strcmp(r->r_json, "-") == 0) ||
-	    (r->r_status != NULL && strcmp(r->r_status, "-") == 0);
+	    (r->r_status != NULL && strcmp(r->r_status, "-") == 0) ||
+	    (r->r_trace != NULL && strcmp(r->r_trace, "-") == 0);
 	r->r_text = r->r_stdout_taken ? stderr : stdout;
-	if (report_probe(r->r_json, r->r_out, why, sizeof(why)) != 0)
+	if (report_probe(r->r_json, r->r_out, why, sizeof(why)) != 0 ||
+	    report_probe(r->r_trace, r->r_out, why, sizeof(why)) != 0)
 		return cmd_fail(EXIT_HOST, "%s", why);
 	if (r->r_status != NULL) {
 		r->r_progress.pg_status = strcmp(r->r_status, "-") == 0 ? stdout :
@@ -267,6 +275,8 @@ run_conclude(struct run *r, bool fatal)
 		report_sentence(rr, r->r_text, true);
 	fflush(r->r_text);
 	if (r->r_json != NULL && report_json_file(rr, r->r_json, why, sizeof(why)) != 0)
+		status = cmd_fail(EXIT_HOST, "%s", why);
+	if (r->r_trace != NULL && report_timeline_file(&r->r_timeline, r->r_trace, why, sizeof(why)) != 0)
 		status = cmd_fail(EXIT_HOST, "%s", why);
 	if (r->r_progress.pg_failed)
 		status = cmd_fail(EXIT_HOST, "cannot write %s", r->r_status);
@@ -348,6 +358,7 @@ execute(struct run *r)
 		.ro_arg = r,
 		.ro_stop = &stop_requested,
 		.ro_follow = r->r_follow,
+		.ro_timeline = r->r_trace != NULL ? &r->r_timeline : NULL,
 	};
 	int error;
 
@@ -358,7 +369,8 @@ execute(struct run *r)
 	fflush(r->r_text);
 	catch_signals();
 	if (r->r_profile->p_machine.ms_iterations > 1)
-		return iterate(r);
+		return r->r_trace == NULL ? iterate(r) :
+		    cmd_fail(EXIT_USAGE, "--trace-events shows one run: leave --iterations out, and give its seed");
 	report_last_prepare(&r->r_result, r->r_out);
 	error = engine_run(r->r_profile, &ro, &r->r_result);
 	if (error != 0) {
@@ -415,6 +427,7 @@ run_files(const struct command *cmd, struct run *r, char **files, int nfiles)
 	    fclose(r->r_progress.pg_status) != 0)
 		status = cmd_fail(EXIT_HOST, "cannot write %s: %s", r->r_status, strerror(errno));
 	run_result_fini(&r->r_result);
+	timeline_fini(&r->r_timeline);
 	free(r->r_dir);
 	r->r_dir = NULL;
 	profile_destroy(r->r_profile);

@@ -6,6 +6,8 @@
 #ifndef CMD_RUN_H
 #define CMD_RUN_H
 
+#include <harness/timeline.h>
+
 #include "cmd.h"
 
 /* Rows of the options that all of them have. */
@@ -25,6 +27,8 @@
 struct run {
 	const char *r_json;		/* where the result goes, or NULL */
 	const char *r_status, *r_out;
+	const char *r_trace;		/* where the timeline goes, or NULL */
+	struct timeline r_timeline;
 	uint64_t r_interval;		/* ns; UINT64_MAX: by where the progress goes */
 	bool r_quiet, r_verbose;
 	bool r_stdout_taken;		/* by something that is not for people */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <sys/kernhist.h>
+#include <sys/lockdebug.h>
 
 #include "kern_int.h"
 
