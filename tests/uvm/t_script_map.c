@@ -1,8 +1,9 @@
 /*
- * Scenarios of maps, faults, amaps and waiting for memory, step by step.  Each is run with its mistake
+ * Scenarios of maps, faults, amaps, loans and waiting for memory, step by step.  Each is run with its mistake
  * as well, and fails then.
  */
 #include <uvm/uvm_amap_i.h>
+#include <uvm/uvm_loan.h>
 
 #include "scenario.h"
 
@@ -82,13 +83,71 @@ SCENARIO(T6_sibling_with_a_writable_translation,
 }
 MISTAKE(T6_sibling_with_a_writable_translation, needscopy_no_shootdown, "I-SYS-3")
 
-/* --- T-33 --- */
+/* --- T-28, T-32 --- */
 
 static void
 store_to_copy(void *arg)
 {
 	tm_store(0, 7);
 }
+
+static void
+load_and_store(void *arg)
+{
+	CHECK_EQ(tm_load(0), 1);
+	script_point("loaded");
+	tm_store(0, 7);
+}
+
+static void
+store_eight(void *arg)
+{
+	tm_store(0, 8);
+}
+
+/* b's translation is read-only; a's store makes the page writable meanwhile, and tells nobody. */
+SCENARIO(T28_stale_read_only_translation_of_one_owner,
+    "a store through a translation that has become too narrow is tried again, and copies nothing (I-AMAP-4)")
+{
+	uint64_t copies;
+
+	scenario_begin();
+	tm_put(tm_proc, "a");
+	tm_store(0, 1);
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
+	proc_exit(child);
+	copies = tu_count(UVMC_flt_acow);
+	SCRIPT("b until test(loaded); a until done; b until done",
+	    { "a", tm_proc, store_eight, NULL }, { "b", tm_proc, load_and_store, NULL });
+	CHECK_EQ(tm_load(0), 7);
+	CHECK_EQ(tu_count(UVMC_flt_acow), copies);
+	scenario_end();
+}
+
+/* The parent is about to lock the anon, which has two references; the child's store takes one away. */
+SCENARIO(T32_child_copies_before_the_parent_has_the_anon,
+    "of two that store to one anon the first copies, and the other keeps it (I-AMAP-4)")
+{
+	uint64_t copies;
+
+	scenario_begin();
+	tm_put(tm_proc, "a");
+	tm_store(0, 1);
+	script_lock("anon", &tm_anon(0)->an_lock);
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
+	CHECK_EQ(tm_load(0), 1);
+	copies = tu_count(UVMC_flt_acow);
+	SCRIPT("a until lock(anon) x2; b until done; a until done",
+	    { "a", tm_proc, store_to_copy, NULL }, { "b", child, store_eight, NULL });
+	CHECK_EQ(tm_load(0), 7);
+	CHECK_EQ(tm_load_in(child, 0), 8);
+	CHECK_EQ(tu_count(UVMC_flt_acow), copies + 1);
+	CHECK_EQ(uvm_anon_count(), 2);
+	proc_exit(child);
+	scenario_end();
+}
+
+/* --- T-33 --- */
 
 static void
 leave(void *arg)
@@ -235,5 +294,107 @@ SCENARIO(T48_page_is_freed_as_somebody_goes_to_sleep,
 	scenario_end();
 }
 MISTAKE(T48_page_is_freed_as_somebody_goes_to_sleep, wanted_lost, "I-PD-5|`a until done`: it is blocked")
+
+/* --- T-53 --- */
+
+static void
+lend(void *arg)
+{
+	struct vm_page *pg;
+
+	CHECK_EQ(uvm_loan(tm_map(tm_proc), TM_VA(0), PAGE_SIZE, &pg, UVM_LOAN_TOPAGE), 0);
+	CHECK_EQ(*tu_words(pg), 4);
+	script_point("lent");
+	CHECK_EQ(*tu_words(pg), 4);
+	uvm_unloan(&pg, 1, UVM_LOAN_TOPAGE);
+}
+
+static void
+store_twice(void *arg)
+{
+	tm_store(0, 4);
+	script_point("stored");
+	tm_store(0, 5);
+	script_point("again");
+}
+
+/* b's TLB may store to the page that a lends. */
+SCENARIO(T53_lender_with_a_writable_translation,
+    "what is on loan to the kernel stays as it was, whatever the lender's other CPUs have in their TLBs (I-LOAN-1)")
+{
+	scenario_begin();
+	tm_put(tm_proc, "a");
+	SCRIPT("b until test(stored); a b until test(lent); b a until test(again); a until done",
+	    { "a", tm_proc, lend, NULL }, { "b", tm_proc, store_twice, NULL });
+	CHECK_EQ(tm_load(0), 5);
+	scenario_end();
+}
+MISTAKE(T53_lender_with_a_writable_translation, loan_stale_tlb, "check failed: .tu_words\\(pg\\) is 5|I-LOAN-1")
+MISTAKE(T53_lender_with_a_writable_translation, loan_stays_writable, "R15|check failed: .tu_words\\(pg\\) is 5")
+
+/* --- T-69 --- */
+
+static void
+load_from_disk(void *arg)
+{
+	CHECK_EQ(tm_load(0), tu_word(0));
+}
+
+static void
+write_back(void *arg)
+{
+	CHECK_EQ(sys_msync(tm_proc, TM_VA(0), PAGE_SIZE, UMS_SYNC), 0);
+}
+
+static void
+change_map(void *arg)
+{
+	CHECK_EQ(sys_munmap(tm_proc, TM_VA(8), PAGE_SIZE), 0);
+}
+
+/* a has the page busy, and will want the map; b waits for the page; c is a writer of the map. */
+SCENARIO(T69_msync_fault_and_munmap,
+    "msync waits for a busy page without the map: a writer gets it, and the fault after him (I-SMP-4, H-1)")
+{
+	scenario_begin();
+	vp = tu_file(ptoa(64));
+	map_file(0);
+	CHECK_EQ(tm_put_at(tm_proc, 8, 1, 'a'), 0);
+	SCRIPT("a until io; b until blocked; c until done; a until done; b until done",
+	    { "a", tm_proc, load_from_disk, NULL }, { "b", tm_proc, write_back, NULL },
+	    { "c", tm_proc, change_map, NULL });
+	vrele(vp);
+	scenario_end();
+}
+MISTAKE(T69_msync_fault_and_munmap, msync_reader_trap, "`c until done`: it is blocked|page-busy")
+
+/* --- T-77 --- */
+
+static int won;				/* atomic */
+
+static void
+upgrade(void *arg)
+{
+	struct vm_map *map = tm_map(tm_proc);
+
+	vm_map_lock_read(map);
+	script_point("reads");
+	if (vm_map_upgrade_try(map)) {
+		__atomic_fetch_add(&won, 1, __ATOMIC_RELAXED);
+		vm_map_unlock(map);
+	} else {
+		vm_map_unlock_read(map);
+	}
+}
+
+SCENARIO(T77_two_readers_upgrade_step_by_step,
+    "while another reads nobody becomes the writer; the last reader does (I-MAP-9)")
+{
+	scenario_begin();
+	SCRIPT("a until test(reads); b until test(reads); a until done; b until done",
+	    { "a", tm_proc, upgrade, NULL }, { "b", tm_proc, upgrade, NULL });
+	CHECK_EQ(__atomic_load_n(&won, __ATOMIC_RELAXED), 1);
+	scenario_end();
+}
 
 KTEST_MAIN()

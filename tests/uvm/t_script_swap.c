@@ -1,0 +1,39 @@
+/* Scenarios of swap, step by step. */
+#include <errno.h>
+
+#include "scenario.h"
+#include "tswap.h"
+
+static void
+load_what_goes(void *arg)
+{
+	CHECK_EQ(tm_load_error(0), EFAULT);
+}
+
+static void
+unmap(void *arg)
+{
+	CHECK_EQ(sys_munmap(tm_proc, TM_VA(0), PAGE_SIZE), 0);
+}
+
+/* a reads an anon's page from swap; before it is there the mapping goes, and the amap with it. */
+SCENARIO(T1_unmapped_step_by_step_while_it_is_read,
+    "the anon whose page is being read is freed once, by the reader (I-ANON-3, I-MAP-14)")
+{
+	int before;
+
+	script_begin();
+	ts_boot(4, 2048, 64, 1);
+	before = (int)uvm_anon_count();		/* of u-areas */
+	tm_put(tm_proc, "a");
+	tm_store(0, 5);
+	CHECK(ts_pageout(tm_proc, 0));
+	SCRIPT("a until io; b until done; a until done",
+	    { "a", tm_proc, load_what_goes, NULL }, { "b", tm_proc, unmap, NULL });
+	CHECK_EQ(uvm_anon_count(), before);
+	CHECK_EQ(tu_count(UVMC_fltpgrele), 1);
+	CHECK(ts_exp()->swpginuse == 0 && ts_exp()->swpgonly == 0);
+	scenario_end();
+}
+
+KTEST_MAIN()
