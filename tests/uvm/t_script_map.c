@@ -46,7 +46,7 @@ SCENARIO(T2_mapping_is_replaced_while_its_page_is_read,
 	vrele(vp);
 	scenario_end();
 }
-MISTAKE(T2_mapping_is_replaced_while_its_page_is_read, timestamp_ignored, "I-FLT-4")
+MISTAKE(T2_mapping_is_replaced_while_its_page_is_read, timestamp_ignored, "I-FLT-4|use-after-poison")
 
 /* --- T-6 --- */
 
