@@ -226,7 +226,7 @@ SCENARIO(T37_slot_changes_under_a_waiter,
 	CHECK_EQ(uvm_anon_count(), 1);	/* the slot was filled anew */
 	scenario_end();
 }
-MISTAKE(T37_slot_changes_under_a_waiter, anon_after_sleep, "I-ANON-6|lock-stale-read")
+MISTAKE(T37_slot_changes_under_a_waiter, anon_after_sleep, "I-ANON-6|lock-stale-read|use-after-poison")
 
 /* --- T-39 --- */
 
