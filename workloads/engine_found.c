@@ -13,6 +13,7 @@
 #include <harness/lockgraph.h>
 #include <harness/show.h>
 #include <harness/xalloc.h>
+#include <host/sched.h>
 #include <sys/kernel.h>
 #include <sys/kernhist.h>
 
@@ -163,6 +164,18 @@ record_details(const struct violation *v, struct result_violation *rv)
 	free(text);
 }
 
+/* => the last event of a controlled schedule; 0: it is none */
+static uint64_t
+last_event(void)
+{
+	struct host_sched_stat hst;
+
+	if (!host_controlled())
+		return 0;
+	host_sched_stat(&hst);
+	return hst.hst_events - 1;	/* a thread that runs has had one */
+}
+
 /* => fd_lock held */
 static void
 record(const struct violation *v)
@@ -176,6 +189,7 @@ record(const struct violation *v)
 		result_violation_grade(rv, v->v_grade, v->v_fingerprint);
 	rv->rv_cpu = v->v_cpu;
 	rv->rv_time_s = engine_elapsed_s();
+	rv->rv_event = last_event();
 	for (int i = 0; i < v->v_nstack; i++) {
 		host_symbolise(v->v_stack[i], text, sizeof(text));
 		if (v->v_grade == NULL || rv->rv_nstack != 0 || !is_auditors(text))

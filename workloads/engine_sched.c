@@ -5,12 +5,15 @@
 #include <string.h>
 
 #include <harness/engine.h>
+#include <harness/show.h>
 #include <harness/watchdog.h>
 #include <harness/xalloc.h>
 #include <host/sched.h>
+#include <sys/cpu.h>
 
 #include "engine_int.h"
 
+#define	FRAMES		40		/* of a stack that is shown */
 #define	PCT_DEPTH	3		/* of `pct` without a number */
 
 static const char *strategy_name;	/* NULL: the run is free */
@@ -20,6 +23,7 @@ static char name_buf[16];
 static struct host_trace *record;
 static const struct host_trace *compare;
 static struct host_log follow;
+static const struct run_options *options;	/* stable while a schedule is under way */
 
 /* => the strategy of that setting and seed; mix: by the seed, each in turn */
 static const struct host_strategy *
@@ -36,6 +40,32 @@ strategy_of(unsigned schedule, uint64_t seed, unsigned *depth)
 		return &host_strategy_pos;
 	*depth = schedule == SCHED_PCT ? PCT_DEPTH : schedule - SCHED_PCT;
 	return &host_strategy_pct;
+}
+
+static void
+show_stop(FILE *out)
+{
+	void *pcs[FRAMES];
+	const int n = host_backtrace(pcs, FRAMES, 1);
+	char text[300];
+
+	for (int i = 0; i < n; i++) {
+		host_symbolise(pcs[i], text, sizeof(text));
+		fprintf(out, "    #%d %s\n", i, text);
+	}
+	if (cpus == NULL)		/* the kernel is not up, or down again */
+		return;
+	show_machine(out);
+	show_lwps(out);
+}
+
+static void
+stopped(uint64_t event, unsigned thread, enum host_point_kind kind, uint32_t object)
+{
+	char text[80];
+
+	snprintf(text, sizeof(text), "%s %s %u", host_sched_name(thread), host_point_name[kind], object);
+	options->ro_stopped(options->ro_arg, event, text, show_stop);
 }
 
 int
@@ -62,6 +92,11 @@ schedule_begin(const struct profile *p, const struct run_options *ro, struct run
 		hsc.hsc_log = &follow;
 		hsc.hsc_strategy = &host_strategy_replay;
 	}
+	if (ro->ro_stopped != NULL) {
+		hsc.hsc_stop = stopped;
+		hsc.hsc_stop_at = ro->ro_stop_at;
+	}
+	options = ro;
 	strategy_name = name_buf;
 	rr->rr_sched.rs_steps = hsc.hsc_depth != 0 ? hsc.hsc_steps : 0;
 	error = host_sched_begin(&hsc);
@@ -122,7 +157,7 @@ schedule_note(struct run_result *rr)
 	rs->rs_build = NULL;
 	free(rs->rs_diverged);
 	rs->rs_diverged = hst.hst_divergence.hd_set ? divergence_text(&hst.hst_divergence) : NULL;
-	if (rr->rr_nviolations == 0)
+	if (rr->rr_nviolations == 0 && !options->ro_record)
 		return;
 	free(rs->rs_log);
 	rs->rs_build = engine_build();

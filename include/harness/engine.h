@@ -52,6 +52,14 @@ struct run_options {
 	bool ro_once;
 	uint64_t ro_steps;		/* points that an execution has, for pct; 0: see above */
 	const struct recording *ro_follow; /* replay that instead of what the profile says; or NULL */
+	bool ro_record;			/* the result of a clean run has its recording, too */
+	/*
+	 * At event ro_stop_at of a replay, on the thread that has the baton, maybe with a raw lock held;
+	 * text says which event it is, and show() the thread's stack and the machine.
+	 * It ends the process, or the replay goes on.  NULL: no stop.
+	 */
+	void (*ro_stopped)(void *arg, uint64_t event, const char *text, void (*show)(FILE *));
+	uint64_t ro_stop_at;
 };
 
 /*

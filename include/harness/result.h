@@ -43,7 +43,7 @@ struct result_schedule {
 	char *rs_covered;	/* what many executions prove, one line; or NULL */
 	double rs_virtual_s;
 	char *rs_diverged;	/* where it left what it was to repeat; or NULL */
-	uint8_t *rs_log;	/* of a run with a violation: its recording */
+	uint8_t *rs_log;	/* of a run with a violation, or that is to be kept: its recording */
 	size_t rs_loglen;
 };
 
@@ -118,6 +118,7 @@ struct result_violation {
 	char **rv_held;		/* locks that it held */
 	size_t rv_nheld;
 	double rv_time_s;
+	uint64_t rv_event;	/* of a controlled schedule: the last before it; 0: none */
 	char **rv_stack;	/* innermost first */
 	size_t rv_nstack;
 	struct result_object *rv_objects;
@@ -179,6 +180,7 @@ struct run_progress {
 	double rp_planned_s;		/* 0: by operations, or until stopped */
 	uint64_t rp_operations;
 	uint64_t rp_operations_planned;	/* 0: by time */
+	uint64_t rp_iterations, rp_iterations_planned;	/* executions that have ended; 0 planned: one */
 	uint64_t rp_faults;
 	uint64_t rp_bytes_verified;
 	uint64_t rp_free_pages, rp_total_pages;
@@ -325,6 +327,26 @@ int report_write(const char *path, void (*writer)(const void *what, FILE *), con
 int report_probe(const char *json_path, const char *outdir, char *why, size_t whylen);
 int report_html(const char *path, const char *output, char *why, size_t whylen);
 int report_failure(struct run_result *, const char *outdir, char **where, char *why, size_t whylen);
+/* report_record: the same files in that very directory, of any run; it, or they, may be there. */
+int report_record(const struct run_result *, const char *dir, char *why, size_t whylen);
+
+/*
+ * A run under way, src/report/begun.c: so that kill -9 or a power cut loses nothing.
+ *
+ * report_begin: outdir/.PID.run has, on the disk, the profile as it is run and the command.
+ * report_end: the run has ended, and all that is to be kept of it is; or none had begun.
+ * report_killed: => runs that never ended are outdir/killed-NNNN from now on, and a line says how
+ *    to repeat each
+ */
+struct report_begun {			/* main thread; report_end: or ro_fatal's caller */
+	char *rb_path;			/* NULL: none has begun */
+	char *rb_made;			/* outdir, if it was not there before; or NULL */
+	int rb_fd;			/* keeps it locked */
+};
+int report_begin(struct report_begun *, const struct run_result *, const char *outdir, char *why,
+    size_t whylen);
+void report_end(struct report_begun *);
+void report_killed(const char *outdir, FILE *);
 
 /*
  * The recording of a controlled schedule, src/report/recording.c.
@@ -334,7 +356,7 @@ int report_failure(struct run_result *, const char *outdir, char **where, char *
  */
 struct recording {
 	char *rec_build, *rec_strategy, *rec_hash;
-	uint64_t rec_seed, rec_points;
+	uint64_t rec_seed, rec_points, rec_events;
 	uint8_t *rec_log;
 	size_t rec_loglen;
 };

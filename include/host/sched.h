@@ -174,6 +174,9 @@ struct host_sched_config {
 	const struct host_trace *hsc_compare; /* the events are held against it, or NULL; stable */
 	/* nobody can run and no time-out is pending: on the thread that found it; does not return */
 	void	(*hsc_deadlock)(void);
+	/* at event hsc_stop_at, maybe with a raw lock held; or NULL */
+	void	(*hsc_stop)(uint64_t event, unsigned thread, enum host_point_kind, uint32_t object);
+	uint64_t hsc_stop_at;		/* from 0 */
 };
 
 struct host_sched_stat {

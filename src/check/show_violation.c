@@ -417,7 +417,8 @@ show_any(struct lwp *l, void *arg)
 static void
 show_busy_pages(FILE *out)
 {
-	for (uint64_t i = 0; i < uvm.npages; i++)
+	/* before UVM is up, and when it is down again, there are none */
+	for (uint64_t i = 0; uvm.pages != NULL && i < uvm.npages; i++)
 		if ((uvm.pages[i].flags & PG_BUSY) != 0) {
 			fprintf(out, "busy: ");
 			show_page(&uvm.pages[i], out);

@@ -368,6 +368,8 @@ audit_files(const struct command *cmd, struct audit *a, struct run *r, char **fi
 
 	if (n == 0 && a->a_ngraphs == 0)
 		return cmd_usage(cmd, "no job file and no --merge FILE given");
+	if (n != 1 && r->r_record != NULL)
+		return cmd_usage(cmd, "--record %s: one run is recorded, not %d", r->r_record, n);
 	status = probe(a->a_dot, r->r_out);
 	if (status == EXIT_CLEAN)
 		status = probe(a->a_json, r->r_out);

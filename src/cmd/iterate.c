@@ -50,6 +50,7 @@ struct worker {
 	unsigned wk_nsums;
 	_Atomic uint64_t wk_seed;	/* of the execution that is under way */
 	_Atomic uint64_t wk_done;
+	_Atomic uint64_t wk_ops;	/* operations of those */
 	uint64_t wk_points, wk_load, wk_events, wk_switches;
 	uint64_t wk_threads_max, wk_load_max;
 	uint64_t wk_hash;		/* sum of all event hashes */
@@ -122,6 +123,7 @@ add_result(struct worker *wk, struct run_result *rr)
 		for (size_t i = 0; i < rcs->rcs_n; i++)
 			add_sum(wk, &next, g, rcs->rcs_v[i].rc_name, rcs->rcs_v[i].rc_value);
 	for (size_t i = 0; i < rr->rr_njobs; i++) {
+		atomic_fetch_add_explicit(&wk->wk_ops, rr->rr_jobs[i].rj_operations, memory_order_relaxed);
 		add_sum(wk, &next, SUM_JOB_OPS, rr->rr_jobs[i].rj_name, rr->rr_jobs[i].rj_operations);
 		add_sum(wk, &next, SUM_JOB_VERIFIED, rr->rr_jobs[i].rj_name,
 		    rr->rr_jobs[i].rj_bytes_verified);
@@ -290,6 +292,16 @@ done(const struct iteration *it)
 	return n;
 }
 
+static uint64_t
+operations(const struct iteration *it)
+{
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		n += atomic_load_explicit(&it->it_shared->sh_workers[i].wk_ops, memory_order_relaxed);
+	return n;
+}
+
 static int
 start(struct iteration *it, unsigned number, bool only)
 {
@@ -368,8 +380,8 @@ watch(struct iteration *it, double since, bool only)
 			atomic_store(&it->it_shared->sh_stop, 1);
 		if (r->r_interval != 0 && now_s() >= next) {
 			struct run_progress rp = {
-				.rp_elapsed_s = now_s() - since, .rp_operations = done(it),
-				.rp_operations_planned = it->it_n,
+				.rp_elapsed_s = now_s() - since, .rp_operations = operations(it),
+				.rp_iterations = done(it), .rp_iterations_planned = it->it_n,
 				.rp_violations = atomic_load(&it->it_shared->sh_nfound),
 			};
 

@@ -18,7 +18,7 @@
 
 #include "run.h"
 
-enum { OPT_JSON = CMD_NOSHORT, OPT_STATUS = CMD_NOSHORT + 80, OPT_OUT, OPT_INTERVAL, OPT_TRACE };
+enum { OPT_JSON = CMD_NOSHORT, OPT_STATUS = CMD_NOSHORT + 80, OPT_OUT, OPT_INTERVAL, OPT_RECORD, OPT_TRACE };
 
 static const struct cmd_option run_options_rows[] = {
 	RUN_CMD_OPTIONS,
@@ -78,7 +78,8 @@ quote(FILE *out, const char *word)
 static bool
 is_output(const char *word, bool *takes_next)
 {
-	static const char *const outputs[] = { "--json", "--trace-events", "--status-json", "--status-interval", "--out" };
+	static const char *const outputs[] = { "--json", "--trace-events", "--status-json", "--status-interval", "--out",
+		"--record" };
 
 	*takes_next = false;
 	for (size_t i = 0; i < sizeof(outputs) / sizeof(outputs[0]); i++) {
@@ -141,6 +142,8 @@ run_option(const struct command *cmd, struct run *r, const struct cmd_option *ro
 		r->r_status = arg;
 	else if (c == OPT_OUT)
 		r->r_out = arg;
+	else if (c == OPT_RECORD)
+		r->r_record = arg;
 	else if (c == 'q')
 		r->r_quiet = true;
 	else if (c == 'v')
@@ -225,6 +228,9 @@ open_outputs(struct run *r)
 	if (report_probe(r->r_json, r->r_out, why, sizeof(why)) != 0 ||
 	    report_probe(r->r_trace, r->r_out, why, sizeof(why)) != 0)
 		return cmd_fail(EXIT_HOST, "%s", why);
+	if (r->r_record != NULL && report_probe(NULL, r->r_record, why, sizeof(why)) != 0)
+		return cmd_fail(EXIT_HOST, "%s", why);
+	report_killed(r->r_out, stderr);
 	if (r->r_status != NULL) {
 		r->r_progress.pg_status = strcmp(r->r_status, "-") == 0 ? stdout :
 		    fopen(r->r_status, "we");
@@ -262,6 +268,10 @@ run_conclude(struct run *r, bool fatal)
 	    rr->rr_violations[0].rv_dir == NULL &&
 	    report_failure(rr, r->r_out, &r->r_dir, why, sizeof(why)) != 0)
 		status = cmd_fail(EXIT_HOST, "%s", why);
+	if (r->r_record != NULL && report_record(rr, r->r_record, why, sizeof(why)) != 0)
+		status = cmd_fail(EXIT_HOST, "%s", why);
+	if (fatal)
+		report_end(&r->r_begun);
 	report_last_told();
 	lg = rr->rr_lockgraph;
 	if (r->r_after != NULL)		/* which tells the graph's stories */
@@ -346,6 +356,34 @@ run_last(void *arg, const char *kind, const char *message, void (*more)(int fd, 
 	report_last_words(kind, message, more, marg);
 }
 
+/* => can what was asked for be done together? */
+static int
+refuse(const struct run *r)
+{
+	const struct machine_settings *ms = &r->r_profile->p_machine;
+
+	if (r->r_after != NULL && ms->ms_iterations > 1)
+		return cmd_fail(EXIT_USAGE, "--iterations %ju: one execution at a time is audited; leave it "
+		    "out, or say `uvmstress run`", (uintmax_t)ms->ms_iterations);
+	if (r->r_record != NULL && (ms->ms_schedule == SCHED_FREE || ms->ms_iterations > 1))
+		return cmd_fail(EXIT_USAGE, "--record %s: only one execution with a controlled schedule can be "
+		    "replayed; %s", r->r_record, ms->ms_schedule == SCHED_FREE ?
+		    "say --schedule mix, random, pos or pct" : "leave --iterations out");
+	return EXIT_CLEAN;
+}
+
+/* => what a controlled run needs to be repeated is on the disk */
+static int
+begin(struct run *r)
+{
+	char why[600];
+
+	if (r->r_profile->p_machine.ms_schedule == SCHED_FREE || r->r_follow != NULL ||
+	    report_begin(&r->r_begun, &r->r_result, r->r_out, why, sizeof(why)) == 0)
+		return EXIT_CLEAN;
+	return cmd_fail(EXIT_HOST, "%s", why);
+}
+
 static int
 execute(struct run *r)
 {
@@ -359,8 +397,16 @@ execute(struct run *r)
 		.ro_stop = &stop_requested,
 		.ro_follow = r->r_follow,
 		.ro_timeline = r->r_trace != NULL ? &r->r_timeline : NULL,
+		.ro_record = r->r_record != NULL,
+		.ro_stopped = r->r_stopped,
+		.ro_stop_at = r->r_stop_at,
 	};
-	int error;
+	int error = refuse(r);
+
+	if (error == EXIT_CLEAN)
+		error = begin(r);
+	if (error != EXIT_CLEAN)
+		return error;
 
 	if (r->r_verbose)
 		fprintf(r->r_text, "%s", r->r_result.rr_profile);
@@ -423,6 +469,7 @@ run_files(const struct command *cmd, struct run *r, char **files, int nfiles)
 	status = open_outputs(r);
 	if (status == EXIT_CLEAN)
 		status = execute(r);
+	report_end(&r->r_begun);
 	if (r->r_progress.pg_status != NULL && r->r_progress.pg_status != stdout &&
 	    fclose(r->r_progress.pg_status) != 0)
 		status = cmd_fail(EXIT_HOST, "cannot write %s: %s", r->r_status, strerror(errno));

@@ -17,6 +17,7 @@
 	{ CMD_NOSHORT + 81, "out", "DIR", "where failures go; ./uvmstress-out", NULL }, \
 	{ CMD_NOSHORT + 82, "status-interval", "D", \
 	    "a progress line that often; 1s on a terminal, else 10s", NULL }, \
+	{ CMD_NOSHORT + 83, "record", "DIR", "keep a controlled run there for replay, clean or not", NULL }, \
 	{ 'q', "quiet", NULL, "print only what went wrong", NULL }, \
 	{ 'v', "verbose", NULL, "print the profile, every counter and every lock class too", NULL }
 
@@ -43,6 +44,10 @@ struct run {
 	int (*r_after)(struct run *, int status, bool fatal);
 	void *r_arg;			/* its */
 	const struct recording *r_follow; /* a replay, of that; or NULL */
+	const char *r_record;		/* where this run is kept, clean or not; or NULL */
+	struct report_begun r_begun;
+	void (*r_stopped)(void *, uint64_t, const char *, void (*)(FILE *));	/* run_options.ro_stopped, ro_stop_at */
+	uint64_t r_stop_at;
 };
 
 /* => stands for argv, which is what repeats it; run_fini() */

@@ -50,6 +50,7 @@ static struct {
 	unsigned	 nslots;	/* numbers ever used */
 	unsigned	 nthreads;	/* threads ever made */
 	bool		 resched;	/* somebody became able to run */
+	bool		 watched;	/* somebody wants to know of each event */
 
 	uint64_t	 now;		/* ns */
 	uint64_t	 next_deadline;	/* of all TS_TIMED; UINT64_MAX */
@@ -68,6 +69,20 @@ static struct {
 
 /* --- events --- */
 
+static __attribute__((noinline)) void
+watched(unsigned thread, enum host_point_kind kind, uint32_t object)
+{
+	const struct host_event_rec he = { object, (uint16_t)thread, (uint8_t)kind, 0 };
+	void (*const stop)(uint64_t, unsigned, enum host_point_kind, uint32_t) = s.config.hsc_stop;
+
+	if (s.config.hsc_record != NULL)
+		trace_add(s.config.hsc_record, &he);
+	if (s.config.hsc_compare != NULL)
+		trace_compare(s.config.hsc_compare, s.events, &he, &s.divergence);
+	if (stop != NULL && s.events == s.config.hsc_stop_at)
+		stop(s.events, thread, kind, object);
+}
+
 static inline __attribute__((always_inline)) void
 event(unsigned thread, enum host_point_kind kind, uint32_t object)
 {
@@ -75,14 +90,8 @@ event(unsigned thread, enum host_point_kind kind, uint32_t object)
 
 	s.hash = (s.hash ^ v) * UINT64_C(0x9e3779b97f4a7c15);
 	s.hash ^= s.hash >> 32;
-	if (__builtin_expect(s.config.hsc_record != NULL || s.config.hsc_compare != NULL, 0)) {
-		const struct host_event_rec he = { object, (uint16_t)thread, (uint8_t)kind, 0 };
-
-		if (s.config.hsc_record != NULL)
-			trace_add(s.config.hsc_record, &he);
-		if (s.config.hsc_compare != NULL)
-			trace_compare(s.config.hsc_compare, s.events, &he, &s.divergence);
-	}
+	if (__builtin_expect(s.watched, 0))
+		watched(thread, kind, object);
 	s.events++;
 }
 
@@ -640,6 +649,7 @@ reset(const struct host_sched_config *hsc)
 
 	s.config = *hsc;
 	s.strategy = hsc->hsc_strategy;
+	s.watched = hsc->hsc_record != NULL || hsc->hsc_compare != NULL || hsc->hsc_stop != NULL;
 	if (want > s.state_room) {
 		free(s.state);
 		s.state = malloc(want);

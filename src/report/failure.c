@@ -48,9 +48,8 @@ host_error(int error, const char *doing, const char *path, char *why, size_t why
 	return error;
 }
 
-/* => 0 or an errno; what was written may then be partial; sync: it is on the disk */
-static int
-write_file(const char *path, bool sync, void (*writer)(const void *, FILE *), const void *what)
+int
+report_file(const char *path, bool sync, void (*writer)(const void *, FILE *), const void *what)
 {
 	FILE *out = fopen(path, "we");
 	int error = 0;
@@ -98,11 +97,11 @@ report_write(const char *path, void (*writer)(const void *, FILE *), const void 
 		return 0;
 	}
 	if (!is_replaceable(path)) {
-		error = write_file(path, false, writer, what);
+		error = report_file(path, false, writer, what);
 		return error != 0 ? host_error(error, "write", path, why, whylen) : 0;
 	}
 	tmp = xasprintf("%s.%ld.tmp", path, (long)getpid());
-	error = write_file(tmp, false, writer, what);
+	error = report_file(tmp, false, writer, what);
 	if (error == 0 && rename(tmp, path) != 0)
 		error = errno;
 	if (error != 0)
@@ -191,8 +190,8 @@ probe_file(const char *path, char *why, size_t whylen)
 	return error != 0 ? host_error(error, "write", path, why, whylen) : 0;
 }
 
-static int
-make_dirs(const char *path)
+int
+report_make_dirs(const char *path)
 {
 	char *copy = xstrdup(path);
 	int error = 0;
@@ -314,7 +313,7 @@ fill_dir(const struct run_result *rr, const char *dir)
 	for (size_t i = 0; error == 0 && i < nfiles(rr); i++) {
 		char *path = xasprintf("%s/%s", dir, files[i].f_name);
 
-		error = write_file(path, true, write_result, &(const struct result_writer){ files[i].f_writer,
+		error = report_file(path, true, write_result, &(const struct result_writer){ files[i].f_writer,
 		    rr });
 		free(path);
 	}
@@ -325,9 +324,8 @@ fill_dir(const struct run_result *rr, const char *dir)
 	return error;
 }
 
-/* => the new name is on the disk, too */
-static void
-sync_dir(const char *path)
+void
+report_sync_dir(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -366,19 +364,18 @@ write_dir(struct run_result *rr, const char *outdir, const char *dir)
 		remove_dir(tmp);
 	}
 	if (error == 0)
-		sync_dir(outdir);
+		report_sync_dir(outdir);
 	free(tmp);
 	return error;
 }
 
 /* => every file anew, each whole at any time */
 static int
-rewrite_dir(struct run_result *rr, const char *dir)
+rewrite_files(const struct run_result *rr, const char *dir)
 {
 	char why[600];
 	int error = 0;
 
-	set_dirs(rr, dir);
 	for (size_t i = 0; error == 0 && i < nfiles(rr); i++) {
 		const struct result_writer rw = { files[i].f_writer, rr };
 		char *path = xasprintf("%s/%s", dir, files[i].f_name);
@@ -389,11 +386,18 @@ rewrite_dir(struct run_result *rr, const char *dir)
 	return error;
 }
 
+static int
+rewrite_dir(struct run_result *rr, const char *dir)
+{
+	set_dirs(rr, dir);
+	return rewrite_files(rr, dir);
+}
+
 /* => in a directory of its own, the first number that is free; *where: its path */
 static int
 number_dir(struct run_result *rr, const char *outdir, char **where)
 {
-	int error = make_dirs(outdir);
+	int error = report_make_dirs(outdir);
 	struct stat st;
 
 	for (unsigned n = 1; error == 0 && n <= FAILURES_MAX; n++) {
@@ -425,4 +429,14 @@ report_failure(struct run_result *rr, const char *outdir, char **where, char *wh
 		return 0;
 	set_dirs(rr, NULL);
 	return host_error(error, "keep the failure in", outdir, why, whylen);
+}
+
+int
+report_record(const struct run_result *rr, const char *dir, char *why, size_t whylen)
+{
+	int error = report_make_dirs(dir);
+
+	if (error == 0)
+		error = rewrite_files(rr, dir);
+	return error != 0 ? host_error(error, "keep the recording in", dir, why, whylen) : 0;
 }

@@ -248,6 +248,8 @@ violation(const struct result_violation *rv)
 	}
 	put(obj, "cpu", xcheck(json_integer(rv->rv_cpu)));
 	put(obj, "time_s", real(rv->rv_time_s));
+	if (rv->rv_event != 0)
+		put(obj, "event", number(rv->rv_event));
 	for (size_t i = 0; i < rv->rv_nstack; i++)
 		push(stack, text(rv->rv_stack[i]));
 	put(obj, "stack", stack);
@@ -410,6 +412,7 @@ status_line(const char *event, const struct run_progress *rp, double ops_per_s,
 	put(obj, "event", text(event));
 	put(obj, "elapsed_s", real(rp->rp_elapsed_s));
 	put(obj, "planned_s", real(rp->rp_planned_s));
+	put(obj, "iterations", number(rp->rp_iterations));
 	put(obj, "operations", number(rp->rp_operations));
 	put(obj, "operations_per_s", real(ops_per_s));
 	put(obj, "faults", number(rp->rp_faults));

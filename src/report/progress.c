@@ -31,6 +31,9 @@ planned(const struct run_progress *rp, char *buf, size_t buflen)
 {
 	if (rp->rp_planned_s > 0)
 		snprintf(buf, buflen, " of %.4g s", rp->rp_planned_s);
+	else if (rp->rp_iterations_planned > 0)
+		snprintf(buf, buflen, " s, %ju of %ju executions", (uintmax_t)rp->rp_iterations,
+		    (uintmax_t)rp->rp_iterations_planned);
 	else if (rp->rp_operations_planned > 0)
 		snprintf(buf, buflen, " s, %.0f%%", 100.0 * (double)rp->rp_operations /
 		    (double)rp->rp_operations_planned);
@@ -42,7 +45,7 @@ static void
 progress_text(struct progress *pg, const struct run_progress *rp, double ops_per_s,
     double faults_per_s)
 {
-	char plan[48], ops[32], faults[32], rate[32], frate[32], bytes[32], line[400];
+	char plan[64], ops[32], faults[32], rate[32], frate[32], bytes[32], line[400];
 	size_t width;
 
 	planned(rp, plan, sizeof(plan));
@@ -119,6 +122,7 @@ progress_end(struct progress *pg, const struct run_result *rr)
 		.rp_cpu_interrupt = result_counter(&rr->rr_interrupts, "clock_intr"),
 		.rp_cpu_idle = result_counter(&rr->rr_interrupts, "clock_idle"),
 		.rp_violations = rr->rr_nviolations,
+		.rp_iterations = rr->rr_iterations,
 	};
 
 	progress_wipe(pg);

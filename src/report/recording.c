@@ -8,6 +8,7 @@
  *	seed 7
  *	strategy pct:3
  *	points 12400
+ *	events 31000
  *	hash 0123456789abcdef
  *	log 4711			so many bytes follow the empty line
  *
@@ -30,9 +31,9 @@ recording_write(const struct run_result *rr, FILE *out)
 {
 	const struct result_schedule *rs = &rr->rr_sched;
 
-	fprintf(out, "uvmstress-schedule/1\nbuild %s\nseed %ju\nstrategy %s\npoints %ju\nhash %s\n"
-	    "log %zu\n\n", rs->rs_build, (uintmax_t)rr->rr_seed, rs->rs_strategy,
-	    (uintmax_t)rs->rs_points, rr->rr_event_hash, rs->rs_loglen);
+	fprintf(out, "uvmstress-schedule/1\nbuild %s\nseed %ju\nstrategy %s\npoints %ju\nevents %ju\n"
+	    "hash %s\nlog %zu\n\n", rs->rs_build, (uintmax_t)rr->rr_seed, rs->rs_strategy,
+	    (uintmax_t)rs->rs_points, (uintmax_t)rs->rs_events, rr->rr_event_hash, rs->rs_loglen);
 	fwrite(rs->rs_log, 1, rs->rs_loglen, out);
 }
 
@@ -81,6 +82,8 @@ head_line(struct recording *rec, uint64_t *len, const char *line)
 		return number(value, &rec->rec_seed);
 	else if ((value = value_of(line, "points")) != NULL)
 		return number(value, &rec->rec_points);
+	else if ((value = value_of(line, "events")) != NULL)
+		return number(value, &rec->rec_events);
 	else if ((value = value_of(line, "log")) != NULL)
 		return number(value, len) && *len <= LOG_MAX;
 	else
@@ -103,7 +106,7 @@ head(struct recording *rec, FILE *in, uint64_t *len)
 		if (n == 0 && strcmp(line, "uvmstress-schedule/1") != 0)
 			return false;
 		if (line[0] == '\0')
-			return rec->rec_build != NULL && rec->rec_strategy != NULL &&
+			return rec->rec_build != NULL && rec->rec_strategy != NULL && rec->rec_events != 0 &&
 			    rec->rec_hash != NULL && *len != UINT64_MAX;
 		if (n != 0 && !head_line(rec, len, line))
 			return false;

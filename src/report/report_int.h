@@ -33,8 +33,19 @@ void report_violation_body(const struct result_violation *, FILE *);
  * report_tmpdir: => a new directory, which nobody sweeps while the descriptor is open; -1 and errno.
  *    Signal-safe.
  */
+bool report_maker_lives(long pid);	/* => and is somebody else */
 void report_sweep(const char *dir, const char *prefix);
 int report_tmpdir(const char *path);
+
+/*
+ * report_file: write one file.  => 0 or an errno; what was written may then be partial; sync: it is
+ *    on the disk
+ * report_make_dirs: => the path is a directory; or an errno
+ * report_sync_dir: => the names in it are on the disk, if its file system can
+ */
+int report_file(const char *path, bool sync, void (*writer)(const void *, FILE *), const void *what);
+int report_make_dirs(const char *path);
+void report_sync_dir(const char *path);
 
 /* Numbers for people: "1.2M", "812.3 MiB", "1.2 us". */
 void human_count(double n, char *buf, size_t buflen);

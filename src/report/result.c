@@ -340,6 +340,7 @@ violation_copy(struct run_result *to, const struct result_violation *rv)
 		result_violation_grade(copy, rv->rv_grade, rv->rv_fingerprint);
 	copy->rv_cpu = rv->rv_cpu;
 	copy->rv_time_s = rv->rv_time_s;
+	copy->rv_event = rv->rv_event;
 	for (size_t i = 0; i < rv->rv_nstack; i++)
 		result_violation_frame(copy, rv->rv_stack[i]);
 	if (rv->rv_lwp != NULL)

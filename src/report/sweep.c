@@ -33,8 +33,8 @@ maker(const char *name, const char *prefix)
 	return strcmp(end, ".tmp") == 0 || strcmp(end, ".last.tmp") == 0 ? pid : 0;
 }
 
-static bool
-lives(long pid)
+bool
+report_maker_lives(long pid)
 {
 	return pid != (long)getpid() && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
 }
@@ -71,7 +71,7 @@ report_sweep(const char *path, const char *prefix)
 
 	while (d != NULL && (de = readdir(d)) != NULL) {
 		pid = maker(de->d_name, prefix);
-		if (pid > 0 && !lives(pid))
+		if (pid > 0 && !report_maker_lives(pid))
 			remove_at(dirfd(d), de->d_name);
 	}
 	if (d != NULL)

@@ -159,16 +159,17 @@ text_locks(const struct run_result *rr, FILE *out, bool verbose)
 static void
 text_checks(const struct run_result *rr, FILE *out, bool verbose)
 {
-	uint64_t runs = 0, bad = 0;
+	uint64_t bad = 0;
+	size_t ran = 0;
 	const char *sep = ": ";
 
 	if (rr->rr_nchecks == 0)
 		return;
 	for (size_t i = 0; i < rr->rr_nchecks; i++) {
-		runs += rr->rr_checks[i].rch_runs;
+		ran += rr->rr_checks[i].rch_runs != 0;
 		bad += rr->rr_checks[i].rch_violations;
 	}
-	fprintf(out, "checks      %ju of %zu invariants, %ju violation%s", (uintmax_t)runs, rr->rr_nchecks,
+	fprintf(out, "checks      %zu of %zu invariants, %ju violation%s", ran, rr->rr_nchecks,
 	    (uintmax_t)bad, bad == 1 ? "" : "s");
 	for (size_t i = 0; i < rr->rr_nchecks && verbose; i++, sep = ", ")
 		fprintf(out, "%s%s %ju", sep, rr->rr_checks[i].rch_id,
@@ -209,6 +210,9 @@ text_violation(const struct result_violation *rv, const struct lockgraph *lg, FI
 	    graded ? ", " : "", result_fingerprint(rv, fingerprint),
 	    rv->rv_dir != NULL ? ", kept in " : "",
 	    rv->rv_dir != NULL ? rv->rv_dir : "");
+	if (rv->rv_event != 0 && rv->rv_dir != NULL)
+		fprintf(out, "    at event %ju: uvmstress replay --stop-at %ju %s\n",
+		    (uintmax_t)rv->rv_event, (uintmax_t)rv->rv_event, rv->rv_dir);
 }
 
 void

@@ -5,8 +5,13 @@ lead through it again; many executions are added up."""
 import glob
 import json
 import os
+import re
+import signal
+import subprocess
 import sys
+import time
 
+import harness
 from harness import case, equal, has, main, run, write
 
 PROFILES = sys.argv.pop(2)
@@ -148,6 +153,181 @@ def a_broken_recording_is_refused():
         equal(r.returncode, 2, r)
     equal(run('replay', 'nowhere').returncode, 2)
     equal(run('replay').returncode, 2)
+
+
+def clean():
+    """A clean run, recorded."""
+    small()
+    r = run('run', 'x.ini', '--schedule', 'pct:2', '--record', 'rec', '--json', 'rec.json')
+    assert r.returncode in (0, 4), r
+    return json.load(open('rec.json'))
+
+
+@case
+def a_clean_run_is_kept_when_asked():
+    was = clean()
+    equal(sorted(os.listdir('.')), ['rec', 'rec.json', 'x.ini'])    # and in no other place
+    r = run('replay', 'rec')
+    assert r.returncode in (0, 4), r
+    has(r.stdout, f'event hash {was["event_hash"]}, as recorded')
+    clean()                                                         # in the same place, again
+    for words in ('--schedule', 'free'), ('--schedule', 'pos', '--iterations', '2'):
+        r = run('run', 'x.ini', '--record', 'no', *words)
+        equal(r.returncode, 2, r)
+        has(r.stderr, '--record no: only one execution with a controlled schedule')
+    equal(run('audit', 'x.ini', 'x.ini', '--schedule', 'pos', '--record', 'no').returncode, 2)
+    assert not os.path.exists('no')
+    r = run('audit', 'x.ini', '--schedule', 'pos', '--record', 'audited')
+    assert r.returncode in (0, 4), r
+    has(run('replay', 'audited', '--times', '2').stdout, '2 of 2 replays')
+
+
+@case
+def many_replays_are_counted():
+    was = clean()
+    hang()
+    for path in 'rec', 'out/0001':
+        r = run('replay', path, '--times', '5')
+        equal((r.returncode, r.stderr), (0, b''), r)
+        has(r.stdout, '5 of 5 replays gave event hash ')
+    has(run('replay', 'rec', '--times', '1').stdout, was['event_hash'])
+    for words in ('0',), ('x',), ('2', '--json', '-'), ('2', '--stop-at', '1'), ('2', '--gdb'):
+        equal(run('replay', 'rec', '--times', *words).returncode, 2, words)
+
+
+@case
+def a_replay_that_parts_is_counted():
+    hang()
+    was = open('out/0001/schedule', 'rb').read()
+    at = was.index(b'\n\n') + 2 + (len(was) - was.index(b'\n\n')) // 3
+    write('out/0001/schedule', was[:at] + bytes([was[at] ^ 1]) + was[at + 1:])
+    r = run('replay', 'out/0001', '--times', '2')
+    equal(r.returncode, 1, r)
+    has(r.stdout, '0 of 2 replays gave ')
+    has(r.stderr, 'the replay left its recording: at point ')
+
+
+def events_of(path):
+    return int(re.search(rb'\nevents (\d+)\n', open(f'{path}/schedule', 'rb').read())[1])
+
+
+@case
+def a_replay_stops_at_an_event():
+    """The first, the last, and some between: boot, load, teardown; always the same."""
+    clean()
+    last = events_of('rec') - 1
+    for event in 0, last // 3, last // 2, last:
+        two = [run('replay', 'rec', '--stop-at', str(event)) for _ in range(2)]
+        equal([r.returncode for r in two], [0, 0], two)
+        where = [re.search(rb'stopped at event (\d+): (.*)\n', r.stdout) for r in two]
+        equal([int(w[1]) for w in where], [event, event])
+        equal(where[0][2], where[1][2])
+        has(two[0].stdout, '    #0 ')
+    has(run('replay', 'rec', '--stop-at', str(last // 2)).stdout, '\nLWP 1 idle/0: ')
+    r = run('replay', 'rec', '--stop-at', str(last + 1))
+    equal(r.returncode, 2, r)
+    has(r.stderr, f'has the events 0 to {last}')
+    equal(run('replay', 'rec', '--stop-at', '-1').returncode, 2)
+
+
+@case
+def a_report_names_the_event():
+    was = hang()
+    event = was['violations'][0]['event']
+    has(open('out/0001/report.txt').read(), f'at event {event}: uvmstress replay --stop-at {event} out/0001')
+    r = run('replay', '--stop-at', str(event), 'out/0001')
+    equal(r.returncode, 0, r)
+    has(r.stdout, f'stopped at event {event}: watchdog ')
+
+
+def gdb_works():
+    try:
+        return subprocess.run(['gdb', '-batch', '-ex', 'run', '--args', 'true'], timeout=60, stderr=subprocess.STDOUT,
+                              stdout=subprocess.PIPE, stdin=subprocess.DEVNULL).stdout.find(b'exited normally') > 0
+    except FileNotFoundError:
+        return False
+
+
+@case
+def gdb_is_there_when_it_stops():
+    hang()
+    os.mkdir('empty')
+    r = run('replay', 'out/0001', '--gdb', env=dict(os.environ, PATH=os.path.abspath('empty')))
+    equal(r.returncode, 3, r)
+    has(r.stderr, '--gdb: cannot run gdb: ')
+    if not gdb_works():
+        return
+    write('words', 'bt\ninfo threads\nkill\nquit\n')
+    event = events_of('out/0001') - 1
+    r = run('replay', 'out/0001', '--gdb', stdin=open('words'))
+    has(r.stderr + r.stdout, f'at event {event}: watchdog ')
+    has(r.stdout, 'SIGTRAP')
+    has(r.stdout, '"f.0"')
+    has(r.stdout, ' pool_main ')                # and a stack that goes down to where the thread began
+
+
+def begun(directory):
+    """A controlled run with no end, killed when its job is on the disk."""
+    child = subprocess.Popen([harness.binary, 'run', 'x.ini', '--schedule', 'pos', '--seed', '4711', '--ops', '0',
+                              '--time', '0', '--out', directory, '--quiet'], stderr=subprocess.DEVNULL)
+    while not glob.glob(f'{directory}/.*.run'):
+        equal(child.poll(), None)
+        time.sleep(0.01)
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+
+
+@case
+def what_was_killed_is_not_lost():
+    small()
+    for _ in range(2):
+        begun('out')
+        r = run('run', 'x.ini', '--schedule', 'pos', '--ops', '3', '--out', 'out', '--quiet')
+        has(r.stderr, 'a run was killed before its end; out/killed-000')
+        has(r.stderr, 'run x.ini --schedule pos --seed 4711 --ops 0 --time 0\n')
+    equal(sorted(os.listdir('out')), ['killed-0001', 'killed-0002'])
+    has(open('out/killed-0001/profile.ini').read(), 'seed = 4711\n')
+    r = run('run', 'out/killed-0001/profile.ini', '--ops', '3', '--time', '1s', '--out', 'out', '--quiet')
+    assert r.returncode in (0, 4), r
+    equal(b'killed' in r.stderr, False, r.stderr)
+
+
+@case
+def a_run_that_ends_leaves_nothing():
+    small()
+    for words in (), ('--iterations', '3'):
+        r = run('run', 'x.ini', '--schedule', 'pos', '--ops', '3', '--quiet', *words)
+        assert r.returncode in (0, 4), r
+        equal(os.listdir('.'), ['x.ini'], words)
+    hang()
+    equal(os.listdir('out'), ['0001'])
+
+
+@case
+def the_status_counts_executions():
+    small()
+    r = run('run', 'x.ini', '--schedule', 'pos', '--iterations', '40', '--status-json', 's', '--status-interval',
+            '1ms', '--json', 'r.json')
+    assert r.returncode in (0, 4), r
+    lines, result = [json.loads(line) for line in open('s')], json.load(open('r.json'))
+    each = sum(j['operations'] for j in result['jobs']) // 40
+    equal((lines[-1]['event'], lines[-1]['iterations'], lines[-1]['operations']), ('end', 40, 40 * each))
+    assert len(lines) > 1, lines
+    for line in lines[:-1]:
+        # a worker adds up its execution's operations a moment before the execution
+        assert line['iterations'] * each <= line['operations'] + 8 * each and line['iterations'] <= 40, line
+        assert line['operations'] % each == 0 or line['operations'] == 0 or len(result['jobs']) > 1, line
+    r = run('audit', 'x.ini', '--schedule', 'pos', '--iterations', '2')
+    equal(r.returncode, 2, r)
+    has(r.stderr, '--iterations 2: one execution at a time is audited')
+
+
+@case
+def no_more_invariants_ran_than_there_are():
+    small()
+    r = run('run', 'x.ini', '--schedule', 'pos', '--iterations', '4')
+    ran, of = map(int, re.search(rb'checks +(\d+) of (\d+) invariants', r.stdout).groups())
+    assert 0 < ran <= of, r.stdout
 
 
 @case
