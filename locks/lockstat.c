@@ -8,6 +8,7 @@
 
 #include <sys/kernhist.h>
 #include <sys/lockstat.h>
+#include <sys/probe.h>
 
 /* relaxed atomics throughout: one writer, and readers that want a number, no order */
 static struct {
@@ -53,6 +54,7 @@ lockstat_waited(enum lock_class class, uint64_t ns)
 	/* relaxed: as in kernhist_log_on().  Not by that: how long it took is no part of the hash */
 	if ((__atomic_load_n(&kernhist.kinds, __ATOMIC_RELAXED) >> KE_lock_wait & 1) != 0)
 		kernhist_write(curcpu(), curlwp->l_id, KE_lock_wait, curlwp->l_id, class, ns);
+	PROBE2(lock__wait, lock_classes[class].lc_name, ns);
 	return ns;
 }
 

@@ -3,7 +3,7 @@
 # Sourced with the working directory at the top of the tree.
 
 need_packages="build-essential meson ninja-build pkg-config clang libclang-rt-dev \
-liburcu-dev libunwind-dev libbsd-dev libjansson-dev libzstd-dev libdw-dev libsqlite3-dev libmicrohttpd-dev mandoc valgrind python3"
+liburcu-dev libunwind-dev libbsd-dev libjansson-dev libzstd-dev libdw-dev systemtap-sdt-dev libsqlite3-dev libmicrohttpd-dev mandoc valgrind python3"
 
 say() {
 	printf '== %s\n' "$*" >&2

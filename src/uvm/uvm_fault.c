@@ -35,6 +35,7 @@
  */
 #include <sys/bug.h>
 #include <sys/kernhist.h>
+#include <sys/probe.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
 #include <uvm/uvm_aobj.h>
@@ -92,6 +93,7 @@ uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring,
 	    (unsigned long)va);
 	UVMCNT(faults);
 	kernhist_log(KE_fault_enter, map->id, (uint32_t)access, trunc_page(va));
+	PROBE3(fault__start, map->id, va, access);
 	for (;;) {
 		error = attempt(&ufi, &flt);
 		KASSERTMSG(curlwp->l_held.hs_n == nheld, "I-FLT-1: a fault leaves %d locks held",
@@ -113,6 +115,7 @@ uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring,
 		kernhist_log(KE_fault_done, map->id, 0, trunc_page(va) | flt.resolved);
 	else
 		kernhist_log(KE_fault_exit, map->id, (uint32_t)error, trunc_page(va) | flt.resolved);
+	PROBE4(fault__done, map->id, va, error, flt.resolved);
 	if (error == 0) {
 		count(&flt);
 		lwp_beat();

@@ -30,6 +30,7 @@
 #include <sys/bug.h>
 #include <sys/inject.h>
 #include <sys/kernhist.h>
+#include <sys/probe.h>
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
@@ -455,6 +456,7 @@ uvm_page_setloans(struct vm_page *pg, uint32_t count)
 	/* relaxed: pairs with uvm_page_loaned() */
 	__atomic_store_n(&pg->loan_count, count, __ATOMIC_RELAXED);
 	kernhist_log(KE_page_loans, VM_PAGE_ID(pg), count, 0);
+	PROBE2(loan, VM_PAGE_ID(pg), count);
 }
 
 void

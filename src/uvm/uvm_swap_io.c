@@ -22,6 +22,7 @@
 #include <sys/inject.h>
 #include <sys/kernel.h>
 #include <sys/kernhist.h>
+#include <sys/probe.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
 #include <uvm/uvm_aobj.h>
@@ -166,6 +167,7 @@ page_written(struct vm_page *pg, int slot, int error)
 	    owner_slot(pg));
 	KASSERTMSG(!pmap_page_mapped(pg), "I-PG-6: a page was mapped while it was paged out");
 	kernhist_log(KE_pageout_done, VM_PAGE_ID(pg), (uint32_t)slot, (uint64_t)error);
+	PROBE3(pageout__done, VM_PAGE_ID(pg), slot, error);
 	pageout = (pg->flags & PG_PAGEOUT) != 0;
 	pg->flags &= ~PG_PAGEOUT;
 	anon = pg->uobject == NULL ? pg->uanon : NULL;
@@ -207,8 +209,10 @@ put_start(struct uvm_aio *aio, int slot, struct vm_page **pgs, int n)
 	int fd, forced;
 
 	sdp = transfer_begin(slot, true, &fd, &forced);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < n; i++) {
 		kernhist_log(KE_pageout_start, VM_PAGE_ID(pgs[i]), (uint32_t)(slot + i), 0);
+		PROBE2(pageout__start, VM_PAGE_ID(pgs[i]), slot + i);
+	}
 	memcpy(aio->ua_pgs, pgs, (size_t)n * sizeof(*pgs));
 	aio->ua_npgs = n;
 	aio->ua_owner = (void *)(intptr_t)slot;
