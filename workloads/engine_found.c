@@ -205,6 +205,7 @@ record(const struct violation *v)
 	if (v->v_grade == NULL)			/* the auditor's stories have all that */
 		show_violation(v, rv);
 	record_details(v, rv);
+	story_found(rv);
 	__atomic_store_n(&found.fd_kept, found.fd_result->rr_nviolations, __ATOMIC_RELAXED);
 }
 

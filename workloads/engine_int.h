@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <host/sched.h>
 #include <harness/content.h>
 #include <harness/profile.h>
 #include <harness/workload.h>
@@ -188,6 +189,20 @@ struct host_trace;
 int	schedule_begin(const struct profile *, const struct run_options *, struct run_result *);
 void	schedule_note(struct run_result *);
 void	schedule_end(struct run_result *);
+
+/*
+ * What led to a violation of that fingerprint, by turns (engine_story.c).
+ * story_leave: => host_sched_config.hsc_leave
+ * story_found: => whoever found it, in its turn; any lock held
+ * story_text: => for free(); NULL: it was not found
+ */
+
+struct result_violation;
+void	story_begin(const char *about);
+void	story_leave(enum host_choice, unsigned next);
+void	story_found(const struct result_violation *);
+char	*story_text(void);
+void	story_fini(void);
 
 /*
  * engine_check.c, for the engine.

@@ -91,6 +91,14 @@ schedule_begin(const struct profile *p, const struct run_options *ro, struct run
 		follow.hl_len = ro->ro_follow->rec_loglen;
 		hsc.hsc_log = &follow;
 		hsc.hsc_strategy = &host_strategy_replay;
+	} else if (ro->ro_thin != NULL) {
+		hsc.hsc_thin = ro->ro_thin;
+		hsc.hsc_nthin = ro->ro_nthin;
+		hsc.hsc_strategy = &host_strategy_thin;
+	}
+	if (ro->ro_story != NULL) {
+		story_begin(ro->ro_story);
+		hsc.hsc_leave = story_leave;
 	}
 	if (ro->ro_stopped != NULL) {
 		hsc.hsc_stop = stopped;
@@ -133,6 +141,14 @@ engine_build(void)
 	    hm.hm_build_id : "unknown");
 }
 
+struct host_switch *
+engine_switches(const struct recording *rec, size_t *n)
+{
+	const struct host_log hl = { rec->rec_log, rec->rec_loglen, rec->rec_loglen };
+
+	return host_log_switches(&hl, n);
+}
+
 void
 schedule_note(struct run_result *rr)
 {
@@ -159,6 +175,8 @@ schedule_note(struct run_result *rr)
 	rs->rs_diverged = hst.hst_divergence.hd_set ? divergence_text(&hst.hst_divergence) : NULL;
 	if (rr->rr_nviolations == 0 && !options->ro_record)
 		return;
+	free(rs->rs_story);
+	rs->rs_story = story_text();
 	free(rs->rs_log);
 	rs->rs_build = engine_build();
 	rs->rs_log = xcalloc(1, hl->hl_len + 1);
@@ -212,7 +230,8 @@ execute_and_verify(const struct profile *p, const struct run_options *given, str
 int
 engine_run(const struct profile *p, const struct run_options *ro, struct run_result *rr)
 {
-	if (p->p_machine.ms_schedule == SCHED_FREE || ro->ro_once || ro->ro_follow != NULL)
+	if (p->p_machine.ms_schedule == SCHED_FREE || ro->ro_once || ro->ro_follow != NULL ||
+	    ro->ro_thin != NULL)
 		return engine_execute(p, ro, rr);
 	return execute_and_verify(p, ro, rr);
 }
@@ -224,5 +243,6 @@ schedule_end(struct run_result *rr)
 		return;
 	schedule_note(rr);
 	host_sched_end();
+	story_fini();
 	strategy_name = NULL;
 }

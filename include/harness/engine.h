@@ -14,6 +14,7 @@
 #include <harness/result.h>
 #include <harness/timeline.h>
 
+struct host_switch;
 
 /*
  * What the caller wants of a run.  Stable while engine_run runs.
@@ -60,6 +61,10 @@ struct run_options {
 	 */
 	void (*ro_stopped)(void *arg, uint64_t event, const char *text, void (*show)(FILE *));
 	uint64_t ro_stop_at;
+	/* or these switches, as far as they can be followed: see <host/sched.h>; NULL: not so */
+	const struct host_switch *ro_thin;
+	size_t ro_nthin;
+	const char *ro_story;		/* fingerprint: rr_sched.rs_story tells how it came to that; or NULL */
 };
 
 /*
@@ -75,6 +80,8 @@ struct run_options {
 int engine_run(const struct profile *, const struct run_options *, struct run_result *);
 /* => the program's build id, for free(); "unknown" */
 char *engine_build(void);
+/* => the switches of a recording, for free() */
+struct host_switch *engine_switches(const struct recording *, size_t *n);
 
 /*
  * engine_check_now: the whole machine is checked as soon as all threads have stopped, whatever

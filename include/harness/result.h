@@ -43,6 +43,7 @@ struct result_schedule {
 	char *rs_covered;	/* what many executions prove, one line; or NULL */
 	double rs_virtual_s;
 	char *rs_diverged;	/* where it left what it was to repeat; or NULL */
+	char *rs_story;		/* how it came to the violation, numbered; or NULL */
 	uint8_t *rs_log;	/* of a run with a violation, or that is to be kept: its recording */
 	size_t rs_loglen;
 };

@@ -132,6 +132,7 @@ extern const struct host_strategy host_strategy_random;	/* at each point anybody
 extern const struct host_strategy host_strategy_pos;	/* partial-order sampling */
 extern const struct host_strategy host_strategy_pct;	/* hsc_depth, hsc_steps */
 extern const struct host_strategy host_strategy_replay;	/* hsc_log */
+extern const struct host_strategy host_strategy_thin;	/* hsc_thin: switches, of which some may be gone */
 
 /* --- a schedule --- */
 
@@ -170,6 +171,10 @@ struct host_sched_config {
 	unsigned hsc_depth;		/* pct: bugs of that depth */
 	uint64_t hsc_steps;		/* pct: points that a run has, about: hst_load */
 	const struct host_log *hsc_log;	/* replay: what to follow; stable */
+	const struct host_switch *hsc_thin; /* thin: what to follow; stable */
+	size_t hsc_nthin;
+	/* on the thread that is about to lose the baton, which can go on with HC_POINT; or NULL */
+	void	(*hsc_leave)(enum host_choice, unsigned next);
 	struct host_trace *hsc_record;	/* the events go there, or NULL */
 	const struct host_trace *hsc_compare; /* the events are held against it, or NULL; stable */
 	/* nobody can run and no time-out is pending: on the thread that found it; does not return */
@@ -211,6 +216,7 @@ const char *host_sched_name(unsigned thread);
  * begins with the load on.
  */
 void	host_sched_load(bool on);
+bool	host_sched_loaded(void);
 
 /* => the number of the calling thread */
 unsigned host_sched_self(void);
@@ -231,6 +237,17 @@ struct host_log_entry {
 bool	host_log_next(const struct host_log *, size_t *pos, struct host_log_entry *);
 void	host_log_add(struct host_log *, const struct host_log_entry *);
 void	host_log_free(struct host_log *);
+
+/*
+ * A switch that says nothing of the others: at its own so-manieth point a thread gives way to another.
+ * The points of a thread are counted by its number.  No two have thread and point in common.
+ */
+struct host_switch {
+	uint64_t hw_at;
+	uint32_t hw_from, hw_to;
+};
+/* => the switches of a log in their order, for free(), and their number; up to where it is broken */
+struct host_switch *host_log_switches(const struct host_log *, size_t *n);
 
 /* --- chaos: delays of threads that run free --- */
 

@@ -37,7 +37,7 @@ struct command {			/* stable */
 	int (*c_main)(const struct command *, int argc, char **argv);
 };
 
-extern const struct command cmd_replay, cmd_run, cmd_audit, cmd_check, cmd_list, cmd_trace, cmd_bench, cmd_selftest,
+extern const struct command cmd_minimize, cmd_replay, cmd_run, cmd_audit, cmd_check, cmd_list, cmd_trace, cmd_bench, cmd_selftest,
     cmd_report, cmd_daemon, cmd_ctl;
 extern const char *cmd_program;		/* as it was called: argv[0] */
 

@@ -13,7 +13,7 @@
 #include "uvmstress_config.h"
 
 static const struct command *const commands[] = {
-	&cmd_run, &cmd_replay, &cmd_audit, &cmd_check, &cmd_list, &cmd_trace, &cmd_bench, &cmd_selftest,
+	&cmd_run, &cmd_replay, &cmd_minimize, &cmd_audit, &cmd_check, &cmd_list, &cmd_trace, &cmd_bench, &cmd_selftest,
 	&cmd_report, &cmd_daemon, &cmd_ctl, NULL,
 };
 

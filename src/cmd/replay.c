@@ -77,9 +77,8 @@ replay_verdict(struct run *r, int status)
 	    rr->rr_event_hash != NULL ? rr->rr_event_hash : "none", rec->rec_hash);
 }
 
-/* => the recording of that directory, if this program can follow it */
-static int
-load(const char *dir, struct recording *rec, bool other)
+int
+replay_load(const char *dir, struct recording *rec, bool other)
 {
 	char *path = xasprintf("%s/schedule", dir), *build = engine_build();
 	char why[600];
@@ -322,7 +321,7 @@ replay_main(const struct command *cmd, int argc, char **argv)
 	else if (argc - first != 1)
 		status = cmd_usage(cmd, "one directory of a recording is replayed");
 	else
-		status = load(argv[first], &rp.rp_rec, rp.rp_other);
+		status = replay_load(argv[first], &rp.rp_rec, rp.rp_other);
 	if (c == CMD_END && status == EXIT_CLEAN) {
 		rp.rp_profile = xasprintf("%s/profile.ini", argv[first]);
 		status = replay(cmd, &r, &rp, argv[first]);

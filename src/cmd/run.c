@@ -42,8 +42,8 @@ on_usr1(int sig)
 }
 
 /* The first signal ends the run cleanly; a second one, the default way.  SIGUSR1: a check, now. */
-static void
-catch_signals(void)
+void
+run_catch_signals(void)
 {
 	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
 
@@ -193,8 +193,8 @@ run_profile_text(const struct profile *p)
 }
 
 /* What the engine leaves to us; before the run, so that a fatal end has it too. */
-static void
-fill_header(struct run *r)
+void
+run_header(struct run *r)
 {
 	const struct machine_settings *ms = &r->r_profile->p_machine;
 	struct run_result *rr = &r->r_result;
@@ -413,7 +413,7 @@ execute(struct run *r)
 	if (!r->r_quiet)
 		report_sentence(&r->r_result, r->r_text, false);
 	fflush(r->r_text);
-	catch_signals();
+	run_catch_signals();
 	if (r->r_profile->p_machine.ms_iterations > 1)
 		return r->r_trace == NULL ? iterate(r) :
 		    cmd_fail(EXIT_USAGE, "--trace-events shows one run: leave --iterations out, and give its seed");
@@ -465,7 +465,7 @@ run_files(const struct command *cmd, struct run *r, char **files, int nfiles)
 	if (status != EXIT_CLEAN)
 		return status;
 	memset(&r->r_progress, 0, sizeof(r->r_progress));
-	fill_header(r);
+	run_header(r);
 	status = open_outputs(r);
 	if (status == EXIT_CLEAN)
 		status = execute(r);

@@ -70,6 +70,10 @@ int run_files(const struct command *, struct run *, char **files, int nfiles);
 int run_conclude(struct run *, bool fatal);
 /* => the exit status of a replay that would have the given one */
 int replay_verdict(struct run *, int status);
+/* run_header: => the result of r_profile and r_command is begun */
+void run_header(struct run *);
+/* => the recording of that directory, if this program can follow it: an exit status; other: any build's */
+int replay_load(const char *dir, struct recording *, bool other);
 /* => the effective profile, for free() */
 char *run_profile_text(const struct profile *);
 /* iterate: the profile's executions, one after the other, in worker processes.  => exit status */
@@ -77,7 +81,8 @@ int iterate(struct run *);
 /* => run_options.ro_last of the run, arg: as its end by ro_fatal, by system calls only */
 void run_last(void *arg, const char *kind, const char *message, void (*more)(int fd, void *marg),
     void *marg);
-/* => has a signal asked to end? */
+/* run_catch_signals: => SIGINT and SIGTERM ask to end.  run_stopped: => has one? */
+void run_catch_signals(void);
 bool run_stopped(void);
 
 #endif /* CMD_RUN_H */

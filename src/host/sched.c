@@ -227,6 +227,9 @@ give(struct host_thread *ht)
 static void
 hand_to(unsigned next)
 {
+	if (__builtin_expect(s.config.hsc_leave != NULL, 0))
+		s.config.hsc_leave(host_runnable_has(&s.run, host_self->ht_number) ? HC_POINT :
+		    host_runnable_has(&s.aside, host_self->ht_number) ? HC_YIELD : HC_BLOCKED, next);
 	s.switches++;
 	host_log_add(&s.log, &(struct host_log_entry){ s.points - s.points_logged, next,
 	    (uint8_t)s.hash });
@@ -715,6 +718,12 @@ host_sched_load(bool on)
 		s.load = on;
 	/* relaxed: who sees it late is delayed later */
 	__atomic_store_n(&chaos_load, on, __ATOMIC_RELAXED);
+}
+
+bool
+host_sched_loaded(void)
+{
+	return s.load;
 }
 
 void

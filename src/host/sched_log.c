@@ -64,6 +64,30 @@ host_log_next(const struct host_log *hl, size_t *pos, struct host_log_entry *hle
 	return true;
 }
 
+struct host_switch *
+host_log_switches(const struct host_log *hl, size_t *n)
+{
+	uint64_t *own = calloc(HOST_THREADS, sizeof(*own));	/* points of each thread so far */
+	struct host_switch *v = NULL;
+	struct host_log_entry hle;
+	size_t pos = 0, room = 0;
+	unsigned runs = 0;
+
+	for (*n = 0; own != NULL && host_log_next(hl, &pos, &hle); ++*n) {
+		if (*n == room) {
+			room = room != 0 ? room * 2 : 256;
+			v = realloc(v, room * sizeof(*v));
+			if (v == NULL)
+				abort();
+		}
+		own[runs] += hle.hle_points;	/* between two switches one thread runs */
+		v[*n] = (struct host_switch){ own[runs], runs, hle.hle_thread };
+		runs = hle.hle_thread;
+	}
+	free(own);
+	return v;
+}
+
 void
 host_log_free(struct host_log *hl)
 {

@@ -105,6 +105,7 @@ lists_fini(struct run_result *rr)
 	free(rr->rr_sched.rs_build);
 	free(rr->rr_sched.rs_covered);
 	free(rr->rr_sched.rs_diverged);
+	free(rr->rr_sched.rs_story);
 	free(rr->rr_sched.rs_log);
 	free(rr->rr_error);
 }

@@ -47,8 +47,6 @@ def wrong_usage_is_one_line_and_2():
     job()
     usage('uvmstress: no command given')
     usage("uvmstress: unknown command 'rnu'; did you mean 'run'?", 'rnu')
-    for later in ['minimize']:
-        usage(f"uvmstress: unknown command '{later}'", later)
     usage('uvmstress run: no job file given', 'run')
     usage("uvmstress run: unknown option '--cpsu'; did you mean '--cpus'?", 'run', '--cpsu', '4', 'x.ini')
     usage("uvmstress run: unknown option '-z'", 'run', '-z', 'x.ini')

@@ -124,6 +124,72 @@ KTEST(replay_follows, "a log leads the same program through the same events")
 	}
 }
 
+/* => what the program does with these switches */
+static struct host_sched_stat
+thin(const struct host_switch *v, size_t n)
+{
+	struct host_sched_config hsc = {
+		.hsc_strategy = &host_strategy_thin, .hsc_thin = v, .hsc_nthin = n,
+	};
+	struct host_sched_stat hst;
+
+	CHECK_EQ(host_sched_begin(&hsc), 0);
+	program();
+	host_sched_stat(&hst);
+	host_sched_end();
+	return hst;
+}
+
+KTEST(all_switches_are_the_run, "the switches of a log, each by its thread's own points, repeat its events")
+{
+	for (size_t k = 0; k < NSTRATEGIES; k++)
+		for (uint64_t seed = 1; seed < 20; seed++) {
+			struct host_sched_stat a = schedule(strategies[k], seed, 200, program);
+			size_t n;
+			struct host_switch *v = host_log_switches(host_sched_log(), &n);
+
+			CHECK_EQ(n, a.hst_switches);
+			CHECK_EQ(thin(v, n).hst_hash, a.hst_hash);
+			free(v);
+		}
+}
+
+KTEST(some_switches_are_a_run, "whatever is taken out of the switches, the program comes to its end, always the same")
+{
+	struct host_sched_stat a = schedule(&host_strategy_random, 5, 200, program);
+	size_t n;
+	struct host_switch *v = host_log_switches(host_sched_log(), &n);
+	struct host_switch *some = malloc(n * sizeof(*some));
+	uint64_t fewest = a.hst_switches;
+
+	for (unsigned every = 2; every < 20; every++) {
+		struct host_sched_stat b;
+		size_t m = 0;
+
+		for (size_t i = 0; i < n; i++)
+			if (i % every == 0)
+				some[m++] = v[i];
+		b = thin(some, m);
+		CHECK_EQ(b.hst_hash, thin(some, m).hst_hash);
+		if (b.hst_switches < fewest)
+			fewest = b.hst_switches;
+	}
+	CHECK(fewest < a.hst_switches / 2);
+	CHECK(thin(some, 0).hst_switches < a.hst_switches / 2);
+	CHECK_EQ(counter, NTHREADS * 20);	/* nobody is put off between reading and writing */
+	free(some);
+	free(v);
+}
+
+KTEST(switches_that_cannot_be, "a switch to a thread that cannot run, or that there is not, is passed over")
+{
+	struct host_switch v[40];
+
+	for (size_t i = 0; i < 40; i++)
+		v[i] = (struct host_switch){ i / 2 + 1, (uint32_t)(i % 2), i % 3 == 0 ? HOST_THREADS - 1 : 3 };
+	CHECK_EQ(thin(v, 40).hst_hash, thin(v, 40).hst_hash);
+}
+
 static void
 other_program(void)
 {
