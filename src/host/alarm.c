@@ -15,16 +15,18 @@
 
 static timer_t timer;			/* one thread at a time sets it */
 static bool made;			/* likewise */
-static const char *volatile message;	/* a constant string */
+static const char *message;		/* @: a constant string */
 static bool final;			/* @: nobody puts it off any more */
 
 static void
 on_alarm(int sig)
 {
 	static const char tail[] = "\n";
+	/* relaxed: strings do not change */
+	const char *what = __atomic_load_n(&message, __ATOMIC_RELAXED);
 
-	host_speak_last(message);
-	if (write(STDERR_FILENO, message, strlen(message)) < 0 ||
+	host_speak_last(what);
+	if (write(STDERR_FILENO, what, strlen(what)) < 0 ||
 	    write(STDERR_FILENO, tail, 1) < 0)
 		_exit(1);		/* nobody is left to tell */
 	_exit(1);
@@ -49,7 +51,7 @@ set(uint64_t ns, const char *what)
 
 	if (!made && (ns == 0 || !(made = make())))
 		return;
-	message = what;
+	__atomic_store_n(&message, what, __ATOMIC_RELAXED);
 	timer_settime(timer, 0, &its, NULL);
 }
 

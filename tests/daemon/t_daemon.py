@@ -122,7 +122,8 @@ def workers_that_are_killed_are_replaced():
         equal(d.ask('failures'), [])
         d.stop()
     equal({r for r, in rows("SELECT message FROM run WHERE state = 'crashed'")}, {'killed by SIGKILL'})
-    equal(rows("SELECT DISTINCT state, outcome FROM run WHERE state = 'finished'"), [('finished', 'interrupted')])
+    # none at all, if both were told to end before they had begun
+    assert set(rows("SELECT state, outcome FROM run WHERE state = 'finished'")) <= {('finished', 'interrupted')}
     all_is_well()
 
 
