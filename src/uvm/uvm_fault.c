@@ -479,6 +479,9 @@ uvmfault_enter_neighbour(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, va
 {
 	KASSERT((pg->flags & (PG_FAKE | PG_RELEASED)) == 0);
 	KASSERT(mutex_owned(uvm_page_owner_lock(pg)));
+	/* who is mapped was asked before the object was locked: an I/O may have wired it since */
+	if (uvm_mapping_wired(ufi->map, ufi->entry, va))
+		return;
 	uvm_lock_pageq();
 	uvm_pageactivate(pg);
 	uvm_unlock_pageq();

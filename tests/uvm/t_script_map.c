@@ -4,6 +4,7 @@
  */
 #include <uvm/uvm_amap_i.h>
 #include <uvm/uvm_loan.h>
+#include <uvm/uvm_vslock.h>
 
 #include "scenario.h"
 
@@ -47,6 +48,48 @@ SCENARIO(T2_mapping_is_replaced_while_its_page_is_read,
 	scenario_end();
 }
 MISTAKE(T2_mapping_is_replaced_while_its_page_is_read, timestamp_ignored, "I-FLT-4|use-after-poison")
+
+/* --- I/O beside a fault ahead --- */
+
+static void
+load_first(void *arg)
+{
+	(void)tm_load(0);
+}
+
+static void
+begin_io(void *arg)
+{
+	CHECK_EQ(uvm_vslock(tm_proc->p_vmspace, TM_VA(1), PAGE_SIZE, RW), 0);
+}
+
+/*
+ * a has asked which neighbours of its page are mapped, and waits for their object; b wires one of them for
+ * I/O.  Seen: 64 CPUs, soak, I-MAP-13 by uvm_vsunlock().
+ */
+SCENARIO(I_MAP_13_neighbour_that_an_io_has_wired_meanwhile,
+    "who maps neighbours leaves alone what an I/O has wired since it looked")
+{
+	vaddr_t va = TM_VA(0);
+
+	scenario_begin();
+	vp = tu_file(ptoa(64));
+	for (int again = 0; again < 2; again++) {	/* the pages stay, their mappings go */
+		CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(8), RW, UMAP_SHARED | UMAP_FIXED, vp,
+		    UF_READ | UF_WRITE, 0), 0);
+		if (again == 0)
+			for (int i = 0; i < 8; i++)
+				(void)tm_load(i);
+	}
+	script_lock("object", &vp->v_uobj.vmobjlock);
+	SCRIPT("a until lock(object); b until done; a until done",
+	    { "a", tm_proc, load_first, NULL }, { "b", tm_proc, begin_io, NULL });
+	CHECK(!pmap_pageable(tm_proc->p_vmspace->vm_map.pmap, TM_VA(1)));
+	uvm_vsunlock(tm_proc->p_vmspace, TM_VA(1), PAGE_SIZE);
+	CHECK(pmap_pageable(tm_proc->p_vmspace->vm_map.pmap, TM_VA(1)));
+	vrele(vp);
+	scenario_end();
+}
 
 /* --- T-6 --- */
 
