@@ -149,6 +149,8 @@ print(const struct violation *v)
 	}
 	if (v->v_details != NULL)
 		add(&t, "%s", v->v_details);
+	if (t.len == sizeof(t.buf) - 1)
+		t.buf[t.len - 1] = '\n';		/* what is cut off ends its line, too */
 	if (write(STDERR_FILENO, t.buf, t.len) < 0)
 		return;			/* nobody is left to tell */
 }
