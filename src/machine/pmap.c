@@ -521,7 +521,8 @@ pmap_pageable(struct pmap *pm, vaddr_t va)
 static bool
 look_begin(struct pmap *pm)
 {
-	if (pm != curlwp->l_pmap) {
+	/* an interrupt asks for the kernel's alone: l_pmap is the LWP's */
+	if (pm == &kernel_pmap || pm != curlwp->l_pmap) {
 		mutex_enter(&pm->pm_lock);
 		return false;
 	}
