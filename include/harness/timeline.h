@@ -10,8 +10,6 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define	TIMELINE_MAX	262144		/* events, of all CPUs */
-
 enum timeline_what {
 	TL_INSTANT,			/* on the LWP's line */
 	TL_INTERRUPT,			/* on the CPU's: by a handler, or that there is one */

@@ -20,7 +20,6 @@
 #define	SUBJECTS_MAX	10
 #define	HISTORY_MAX	24		/* events of one object */
 #define	CPU_EVENTS	12		/* of each CPU */
-#define	EVENTS_MAX	(1u << 18)	/* of all CPUs, looked through */
 #define	OWN_EVENTS	8		/* of the LWP: pages there are subjects */
 #define	OWN_PAGES	2
 #define	STACK_MAX	24
@@ -42,44 +41,6 @@ struct telling {
 };
 
 /* --- what happened --- */
-
-/* => of the same time: in the order of the CPU's ring, which is that of the array */
-static int
-by_time(const void *a, const void *b)
-{
-	const struct kern_history_ent *x = *(const struct kern_history_ent *const *)a;
-	const struct kern_history_ent *y = *(const struct kern_history_ent *const *)b;
-
-	if (x->ke_when != y->ke_when)
-		return x->ke_when < y->ke_when ? -1 : 1;
-	return x < y ? -1 : x > y;
-}
-
-static void
-collect(struct telling *t)
-{
-	const size_t each = EVENTS_MAX / (size_t)ncpu;
-	struct kern_history_ent *raw = xcalloc(EVENTS_MAX, sizeof(*raw)), **order;
-	size_t n = 0, got;
-
-	for (int i = 0; i < ncpu; i++) {
-		got = kernhist_copy(&cpus[i], raw + n, each);
-		while (got > 0 && raw[n + got - 1].ke_when > t->t_v->v_when)
-			got--;			/* since then */
-		n += got;
-	}
-	order = xcalloc(n + 1, sizeof(*order));
-	for (size_t i = 0; i < n; i++)
-		order[i] = &raw[i];
-	if (n > 1)
-		qsort(order, n, sizeof(*order), by_time);
-	t->t_ev = xcalloc(n + 1, sizeof(*t->t_ev));
-	for (size_t i = 0; i < n; i++)
-		t->t_ev[i] = *order[i];
-	t->t_n = n;
-	free(order);
-	free(raw);
-}
 
 static void
 put_event(const struct telling *t, const struct kern_history_ent *ke, struct result_events *res)
@@ -359,7 +320,7 @@ show_violation(const struct violation *v, struct result_violation *rv)
 	if (cpus == NULL || uvm.pages == NULL)
 		return;				/* before boot, or after it */
 	host_racy_begin();
-	collect(&t);
+	t.t_ev = history_by_time(v->v_when, &t.t_n);	/* not what came since */
 	find_subjects(&t);
 	for (size_t i = 0; i < t.t_nabout; i++)
 		put_subject(&t, &t.t_about[i], rv);

@@ -6,11 +6,12 @@
 
 #include <harness/timeline.h>
 #include <harness/xalloc.h>
-#include <host/race.h>
 #include <sys/kernhist.h>
 #include <sys/kernel.h>
 #include <sys/lockdebug.h>
 #include <sys/lwp.h>
+
+#include "show_int.h"
 
 /* What a kind of event means to a timeline; instants have no row. */
 static const struct {
@@ -57,18 +58,6 @@ timeline_names(struct timeline *tl)
 	lwp_foreach(one_name, tl);
 }
 
-/* Each CPU's are in order; where times are the same, those of one CPU stay together. */
-static int
-by_time(const void *a, const void *b)
-{
-	const struct kern_history_ent *x = *(const struct kern_history_ent *const *)a;
-	const struct kern_history_ent *y = *(const struct kern_history_ent *const *)b;
-
-	if (x->ke_when != y->ke_when)
-		return x->ke_when < y->ke_when ? -1 : 1;
-	return x < y ? -1 : x > y;	/* of one array, CPU by CPU */
-}
-
 static void
 translate(const struct kern_history_ent *ke, struct timeline_event *te)
 {
@@ -106,28 +95,18 @@ translate(const struct kern_history_ent *ke, struct timeline_event *te)
 void
 timeline_capture(struct timeline *tl)
 {
-	const size_t each = TIMELINE_MAX / (size_t)ncpu;
-	struct kern_history_ent *raw = xcalloc(TIMELINE_MAX, sizeof(*raw)), **order;
+	struct kern_history_ent *ev;
 	double tick_ns = kernhist_tick_ns();
-	size_t n = 0;
+	size_t n;
 
 	timeline_forget(tl);
 	tl->tl_ncpu = (unsigned)ncpu;
-	host_racy_begin();
-	for (int i = 0; i < ncpu; i++)
-		n += kernhist_copy(&cpus[i], raw + n, each);
-	host_racy_end();
-	order = xcalloc(n + 1, sizeof(*order));
-	for (size_t i = 0; i < n; i++)
-		order[i] = &raw[i];
-	if (n > 1)
-		qsort(order, n, sizeof(*order), by_time);
+	ev = history_by_time(UINT64_MAX, &n);
 	tl->tl_v = xcalloc(n + 1, sizeof(*tl->tl_v));
 	for (size_t i = 0; i < n; i++) {
-		tl->tl_v[i].te_ns = (uint64_t)((double)(order[i]->ke_when - order[0]->ke_when) * tick_ns);
-		translate(order[i], &tl->tl_v[i]);
+		tl->tl_v[i].te_ns = (uint64_t)((double)(ev[i].ke_when - ev[0].ke_when) * tick_ns);
+		translate(&ev[i], &tl->tl_v[i]);
 	}
 	tl->tl_n = n;
-	free(order);
-	free(raw);
+	free(ev);
 }
