@@ -61,8 +61,7 @@ def main(wanted=None):
         except Exception:
             failed += 1
             print(f'not ok {n} - {name}')
-            for line in traceback.format_exc().splitlines():
-                print(f'# {line}')
+            traceback.print_exc()       # where meson shows it
         finally:
             os.chdir('/')
             shutil.rmtree(here)

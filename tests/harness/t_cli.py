@@ -342,7 +342,7 @@ def signals_end_a_run_early_and_cleanly():
         while not os.path.exists('s.json') or os.path.getsize('s.json') == 0:
             time.sleep(0.01)
         p.send_signal(sig)
-        out, err = p.communicate(timeout=15)
+        out, err = p.communicate(timeout=60)
         equal(p.returncode, 0, err)
         has(out, ': interrupted after ')
         has(err, ' ops (')
