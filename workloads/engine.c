@@ -183,6 +183,7 @@ look(struct run_progress *rp)
 }
 
 #define	CLOCK_STEP_NS	20000000	/* 20 ms: how late a deadline or a signal may be noticed */
+#define	SAMPLE_NS	100000000	/* 0.1 s: of how fast the load goes */
 
 static void
 clock_main(void *arg)
@@ -193,6 +194,8 @@ clock_main(void *arg)
 	uint64_t deadline = ms->ms_ops == 0 && ms->ms_time != 0 && !engine.en_controlled ?
 	    start + ms->ms_time : UINT64_MAX;
 	uint64_t next = ro->ro_status_interval != 0 ? start + ro->ro_status_interval : UINT64_MAX;
+	uint64_t sample = start + SAMPLE_NS;
+	struct run_progress rp;
 
 	/* acquire: pairs with the release in run_load() */
 	while (!__atomic_load_n(&engine.en_over, __ATOMIC_ACQUIRE)) {
@@ -202,9 +205,12 @@ clock_main(void *arg)
 		    atomic_load_explicit(ro->ro_stop, memory_order_relaxed) != 0))
 			engine_stop();
 		found_tell();
+		if (now >= sample) {
+			look(&rp);
+			found_sample(&rp);
+			sample += SAMPLE_NS;
+		}
 		if (now >= next) {
-			struct run_progress rp;
-
 			look(&rp);
 			ro->ro_progress(ro->ro_arg, &rp);
 			next += ro->ro_status_interval;

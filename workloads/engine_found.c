@@ -28,7 +28,7 @@
 static struct {
 	const struct profile	 *fd_profile;	/* : */
 	const struct run_options *fd_options;	/* : */
-	struct run_result	 *fd_result;	/* l: its violations */
+	struct run_result	 *fd_result;	/* l: its violations, its series */
 	struct host_lock	  fd_lock;
 	uint64_t		  fd_serious;	/* l, read @ */
 	uint64_t		  fd_order;	/* l, read @: of the lock auditor, not among those */
@@ -287,4 +287,13 @@ found_tell(void)
 	telling = false;
 	/* release: pairs with the acquire in fatal(): the files are written */
 	__atomic_store_n(&found.fd_telling, false, __ATOMIC_RELEASE);
+}
+
+void
+found_sample(const struct run_progress *rp)
+{
+	if (!host_trylock(&found.fd_lock))	/* somebody writes all of it down */
+		return;
+	result_sample(&found.fd_result->rr_series, rp->rp_elapsed_s, rp->rp_faults, rp->rp_operations);
+	host_unlock(&found.fd_lock);
 }

@@ -21,6 +21,8 @@ uint64_t found_all(void);
 uint64_t found_serious(void);
 /* => ro_violation is called if anything is new; by one thread, no LWP, with nothing held */
 void	found_tell(void);
+/* => the result has a sample more if it is time for one; by that thread */
+void	found_sample(const struct run_progress *);
 
 /* engine.c, for this */
 void	engine_stop(void);

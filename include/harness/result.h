@@ -129,6 +129,18 @@ struct result_violation {
 	char *rv_dir;		/* failure directory; NULL until written */
 };
 
+#define SERIES_MAX 128
+
+/* How the load went: numbers since it began, at most SERIES_MAX of them, at even distances. */
+struct result_series {
+	struct result_sample {
+		double sm_s;
+		uint64_t sm_faults, sm_operations;
+	} rse_v[SERIES_MAX];
+	size_t rse_n;
+	double rse_step_s;		/* between two; 0: result_sample() chooses */
+};
+
 struct run_result {
 	/* The caller of engine_run fills these in. */
 	enum run_outcome rr_outcome;
@@ -158,6 +170,7 @@ struct run_result {
 	size_t rr_njobs;
 	struct result_latency *rr_latencies;
 	size_t rr_nlatencies;
+	struct result_series rr_series;
 	struct lockgraph *rr_lockgraph;	/* what the lock auditor saw; NULL: it was off */
 	struct result_lock *rr_locks;
 	size_t rr_nlocks;
@@ -280,6 +293,9 @@ const char *run_outcome_name(enum run_outcome);
  */
 const char *result_fingerprint(const struct result_violation *, char buf[static 17]);
 void result_violation_grade(struct result_violation *, const char *grade, const char *fingerprint);
+
+/* => taken if it is time for one; when there is no room, every second one goes */
+void result_sample(struct result_series *, double s, uint64_t faults, uint64_t operations);
 
 /*
  * result_note: remember a line for the report.

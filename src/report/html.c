@@ -30,7 +30,7 @@ static const char style[] =
     "@media(max-width:900px){.two{display:block}}.soft{color:var(--soft)}.bad{color:var(--bad)}"
     ".good{color:var(--good)}.warn{color:var(--warn)}.scroll{overflow-x:auto}"
     "svg{display:block;width:100%;overflow:visible}.scroll svg{width:auto;max-width:none}svg text{fill:var(--ink);font:12px system-ui,sans-serif}"
-    ".grid{stroke:var(--grid)}.bar{fill:var(--a)}.edge{fill:none;stroke:var(--soft);opacity:.6}"
+    ".grid{stroke:var(--grid)}.bar{fill:var(--a)}.mark{fill:var(--warn)}.edge{fill:none;stroke:var(--soft);opacity:.6}"
     ".edge.cycle{stroke:var(--bad);stroke-width:2;opacity:1}.node{fill:var(--card);stroke:var(--soft)}"
     "table{border-collapse:collapse;width:100%;font-size:14px}th{text-align:left;color:var(--soft);"
     "font-weight:500}th,td{padding:3px 10px 3px 0;border-bottom:1px solid var(--grid);vertical-align:top}"
@@ -143,8 +143,10 @@ summary(FILE *out, const json_t *r)
 	html_text(out, text(r, "profile_digest"));
 	fputs(", schedule ", out);
 	html_text(out, text(r, "schedule"));
-	fprintf(out, ", %.0f CPUs, %sB of memory, %sB of swap, %s page faults a second, %.1f s of the host's cores</p>\n",
-	    number(r, "cpus"), memory, swap, faults, number(r, "cpu_s"));
+	fprintf(out, ", %.0f CPUs, %sB of memory, %sB of swap", number(r, "cpus"), memory, swap);
+	if (number(r, "cpu_s") > 0)		/* it came to its end */
+		fprintf(out, ", %s page faults a second, %.1f s of the host's cores", faults, number(r, "cpu_s"));
+	fputs("</p>\n", out);
 	section(out, "To see it again");
 	fputs("<pre>", out);
 	html_text(out, text(r, "command"));
@@ -179,7 +181,9 @@ violations(FILE *out, const json_t *list)
 			html_text(out, json_string_value(frame));
 			fputc('\n', out);
 		}
-		fputs("</pre></section>\n", out);
+		fputs("</pre>\n", out);
+		html_lanes(out, json_object_get(v, "events"));
+		fputs("</section>\n", out);
 	}
 }
 
@@ -221,6 +225,20 @@ jobs(FILE *out, const json_t *array)
 	}
 	table_end(out);
 	fputs("</section>\n", out);
+}
+
+static void
+throughput(FILE *out, const json_t *series)
+{
+	if (json_array_size(series) < 2)
+		return;
+	fputs("<div class=two>\n", out);
+	section(out, "Page faults over time");
+	html_rate(out, series, 1, "page faults a second");
+	fputs("</section>\n", out);
+	section(out, "Operations over time");
+	html_rate(out, series, 2, "operations of all jobs a second");
+	fputs("</section></div>\n", out);
 }
 
 static void
@@ -357,6 +375,7 @@ page(const struct report_page *rpg, FILE *out)
 	whole_file(out, rpg->rpg_dir, "report.txt", "What was found, with the last events, the locks held and all stacks",
 	    json_array_size(json_object_get(r, "violations")) != 0);
 	jobs(out, json_object_get(r, "jobs"));
+	throughput(out, json_object_get(r, "series"));
 	fputs("<div class=two>\n", out);
 	section(out, "Page faults by kind");
 	chart(out, json_object_get(r, "faults"), "total per_s", "page faults");

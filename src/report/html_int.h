@@ -34,6 +34,23 @@ void html_bars(FILE *, const struct html_bar *, size_t n, const char *unit);
 void html_histogram(FILE *, const json_t *pairs, const char *what);
 void html_order(FILE *, const json_t *edges);
 
+/*
+ * html_rate: column `which` of a result's series, by the second.
+ * html_lanes: a line for each CPU, with the events on it.
+ */
+void html_rate(FILE *, const json_t *series, size_t which, const char *unit);
+void html_lanes(FILE *, const json_t *events);
+
+/*
+ * What pictures are drawn with; inside them x is in percent, y in pixels.
+ * svg_begin: left, right: pixels beside the plot.  svg_text: dx pixels beside x.
+ */
+void svg_begin(FILE *, int height, int left, int right, const char *label);
+void svg_end(FILE *);
+void svg_text(FILE *, double x, int dx, double y, const char *anchor, const char *text);
+
+/* => a round number, n or more */
+double html_round_up(double n);
 /* "1.2M" */
 void html_count(double n, char buf[static 16]);
 

@@ -46,17 +46,15 @@ html_count(double n, char buf[static 16])
 	snprintf(buf, 16, u == 0 && n == floor(n) ? "%.0f" : n >= 100 ? "%.0f%c" : "%.1f%c", n, units[u]);
 }
 
-/* => a round number, n or more */
-static double
-round_up(double n)
+double
+html_round_up(double n)
 {
 	double power = pow(10, floor(log10(n > 0 ? n : 1)));
 
 	return n <= power ? power : n <= 2 * power ? 2 * power : n <= 5 * power ? 5 * power : 10 * power;
 }
 
-/* => what follows is in the plot: between left and right pixels beside it */
-static void
+void
 svg_begin(FILE *out, int height, int left, int right, const char *label)
 {
 	fprintf(out, "<div style=\"padding:0 %dpx 0 %dpx\"><svg height=\"%d\" role=img aria-label=\"", right, left,
@@ -65,14 +63,13 @@ svg_begin(FILE *out, int height, int left, int right, const char *label)
 	fputs("\">\n", out);
 }
 
-static void
+void
 svg_end(FILE *out)
 {
 	fputs("</svg></div>\n", out);
 }
 
-/* dx: pixels beside x */
-static void
+void
 svg_text(FILE *out, double x, int dx, double y, const char *anchor, const char *text)
 {
 	fprintf(out, "<text x=\"%.2f%%\" dx=\"%d\" y=\"%.1f\" text-anchor=%s>", x, dx, y, anchor);
@@ -93,7 +90,7 @@ html_bars(FILE *out, const struct html_bar *bars, size_t n, const char *unit)
 		fputs("<p class=soft>Nothing to show.</p>\n", out);
 		return;
 	}
-	top = round_up(top);
+	top = html_round_up(top);
 	svg_begin(out, height, 130, 56, unit);
 	for (int i = 0; i <= 2; i++) {
 		fprintf(out, "<line x1=\"%d%%\" x2=\"%d%%\" y1=\"0\" y2=\"%d\" class=grid />\n", i * 50, i * 50,
@@ -173,7 +170,7 @@ html_histogram(FILE *out, const json_t *pairs, const char *what)
 	}
 	if (max <= 0 || last > 62)
 		return;
-	max = round_up(max);
+	max = html_round_up(max);
 	wide = 100.0 / (last - first + 1);
 	svg_begin(out, height, 50, 24, what);
 	svg_text(out, 0, -50, 12, "start", what);

@@ -231,6 +231,24 @@ objects(const struct result_violation *rv)
 	return list;
 }
 
+/* => rows of [seconds, faults, operations], each since the load began */
+static json_t *
+series(const struct result_series *rse)
+{
+	json_t *list = xcheck(json_array());
+
+	for (size_t i = 0; i < rse->rse_n; i++) {
+		const struct result_sample *sm = &rse->rse_v[i];
+		json_t *row = xcheck(json_array());
+
+		push(row, real(sm->sm_s));
+		push(row, number(sm->sm_faults));
+		push(row, number(sm->sm_operations));
+		push(list, row);
+	}
+	return list;
+}
+
 static json_t *
 violation(const struct result_violation *rv)
 {
@@ -320,6 +338,7 @@ run_object(const struct run_result *rr)
 	put(obj, "injected", counters("injected", &rr->rr_injected));
 	put(obj, "uvmexp", counters("uvmexp", &rr->rr_uvmexp));
 	put(obj, "latency_ns", latencies(rr));
+	put(obj, "series", series(&rr->rr_series));
 	put(obj, "locks", locks(rr));
 	put(obj, "lock_order", lock_order(rr->rr_lockgraph));
 	put(obj, "checks", checks(rr));

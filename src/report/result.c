@@ -384,6 +384,24 @@ result_violation_grade(struct result_violation *rv, const char *grade, const cha
 	rv->rv_fingerprint = xstrdup(fingerprint);
 }
 
+void
+result_sample(struct result_series *rse, double s, uint64_t faults, uint64_t operations)
+{
+	const double least = 0.1, last = rse->rse_n != 0 ? rse->rse_v[rse->rse_n - 1].sm_s : 0;
+
+	if (rse->rse_step_s == 0)
+		rse->rse_step_s = least;
+	if (s < last + rse->rse_step_s - least / 2)
+		return;
+	rse->rse_v[rse->rse_n++] = (struct result_sample){ s, faults, operations };
+	if (rse->rse_n < SERIES_MAX)
+		return;
+	for (size_t i = 0; i < SERIES_MAX / 2; i++)
+		rse->rse_v[i] = rse->rse_v[2 * i + 1];
+	rse->rse_n = SERIES_MAX / 2;
+	rse->rse_step_s *= 2;
+}
+
 const char *
 run_outcome_name(enum run_outcome outcome)
 {

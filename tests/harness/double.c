@@ -127,6 +127,8 @@ measure(const struct profile *p, struct run_result *rr, enum ending end)
 	rl->rl_max = 123456;
 	rl->rl_octave[9] = 90;
 	rl->rl_octave[16] = 10;
+	for (unsigned i = 1; i <= 4; i++)
+		result_sample(&rr->rr_series, i * 0.125, i * 250, i * i * 10);
 	result_add_lock(rr, "map")->rk_acquisitions = 3;
 	result_add_check(rr, "leak-at-exit", 1, 0);
 }
@@ -142,6 +144,12 @@ violate(struct run_result *rr, const char *kind)
 	result_violation_frame(rv, "uvm_pagefree+0x1f (uvm_page.c:10)");
 	result_violation_frame(rv, "0x7fff1234");
 	result_violation_details(rv, "locks held: pageq");
+	for (unsigned i = 0; i < 4; i++) {
+		char what[] = "page_free page 7";
+		const struct result_event re = { 40.0 - 10 * i, (int)i % 2, 5 + i, i == 3, what };
+
+		result_event(&rv->rv_events, &re);
+	}
 }
 
 /*

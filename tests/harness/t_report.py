@@ -58,10 +58,12 @@ def a_failure_is_told_whole():
     equal((r.returncode, r.stdout, r.stderr), (0, b'elsewhere/report.html\n', b''))
     page = Page('elsewhere/report.html')
     for part in ('violation', 'I-PG-2', 'page 7 is on two lists', 'uvm_pagefree', 'run x.ini --seed 9', 'locks held: pageq',
-                 'page faults', 'time it took', '512 ns', 'leak-at-exit', 'workload = anon-fault', 'amap'):
+                 'page faults', 'time it took', '512 ns', 'leak-at-exit', 'workload = anon-fault', 'amap',
+                 'page faults a second', 'operations of all jobs a second', 's since the load began', 'until 0.4 s: 2.0k',
+                 'until 0.5 s: 560', 'us before it was found', '10.0 us before, interrupt of LWP 8: page_free page 7'):
         assert part in page.words, part
     assert 'url(' not in page.source and '@import' not in page.source
-    equal(page.tags.count('svg'), 3)
+    equal(page.tags.count('svg'), 6)
 
 
 @case
