@@ -1,46 +1,109 @@
 /*
- * bench fault: what a zero-fill fault costs, beside the host's kernel and
- * beside the least that it could cost.
- *
- * The three are measured in turn, several times over, on the same number of
- * pages, and each figure is the median: machines are noisy, ratios less so.
- *	fault	user_store() to each page of a fresh private mapping, one simulated CPU
- *	host	a store to each page of a fresh host mapping, no huge pages
- *	memset	zeroing as many pages of memory that is already there
+ * What benchmarks share: taking turns, a machine to measure on.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include <host/host.h>
+#include <machine/ram.h>
 #include <machine/softmmu.h>
-#include <uvm/uvm_extern.h>
+#include <sys/lockdebug.h>
+#include <sys/lockevent.h>
 
 #include "bench_int.h"
 
-#define	BASE		0x10000000UL
-#define	ROUNDS		9
 #define	BATCHES		5		/* of bench_best_ns(): the best counts */
-#define	PAGES		8192UL
-#define	QUICK_PAGES	1024UL
+#define	TURNS		7
+#define	QUICK_TURNS	3
 
-struct sample {
-	double sa_fault[ROUNDS], sa_host[ROUNDS], sa_memset[ROUNDS];	/* pages a second */
-};
-
-static int
-by_value(const void *a, const void *b)
+size_t
+bench_turns(const struct bench_options *bo)
 {
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return x < y ? -1 : x > y;
+	return bo->bo_quick ? QUICK_TURNS : TURNS;
 }
 
-double
-bench_median(double *v, size_t n)
+int
+bench_in_turn(bench_way *const *ways, size_t n, void *arg, size_t turns, bool cold, double v[][BENCH_ROUNDS])
 {
-	qsort(v, n, sizeof(*v), by_value);
-	return v[n / 2];
+	for (size_t i = 0; i < n && !cold; i++)
+		if (ways[i](arg) <= 0)
+			return ENOMEM;
+	for (size_t t = 0; t < turns; t++)
+		for (size_t i = 0; i < n; i++) {
+			const size_t w = (i + t) % n;
+
+			v[w][t] = ways[w](arg);
+			if (v[w][t] <= 0)
+				return ENOMEM;
+		}
+	return 0;
+}
+
+/* The first touch of a page is the host's affair, and dear. */
+static void
+touch_ram(void)
+{
+	for (uint64_t i = 0; i < ram_npages; i++)
+		__atomic_fetch_or((uint64_t *)ram_host(i * PAGE_SIZE), 0, __ATOMIC_RELAXED);
+}
+
+int
+bench_machine(const struct uvm_config *uc, bool audit, int (*fn)(struct proc *, void *), void *arg)
+{
+	struct proc *p;
+	int error;
+
+	lockdebug_on = audit;
+	lockaudit_full = false;
+	error = uvm_boot(uc);
+	lockdebug_on = error == 0 ? audit : true;
+	if (error != 0)
+		return error;
+	touch_ram();
+	error = proc_create("bench", &p);
+	if (error == 0) {
+		proc_attach(p);
+		error = fn(p, arg);
+		proc_attach(NULL);
+		proc_exit(p);
+	}
+	uvm_quiesce();
+	uvm_shutdown();
+	lockdebug_on = true;
+	return error;
+}
+
+bool
+bench_has_memory(struct bench_table *bt, const char *name, uint64_t bytes)
+{
+	FILE *in = fopen("/proc/meminfo", "re");
+	unsigned long kib = 0;
+	char line[128], note[128];
+
+	while (in != NULL && kib == 0 && fgets(line, sizeof(line), in) != NULL)
+		(void)sscanf(line, "MemAvailable: %lu kB", &kib);
+	if (in != NULL)
+		fclose(in);
+	if (kib == 0 || kib >= bytes >> 10)
+		return true;
+	snprintf(note, sizeof(note), "it takes %lu MiB, the host has %lu MiB left", (unsigned long)(bytes >> 20),
+	    kib >> 10);
+	bench_missing(bt, name, note);
+	return false;
+}
+
+int
+bench_store(vaddr_t va, uint64_t pages)
+{
+	int error = 0;
+
+	for (uint64_t i = 0; i < pages && error == 0; i++) {
+		error = user_store(va + i * PAGE_SIZE, i);
+		lwp_userret(1);
+	}
+	return error;
 }
 
 double
@@ -71,111 +134,12 @@ bench_add_ns(struct bench_table *bt, const char *name, double ns, const char *re
 	return row;
 }
 
-static double
-rate(uint64_t pages, uint64_t since)
+struct bench_row *
+bench_add_cpu_ns(struct bench_table *bt, const char *name, const double *v, size_t n)
 {
-	return (double)pages * 1e9 / (double)(host_now_ns() - since + 1);
-}
+	struct bench_row *row = bench_add_turns(bt, name, "ns", v, n);
 
-/* => attached; pages a second, or negative */
-static double
-time_faults(struct proc *p, uint64_t pages)
-{
-	vaddr_t va = BASE;
-	uint64_t start;
-	double speed;
-
-	if (sys_mmap(p, &va, pages * PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE,
-	    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0) != 0)
-		return -1;
-	start = host_now_ns();
-	for (uint64_t i = 0; i < pages; i++)
-		if (user_store(BASE + i * PAGE_SIZE, i) != 0)
-			return -1;
-	speed = rate(pages, start);
-	sys_munmap(p, BASE, pages * PAGE_SIZE);
-	lwp_userret(1);
-	return speed;
-}
-
-static double
-time_host(uint64_t pages)
-{
-	volatile uint8_t *mem = mmap(NULL, pages * PAGE_SIZE, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	uint64_t start;
-	double speed;
-
-	if (mem == MAP_FAILED)
-		return -1;
-	madvise((void *)(uintptr_t)mem, pages * PAGE_SIZE, MADV_NOHUGEPAGE);
-	start = host_now_ns();
-	for (uint64_t i = 0; i < pages; i++)
-		mem[i * PAGE_SIZE] = 1;
-	speed = rate(pages, start);
-	munmap((void *)(uintptr_t)mem, pages * PAGE_SIZE);
-	return speed;
-}
-
-static double
-time_memset(uint8_t *mem, uint64_t pages)
-{
-	uint64_t start = host_now_ns();
-
-	for (uint64_t i = 0; i < pages; i++) {
-		memset(mem + i * PAGE_SIZE, 0, PAGE_SIZE);
-		__asm__ volatile("" : : "r"(mem) : "memory");
-	}
-	return rate(pages, start);
-}
-
-static int
-measure(uint64_t pages, struct sample *sa)
-{
-	uint8_t *mem = host_mem_map(pages * PAGE_SIZE);
-	struct proc *p;
-	int error;
-
-	if (mem == NULL)
-		return ENOMEM;
-	memset(mem, 1, pages * PAGE_SIZE);
-	error = proc_create("bench", &p);
-	if (error == 0) {
-		proc_attach(p);
-		for (int i = 0; i < ROUNDS && error == 0; i++) {
-			sa->sa_fault[i] = time_faults(p, pages);
-			sa->sa_host[i] = time_host(pages);
-			sa->sa_memset[i] = time_memset(mem, pages);
-			if (sa->sa_fault[i] < 0 || sa->sa_host[i] < 0)
-				error = ENOMEM;
-		}
-		proc_attach(NULL);
-		proc_exit(p);
-	}
-	host_mem_unmap(mem, pages * PAGE_SIZE);
-	return error;
-}
-
-int
-bench_fault(const struct bench_options *bo, struct bench_table *bt)
-{
-	uint64_t pages = bo->bo_quick ? QUICK_PAGES : PAGES;
-	const struct uvm_config uc = {
-		.uc_ncpu = 1, .uc_seed = 1, .uc_memory = (pages * 2 + 4096) * PAGE_SIZE,
-		.uc_fault_ahead = true,
-	};
-	struct bench_row *row;
-	struct sample sa;
-	int error = uvm_boot(&uc);
-
-	if (error != 0)
-		return error;
-	error = measure(pages, &sa);
-	uvm_shutdown();
-	if (error != 0)
-		return error;
-	row = bench_add(bt, "zero-fill faults, 1 CPU", "faults/s", bench_median(sa.sa_fault, ROUNDS));
-	bench_ref(row, "host kernel, anonymous, no huge pages", bench_median(sa.sa_host, ROUNDS));
-	bench_ref(row, "memset of 4 KiB, memory in place", bench_median(sa.sa_memset, ROUNDS));
-	return 0;
+	row->br_lower_is_better = true;
+	row->br_clock = BENCH_CPU;
+	return row;
 }

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <unistd.h>
 
-#include <harness/engine.h>
+#include <harness/bench.h>
 #include <uvm/uvm_extern.h>
 
 #define	BASE		0x10000000UL

@@ -323,7 +323,7 @@ bench_masks_and_pools(struct bench_table *bt)
 }
 
 static int
-bench_machine(bool signals, struct bench_table *bt)
+bench_mode(bool signals, struct bench_table *bt)
 {
 	const struct uvm_config uc = { .uc_ncpu = 2, .uc_seed = 1, .uc_memory = 64UL << 20, .uc_signals = signals };
 	int error = uvm_boot(&uc);
@@ -351,9 +351,9 @@ bench_intr(const struct bench_options *bo, struct bench_table *bt)
 	b.nitems = ITEMS / part;
 	if (sigaction(SIGUSR2, &sa, &old) != 0)
 		return errno;
-	error = bench_machine(false, bt);
+	error = bench_mode(false, bt);
 	if (error == 0)
-		error = bench_machine(true, bt);
+		error = bench_mode(true, bt);
 	sigaction(SIGUSR2, &old, NULL);
 	return error;
 }

@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include <harness/engine.h>
+#include <harness/bench.h>
 #include <machine/softmmu.h>
 #include <uvm/uvm_extern.h>
 #include <uvm/uvm_km.h>

@@ -15,7 +15,7 @@
  */
 #include <errno.h>
 
-#include <harness/engine.h>
+#include <harness/bench.h>
 #include <machine/softmmu.h>
 #include <uvm/uvm_extern.h>
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <harness/engine.h>
 #include <host/host.h>
 #include <host/sched.h>
 

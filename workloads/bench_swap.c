@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <harness/engine.h>
+#include <harness/bench.h>
 #include <machine/disk.h>
 #include <machine/softmmu.h>
 #include <uvm/uvm_extern.h>

@@ -90,28 +90,4 @@ struct host_switch *engine_switches(const struct recording *, size_t *n);
  */
 void engine_check_now(void);
 
-/*
- * bench_fault: zero-fill faults a second, and what the host's kernel and memset reach.
- * => table initialised; rows are added to it
- * => 0 or an errno
- */
-int bench_fault(const struct bench_options *, struct bench_table *);
-/* bench_swap: bytes a second to swap and back, and what the host does with a file. */
-int bench_swap(const struct bench_options *, struct bench_table *);
-/* bench_file: bytes a second by read and write of a file in memory, and the host's. */
-int bench_file(const struct bench_options *, struct bench_table *);
-/* bench_move: what it costs to hand pages on: by loan, by copy, by passing map entries. */
-int bench_move(const struct bench_options *, struct bench_table *);
-/* bench_pagedaemon: accesses under pressure, with the inactive queue and as before 1999. */
-int bench_pagedaemon(const struct bench_options *, struct bench_table *);
-/* bench_kmem: an item of a pool and back, in every context, beside malloc() and free(). */
-int bench_kmem(const struct bench_options *, struct bench_table *);
-/* bench_sched: what controlled schedules cost, and how many executions they make in a second. */
-int bench_sched(const struct bench_options *, struct bench_table *);
-/* bench_intr: from the post of an interrupt to its handler; spl; pool_put in interrupt. */
-int bench_intr(const struct bench_options *, struct bench_table *);
-
-/* bench_check: throughput with and without checks; the walk at rest and how it grows. */
-int bench_check(const struct bench_options *, struct bench_table *);
-
 #endif /* HARNESS_ENGINE_H */

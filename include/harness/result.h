@@ -208,32 +208,6 @@ struct run_progress {
 	size_t rp_nlocks;
 };
 
-struct bench_options {
-	bool bo_quick;			/* a tenth of the time, for tests */
-	const char *bo_tsan;		/* an uvmstress built with ThreadSanitizer; or NULL */
-};
-
-#define BENCH_REFS 2
-
-/* A figure beside what else the same machine reached in the same call. */
-struct bench_row {
-	char *br_name;			/* "zero-fill faults, 1 CPU" */
-	char *br_unit;			/* "faults/s" */
-	double br_value;
-	char *br_note;			/* why there is no value; or NULL */
-	bool br_lower_is_better;
-	size_t br_nrefs;
-	struct {
-		char *ref_name;		/* "host kernel, anonymous" */
-		double ref_value;	/* same unit */
-	} br_refs[BENCH_REFS];
-};
-
-struct bench_table {
-	struct bench_row *bt_rows;
-	size_t bt_nrows;
-};
-
 /* Known counters: always in the JSON, explained by `list counters`.  NULL name ends. */
 struct counter_info {
 	const char *ci_group;		/* "faults" */
@@ -324,8 +298,6 @@ void report_text(const struct run_result *, FILE *, bool verbose);
 void report_violations(const struct run_result *, FILE *);
 void report_found(const struct run_result *, size_t first, FILE *);
 void report_json(const struct run_result *, FILE *);
-void report_bench_text(const struct bench_table *, FILE *);
-void report_bench_json(const struct bench_table *, FILE *);
 
 /*
  * report_json_file: the same into a file; "-" is standard output.
@@ -407,12 +379,5 @@ struct progress {
 void progress_show(struct progress *, const struct run_progress *);
 void progress_wipe(struct progress *);
 void progress_end(struct progress *, const struct run_result *);
-
-void bench_table_init(struct bench_table *);
-void bench_table_fini(struct bench_table *);
-struct bench_row *bench_add(struct bench_table *, const char *name, const char *unit, double value);
-/* => a row without a value */
-void bench_missing(struct bench_table *, const char *name, const char *note);
-void bench_ref(struct bench_row *, const char *name, double value);
 
 #endif /* HARNESS_RESULT_H */

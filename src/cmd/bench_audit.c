@@ -24,11 +24,12 @@
 
 #include <jansson.h>
 
+#include <harness/bench.h>
 #include <harness/xalloc.h>
 
 #include "cmd.h"
 
-#define ROUNDS 9
+#define ROUNDS BENCH_ROUNDS
 #define QUICK_ROUNDS 3
 #define SLOW 50			/* valgrind gets so much less to do */
 #define PATIENCE_S 120		/* for one process */
@@ -194,60 +195,33 @@ run_once(const struct bench *b, const struct work *wk, const struct way *wy, cha
 
 /* --- the table --- */
 
-static int
-by_value(const void *a, const void *b)
-{
-	const double *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-/* A way's figures, and what they are of those without audit in the same turn: median, extremes. */
-struct figures {
-	double fi_value, fi_ratio, fi_least, fi_most;
-};
-
 /* => off: 0 or NULL in a turn that has none */
-static struct figures
-figures_of(const double *v, const double *off, int rounds)
+static void
+add_row(struct bench_table *bt, const struct work *wk, const struct way *wy, const double *v,
+    const double *off, int rounds, const char *why)
 {
-	double values[ROUNDS], ratios[ROUNDS];
-	struct figures fi = { 0 };
-	int n = 0;
+	static const double wanted[WAY_OURS] = { 0, 0.90, 0.60 };
+	const size_t k = (size_t)(wy - ways);
+	char *name = xasprintf("%s, %s", wk->wk_name, wy->wy_name);
+	double of_way[ROUNDS], of_off[ROUNDS];
+	struct bench_row *br;
+	size_t n = 0;
 
 	for (int r = 0; r < rounds; r++)
-		if (off[r] > 0 && v[r] > 0)
-			ratios[n++] = v[r] / off[r];
-	memcpy(values, v, (size_t)rounds * sizeof(double));
-	qsort(values, (size_t)rounds, sizeof(double), by_value);
-	fi.fi_value = values[rounds / 2];
-	if (n == 0)
-		return fi;
-	qsort(ratios, (size_t)n, sizeof(double), by_value);
-	fi.fi_ratio = ratios[n / 2];
-	fi.fi_least = ratios[0];
-	fi.fi_most = ratios[n - 1];
-	return fi;
-}
-
-static void
-add_row(struct bench_table *bt, const struct work *wk, const struct way *wy, const struct figures *fi,
-    const char *why)
-{
-	static const char *const wanted[] = { "", ", 0.90 wanted", ", 0.60 wanted" };
-	const size_t k = (size_t)(wy - ways);
-	char *name = xasprintf("%s, %s%s", wk->wk_name, wy->wy_name, k < WAY_OURS ? wanted[k] : "");
-	char *ref = xasprintf(fi->fi_least < fi->fi_most ? "audit=off, in turn %.2f to %.2f" : "audit=off",
-	    fi->fi_least, fi->fi_most);
-
-	if (fi->fi_value <= 0)
+		if (v[r] > 0 && off[r] > 0) {
+			of_way[n] = v[r];
+			of_off[n++] = off[r];
+		}
+	if (n == 0) {
 		bench_missing(bt, name, why);
-	else if (k == 0 || fi->fi_ratio <= 0)
-		bench_add(bt, name, wk->wk_unit, fi->fi_value);
-	else
-		bench_ref(bench_add(bt, name, wk->wk_unit, fi->fi_value), ref, fi->fi_value / fi->fi_ratio);
+	} else {
+		br = bench_add_turns(bt, name, wk->wk_unit, of_way, n);
+		br->br_clock = BENCH_CPU;
+		if (k > 0)
+			bench_against_turns(br, "audit=off", of_off, n, BENCH_BETTER,
+			    k < WAY_OURS ? wanted[k] : 0);
+	}
 	free(name);
-	free(ref);
 }
 
 static bool
@@ -264,7 +238,7 @@ static void
 bench_work(const struct bench *b, const struct work *wk, struct bench_table *bt)
 {
 	const int rounds = b->b_options->bo_quick ? QUICK_ROUNDS : ROUNDS;
-	double v[WAY_OURS][ROUNDS], off = 0;
+	double v[WAY_OURS][ROUNDS], off;
 	char why[WAY_OURS][200], other[200];
 
 	for (int r = 0; r < rounds; r++)
@@ -273,19 +247,15 @@ bench_work(const struct bench *b, const struct work *wk, struct bench_table *bt)
 
 			v[k][r] = run_once(b, wk, &ways[k], why[k], sizeof(why[k]));
 		}
-	for (int k = 0; k < NWAYS; k++) {
-		struct figures fi;
+	for (int k = 0; k < WAY_OURS; k++)
+		add_row(bt, wk, &ways[k], v[k], v[0], rounds, why[k]);
+	off = bench_median(v[0], (size_t)rounds);
+	for (int k = WAY_OURS; k < NWAYS; k++) {
 		double value = 0;
 
-		if (k < WAY_OURS) {
-			fi = figures_of(v[k], v[0], rounds);
-			off = k == 0 ? fi.fi_value : off;
-		} else {
-			if (is_possible(b, &ways[k], other, sizeof(other)))
-				value = run_once(b, wk, &ways[k], other, sizeof(other));
-			fi = figures_of(&value, &off, 1);
-		}
-		add_row(bt, wk, &ways[k], &fi, k < WAY_OURS ? why[k] : other);
+		if (is_possible(b, &ways[k], other, sizeof(other)))
+			value = run_once(b, wk, &ways[k], other, sizeof(other));
+		add_row(bt, wk, &ways[k], &value, &off, 1, other);
 	}
 }
 

@@ -57,11 +57,6 @@ int cmd_usage(const struct command *, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 int cmd_fail(int status, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-struct bench_options;
-struct bench_table;
-/* bench_audit: what watching locks costs, by our auditor and by other tools. => 0 or an errno */
-int bench_audit(const struct bench_options *, struct bench_table *);
-
 /* One override of a profile from the command line. */
 struct override {
 	const char *ov_key;		/* NULL: --set */

@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 
+#include <harness/bench.h>
 #include <harness/checks.h>
 #include <harness/lockgraph.h>
 #include <harness/result.h>
@@ -373,33 +374,65 @@ report_json(const struct run_result *rr, FILE *out)
 	dump(run_object(rr), out);
 }
 
+static json_t *
+bench_reference(const struct bench_row *br, size_t j)
+{
+	static const char *const senses[] = {
+		[BENCH_BETTER] = "at least so many times as good",
+		[BENCH_TIMES] = "at most so many times it",
+		[BENCH_OVER] = "at most so much over it",
+	};
+	const struct bench_ref *ref = &br->br_refs[j];
+	json_t *obj = xcheck(json_object());
+
+	put(obj, "name", text(ref->ref_name));
+	put(obj, "value", real(ref->ref_value));
+	put(obj, "ratio", real(ref->ref_ratio));
+	put(obj, "ratio_least", real(ref->ref_least));
+	put(obj, "ratio_most", real(ref->ref_most));
+	if (ref->ref_target != 0) {
+		put(obj, "target", real(ref->ref_target));
+		put(obj, "target_is", text(senses[ref->ref_sense]));
+		put(obj, "verdict", text(bench_is_met(br, j) ? "met" : "short"));
+	}
+	return obj;
+}
+
+static json_t *
+bench_object(const struct bench_row *br)
+{
+	json_t *row = xcheck(json_object()), *refs = xcheck(json_array());
+
+	put(row, "group", text(br->br_group));
+	put(row, "name", text(br->br_name));
+	put(row, "unit", text(br->br_unit));
+	put(row, "value", br->br_note != NULL ? xcheck(json_null()) : real(br->br_value));
+	if (br->br_note != NULL) {
+		put(row, "note", text(br->br_note));
+	} else {
+		put(row, "least", real(br->br_least));
+		put(row, "most", real(br->br_most));
+		put(row, "turns", number(br->br_n));
+		put(row, "clock", text(br->br_clock == BENCH_CPU ? "cpu" : "wall"));
+	}
+	for (size_t j = 0; j < br->br_nrefs; j++)
+		push(refs, bench_reference(br, j));
+	put(row, "references", refs);
+	return row;
+}
+
 void
 report_bench_json(const struct bench_table *bt, FILE *out)
 {
 	json_t *obj = xcheck(json_object()), *rows = xcheck(json_array());
+	size_t missed, targets = bench_targets(bt, &missed);
 
 	put(obj, "schema", text("uvmstress-bench/1"));
 	put(obj, "version", text(UVMSTRESS_VERSION));
-	for (size_t i = 0; i < bt->bt_nrows; i++) {
-		const struct bench_row *br = &bt->bt_rows[i];
-		json_t *row = xcheck(json_object()), *refs = xcheck(json_array());
-
-		put(row, "name", text(br->br_name));
-		put(row, "unit", text(br->br_unit));
-		put(row, "value", br->br_note != NULL ? xcheck(json_null()) : real(br->br_value));
-		if (br->br_note != NULL)
-			put(row, "note", text(br->br_note));
-		for (size_t j = 0; j < br->br_nrefs; j++) {
-			json_t *ref = xcheck(json_object());
-
-			put(ref, "name", text(br->br_refs[j].ref_name));
-			put(ref, "value", real(br->br_refs[j].ref_value));
-			put(ref, "ratio", real(bench_ratio(br, j)));
-			push(refs, ref);
-		}
-		put(row, "references", refs);
-		push(rows, row);
-	}
+	put(obj, "targets", number(targets));
+	put(obj, "short", number(missed));
+	for (size_t i = 0; i < bt->bt_nrows; i++)
+		push(rows, bench_object(&bt->bt_rows[i]));
 	put(obj, "rows", rows);
 	dump(obj, out);
 }

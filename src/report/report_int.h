@@ -10,9 +10,6 @@
 
 double per_second(double n, double seconds);	/* 0 when no time has passed */
 
-/* How many times better the figure is than its reference j. */
-double bench_ratio(const struct bench_row *, size_t j);
-
 /*
  * status_line: one line of --status-json, newline included, in fresh memory.
  * => outcome: NULL while the run goes on

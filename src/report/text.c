@@ -284,34 +284,3 @@ report_text(const struct run_result *rr, FILE *out, bool verbose)
 		fprintf(out, "note        %s\n", rr->rr_notes[i]);
 	report_violations(rr, out);
 }
-
-double
-bench_ratio(const struct bench_row *br, size_t j)
-{
-	double a = br->br_value, b = br->br_refs[j].ref_value;
-
-	if (br->br_lower_is_better)
-		return a > 0 ? b / a : 0;
-	return b > 0 ? a / b : 0;
-}
-
-void
-report_bench_text(const struct bench_table *bt, FILE *out)
-{
-	for (size_t i = 0; i < bt->bt_nrows; i++) {
-		const struct bench_row *br = &bt->bt_rows[i];
-		char value[32];
-
-		if (br->br_note != NULL) {
-			fprintf(out, "%-36s           not measured: %s\n", br->br_name, br->br_note);
-			continue;
-		}
-		human_count(br->br_value, value, sizeof(value));
-		fprintf(out, "%-36s %9s %s\n", br->br_name, value, br->br_unit);
-		for (size_t j = 0; j < br->br_nrefs; j++) {
-			human_count(br->br_refs[j].ref_value, value, sizeof(value));
-			fprintf(out, "    %-32s %9s %s   %.2f times as good\n",
-			    br->br_refs[j].ref_name, value, br->br_unit, bench_ratio(br, j));
-		}
-	}
-}

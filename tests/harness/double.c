@@ -11,6 +11,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <harness/bench.h>
 #include <harness/engine.h>
 #include <harness/selftest.h>
 #include <harness/lockgraph.h>
@@ -261,8 +262,8 @@ bench_fault(const struct bench_options *bo, struct bench_table *bt)
 {
 	struct bench_row *br = bench_add(bt, "zero-fill faults", "faults/s", 4e6);
 
-	bench_ref(br, "host kernel", 1e6);
-	bench_ref(br, "memset", 8e6);
+	bench_against(br, "host kernel", 1e6, BENCH_BETTER, 6);
+	bench_against(br, "memset", 8e6, BENCH_TIMES, 2);
 	return 0;
 }
 
@@ -273,6 +274,10 @@ bench_fault(const struct bench_options *bo, struct bench_table *bt)
 		return 0; \
 	}
 
+BENCH(bench_scale, "2 CPUs", "faults/s", 8e6, "1 CPU", 4e6)
+BENCH(bench_map, "mmap+munmap", "ns", 1e3, "host", 2e3)
+BENCH(bench_fork, "fork", "ns", 1e6, "host", 2e6)
+BENCH(bench_memory, "overhead", "bytes", 100, "page", 4096)
 BENCH(bench_sched, "a point", "ns", 10, "addition", 5)
 BENCH(bench_check, "checked", "operations/s", 1e6, "unchecked", 1.1e6)
 BENCH(bench_swap, "page-out and page-in", "bytes/s", 1e9, "host", 2e9)

@@ -442,10 +442,28 @@ def list_shows_what_there_is():
 @case
 def bench_puts_figures_beside_their_references():
     out = run('bench', 'fault', 'swap').stdout.decode()
-    has(out, 'zero-fill faults')
-    has(out, '4.00 times as good')
-    j = json.loads(run('bench', 'fault', '--json', '-').stdout)
-    equal(j['rows'][0]['references'][1], {'name': 'memset', 'value': 8e6, 'ratio': 0.5})
+    lines = out.splitlines()
+    equal(lines[0], 'fault')
+    equal(lines[1].split(), 'zero-fill faults 4.0M faults/s'.split())
+    equal(lines[2].split(), 'host kernel 1.0M faults/s 4.00 times as good; at least 6.00: short'.split())
+    equal(lines[3].split(), 'memset 8.0M faults/s 0.50 times it; at most 2.00: met'.split())
+    equal(lines[4], 'swap')
+    equal(lines[6].split(), 'host 2.0G bytes/s 0.50 times as good'.split())
+    equal(lines[7:], ['1 of 2 targets met', 'short: fault: zero-fill faults, beside host kernel'])
+
+
+@case
+def bench_without_names_is_the_whole_table():
+    j = json.loads(run('bench', '--quick', '--json', '-', env={**os.environ, 'PATH': '/nonexistent'}).stdout)
+    equal((j['schema'], j['targets'], j['short']), ('uvmstress-bench/1', 4, 1))
+    groups = list(dict.fromkeys(row['group'] for row in j['rows']))
+    equal(groups, ['fault', 'scale', 'map', 'fork', 'swap', 'file', 'kernel-memory', 'data-movement', 'memory',
+                   'pagedaemon', 'audit', 'interrupts', 'check', 'schedule'])
+    row = j['rows'][0]
+    equal(set(row), {'group', 'name', 'unit', 'value', 'least', 'most', 'turns', 'clock', 'references'})
+    equal(row['references'][1], {'name': 'memset', 'value': 8e6, 'ratio': 0.5, 'ratio_least': 0.5, 'ratio_most': 0.5,
+          'target': 2.0, 'target_is': 'at most so many times it', 'verdict': 'met'})
+    equal(row['references'][0]['verdict'], 'short')
 
 
 @case
@@ -454,16 +472,17 @@ def bench_audit_says_what_it_could_not_measure():
     r = run('bench', 'audit', '--quick', '--tsan', './gone', env=env)
     equal((r.returncode, r.stderr), (0, b''))
     lines = r.stdout.decode().splitlines()
-    equal(lines[0].split(), 'page faults, audit=off 4.0k faults/CPU s'.split())
-    equal(lines[1].split(), 'page faults, audit=order, 0.90 wanted 4.0k faults/CPU s'.split())
-    equal(lines[2].split(), 'audit=off 4.0k faults/CPU s 1.00 times as good'.split())
-    has(r.stdout, 'page faults, helgrind                          not measured: valgrind cannot be run')
+    equal(lines[1].split(), 'page faults, audit=off 4.0k faults/CPU s, CPU time'.split())
+    equal(lines[2].split(), 'page faults, audit=order 4.0k faults/CPU s, CPU time'.split())
+    equal(lines[3].split(), 'audit=off 4.0k faults/CPU s 1.00 times as good; at least 0.90: met'.split())
+    assert re.search(rb'page faults, helgrind +not measured: valgrind cannot be run', r.stdout), r.stdout
     has(r.stdout, 'not measured: setarch cannot be run')
     r = run('bench', 'audit', '--quick', '--json', '-', env=env)
     rows = {row['name']: row for row in json.loads(r.stdout)['rows']}
     equal(rows['page faults, TSan']['value'], None)
     has(rows['page faults, TSan']['note'], 'no build with ThreadSanitizer was given: --tsan PROGRAM')
-    equal(rows['page faults, audit=full, 0.60 wanted']['references'][0]['ratio'], 1.0)
+    ref = rows['page faults, audit=full']['references'][0]
+    equal((ref['ratio'], ref['target'], ref['verdict']), (1.0, 0.6, 'met'))
     has(rows['a little of everything, audit=off']['note'], 'ended with status 2 and no result')
     equal(os.listdir(), [])
 

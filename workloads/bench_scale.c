@@ -1,0 +1,199 @@
+/*
+ * bench scale: faults a second by more CPUs.
+ *
+ * Each LWP has so many pages; it stores to each of them, which is a zero-fill fault, gives all of
+ * them back by madvise(MADV_FREE), and begins again.  There are as many LWPs as simulated CPUs, and all
+ * together make as many faults, however many they are.
+ *
+ *	private		each LWP in a process of its own
+ *	one shared map	all LWPs in one process, each with a mapping of its own
+ *
+ * Two CPUs want two cores of the host that have nothing else to do: time is the wall's.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include <harness/xalloc.h>
+#include <host/host.h>
+#include <machine/softmmu.h>
+#include <sys/condvar.h>
+
+#include "bench_int.h"
+
+#define	PAGES		64UL		/* of each LWP */
+#define	STRIDE		(1UL << 20)	/* between the mappings of a shared map: their amaps are two */
+#define	FAULTS		(1UL << 19)	/* all LWPs' */
+#define	QUICK_FAULTS	(1UL << 16)
+#define	MAX_CPUS	256
+
+/* As many CPUs as LWPs. */
+struct crew {
+	uint64_t	 cr_faults;
+	int		 cr_ncpu;
+	bool		 cr_shared;
+	kmutex_t	 cr_lock;
+	kcondvar_t	 cr_cv;
+	bool		 cr_go;		/* cr_lock */
+	int		 cr_error;	/* cr_lock: first one */
+};
+
+struct hand {
+	struct crew	*ha_crew;
+	struct proc	*ha_proc;
+	struct lwp	*ha_lwp;
+	vaddr_t		 ha_va;
+};
+
+static int
+one_round(struct hand *ha)
+{
+	int error = 0;
+
+	for (uint64_t i = 0; i < PAGES && error == 0; i++) {
+		error = user_store(ha->ha_va + ptoa(i), i);
+		lwp_userret(16);
+	}
+	return error != 0 ? error : sys_madvise(ha->ha_proc, ha->ha_va, ptoa(PAGES), UMADV_FREE);
+}
+
+static void
+hand_main(void *arg)
+{
+	struct hand *ha = arg;
+	struct crew *cr = ha->ha_crew;
+	uint64_t rounds = cr->cr_faults / PAGES / (uint64_t)cr->cr_ncpu;
+	int error = one_round(ha);		/* warms up */
+
+	mutex_enter(&cr->cr_lock);
+	while (!cr->cr_go)
+		cv_wait(&cr->cr_cv, &cr->cr_lock);
+	mutex_exit(&cr->cr_lock);
+	for (uint64_t i = 0; i < rounds && error == 0; i++)
+		error = one_round(ha);
+	if (error != 0) {
+		mutex_enter(&cr->cr_lock);
+		cr->cr_error = error;
+		mutex_exit(&cr->cr_lock);
+	}
+}
+
+static int
+hire(struct crew *cr, struct hand *ha, int i, struct proc *first)
+{
+	vaddr_t va = BENCH_BASE + (cr->cr_shared ? (vaddr_t)i * STRIDE : 0);
+	int error = 0;
+
+	ha->ha_crew = cr;
+	ha->ha_proc = cr->cr_shared ? first : NULL;
+	ha->ha_va = va;
+	if (ha->ha_proc == NULL)
+		error = proc_create("hand", &ha->ha_proc);
+	if (error == 0)
+		error = sys_mmap(ha->ha_proc, &va, ptoa(PAGES), VM_PROT_READ | VM_PROT_WRITE,
+		    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
+	if (error == 0)
+		error = proc_lwp_create(ha->ha_proc, &ha->ha_lwp, "hand", hand_main, ha);
+	if (error == 0)
+		lwp_start(ha->ha_lwp);
+	return error;
+}
+
+/* => faults a second of the LWPs that there are */
+static double
+work(struct crew *cr, struct hand *hands)
+{
+	uint64_t start, rounds = cr->cr_faults / PAGES / (uint64_t)cr->cr_ncpu;
+
+	mutex_enter(&cr->cr_lock);
+	start = host_now_ns();
+	cr->cr_go = true;
+	cv_broadcast(&cr->cr_cv);
+	mutex_exit(&cr->cr_lock);
+	for (int i = 0; i < cr->cr_ncpu; i++)
+		if (hands[i].ha_lwp != NULL)
+			lwp_wait(hands[i].ha_lwp);
+	return (double)(rounds * PAGES * (uint64_t)cr->cr_ncpu) * 1e9 / (double)(host_now_ns() - start);
+}
+
+struct figure {
+	struct crew	*fi_crew;
+	double		 fi_rate;
+};
+
+static int
+measure(struct proc *p, void *arg)
+{
+	struct figure *fi = arg;
+	struct crew *cr = fi->fi_crew;
+	struct hand *hands = xcalloc((size_t)cr->cr_ncpu, sizeof(*hands));
+	int error = 0;
+
+	mutex_init(&cr->cr_lock, MUTEX_DEFAULT, IPL_NONE, LC_test);
+	cv_init(&cr->cr_cv, "benchgo");
+	cr->cr_go = false;
+	cr->cr_error = 0;
+	for (int i = 0; i < cr->cr_ncpu && error == 0; i++)
+		error = hire(cr, &hands[i], i, p);
+	fi->fi_rate = work(cr, hands);
+	if (error == 0)
+		error = cr->cr_error;
+	for (int i = 0; i < cr->cr_ncpu; i++)
+		if (hands[i].ha_proc != NULL && hands[i].ha_proc != p)
+			proc_exit(hands[i].ha_proc);
+	cv_destroy(&cr->cr_cv);
+	mutex_destroy(&cr->cr_lock);
+	free(hands);
+	return error;
+}
+
+/* => faults a second, or -1 */
+static double
+crew_rate(int n, bool shared, uint64_t faults)
+{
+	const uint64_t need = uvm_memory_min(n) + (uint64_t)n * ptoa(PAGES + 64);
+	const struct uvm_config uc = {
+		.uc_ncpu = n, .uc_seed = 1, .uc_memory = (need + (32UL << 20)) & ~(PAGE_SIZE - 1),
+		.uc_fault_ahead = true,
+	};
+	struct crew cr = { .cr_faults = faults, .cr_ncpu = n, .cr_shared = shared };
+	struct figure fi = { &cr, 0 };
+
+	return bench_machine(&uc, true, measure, &fi) != 0 ? -1 : fi.fi_rate;
+}
+
+/* The ways, all of them one number of faults. */
+static double one(void *arg) { return crew_rate(1, false, *(uint64_t *)arg); }
+static double two(void *arg) { return crew_rate(2, false, *(uint64_t *)arg); }
+static double two_shared(void *arg) { return crew_rate(2, true, *(uint64_t *)arg); }
+static double four(void *arg) { return crew_rate(4, false, *(uint64_t *)arg); }
+static double sixteen(void *arg) { return crew_rate(16, false, *(uint64_t *)arg); }
+static double sixty_four(void *arg) { return crew_rate(64, false, *(uint64_t *)arg); }
+static double all_256(void *arg) { return crew_rate(MAX_CPUS, false, *(uint64_t *)arg); }
+
+int
+bench_scale(const struct bench_options *bo, struct bench_table *bt)
+{
+	static bench_way *const ways[] = { one, two, two_shared, four, sixteen, sixty_four, all_256 };
+	static const struct {
+		const char *name;
+		int way, reference;
+		double target;
+	} rows[] = {
+		{ "2 CPUs, private memory", 1, 0, 1.9 },
+		{ "2 CPUs, one shared map", 2, 0, 1.7 },
+		{ "4 CPUs", 3, 1, 0.9 },
+		{ "16 CPUs", 4, 1, 0.85 },
+		{ "64 CPUs", 5, 1, 0.8 },
+		{ "256 CPUs", 6, 1, 0.7 },
+	};
+	uint64_t faults = bo->bo_quick ? QUICK_FAULTS : FAULTS;
+	size_t turns = bench_turns(bo);
+	double v[7][BENCH_ROUNDS];
+	int error = bench_in_turn(ways, 7, &faults, turns, true, v);
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]) && error == 0; i++)
+		bench_against_turns(bench_add_turns(bt, rows[i].name, "faults/s", v[rows[i].way], turns),
+		    rows[i].reference == 0 ? "1 CPU" : "2 CPUs", v[rows[i].reference], turns, BENCH_BETTER,
+		    rows[i].target);
+	return error;
+}
