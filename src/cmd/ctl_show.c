@@ -268,6 +268,27 @@ struct top_lock {
 	double tl_wait, tl_contended;
 };
 
+struct top_locks {
+	struct top_lock *tls_v;
+	size_t tls_n;
+};
+
+/* => a class has one row, whichever worker waited */
+static void
+top_add(struct top_locks *tls, const char *class, const json_t *lock)
+{
+	size_t i = 0;
+
+	while (i < tls->tls_n && strcmp(tls->tls_v[i].tl_class, class) != 0)
+		i++;
+	if (i == tls->tls_n) {
+		tls->tls_v = xgrow(tls->tls_v, tls->tls_n++, sizeof(*tls->tls_v));
+		tls->tls_v[i] = (struct top_lock){ .tl_class = class };
+	}
+	tls->tls_v[i].tl_wait += number(lock, "wait_ns");
+	tls->tls_v[i].tl_contended += number(lock, "contended");
+}
+
 static int
 by_wait(const void *a, const void *b)
 {
@@ -279,34 +300,27 @@ by_wait(const void *a, const void *b)
 static void
 top_locks(const json_t *workers, const json_t *finished, size_t max)
 {
-	struct top_lock *v = NULL;
-	size_t n = 0, i, k;
+	struct top_locks tls = { 0 };
+	const char *class;
 	json_t *w, *lock;
+	size_t i, k;
 
-	json_array_foreach(workers, i, w) {
-		json_array_foreach(json_object_get(json_object_get(w, "progress"), "locks"), k, lock) {
-			v = xgrow(v, n, sizeof(*v));
-			v[n++] = (struct top_lock){ text(lock, "class"), number(lock, "wait_ns"),
-				number(lock, "contended") };
-		}
-	}
-	if (n == 0) {		/* between two runs: what they did until now */
-		const char *class;
-
-		json_object_foreach((json_t *)finished, class, lock) {
-			v = xgrow(v, n, sizeof(*v));
-			v[n++] = (struct top_lock){ class, number(lock, "wait_ns"), number(lock, "contended") };
-		}
-	}
-	if (n != 0)
-		qsort(v, n, sizeof(*v), by_wait);
+	json_array_foreach(workers, i, w)
+		json_array_foreach(json_object_get(json_object_get(w, "progress"), "locks"), k, lock)
+			top_add(&tls, text(lock, "class"), lock);
+	if (tls.tls_n == 0)	/* between two runs: what they did until now */
+		json_object_foreach((json_t *)finished, class, lock)
+			top_add(&tls, class, lock);
+	if (tls.tls_n != 0)
+		qsort(tls.tls_v, tls.tls_n, sizeof(*tls.tls_v), by_wait);
 	printf("\nLOCKS BY WAIT       waited, s   contended\n");
-	for (i = 0; i < n && i < max; i++) {
+	for (i = 0; i < tls.tls_n && i < max; i++) {
+		const struct top_lock *tl = &tls.tls_v[i];
 		char c[16];
 
-		printf("  %-16s %9.3f   %9s\n", v[i].tl_class, v[i].tl_wait / 1e9, human(v[i].tl_contended, c));
+		printf("  %-16s %9.3f   %9s\n", tl->tl_class, tl->tl_wait / 1e9, human(tl->tl_contended, c));
 	}
-	free(v);
+	free(tls.tls_v);
 }
 
 static void

@@ -365,6 +365,18 @@ def open_files(d):
 
 
 @case
+def locks_of_all_workers_have_one_row_each():
+    job('x', 'wait')
+    config('workers = 3\nrun-time = 600s\nschedules = free')
+    with Daemon() as d:
+        wait_for(lambda: sum(len(w.get('progress', {}).get('locks', [])) for w in d.status['workers']) == 3, 'three looks')
+        r = run('ctl', '--socket', 'st/ctl', 'top', '--count', '1')
+        rows = [line.split() for line in r.stdout.decode().partition('LOCKS BY WAIT')[2].splitlines()[1:]]
+        equal(rows, [['pageq', '3.000', '15']])
+        d.stop()
+
+
+@case
 def http_off_is_no_server():
     job('x', 'clean')
     config(http='off')

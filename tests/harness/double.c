@@ -194,7 +194,8 @@ audit(const struct profile *p, struct run_result *rr, bool misorder)
 static bool
 wait_for_stop(const struct profile *p, const struct run_options *ro)
 {
-	struct run_progress rp = { .rp_planned_s = (double)p->p_machine.ms_time / 1e9, .rp_total_pages = 4096 };
+	struct run_progress rp = { .rp_planned_s = (double)p->p_machine.ms_time / 1e9, .rp_total_pages = 4096,
+		.rp_nlocks = 1, .rp_locks = { { "pageq", 5, 1000000000 } } };
 	const struct timespec tick = { 0, 20 * 1000 * 1000 };
 
 	while (atomic_load_explicit(ro->ro_stop, memory_order_relaxed) == 0 &&
