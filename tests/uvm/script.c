@@ -42,7 +42,7 @@ struct actor {
 };
 
 static struct {
-	bool	 on;
+	bool	 making, on;		/* its LWPs; a script is under way */
 	const char *file;
 	int	 line;
 	struct actor actor[MAX_LWPS];
@@ -248,13 +248,36 @@ begin(void *state, const struct host_sched_config *hsc)
 	memset(&sc, 0, sizeof(sc));
 }
 
+/* => 1 + number of the actor that has its LWP's name; 0: none; there: of those that were there before */
+static int
+actor_called(const char *name, bool there)
+{
+	for (int i = 0; i < sc.nactors; i++)
+		if (there == (sc.actor[i].ac_lwp.sl_fn == NULL) &&
+		    strcmp(name, sc.actor[i].ac_lwp.sl_name) == 0)
+			return i + 1;
+	return 0;
+}
+
 static void
 born(void *state, unsigned thread)
 {
-	sc.of_thread[thread] = 0;
-	for (int i = 0; sc.on && i < sc.nactors; i++)
-		if (strcmp(host_sched_name(thread), sc.actor[i].ac_lwp.sl_name) == 0)
-			sc.of_thread[thread] = i + 1;
+	sc.of_thread[thread] = sc.making ? actor_called(host_sched_name(thread), false) : 0;
+}
+
+/* => the daemons that the script has among its LWPs, and nobody of an earlier script */
+static void
+find_actors(void)
+{
+	for (unsigned thread = 0; thread < HOST_THREADS; thread++)
+		sc.of_thread[thread] = actor_called(host_sched_name(thread), true);
+	for (int i = 0, n; i < sc.nactors; i++) {
+		n = sc.actor[i].ac_lwp.sl_fn == NULL;
+		for (unsigned thread = 0; thread < HOST_THREADS; thread++)
+			n -= sc.of_thread[thread] == i + 1;
+		if (n != 0)
+			script_fail("not one LWP, but none or several, have a daemon's name");
+	}
 }
 
 static bool
@@ -393,21 +416,29 @@ script_run(const char *file, int line, const char *text, const struct script_lwp
 	for (int i = 0; i < n; i++)
 		sc.actor[i] = (struct actor){ .ac_lwp = sl[i], .ac_kind = -1 };
 	parse(text);
-	sc.on = true;
-	sc.rounds = 0;
-	sc.began = host_sched_points();
+	find_actors();
+	sc.making = true;			/* may wait for memory: no step yet */
 	for (int i = 0; i < n; i++) {
+		l[i] = NULL;
+		if (sl[i].sl_fn == NULL)
+			continue;
 		if (sl[i].sl_proc != NULL)
 			CHECK_EQ(proc_lwp_create(sl[i].sl_proc, &l[i], sl[i].sl_name, actor_main,
 			    &sc.actor[i]), 0);
 		else
 			CHECK_EQ(lwp_create(&l[i], NULL, sl[i].sl_name, actor_main, &sc.actor[i]), 0);
 	}
+	sc.making = false;
+	sc.on = true;
+	sc.rounds = 0;
+	sc.began = host_sched_points();
 	host_sched_load(true);
 	for (int i = 0; i < n; i++)
-		lwp_start(l[i]);
+		if (l[i] != NULL)
+			lwp_start(l[i]);
 	for (int i = 0; i < n; i++)
-		lwp_wait(l[i]);
+		if (l[i] != NULL)
+			lwp_wait(l[i]);
 	host_sched_load(false);
 	if (sc.now != sc.nsteps)
 		script_fail("all have ended before the script has");

@@ -17,7 +17,8 @@
  *
  * and `x N` behind a KIND counts: the N-th.  All other LWPs (idle ones, daemons, the test itself) run
  * whenever those of the step cannot.  After the last step everybody is free.  There must be a CPU for
- * each LWP of the script, and one more.
+ * each LWP of the script, and one more.  An LWP without a function is one that there is already, by its
+ * name: `{ "pgdaemon" }` stands still, too, where it is not in the step.
  *
  * A script that cannot go on fails, and says at which step, and where everybody stands.  What the LWPs
  * share must be atomic: no lock orders it.
@@ -32,7 +33,7 @@
 struct script_lwp {
 	const char *sl_name;
 	struct proc *sl_proc;		/* or NULL */
-	void	  (*sl_fn)(void *);
+	void	  (*sl_fn)(void *);	/* or NULL: it runs already */
 	void	   *sl_arg;
 };
 

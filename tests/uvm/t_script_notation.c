@@ -87,6 +87,28 @@ KTEST(helpers_of_a_step_run_where_the_first_cannot, "b waits for what a holds; a
 	end();
 }
 
+static void
+kick_and_wait(void *arg)
+{
+	uint64_t woke = tu_count(UVMC_pdwoke);
+
+	uvm_kick_pdaemon();
+	kpause("kick", 5000000);
+	CHECK_EQ(tu_count(UVMC_pdwoke) - woke, *(int *)arg);
+}
+
+KTEST(daemon_in_a_script, "a daemon that is one of the script's LWPs waits for its step; else it runs when it can")
+{
+	int none = 0, once = 1;
+
+	begin();
+	script_lock("pageq", &uvm_pageqlock);
+	SCRIPT("a until done; pgdaemon until lock(pageq)",
+	    { "a", NULL, kick_and_wait, &none }, { "pgdaemon", NULL, NULL, NULL });
+	SCRIPT("a until done", { "a", NULL, kick_and_wait, &once });
+	end();
+}
+
 KTEST_DEATH(blocked_where_it_must_not_be, "a script that cannot go on says so, with everybody's place",
     "step 2, `b until done`: it is blocked; a is at test\\(held\\), its point 2; b sleeps after lock\\(lock\\)")
 {
