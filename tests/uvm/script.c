@@ -35,6 +35,7 @@ struct step {
 
 struct actor {
 	struct script_lwp ac_lwp;
+	struct lwp *ac_l;		/* NULL: a daemon */
 	bool	 ac_parked, ac_done;
 	int	 ac_kind;		/* of its last point, or -1 */
 	uint32_t ac_object;
@@ -331,14 +332,33 @@ helper(const struct host_runnable *hr)
 	return sc.last = first;
 }
 
+/* => the thread of that actor, if it can run */
+static unsigned
+runnable(const struct host_runnable *hr, int actor)
+{
+	for (unsigned n = 0; n < hr->hr_count; n++)
+		if (sc.of_thread[host_runnable_nth(hr, n)] == actor + 1)
+			return host_runnable_nth(hr, n);
+	return HOST_NOBODY;
+}
+
+/* => could it go on if only it had a CPU? */
+static bool
+wants_cpu(const struct actor *ac)
+{
+	return ac->ac_l != NULL && __atomic_load_n(&ac->ac_l->l_stat, __ATOMIC_RELAXED) == LSRUN;
+}
+
 static unsigned
 of_step(const struct host_runnable *hr, const struct step *st)
 {
-	for (int i = 0; i < st->st_nlwps; i++)
-		for (unsigned n = 0; n < hr->hr_count; n++)
-			if (sc.of_thread[host_runnable_nth(hr, n)] == st->st_lwp[i] + 1)
-				return host_runnable_nth(hr, n);
-	return HOST_NOBODY;
+	unsigned who = runnable(hr, st->st_lwp[0]);
+
+	if (who == HOST_NOBODY && wants_cpu(&sc.actor[st->st_lwp[0]]))
+		return HOST_NOBODY;		/* an idle CPU comes for it, in time */
+	for (int i = 1; i < st->st_nlwps && who == HOST_NOBODY; i++)
+		who = runnable(hr, st->st_lwp[i]);
+	return who;
 }
 
 static unsigned
@@ -428,6 +448,8 @@ script_run(const char *file, int line, const char *text, const struct script_lwp
 		else
 			CHECK_EQ(lwp_create(&l[i], NULL, sl[i].sl_name, actor_main, &sc.actor[i]), 0);
 	}
+	for (int i = 0; i < n; i++)
+		sc.actor[i].ac_l = l[i];
 	sc.making = false;
 	sc.on = true;
 	sc.rounds = 0;

@@ -448,7 +448,8 @@ SCENARIO(T81_daemon_reclaims_the_pages_around_a_loan,
 	CHECK_EQ(sys_madvise(tm_proc, TM_VA(0), ptoa(8), UMADV_DONTNEED), 0);
 	SCRIPT("r until test(read); k until done; pgdaemon until try(file) x3; r until test(read) x2; r pgdaemon until done",
 	    { "r", NULL, kernel_reads, NULL }, DAEMON, EXHAUST);
-	TU_WAIT(vp->v_uobj.uo_npages == 1);
+	for (int i = 1; i < 8; i++)
+		TU_WAIT(tu_lookup(&vp->v_uobj, (voff_t)ptoa(i)) == NULL);
 	tu_release();
 	CHECK(tu_lookup(&vp->v_uobj, 0) == pgs[0]);
 	kernel_reads(NULL);
