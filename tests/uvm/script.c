@@ -27,7 +27,7 @@ struct step {
 	int	 st_lwp[MAX_LWPS];
 	int	 st_nlwps;
 	enum until st_until;
-	enum host_point_kind st_kind;
+	int	 st_kind;		/* HP_COUNT: any */
 	uint32_t st_object;		/* 0: any */
 	unsigned st_times;
 	char	 st_text[80];
@@ -169,6 +169,10 @@ parse_what(struct step *st, char *what)
 			script_fail("a name ends in `)`");
 		*end = '\0';
 	}
+	if (strcmp(what, "point") == 0) {
+		st->st_kind = HP_COUNT;
+		return;
+	}
 	while (st->st_kind < HP_SWITCH && strcmp(host_point_name[st->st_kind], what) != 0)
 		st->st_kind++;
 	if (st->st_kind == HP_SWITCH)
@@ -237,7 +241,7 @@ static void
 skip_done(void)
 {
 	while (sc.now < sc.nsteps && sc.actor[sc.step[sc.now].st_lwp[0]].ac_done) {
-		if (sc.step[sc.now].st_until != U_DONE)
+		if (sc.step[sc.now].st_until != U_DONE && sc.step[sc.now].st_kind != HP_COUNT)
 			script_fail("it has ended, and never got there");
 		advance();
 	}
@@ -300,7 +304,8 @@ point(void *state, unsigned thread, enum host_point_kind kind, uint32_t object)
 	}
 	ac->ac_points++;
 	ac->ac_parked = false;
-	if (ac == &sc.actor[st->st_lwp[0]] && st->st_until == U_POINT && kind == st->st_kind &&
+	if (ac == &sc.actor[st->st_lwp[0]] && st->st_until == U_POINT &&
+	    (st->st_kind == HP_COUNT || (int)kind == st->st_kind) &&
 	    (st->st_object == 0 || st->st_object == object) && --st->st_times == 0)
 		advance();
 	skip_done();
@@ -422,6 +427,12 @@ actor_main(void *arg)
 	ac->ac_lwp.sl_fn(ac->ac_lwp.sl_arg);
 	ac->ac_done = true;
 	script_point("done");
+}
+
+uint64_t
+script_points(int lwp)
+{
+	return sc.actor[lwp].ac_points;
 }
 
 void

@@ -14,9 +14,10 @@
  *			do it, or with `unlock` has just done it
  *	KIND(NAME)	at that object: a name from script_object() or script_lock(), with `test` one
  *			from script_point()
+ *	point		any point of it; or its end, if that comes first
  *
- * and `x N` behind a KIND counts: the N-th.  All other LWPs (idle ones, daemons, the test itself) run
- * whenever those of the step cannot.  After the last step everybody is free.  There must be a CPU for
+ * and `xN` behind a KIND or `point` counts: the N-th.  All other LWPs (idle ones, daemons, the test
+ * itself) run whenever those of the step cannot.  After the last step everybody is free.  There must be a CPU for
  * each LWP of the script, and one more.  An LWP without a function is one that there is already, by its
  * name: `{ "pgdaemon" }` stands still, too, where it is not in the step.
  *
@@ -47,6 +48,8 @@ void	script_lock(const char *name, const kmutex_t *);
 void	script_point(const char *name);
 /* => makes the LWPs, runs the script, waits for their end */
 void	script_run(const char *file, int line, const char *text, const struct script_lwp *, int n);
+/* => points that the n-th of them passed in the last script */
+uint64_t script_points(int lwp);
 #define	SCRIPT(text, ...)	do {							\
 	const struct script_lwp sc_[] = { __VA_ARGS__ };				\
 	script_run(__FILE__, __LINE__, (text), sc_, (int)(sizeof(sc_) / sizeof(sc_[0])));	\

@@ -186,56 +186,6 @@ SCENARIO(T46_write_fails_that_somebody_waits_for,
 	end();
 }
 
-/* --- T-47 --- */
-
-static void
-off(void *arg)
-{
-	CHECK_EQ(uvm_swap_off(1), 0);
-}
-
-static void
-prefer(void *arg)
-{
-	CHECK_EQ(uvm_swap_ctl(1, 0), ENOENT);
-}
-
-/* A cluster is about to be written to device 1, which is taken off; p wants to change its priority. */
-SCENARIO(T47_swapoff_while_a_cluster_is_on_its_way,
-    "swapoff waits for slots that are still to be written, and brings all back (I-SWP-6, I-SWP-7)")
-{
-	struct swapon_args sa = { .sa_bytes = ptoa(16), .sa_priority = 0 };
-	int dev;
-
-	begin(128, 2);
-	aged(0, 64);
-	SCRIPT("k until done; pgdaemon until io; o until wait; p until blocked; pgdaemon until blocked; o until done; p until done",
-	    { "o", NULL, off, NULL }, { "p", NULL, prefer, NULL }, DAEMON, SQUEEZE);
-	tu_release();
-	settle();
-	CHECK(tu_count(UVMC_pgswapout) >= 16);
-	for (int i = 0; i < 64; i++)
-		CHECK_EQ(tm_load(i), 5);
-	CHECK_EQ(uvm_swap_on(&sa, &dev), 0);
-	CHECK_EQ(dev, 1);
-	end();
-}
-
-/* All slots of the cluster are free again, since it could not be written; but its end is still under way. */
-SCENARIO(T47_swapoff_while_a_failed_cluster_is_cleaned_up,
-    "swapoff waits for the end of a transfer even if no slot of it is left (I-SWP-7)")
-{
-	begin(128, 1);
-	aged(0, 64);
-	uvm_swap_inject(1, 0, 1, ENOMEM);
-	SCRIPT("k until done; pgdaemon until io; pgdaemon until blocked; aiodone until lock(swap) x68; o until wait x2; aiodone until unlock(swap); o until done",
-	    { "o", NULL, off, NULL }, DAEMON, SQUEEZE, { "aiodone", NULL, NULL, NULL });
-	CHECK_EQ(tu_count(UVMC_swapout_error), 64);
-	for (int i = 0; i < 64; i++)
-		CHECK_EQ(tm_load(i), 5);
-	end();
-}
-
 /* --- T-49 --- */
 
 #define	FAR	(TM_VA(0) + ((vaddr_t)64 << 20))	/* another page table's */
