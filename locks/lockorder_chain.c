@@ -82,7 +82,7 @@ mixed(uint64_t chain, uint32_t runner)
 static uint64_t *
 line_of(uint64_t chain)
 {
-	return &lockorder_cache[(chain >> (64 - LO_CACHE_BITS)) & ~(uint64_t)(LINE - 1)];
+	return &lockorder_cache[lockorder_place(chain) & ~(size_t)(LINE - 1)];
 }
 
 /* => 1: known, and that is all; -1: known, look at the pairs of one class; 0: not there */
@@ -102,19 +102,35 @@ probe(uint64_t chain, uint32_t runner)
 	return 0;
 }
 
-/* L: at its own place if that is free or holds a stranger's; else somewhere in the line */
-static void
-cache(uint64_t chain, const struct chain *ch)
+/*
+ * L => where the chain stands, if the runner it went with before has put it there; else its own
+ *    place or the one beside it, which lockorder_known() looks at; else any other of the line
+ */
+static uint64_t *
+place_of(uint64_t chain, uint32_t before)
 {
-	uint64_t *line = line_of(chain), *own = &lockorder_cache[chain >> (64 - LO_CACHE_BITS)];
+	const uint64_t was = mixed(chain, before);
+	uint64_t *line = line_of(chain), *place = NULL;
+	const size_t own = lockorder_place(chain) % LINE;
+
+	for (size_t i = 0; i < LINE; i++) {
+		uint64_t *p = &line[own ^ i];
+
+		if (*p == was || *p == ~was)
+			return p;
+		if (place == NULL && *p == 0)
+			place = p;
+	}
+	return place != NULL ? place : &line[victim++ % LINE];
+}
+
+/* L */
+static void
+cache(uint64_t chain, const struct chain *ch, uint32_t before)
+{
 	const uint64_t v = mixed(chain, ch->ch_runner);
 
-	for (int i = 0; i < LINE && *own != 0; i++)
-		if (line[i] == 0)
-			own = &line[i];
-	if (*own != 0)
-		own = &line[victim++ % LINE];
-	__atomic_store_n(own, ch->ch_pair ? ~v : v, __ATOMIC_RELAXED);
+	__atomic_store_n(place_of(chain, before), ch->ch_pair ? ~v : v, __ATOMIC_RELAXED);
 }
 
 /* --- two locks of one class --- */
@@ -302,12 +318,14 @@ learn(const struct held_stack *hs, const struct lockorder_want *w, uint64_t hash
 {
 	uint32_t i = lo_map_get(&by_hash, hash), trace;
 	struct chain *ch = i != NONE ? lo_at(&chains, i) : NULL;
+	const uint32_t before = ch != NULL ? ch->ch_runner : runner;
 
-	if (ch != NULL && (ch->ch_runner == 0 || ch->ch_runner == runner)) {
-		cache(hash, ch);	/* was pushed out */
+	if (ch != NULL && (before == 0 || before == runner)) {
+		cache(hash, ch, before);	/* was pushed out */
 		return ch->ch_trace;
 	}
-	trace = lo_trace(w->lw_where);
+	/* the same acquisitions at the same places: a second runner's stack says nothing new */
+	trace = ch != NULL ? ch->ch_trace : lo_trace(w->lw_where);
 	if (ch == NULL) {
 		ch = lo_add(&chains, &i);
 		if (ch == NULL)
@@ -322,7 +340,7 @@ learn(const struct held_stack *hs, const struct lockorder_want *w, uint64_t hash
 	}
 	judge_pairs(hs, w, trace, ch, told);
 	lo_usage(w, trace, told);
-	cache(hash, ch);
+	cache(hash, ch, before);
 	return trace;
 }
 

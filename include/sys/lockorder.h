@@ -267,15 +267,28 @@ lockorder_mix(uint32_t runner)
 	return runner == 0 ? 0 : ((uint64_t)runner << 20 | 1) * 0x94d049bb133111ebULL;
 }
 
+/* => the chain's own place in the cache */
+static inline size_t
+lockorder_place(uint64_t chain)
+{
+	return chain >> (64 - LO_CACHE_BITS);
+}
+
+static inline bool
+lockorder_known_at(size_t place, uint64_t chain, uint32_t runner)
+{
+	/* relaxed: a hash says all that there is to know */
+	const uint64_t v = __atomic_load_n(&lockorder_cache[place], __ATOMIC_RELAXED);
+
+	return __builtin_expect(v == chain, 1) || v == (chain ^ lockorder_mix(runner));
+}
+
 /* => the chain is known to this runner, and there is nothing to look at; false: ask the engine */
 static inline bool
 lockorder_known(uint64_t chain, uint32_t runner)
 {
-	/* relaxed: a hash says all that there is to know */
-	const uint64_t v = __atomic_load_n(&lockorder_cache[chain >> (64 - LO_CACHE_BITS)],
-	    __ATOMIC_RELAXED);
-
-	return __builtin_expect(v == chain, 1) || v == (chain ^ lockorder_mix(runner));
+	return __builtin_expect(lockorder_known_at(lockorder_place(chain), chain, runner), 1) ||
+	    lockorder_known_at(lockorder_place(chain) ^ 1, chain, runner);
 }
 
 static inline uint64_t

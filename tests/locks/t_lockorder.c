@@ -343,4 +343,26 @@ KTEST(known_chain_is_cached, "a known chain is not validated again, even when th
 	CHECK_EQ(lg->lg_chains, 2 + 8192);
 }
 
+KTEST(known_to_all_at_one_look, "a chain that a second runner has gone is known to all by the inline look-up")
+{
+	static char place[64];
+	uint64_t chain[64];
+	int at_once = 0;
+
+	start_abc();
+	for (int round = 0; round < 2; round++)
+		for (int i = 0; i < 64; i++) {
+			const struct lockorder_want w = { .lw_lock = &lock[A], .lw_class = node[A],
+				.lw_where = &place[i] };
+
+			chain[i] = lockorder_want(&thread[round], &w);
+			CHECK(lockorder_known(chain[i], thread[round].hs_runner));
+			CHECK_EQ(lockorder_known(chain[i], thread[2].hs_runner), round);
+		}
+	/* of what one runner alone did nothing is left, so there is room for the next chains */
+	for (int i = 0; i < 64; i++)
+		at_once += lockorder_known_at(lockorder_place(chain[i]), chain[i], 0);
+	CHECK(at_once >= 60);
+}
+
 KTEST_MAIN()
