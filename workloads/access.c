@@ -338,13 +338,11 @@ worker_operation(struct job_worker *jw)
 {
 	const struct workload *wl = jw->jw_run->jr_job->job_workload;
 	const struct workload_op *wo = wl->wl_ops;
-	uint64_t dice, sum = 0;
+	const uint64_t *share = jw->jw_run->jr_job->job_shares;
+	uint64_t dice = host_rng_below(&jw->jw_rng, share[wl->wl_nops]);
 
-	for (size_t i = 0; i < wl->wl_nops; i++)
-		sum += wo[i].wo_weight;
-	dice = host_rng_below(&jw->jw_rng, sum);
-	for (; dice >= wo->wo_weight; wo++)
-		dice -= wo->wo_weight;
+	for (; dice >= *share; wo++)
+		dice -= *share++;
 	if (wo->wo_alone && jw->jw_proc->jp_nthreads != 1)
 		wo = wl->wl_ops;
 	return wo->wo_run(jw);

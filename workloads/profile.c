@@ -125,6 +125,8 @@ const struct option_row job_common_options[] = {
 	    "memory that each process works on" },
 	{ "write-fraction", OPT_FRACTION, JOB(job_write_fraction), 0, 0, "0.5", NULL, NULL,
 	    "share of accesses that write" },
+	{ "operations", OPT_TEXT, JOB(job_operations), 0, 0, "all", NULL, NULL,
+	    "only these, NAME or NAME:SHARE: msync:20 access:80 (uvmstress list workloads -v)" },
 };
 const size_t job_ncommon = sizeof(job_common_options) / sizeof(job_common_options[0]);
 
@@ -150,6 +152,8 @@ job_free(struct job *job)
 
 	if (wl != NULL && job->job_options != NULL)
 		option_fini(wl->wl_options, wl->wl_noptions, job->job_options);
+	option_fini(job_common_options, job_ncommon, job);
+	free(job->job_shares);
 	free(job->job_options);
 	settings_free(job->job_settings);
 	free(job->job_name);
@@ -385,6 +389,18 @@ check_threads(struct job *job, struct profile_error *err)
 }
 
 static int
+check_operations(struct job *job, struct profile_error *err)
+{
+	const struct setting *s = setting_last(job->job_settings, "operations");
+	char cite[400], why[500];
+
+	if (operations_parse(job, why, sizeof(why)) == 0)
+		return 0;
+	setting_cite(s, cite, sizeof(cite));
+	return profile_fail(err, "%s: %s", cite, why);
+}
+
+static int
 resolve_job(struct profile *p, struct job *job, struct profile_error *err)
 {
 	int error = resolve_workload(p, job, err);
@@ -404,6 +420,8 @@ resolve_job(struct profile *p, struct job *job, struct profile_error *err)
 			return error;
 	}
 	error = check_required(job, err);
+	if (error == 0)
+		error = check_operations(job, err);
 	return error != 0 ? error : check_threads(job, err);
 }
 

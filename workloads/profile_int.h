@@ -24,4 +24,11 @@ void setting_append(struct setting **list, const char *key, const char *value,
     const char *where, const char *dir);
 const struct setting *setting_last(const struct setting *list, const char *key);
 
+/*
+ * operations_parse: job_shares, of what job_operations says.
+ * => job_workload is known
+ * => 0, or EINVAL and what is wrong with it in why
+ */
+int	operations_parse(struct job *, char *why, size_t whylen);
+
 #endif /* PROFILE_INT_H */

@@ -28,15 +28,16 @@
 
 #define	BASE		0x300000000UL
 #define	RAID_BASE	0x380000000UL
-#define	RAID_PAGES	1024
 #define	SWEEP_PAGES	64
 #define	CHILD_PAGES	32
 #define	RENEW_PAGES	16
 #define	HOUR		3600000000000ULL	/* ns */
+#define	GB		(UINT64_C(1) << 30)
 
 struct swap_options {
 	uint64_t so_swapoff;		/* ns from one swapoff to the next; 0: none */
 	uint64_t so_priority;		/* likewise: from one change of priority to the next */
+	uint64_t so_raid;		/* bytes of the place that is nobody's */
 };
 
 static const struct option_row options[] = {
@@ -44,6 +45,8 @@ static const struct option_row options[] = {
 	    NULL, NULL, "time from a device that is back to the next swapoff; 0 = none" },
 	{ "priority-interval", OPT_DURATION, offsetof(struct swap_options, so_priority), 0, HOUR, "0",
 	    NULL, NULL, "time between two changes of priority; 0 = none" },
+	{ "raid-size", OPT_SIZE, offsetof(struct swap_options, so_raid), PAGE_SIZE, GB, "4M", NULL, NULL,
+	    "memory of each process that any thread stores to, unmaps, frees" },
 };
 
 /* --- devices: operator's work, beside the load --- */
@@ -114,6 +117,12 @@ change_priority(void *arg)
 		content_bad(arg, "call-refused", 0, "swapctl: errno %d", error);
 }
 
+static uint64_t
+raid_size(const struct job_run *jr)
+{
+	return ((const struct swap_options *)jr->jr_job->job_options)->so_raid;
+}
+
 static int
 setup(struct job_run *jr)
 {
@@ -129,7 +138,7 @@ fresh(struct job_run *jr, struct job_proc *jp)
 {
 	int error = private_map(jp, BASE, jr->jr_job->job_size);
 
-	return error != 0 ? error : map_private(jp->jp_proc, RAID_BASE, RAID_PAGES * PAGE_SIZE);
+	return error != 0 ? error : map_private(jp->jp_proc, RAID_BASE, raid_size(jr));
 }
 
 static uint64_t
@@ -174,10 +183,11 @@ raid_pages(struct job_worker *jw, vaddr_t va, bool unmap)
 {
 	struct proc *p = jw->jw_proc->jp_proc;
 	vsize_t len = (1 + host_rng_below(&jw->jw_rng, 64)) * PAGE_SIZE;
+	const vaddr_t end = RAID_BASE + raid_size(jw->jw_run);
 	int error;
 
-	if (len > RAID_BASE + RAID_PAGES * PAGE_SIZE - va)
-		len = RAID_BASE + RAID_PAGES * PAGE_SIZE - va;
+	if (len > end - va)
+		len = end - va;
 	if (!unmap) {
 		/* EFAULT: somebody has unmapped it meanwhile */
 		error = sys_madvise(p, va, len, UMADV_FREE);
@@ -212,13 +222,14 @@ raid_word(struct job_worker *jw, vaddr_t va)
 static int
 op_raid(struct job_worker *jw)
 {
-	uint64_t page = host_rng_below(&jw->jw_rng, RAID_PAGES);
+	const uint64_t npages = raid_size(jw->jw_run) / PAGE_SIZE;
+	uint64_t page = host_rng_below(&jw->jw_rng, npages);
 	uint64_t what = host_rng_below(&jw->jw_rng, 8);
 	int error = 0;
 
 	if (what < 2)
 		return raid_pages(jw, RAID_BASE + page * PAGE_SIZE, what == 0);
-	for (int i = 0; i < 16 && error == 0 && page + (uint64_t)i < RAID_PAGES; i++) {
+	for (int i = 0; i < 16 && error == 0 && page + (uint64_t)i < npages; i++) {
 		error = raid_word(jw, RAID_BASE + (page + (uint64_t)i) * PAGE_SIZE);
 		worker_userret(jw);
 	}

@@ -114,6 +114,8 @@ struct job {
 	uint64_t job_weight;		/* share of CPU time beside the other jobs */
 	uint64_t job_size;		/* bytes that each process works on */
 	double job_write_fraction;
+	char *job_operations;		/* "all", or some of the workload's, with their shares */
+	uint64_t *job_shares;		/* of each of wl_ops; their sum, too, after the last */
 	void *job_options;		/* the workload's own struct; NULL without one */
 
 	struct setting *job_settings;	/* as given */

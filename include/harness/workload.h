@@ -29,7 +29,8 @@ struct job_proc;	/* the engine's: one simulated process of a job */
 #define WL_WEIGHT	  0x04u
 #define WL_SIZE		  0x08u
 #define WL_WRITE_FRACTION 0x10u
-#define WL_COMMON_ALL	  0x1fu
+#define WL_OPERATIONS	  0x20u
+#define WL_COMMON_ALL	  0x3fu
 
 /* One kind of step that a workload mixes.  Stable. */
 struct workload_op {
@@ -66,7 +67,7 @@ struct workload {
 	/*
 	 * => 0 or an errno; a failing step ends the run, but for ENOMEM of an operation: see wl_proc
 	 * wl_setup: once per job, before its workers start; may be NULL
-	 * wl_run: one operation of one worker; NULL: one of wl_ops, drawn by weight
+	 * wl_run: one operation of one worker; NULL: one of wl_ops, drawn by job_shares
 	 * wl_verify: once per job when its workers have stopped: read everything back
 	 * wl_teardown: once per job; afterwards nothing of it is left in the machine
 	 */

@@ -205,6 +205,8 @@ on_fatal(void *arg, struct run_result *rr)
 	struct iteration *it = arg;
 
 	keep(it, rr);
+	/* one more: this execution is over, too; what it counted is in its own result */
+	atomic_fetch_add_explicit(&it->it_me->wk_done, 1, memory_order_relaxed);
 	fflush(NULL);
 	_exit(EXIT_VIOLATION);
 }

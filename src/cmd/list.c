@@ -232,7 +232,8 @@ print_workload(const struct workload *wl)
 	for (size_t i = 0; i < wl->wl_noptions; i++)
 		print_row(&wl->wl_options[i]);
 	for (size_t i = 0; i < wl->wl_nops; i++)
-		printf("    %-16s %s\n", wl->wl_ops[i].wo_name, wl->wl_ops[i].wo_help);
+		printf("    %-16s %s (share %u)\n", wl->wl_ops[i].wo_name, wl->wl_ops[i].wo_help,
+		    wl->wl_ops[i].wo_weight);
 	printf("    exercises: %s\n    verifies: %s\n", wl->wl_exercises, wl->wl_verifies);
 }
 
@@ -250,13 +251,17 @@ print_order(const struct order_row *row)
 static void
 print_bug(const struct museum_bug *mb)
 {
+	char *small;
+
 	if (mb->mb_shows == SHOWS_IMPOSSIBLE) {
 		printf("    from %s; impossible: %s\n", mb->mb_origin, mb->mb_note);
 		return;
 	}
 	printf("    from %s; shows: %s, depth %d\n    breaks: %s\n    noticed by: %s\n", mb->mb_origin,
 	    bug_shows_names[mb->mb_shows], mb->mb_depth, mb->mb_breaks, mb->mb_notices);
-	printf("    profile: museum/%s\n", mb->mb_profile);
+	small = museum_small(mb);
+	printf("    profile: museum/%s; in small executions: museum/%s\n", mb->mb_profile, small);
+	free(small);
 	if (mb->mb_note != NULL)
 		printf("    note: %s\n", mb->mb_note);
 }
@@ -345,6 +350,7 @@ json_workload(json_t *obj, const struct workload *wl)
 
 		put(op, "name", json_string(wl->wl_ops[i].wo_name));
 		put(op, "help", json_string(wl->wl_ops[i].wo_help));
+		put(op, "share", json_integer(wl->wl_ops[i].wo_weight));
 		json_array_append_new(ops, op);
 	}
 	put(obj, "options", options);
@@ -371,12 +377,16 @@ text_or_null(const char *text)
 static void
 json_bug(json_t *obj, const struct museum_bug *mb)
 {
+	char *small = museum_small(mb);
+
 	put(obj, "origin", json_string(mb->mb_origin));
 	put(obj, "shows", json_string(bug_shows_names[mb->mb_shows]));
 	put(obj, "depth", json_integer(mb->mb_depth));
 	put(obj, "breaks", text_or_null(mb->mb_breaks));
 	put(obj, "noticed_by", text_or_null(mb->mb_notices));
 	put(obj, "profile", text_or_null(mb->mb_profile));
+	put(obj, "profile_small", text_or_null(small));
+	free(small);
 	put(obj, "note", text_or_null(mb->mb_note));
 }
 

@@ -4,6 +4,7 @@
  * The rows of the museum, and who is said to notice.
  */
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <harness/xalloc.h>
@@ -20,6 +21,47 @@ const struct museum_bug museum_bugs[] = {
 #undef IMPOSSIBLE_BUG
 	{ NULL, SHOWS_IMPOSSIBLE, 0, NULL, NULL, NULL, NULL, NULL, NULL },
 };
+
+static const struct small {
+	const char *sm_bug, *sm_profile;
+} smalls[] = {
+#define SMALL(bug, profile) { bug, profile },
+#include "museum_small.def"
+#undef SMALL
+};
+
+char *
+museum_small(const struct museum_bug *mb)
+{
+	for (size_t i = 0; i < sizeof(smalls) / sizeof(smalls[0]); i++)
+		if (strcmp(smalls[i].sm_bug, mb->mb_name) == 0)
+			return xstrdup(smalls[i].sm_profile);
+	return mb->mb_profile != NULL ? xasprintf("%s global.ops=20", mb->mb_profile) : NULL;
+}
+
+/* chaos: an execution is some ten thousand points long, most of them far from any other LWP's */
+const struct museum_strategy museum_strategies[] = {
+	{ "free", "free", NULL, false },
+	{ "chaos", "free", "p=0.005,ns=100us,budget=100ms", false },
+	{ "random", "random", NULL, true },
+	{ "pos", "pos", NULL, true },
+	{ "pct:2", "pct:2", NULL, true },
+	{ "pct:3", "pct:3", NULL, true },
+	{ "mix", "mix", NULL, true },
+	{ NULL, NULL, NULL, false },
+};
+
+bool
+museum_wanted(const struct museum_options *mo, const struct museum_bug *mb)
+{
+	char *list = xstrdup(mo->mo_word != NULL ? mo->mo_word : ""), *save = NULL;
+	bool wanted = mo->mo_word == NULL;
+
+	for (char *word = strtok_r(list, ",", &save); word != NULL; word = strtok_r(NULL, ",", &save))
+		wanted |= strstr(mb->mb_name, word) != NULL;
+	free(list);
+	return wanted;
+}
 
 const char *const bug_shows_names[] = { "free", "race", "controlled", "impossible" };
 

@@ -26,8 +26,30 @@ struct museum_bug {
 	const char	*mb_breaks, *mb_notices, *mb_profile;	/* NULL: impossible */
 	const char	*mb_note;	/* or NULL; impossible: the proof */
 };
+
+/* museum_small: => the profile of a row for executions of a few operations, for free(); NULL: impossible */
+char	*museum_small(const struct museum_bug *);
 extern const struct museum_bug museum_bugs[];	/* up to one without a name */
 extern const char *const bug_shows_names[];
+
+/* How LWPs are scheduled.  All const. */
+struct museum_strategy {
+	const char	*ms_name;	/* as the user says it */
+	const char	*ms_schedule, *ms_chaos;	/* as `run` wants it; ms_chaos: or NULL */
+	bool		 ms_controlled;
+};
+extern const struct museum_strategy museum_strategies[];	/* up to one without a name */
+
+/* What is to be run. */
+struct museum_ask {
+	const char	*ma_profile;	/* as in mb_profile */
+	const char	*ma_bug;	/* NULL: without one */
+	uint64_t	 ma_seed;
+	const struct museum_strategy *ma_strategy;	/* executions until one fails; NULL: one, as the profile says */
+	const char	*ma_dir;	/* a directory for what it writes, which is gone afterwards */
+	double		 ma_limit_s;	/* it is killed some time after that; with ma_strategy it is asked to end then */
+	bool		 ma_verbose;
+};
 
 /* What one run came to. */
 struct museum_run {
@@ -36,22 +58,20 @@ struct museum_run {
 	char	*mr_stack;			/* its frames, a line each */
 	double	 mr_wall_s, mr_cpu_s;		/* of the process, its report too */
 	double	 mr_time_s;			/* noticed: how long the load ran; a sanitizer: mr_wall_s */
+	uint64_t mr_executions;			/* the one that failed too; 0: it did not come to say */
 };
 
 /*
- * museum_run: the profile of a row, with that bug or (NULL) without one, in a process of its own.
- * => profile: as in mb_profile; dir: a directory for what it writes, which is gone afterwards
- * => limit_s: it is killed some time after that
+ * museum_run: in a process of its own.
  * => the caller calls museum_run_fini()
  */
-void	museum_run(const char *profile, const char *bug, uint64_t seed, const char *dir, double limit_s,
-	    bool verbose, struct museum_run *);
+void	museum_run(const struct museum_ask *, struct museum_run *);
 void	museum_run_fini(struct museum_run *);
 /* museum_begin: from here on a request to end ends the run under way.  => museum_stopped: one has come */
 void	museum_begin(void);
 bool	museum_stopped(void);
 /* => the words that repeat such a run; of the caller */
-char	*museum_command(const char *profile, const char *bug, uint64_t seed);
+char	*museum_command(const struct museum_ask *);
 
 /*
  * museum_judge: is what a run was noticed by among what a row names?
@@ -60,15 +80,20 @@ char	*museum_command(const char *profile, const char *bug, uint64_t seed);
 char	*museum_judge(const char *notices, const struct museum_run *);
 
 struct museum_options {
-	const char	*mo_word;	/* only bugs with that in their name; NULL: all */
+	const char	*mo_word;	/* only bugs with one of these, between commas, in their name; NULL: all */
 	unsigned	 mo_seeds;
 	double		 mo_limit_s;	/* for each bug and seed */
 	bool		 mo_quiet_too;	/* run each profile without a bug, too */
 	bool		 mo_verbose;
 	const char	*mo_json;	/* NULL: none */
+	const char	*mo_strategies;	/* their names, between commas; NULL: as the profiles say */
+	bool		 mo_resume;	/* what mo_json already has is not run again */
 };
+/* => is the bug among those that mo_word names? */
+bool	museum_wanted(const struct museum_options *, const struct museum_bug *);
 
 /* => an exit status; the table goes to standard output */
 int	selftest_bugs(const struct museum_options *);
+int	selftest_strategies(const struct museum_options *);
 
 #endif /* CMD_MUSEUM_H */

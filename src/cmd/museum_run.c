@@ -27,6 +27,7 @@
 #define WORDS_MAX 40
 #define EXIT_RACE 66			/* of ThreadSanitizer */
 #define EXIT_ASAN 67
+#define EXECUTIONS_MAX	1000000000	/* more than anybody waits for */
 #define GRACE_S	  30.0			/* after its limit: for a report on a busy host */
 #define POLL_NS	  2000000
 
@@ -73,15 +74,25 @@ words_fini(struct words *w)
 		free(w->w_v[i]);
 }
 
-/* => false: its profile is not there, told */
-static bool
-run_words(struct words *w, const char *profile, const char *bug, uint64_t seed)
+static void
+word_number(struct words *w, const char *option, uint64_t value)
 {
-	char *copy = xstrdup(profile), *save = NULL, *name = strtok_r(copy, " ", &save), *set;
+	char text[32];
+
+	snprintf(text, sizeof(text), "%ju", (uintmax_t)value);
+	word(w, option);
+	word(w, text);
+}
+
+/* => false: its profile is not there */
+static bool
+run_words(struct words *w, const struct museum_ask *ma)
+{
+	char *copy = xstrdup(ma->ma_profile), *save = NULL, *name = strtok_r(copy, " ", &save), *set;
 	char *in_build = xasprintf("workloads/profiles/museum/%s.ini", name);
 	char *in_prefix = xasprintf(UVMSTRESS_DATADIR "/uvmstress/profiles/museum/%s.ini", name);
 	const char *path = preload_find(in_build, in_prefix);
-	char text[32];
+	const struct museum_strategy *ms = ma->ma_strategy;
 
 	if (path != NULL) {
 		word(w, "uvmstress");
@@ -91,14 +102,21 @@ run_words(struct words *w, const char *profile, const char *bug, uint64_t seed)
 			word(w, "--set");
 			word(w, set);
 		}
-		if (bug != NULL) {
+		if (ma->ma_bug != NULL) {
 			word(w, "--bug");
-			word(w, bug);
+			word(w, ma->ma_bug);
 		}
-		snprintf(text, sizeof(text), "%ju", (uintmax_t)seed);
-		word(w, "--seed");
-		word(w, text);
+		word_number(w, "--seed", ma->ma_seed);
 		word(w, "--audit-stop");
+	}
+	if (path != NULL && ms != NULL) {
+		word(w, "--schedule");
+		word(w, ms->ms_schedule);
+		if (ms->ms_chaos != NULL) {
+			word(w, "--chaos");
+			word(w, ms->ms_chaos);
+		}
+		word_number(w, "--iterations", EXECUTIONS_MAX);
 	}
 	free((char *)(uintptr_t)path);
 	free(in_build);
@@ -108,12 +126,12 @@ run_words(struct words *w, const char *profile, const char *bug, uint64_t seed)
 }
 
 char *
-museum_command(const char *profile, const char *bug, uint64_t seed)
+museum_command(const struct museum_ask *ma)
 {
 	struct words w = { .w_n = 0 };
 	char *text = xstrdup("");
 
-	if (run_words(&w, profile, bug, seed))
+	if (run_words(&w, ma))
 		for (int i = 0; i < w.w_n; i++) {
 			char *longer = xasprintf("%s%s%s", text, i == 0 ? "" : " ", w.w_v[i]);
 
@@ -161,7 +179,7 @@ now_s(void)
 
 /* => its status as of waitpid(); killed when its time is long over */
 static int
-wait_for(pid_t pid, double limit_s, struct museum_run *mr)
+wait_for(pid_t pid, const struct museum_ask *ma, struct museum_run *mr)
 {
 	const struct timespec pause = { 0, POLL_NS };
 	const double began = now_s();
@@ -170,11 +188,13 @@ wait_for(pid_t pid, double limit_s, struct museum_run *mr)
 	int status = 0;
 
 	while (wait4(pid, &status, WNOHANG, &ru) == 0) {
-		if (museum_stopped() && !asked) {
+		const double since = now_s() - began;
+
+		if (!asked && (museum_stopped() || (ma->ma_strategy != NULL && since > ma->ma_limit_s))) {
 			asked = true;
 			kill(pid, SIGTERM);
 		}
-		if (now_s() - began > limit_s + GRACE_S)
+		if (since > ma->ma_limit_s + GRACE_S)
 			kill(pid, SIGKILL);
 		nanosleep(&pause, NULL);
 	}
@@ -192,26 +212,51 @@ member(const json_t *obj, const char *key)
 	return xstrdup(text != NULL ? text : "");
 }
 
-/* => false: there is no violation in it */
-static bool
-read_violation(const char *path, struct museum_run *mr)
+/* => the frames of a violation, a line each */
+static char *
+frames_of(const json_t *v)
 {
-	json_t *root = json_load_file(path, 0, NULL);
-	const json_t *v = json_array_get(json_object_get(root, "violations"), 0), *frame;
+	char *text = xstrdup("");
+	const json_t *frame;
 	size_t i;
 
+	json_array_foreach(json_object_get(v, "stack"), i, frame) {
+		char *longer = xasprintf("%s%s\n", text, json_string_value(frame));
+
+		free(text);
+		text = longer;
+	}
+	return text;
+}
+
+/* => those that the failure's directory has: of many executions only that one knows them */
+static char *
+frames_kept(const json_t *v)
+{
+	char *dir = member(v, "dir"), *path = xasprintf("%s/result.json", dir), *text;
+	json_t *root = json_load_file(path, 0, NULL);
+
+	text = frames_of(json_array_get(json_object_get(root, "violations"), 0));
+	json_decref(root);
+	free(path);
+	free(dir);
+	return text;
+}
+
+/* => false: there is no violation in it */
+static bool
+read_violation(const char *path, const struct museum_ask *ma, struct museum_run *mr)
+{
+	json_t *root = json_load_file(path, 0, NULL);
+	const json_t *v = json_array_get(json_object_get(root, "violations"), 0);
+
+	mr->mr_executions = (uint64_t)json_integer_value(json_object_get(root, "iterations"));
 	if (v != NULL) {
 		mr->mr_kind = member(v, "kind");
 		mr->mr_id = member(v, "id");
 		mr->mr_message = member(v, "message");
 		mr->mr_time_s = json_number_value(json_object_get(v, "time_s"));
-		mr->mr_stack = xstrdup("");
-		json_array_foreach(json_object_get(v, "stack"), i, frame) {
-			char *longer = xasprintf("%s%s\n", mr->mr_stack, json_string_value(frame));
-
-			free(mr->mr_stack);
-			mr->mr_stack = longer;
-		}
+		mr->mr_stack = ma->ma_strategy != NULL ? frames_kept(v) : frames_of(v);
 	}
 	json_decref(root);
 	return v != NULL;
@@ -228,7 +273,7 @@ sanitizer_noticed(struct museum_run *mr, const char *kind, const char *whose)
 }
 
 static void
-judge_end(struct museum_run *mr, int status, const char *json)
+judge_end(struct museum_run *mr, const struct museum_ask *ma, int status, const char *json)
 {
 	const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 
@@ -237,7 +282,7 @@ judge_end(struct museum_run *mr, int status, const char *json)
 		sanitizer_noticed(mr, "race", "ThreadSanitizer");
 	else if (code == EXIT_ASAN)
 		sanitizer_noticed(mr, "asan", "AddressSanitizer");
-	else if (read_violation(json, mr))
+	else if (read_violation(json, ma, mr))
 		;
 	else if (code == EXIT_CLEAN)
 		mr->mr_end = MR_CLEAN;
@@ -257,15 +302,14 @@ remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 }
 
 void
-museum_run(const char *profile, const char *bug, uint64_t seed, const char *dir, double limit_s,
-    bool verbose, struct museum_run *mr)
+museum_run(const struct museum_ask *ma, struct museum_run *mr)
 {
-	char *json = xasprintf("%s/result.json", dir), *out = xasprintf("%s/out", dir);
+	char *json = xasprintf("%s/result.json", ma->ma_dir), *out = xasprintf("%s/out", ma->ma_dir);
 	struct words w = { .w_n = 0 };
 	pid_t pid;
 
 	*mr = (struct museum_run){ .mr_end = MR_FAILED };
-	if (run_words(&w, profile, bug, seed)) {
+	if (run_words(&w, ma)) {
 		word(&w, "--quiet");
 		word(&w, "--json");
 		word(&w, json);
@@ -274,9 +318,9 @@ museum_run(const char *profile, const char *bug, uint64_t seed, const char *dir,
 		fflush(NULL);
 		pid = fork();
 		if (pid == 0)
-			be_run(&w, verbose);
+			be_run(&w, ma->ma_verbose);
 		if (pid > 0)
-			judge_end(mr, wait_for(pid, limit_s, mr), json);
+			judge_end(mr, ma, wait_for(pid, ma, mr), json);
 		else
 			mr->mr_message = xstrdup("the host has no process for it");
 		unlink(json);

@@ -11,8 +11,9 @@
 
 #include "cmd.h"
 #include "museum.h"
+#include "uvmstress_config.h"
 
-enum { OPT_SEEDS = CMD_NOSHORT, OPT_LIMIT, OPT_ALARMS, OPT_JSON };
+enum { OPT_SEEDS = CMD_NOSHORT, OPT_LIMIT, OPT_ALARMS, OPT_JSON, OPT_STRATEGIES, OPT_RESUME };
 
 static const struct cmd_option selftest_options_rows[] = {
 	{ 'v', "verbose", NULL, "print what each case was told, and what dying ones print", NULL },
@@ -20,6 +21,9 @@ static const struct cmd_option selftest_options_rows[] = {
 	{ OPT_LIMIT, "limit", "D", "bugs: how long each seed may take; else 60s", NULL },
 	{ OPT_ALARMS, "only-bugs", NULL, "bugs: do not run the same without a bug, too", NULL },
 	{ OPT_JSON, "json", "FILE", "bugs: the table as one JSON object, too; - = standard output", NULL },
+	{ OPT_STRATEGIES, "strategies", "LIST",
+	    "bugs: who finds which, how soon, in small executions: free,chaos,random,pos,pct:2,pct:3,mix or all", NULL },
+	{ OPT_RESUME, "resume", NULL, "bugs, strategies: what the --json FILE has already is not run again", NULL },
 	{ 0, NULL, NULL, NULL, NULL },
 };
 
@@ -73,6 +77,10 @@ parse_options(const struct command *cmd, struct museum_options *mo, int argc, ch
 			error = parse_number(cmd, row, arg, OPT_DURATION, 1, UINT64_C(3600000000000), &limit);
 		else if (c == OPT_ALARMS)
 			mo->mo_quiet_too = false;
+		else if (c == OPT_STRATEGIES)
+			mo->mo_strategies = arg;
+		else if (c == OPT_RESUME)
+			mo->mo_resume = true;
 		else
 			mo->mo_json = arg;
 	}
@@ -93,13 +101,18 @@ selftest_main(const struct command *cmd, int argc, char **argv)
 		return c == CMD_HELP ? EXIT_CLEAN : EXIT_USAGE;
 	if (argc - first > 2)
 		return cmd_usage(cmd, "one word at most after the name of a self-test");
+	if (mo.mo_resume && (mo.mo_strategies == NULL || mo.mo_json == NULL))
+		return cmd_usage(cmd, "--resume goes on with what --strategies has written to the --json FILE");
 	name = first == argc ? "bugs" : argv[first];
 	mo.mo_word = first + 1 < argc ? argv[first + 1] : NULL;
 	for (size_t i = 0; i < NTESTS; i++) {
 		if (strcmp(tests[i].t_name, name) != 0)
 			continue;
+		if (tests[i].t_run == NULL && !UVMSTRESS_BUGS)
+			return cmd_fail(EXIT_USAGE, "this build has no bugs to switch on: make one that has, by "
+			    "`meson setup build-bugs -Dbugs=true && ninja -C build-bugs`");
 		if (tests[i].t_run == NULL)
-			return selftest_bugs(&mo);
+			return mo.mo_strategies != NULL ? selftest_strategies(&mo) : selftest_bugs(&mo);
 		wrong = tests[i].t_run(stdout, mo.mo_word, mo.mo_verbose);
 		return wrong < 0 ? EXIT_USAGE : wrong > 0 ? EXIT_VIOLATION : EXIT_CLEAN;
 	}

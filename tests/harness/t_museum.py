@@ -49,7 +49,7 @@ def every_row_is_whole():
 @case
 def every_profile_is_there_and_good():
     here = os.path.join(os.path.dirname(harness.binary), '../../workloads/profiles/museum')
-    for profile in {row['profile'] for row in rows() if row['profile']}:
+    for profile in {row[key] for row in rows() if row['profile'] for key in ('profile', 'profile_small')}:
         words = profile.split()
         sets = [x for w in words[1:] for x in ('--set', w)]
         r = run('check', os.path.join(here, words[0] + '.ini'), *sets)
@@ -67,6 +67,50 @@ def a_handful_is_noticed_as_the_rows_say():
             (bug,) = json.load(f)['bugs']
         equal((bug['bug'], bug['noticed'], bug['seeds']), (name, 1, 1))
         assert bug['noticed_by'][0]['named'] and bug['runs'] >= 1
+
+
+def strategies(*words):
+    r = run('selftest', 'bugs', *words, '--json', 'm.json', timeout=280)
+    return r, json.load(open('m.json', encoding='utf-8')) if os.path.exists('m.json') else None
+
+
+@case
+def a_schedule_finds_what_free_running_never_shows():
+    """And what has been run is not run again."""
+    if mode != 'run':
+        return
+    r, first = strategies('late-activate-miss,loan-stale-tlb', '--strategies', 'random', '--limit', '120s', '--seeds', '1')
+    equal(r.returncode, 0, r.stdout.decode() + r.stderr.decode())
+    has(r.stdout, 'controlled schedules found 2 of 2 bugs')
+    late, loan = sorted(first['cells'], key=lambda c: -c['executions'])
+    equal((late['bug'], late['found'], late['strategy']), ('late-activate-miss', True, 'random'))
+    equal((loan['bug'], loan['found'], loan['by']), ('loan-stale-tlb', True, 'tlb/I-LOAN-1'))
+    assert 1 <= loan['executions'] < late['executions'] and late['cpu_s'] > 0
+    r, second = strategies('loan-stale-tlb', '--strategies', 'random,free', '--limit', '120s', '--seeds', '2', '--resume')
+    equal(r.returncode, 0, r.stdout.decode() + r.stderr.decode())
+    equal(second['cells'][:2], first['cells'])
+    equal([(c['strategy'], c['seed']) for c in second['cells'][2:]], [('free', 1), ('free', 2), ('random', 2)])
+    (medians,) = [m for m in second['medians'] if m['bug'] == 'late-activate-miss']
+    equal((medians['found'], medians['median_executions']), (1, late['executions']))
+
+
+@case
+def a_table_of_strategies_is_resumed_by_what_fits_it():
+    if mode != 'run':
+        return
+    equal(run('selftest', 'bugs', '--strategies', 'free,pct').returncode, 2)
+    equal(run('selftest', 'bugs', '--strategies', 'all', '--resume').returncode, 2)
+    words = ('selftest', 'bugs', 'loan-stale-tlb', '--strategies', 'pos', '--json', 'm.json', '--resume', '--seeds', '1')
+    equal(run(*words, '--limit', '60s').returncode, 0)
+    r = run(*words, '--limit', '61s')
+    equal(r.returncode, 2)
+    has(r.stderr, 'was made with --limit 60s')
+    was = open('m.json', encoding='utf-8').read()
+    for text in was.replace('uvmstress-strategies/1', 'uvmstress-strategies/2'), was.replace('"pos"', '"pso"'), '{':
+        harness.write('m.json', text)
+        r = run(*words, '--limit', '60s')
+        equal(r.returncode, 2, text)
+        has(r.stderr, 'm.json')
 
 
 @case

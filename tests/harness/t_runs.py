@@ -49,6 +49,20 @@ def jobs_larger_than_memory_need_overcommit():
 
 
 @case
+def a_job_draws_from_the_operations_that_it_names():
+    def forks(operations):
+        write('x.ini', '[global]\ncpus = 1\nmemory = 16M\nops = 20\nseed = 1\n[cow]\nworkload = cow-fork\n'
+              f'size = 64K\noperations = {operations}\n')
+        r = run('run', 'x.ini', '--json', '-', '--quiet')
+        result = json.loads(r.stdout)
+        equal(result['violations'], [])
+        return result['uvmexp']['forks']
+    equal(forks('touch:3 count'), 0)
+    assert forks('fork') >= 20
+    assert 0 < forks('fork:1 touch:1') < forks('fork:30 touch:1')
+
+
+@case
 def a_required_counter_that_stays_0_makes_the_run_vacuous():
     job('memory = 32M\nops = 50\nrequire = faults.total uvmexp.fileread_pages')
     r = run('run', 'x.ini')
