@@ -94,10 +94,11 @@ throughput(const struct bench_options *bo, struct bench_table *bt)
 			error = run_once(&ways[w], bo->bo_quick ? "4000" : "40000", &rate[w][t]);
 	if (error != 0)
 		return error;
-	br = bench_add(bt, "a little of everything, checked as by default", "operations/CPU s",
-	    bench_median(rate[WAY_ALL], turns));
-	bench_ref(br, "samples only", bench_median(rate[WAY_SAMPLES], turns));
-	bench_ref(br, "nothing is checked", bench_median(rate[WAY_OFF], turns));
+	br = bench_add_turns(bt, "a little of everything, checked as by default", "operations/CPU s",
+	    rate[WAY_ALL], turns);
+	br->br_clock = BENCH_CPU;
+	bench_against_turns(br, "samples only", rate[WAY_SAMPLES], turns, BENCH_BETTER, 0);
+	bench_against_turns(br, "nothing is checked", rate[WAY_OFF], turns, BENCH_BETTER, 0.9);
 	return 0;
 }
 
@@ -207,11 +208,14 @@ at_rest(const struct bench_options *bo, struct bench_table *bt)
 			struct bench_row *br = bench_add(bt, name, "ms", ns / 1e6);
 
 			br->br_lower_is_better = true;
-			bench_ref(br, "what it may take", 50);
+			br->br_clock = BENCH_CPU;
+			bench_against(br, "what it may take", 50, BENCH_TIMES, 1.0);
 			first = ns / (double)atop(bytes);
 		}
 		snprintf(name, sizeof(name), "walk at rest, %u MiB, a page", sizes[i]);
-		(void)bench_add_ns(bt, name, ns / (double)atop(bytes), "of 64 MiB", first);
+		ns /= (double)atop(bytes);
+		bench_against(bench_add_cpu_ns(bt, name, &ns, 1), "of 64 MiB: linear", first, BENCH_TIMES,
+		    BENCH_LINEAR);
 	}
 	return 0;
 }

@@ -8,7 +8,8 @@
 #include <uvm/uvm_extern.h>
 
 #define	BENCH_BASE	0x10000000UL	/* where a process has its memory */
-#define	BENCH_WAYS	8
+/* Of what is to be linear: the time for each page may so much differ, as caches hold few pages and not many. */
+#define	BENCH_LINEAR	2.0
 
 /*
  * One way to do the work, and what it cost: ns, or bytes a second, or whatever is compared.

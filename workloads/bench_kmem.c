@@ -1,7 +1,8 @@
 /*
  * bench kernel-memory: an item of a pool and back, beside the host's malloc() and free().
  *
- * A pool's item by a thread, by a CPU's cache, and in interrupt.  Then the worst case of
+ * A pool's item by a thread and in interrupt, from the pool and from a CPU's cache, in turn with
+ * the host's; CPU time.  Then the worst case of
  * PR 24039: each put empties a page above the high-water mark, which is given back by the
  * next get (defer, R43) or by the put itself, address and all (reserve, R41).  Last,
  * addresses: quanta of the kernel's map, which merge, and ranges that do not.
@@ -105,23 +106,55 @@ interrupt(void *arg)
 	intr_poll();
 }
 
-static double
-time_interrupt(struct kmem_bench *kb)
+static void
+turn_cache_nowait(struct kmem_bench *kb)
 {
-	kb->kb_turn = turn_pool_nowait;
+	pool_cache_put(kb->kb_cache, pool_cache_get(kb->kb_cache, PR_NOWAIT));
+}
+
+/* => ns of the CPU for one of many turns, by a thread or by a handler */
+static double
+cost(struct kmem_bench *kb, void (*turn)(struct kmem_bench *), void (*how)(void *))
+{
+	uint64_t start = host_cpu_ns();
+
+	kb->kb_turn = turn;
+	how(kb);
+	lwp_userret(64);
+	return (double)(host_cpu_ns() - start) / kb->kb_turns;
+}
+
+static double way_malloc(void *kb) { return cost(kb, turn_malloc, many_turns); }
+static double way_pool(void *kb) { return cost(kb, turn_pool, many_turns); }
+static double way_cache(void *kb) { return cost(kb, turn_cache, many_turns); }
+static double way_pool_intr(void *kb) { return cost(kb, turn_pool_nowait, interrupt); }
+static double way_cache_intr(void *kb) { return cost(kb, turn_cache_nowait, interrupt); }
+
+static int
+bench_items(struct kmem_bench *kb, const struct bench_options *bo, struct bench_table *bt)
+{
+	static bench_way *const ways[] = { way_malloc, way_pool, way_cache, way_pool_intr, way_cache_intr };
+	static const char *const names[] = {
+		NULL, "pool item, get and put", "the same from a CPU's cache", "pool item, in interrupt",
+		"the same from a CPU's cache, in interrupt",
+	};
+	const size_t turns = bench_turns(bo);
+	double v[5][BENCH_ROUNDS];
+	int error;
+
 	intr_establish(IRQ_DEVICE, IPL_VM, many_turns, kb);
-	return bench_best_ns(interrupt, NULL, kb->kb_turns);
+	error = bench_in_turn(ways, 5, kb, turns, false, v);
+	for (int w = 1; w < 5 && error == 0; w++)
+		bench_against_turns(bench_add_cpu_ns(bt, names[w], v[w], turns), "malloc and free", v[0],
+		    turns, w < 3 ? BENCH_BETTER : BENCH_TIMES, w < 3 ? 1.0 : 3.0);
+	return error;
 }
 
 static void
-bench_all(struct kmem_bench *kb, struct bench_table *bt)
+bench_pages_and_addresses(struct kmem_bench *kb, struct bench_table *bt)
 {
-	double host = time_turns(kb, turn_malloc), big = time_turns(kb, turn_malloc_big), defer;
+	double big = time_turns(kb, turn_malloc_big), defer = time_turns(kb, turn_page);
 
-	bench_add_ns(bt, "pool item, get and put", time_turns(kb, turn_pool), "malloc and free", host);
-	bench_add_ns(bt, "the same from a CPU's cache", time_turns(kb, turn_cache), "malloc and free", host);
-	bench_add_ns(bt, "the same in interrupt", time_interrupt(kb), "malloc and free", host);
-	defer = time_turns(kb, turn_page);
 	pool_setputmode(POOL_PUT_RESERVE);
 	bench_add_ns(bt, "item that is a page, defer", defer, "malloc and free", big);
 	bench_add_ns(bt, "item that is a page, reserve", time_turns(kb, turn_page), "defer", defer);
@@ -145,11 +178,13 @@ bench_kmem(const struct bench_options *bo, struct bench_table *bt)
 	kb.kb_cache = pool_cache_create(ITEM, 0, "benchpc", &pool_allocator_kmem_map, IPL_VM, NULL,
 	    NULL, NULL);
 	hold = pool_get(kb.kb_pool, PR_WAITOK);		/* its page stays in use */
-	bench_all(&kb, bt);
+	error = bench_items(&kb, bo, bt);
+	if (error == 0)
+		bench_pages_and_addresses(&kb, bt);
 	pool_put(kb.kb_pool, hold);
 	pool_cache_destroy(kb.kb_cache);
 	pool_destroy(kb.kb_big);
 	pool_destroy(kb.kb_pool);
 	uvm_shutdown();
-	return 0;
+	return error;
 }

@@ -1,6 +1,7 @@
 /*
  * bench data-movement: what it costs to hand 1 to 256 pages of a process on (uvm-spec 17.3).
  *
+ *	memcpy	of the frames, to a buffer, which no kernel could do: beside it, all else is the MMU's
  *	copy	to a kernel buffer, as write(2) to a socket or pipe does
  *	loan	to the kernel, mapped in a window, and back
  *	passing	the map entries, to another process, which unmaps them afterwards
@@ -14,20 +15,26 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#include <harness/bench.h>
+#include <host/host.h>
 #include <machine/softmmu.h>
 #include <uvm/uvm_extern.h>
 #include <uvm/uvm_km.h>
 
+#include "bench_int.h"
+
 #define	BASE		0x10000000UL
 #define	MAX_PAGES	256UL
-#define	BATCHES		5		/* the best counts */
 
 struct mover {
 	struct proc	*mv_from, *mv_to;
 	vaddr_t		 mv_window;
 	uint8_t		*mv_buffer;
+	paddr_t		 mv_frames[MAX_PAGES];
+	uint64_t	 mv_pages;
+	bool		 mv_again;	/* the sender stores to them before each move */
+	unsigned	 mv_moves;	/* in a measurement */
 	uint64_t	 mv_seen;	/* so that nobody may leave the loads out */
 };
 
@@ -49,6 +56,18 @@ move_copy(struct mover *mv, uint64_t pages)
 	for (uint64_t i = 0; i < pages; i++)
 		mv->mv_seen += mv->mv_buffer[i * PAGE_SIZE];
 	return error;
+}
+
+/* What a copy is without an MMU: from the frames where they are. */
+static int
+move_memcpy(struct mover *mv, uint64_t pages)
+{
+	for (uint64_t i = 0; i < pages; i++) {
+		memcpy(mv->mv_buffer + i * PAGE_SIZE, ram_host(mv->mv_frames[i]), PAGE_SIZE);
+		__asm__ volatile("" : : : "memory");
+		mv->mv_seen += mv->mv_buffer[i * PAGE_SIZE];
+	}
+	return 0;
 }
 
 static int
@@ -94,52 +113,61 @@ move_entries(struct mover *mv, uint64_t pages)
 	return error;
 }
 
-/* => ns that one turn takes, the best batch's */
-static int
-time_moves(struct mover *mv, int (*move)(struct mover *, uint64_t), uint64_t pages, unsigned turns,
-    bool again, double *best)
+/* => ns of the CPU that one move takes */
+static double
+cost(struct mover *mv, int (*move)(struct mover *, uint64_t))
 {
-	int error = store_all(pages, 1);
+	uint64_t start = host_cpu_ns();
+	int error = 0;
 
-	*best = 0;
-	for (int b = 0; b <= BATCHES && error == 0; b++) {
-		uint64_t start = host_now_ns();
-		double ns;
-
-		for (unsigned i = 0; i < turns && error == 0; i++) {
-			if (again)
-				error = store_all(pages, i);
-			if (error == 0)
-				error = move(mv, pages);
-			lwp_userret(64);
-		}
-		ns = (double)(host_now_ns() - start) / turns;
-		if (b > 0 && (*best == 0 || ns < *best))	/* the first one only warms up */
-			*best = ns;
+	for (unsigned i = 0; i < mv->mv_moves && error == 0; i++) {
+		if (mv->mv_again)
+			error = store_all(mv->mv_pages, i);
+		if (error == 0)
+			error = move(mv, mv->mv_pages);
+		lwp_userret(64);
 	}
-	return error;
+	return error != 0 ? -1 : (double)(host_cpu_ns() - start) / mv->mv_moves;
 }
 
-static int
-bench_pages(struct mover *mv, uint64_t pages, unsigned turns, bool again, struct bench_table *bt)
+static double way_loan(void *mv) { return cost(mv, move_loan); }
+static double way_copy(void *mv) { return cost(mv, move_copy); }
+static double way_entries(void *mv) { return cost(mv, move_entries); }
+
+/* => its frames may be others after each loan that was stored to */
+static double
+way_memcpy(void *arg)
 {
-	double loan, copy, entries;
+	struct mover *mv = arg;
+
+	for (uint64_t i = 0; i < mv->mv_pages; i++)
+		if (!pmap_extract(mv->mv_from->p_vmspace->vm_map.pmap, BASE + i * PAGE_SIZE,
+		    &mv->mv_frames[i]))
+			return -1;
+	return cost(mv, move_memcpy);
+}
+
+/* From 4 pages on a loan is to be ahead; stored to again it pays for the fault, and nothing is asked. */
+static int
+bench_pages(struct mover *mv, size_t turns, struct bench_table *bt)
+{
+	static bench_way *const ways[] = { way_loan, way_copy, way_entries, way_memcpy };
+	const double target = mv->mv_pages >= 4 && !mv->mv_again ? 1.0 : 0;
+	double v[4][BENCH_ROUNDS];
 	struct bench_row *row;
 	char name[64];
-	int error = time_moves(mv, move_loan, pages, turns, again, &loan);
+	int error = store_all(mv->mv_pages, 1);
 
 	if (error == 0)
-		error = time_moves(mv, move_copy, pages, turns, again, &copy);
-	if (error == 0)
-		error = time_moves(mv, move_entries, pages, turns, again, &entries);
+		error = bench_in_turn(ways, 4, mv, turns, false, v);
 	if (error != 0)
 		return error;
-	snprintf(name, sizeof(name), "loan of %u page%s%s", (unsigned)pages, pages == 1 ? "" : "s",
-	    again ? ", stored to again" : "");
-	row = bench_add(bt, name, "ns", loan);
-	row->br_lower_is_better = true;
-	bench_ref(row, "copy", copy);
-	bench_ref(row, "passing map entries", entries);
+	snprintf(name, sizeof(name), "loan of %u page%s%s", (unsigned)mv->mv_pages,
+	    mv->mv_pages == 1 ? "" : "s", mv->mv_again ? ", stored to again" : "");
+	row = bench_add_cpu_ns(bt, name, v[0], turns);
+	bench_against_turns(row, "copy", v[1], turns, BENCH_BETTER, target);
+	bench_against_turns(row, "memcpy of the frames", v[3], turns, BENCH_BETTER, target);
+	bench_against_turns(row, "passing map entries", v[2], turns, BENCH_BETTER, 0);
 	return 0;
 }
 
@@ -152,11 +180,12 @@ bench_all(struct mover *mv, const struct bench_options *bo, struct bench_table *
 	    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && error == 0; i++) {
-		unsigned turns = (unsigned)((bo->bo_quick ? 4096 : 40960) / (sizes[i] + 8));
-
-		error = bench_pages(mv, sizes[i], turns, false, bt);
-		if (error == 0)
-			error = bench_pages(mv, sizes[i], turns, true, bt);
+		mv->mv_pages = sizes[i];
+		mv->mv_moves = (unsigned)((bo->bo_quick ? 4096 : 40960) / (sizes[i] + 8));
+		for (int again = 0; again <= 1 && error == 0; again++) {
+			mv->mv_again = again != 0;
+			error = bench_pages(mv, bench_turns(bo), bt);
+		}
 	}
 	return error;
 }

@@ -12,12 +12,20 @@
  *	refaults	traps for pages that were in memory all the time, in a million accesses
  *	page-ins	traps for pages that were in swap, likewise
  *	scanned		pages that the daemon looked at in a second of its work
+ *
+ * Last, how the daemon's work grows with memory: CPU time for each page that it looks at, which is
+ * to be the same however many there are.
  */
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
-#include <harness/bench.h>
+#include <host/host.h>
 #include <machine/softmmu.h>
 #include <uvm/uvm_extern.h>
+#include <uvm/uvm_pdaemon.h>
+
+#include "bench_int.h"
 
 #define	BASE		0x10000000UL
 #define	PAGES		8192UL
@@ -132,6 +140,90 @@ row(struct bench_table *bt, const char *name, const char *unit, bool lower, doub
 	bench_ref(br, "unmapped when deactivated", old);
 }
 
+/* --- how the time of a sweep grows --- */
+
+/* => nobody faults: of the whole machine, the daemon alone runs */
+static uint64_t
+scanned(void)
+{
+	struct uvmexp exp;
+
+	uvm_stat_get(&exp);
+	return exp.count[UVMC_pdscans] + exp.count[UVMC_pdactive];
+}
+
+/*
+ * Three quarters of memory are in use, all on the active queue and referenced: a round clears their
+ * marks and finds nobody idle, the next one deactivates until there are inactive pages enough.
+ */
+static int
+sweep(struct proc *p, void *arg)
+{
+	double *ns = arg;
+	vaddr_t va = BASE;
+	struct uvmexp exp;
+	uint64_t pages, before, start;
+	int error;
+
+	uvm_stat_get(&exp);
+	pages = exp.npages / 4 * 3;
+	error = sys_mmap(p, &va, ptoa(pages), VM_PROT_READ | VM_PROT_WRITE,
+	    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
+	if (error == 0)
+		error = bench_store(BASE, pages);
+	if (error != 0)
+		return error;
+	before = scanned();
+	start = host_cpu_ns();
+	for (int i = 0; i < 2; i++) {
+		uvm_kick_pdaemon();
+		uvm_quiesce();
+	}
+	*ns = (double)(host_cpu_ns() - start) / (double)(scanned() - before + 1);
+	return scanned() - before < pages ? EAGAIN : 0;
+}
+
+/* => ns for a page of a machine of so many MiB, or negative */
+static double
+sweep_machine(unsigned mib)
+{
+	const struct uvm_config uc = {
+		.uc_ncpu = 1, .uc_seed = 1, .uc_memory = (uint64_t)mib << 20, .uc_swap = 64UL << 20,
+	};
+	double ns;
+
+	return bench_machine(&uc, true, sweep, &ns) != 0 ? -1 : ns;
+}
+
+static int
+growth(const struct bench_options *bo, struct bench_table *bt)
+{
+	static const unsigned sizes[] = { 64, 256, 1024, 4096 };
+	double first[BENCH_ROUNDS] = { 0 };
+
+	for (unsigned i = 0; i < (bo->bo_quick ? 2 : 4); i++) {
+		const size_t turns = sizes[i] < 1024 ? 3 : 1;
+		double v[BENCH_ROUNDS];
+		struct bench_row *br;
+		char name[64];
+
+		snprintf(name, sizeof(name), "a page looked at, of %u MiB", sizes[i]);
+		if (!bench_has_memory(bt, name, (uint64_t)sizes[i] << 20))
+			continue;
+		for (size_t t = 0; t < turns; t++) {
+			v[t] = sweep_machine(sizes[i]);
+			if (v[t] < 0)
+				return ENOMEM;
+		}
+		br = bench_add_cpu_ns(bt, name, v, turns);
+		if (i == 0)
+			memcpy(first, v, sizeof(first));
+		else
+			bench_against(br, "of 64 MiB: linear", bench_median(first, 3), BENCH_TIMES, BENCH_LINEAR);
+	}
+	return 0;
+}
+
 int
 bench_pagedaemon(const struct bench_options *bo, struct bench_table *bt)
 {
@@ -151,5 +243,5 @@ bench_pagedaemon(const struct bench_options *bo, struct bench_table *bt)
 	row(bt, "refaults on pages in memory", "in 1M accesses", true, now.sa_refaults, old.sa_refaults);
 	row(bt, "page-ins", "in 1M accesses", true, now.sa_pageins, old.sa_pageins);
 	row(bt, "pages that the page daemon looks at", "pages/s", false, now.sa_scanned, old.sa_scanned);
-	return 0;
+	return growth(bo, bt);
 }

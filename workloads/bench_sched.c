@@ -164,6 +164,7 @@ bench_executions(struct bench_table *bt, const char *strategy, unsigned n)
 {
 	struct profile *p = profile_create(workload_table);
 	struct profile_error err;
+	struct bench_row *row;
 	char name[64];
 	double ns, thread;
 	int error = profile_parse_buffer(p, "bench", "", small, sizeof(small) - 1, &err);
@@ -179,8 +180,10 @@ bench_executions(struct bench_table *bt, const char *strategy, unsigned n)
 	if (ns < 0)
 		return error != 0 ? error : EIO;
 	snprintf(name, sizeof(name), "executions, %s", strategy);
-	bench_ref(bench_add(bt, name, "1/s and core", 1e9 / ns), "host: threads made and joined",
-	    1e9 / thread);
+	row = bench_add(bt, name, "1/s and core", 1e9 / ns);
+	row->br_clock = BENCH_CPU;
+	bench_ref(row, "host: threads made and joined", 1e9 / thread);
+	bench_against(row, "what is wanted", 2000, BENCH_BETTER, 1.0);
 	return 0;
 }
 
@@ -193,6 +196,7 @@ bench_sched(const struct bench_options *bo, struct bench_table *bt)
 	static const char *const names[] = { "pct:2", "pos", "random" };
 	const unsigned less = bo->bo_quick ? QUICK : 1;
 	double point[3], turn, add, over;
+	struct bench_row *row;
 	char name[64];
 	int error = 0;
 
@@ -208,7 +212,9 @@ bench_sched(const struct bench_options *bo, struct bench_table *bt)
 		return EAGAIN;
 	for (int i = 0; i < 3; i++) {
 		snprintf(name, sizeof(name), "a point, %s", all[i]->hs_name);
-		bench_add_ns(bt, name, point[i], "host: atomic addition", add);
+		row = bench_add_cpu_ns(bt, name, &point[i], 1);
+		bench_ref(row, "host: atomic addition", add);
+		bench_against(row, "what it may take", 50, BENCH_TIMES, 1.0);
 	}
 	bench_add_ns(bt, "a switch", turn, "host: futex, free threads, one core", over);
 	for (int i = 0; i < 3 && error == 0; i++)

@@ -1,26 +1,36 @@
 /*
- * bench swap: how fast memory goes to swap and comes back, beside the host writing and
- * reading as much of an unlinked file in the same folder.
+ * bench swap: how fast memory goes to swap and comes back, beside plain calls of the host that move
+ * as much in the same pattern on the same file.
  *
- * One process sweeps over twice as much memory as there is and stores to each page, so
- * that nearly every store brings one page in and pushes another one out.  Counted are the
- * bytes that went either way.  The host's turn moves the same: clusters of 64 KiB written,
- * single pages read.
+ * One process sweeps over twice as much memory as there is and stores to each page, so that nearly
+ * every store brings one page in and pushes another one out.  Counted are the bytes that went either
+ * way.  Then its memory is unmapped, which frees all of swap, and the host has its turn on the file:
+ * clusters of 64 KiB written, single pages of what was written half a file ago read, from and to a
+ * buffer as large as the simulated memory.  CPU time counts, all threads together.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <harness/bench.h>
+#include <host/host.h>
 #include <machine/disk.h>
 #include <machine/softmmu.h>
-#include <uvm/uvm_extern.h>
 
-#define	BASE		0x10000000UL
+#include "bench_int.h"
+
 #define	PAGES		16384UL		/* 64 MiB of memory */
 #define	QUICK_PAGES	2048UL
-#define	SWEEPS		5
+
+struct swaps {
+	struct proc	*sw_proc;
+	uint64_t	 sw_ram;	/* pages */
+	int		 sw_fd;		/* the swap device's file */
+	uint8_t		*sw_buffer;	/* as large as RAM */
+	size_t		 sw_turns;
+	double		 sw_v[2][BENCH_ROUNDS];
+};
 
 static uint64_t
 moved(void)
@@ -31,94 +41,95 @@ moved(void)
 	return (exp.count[UVMC_pgswapin] + exp.count[UVMC_pgswapout]) * PAGE_SIZE;
 }
 
-static int
-sweep(uint64_t pages)
+static double
+rate(uint64_t bytes, uint64_t since)
 {
-	for (uint64_t i = 0; i < pages; i++) {
-		if (user_store(BASE + i * PAGE_SIZE, i) != 0)
-			return ENOMEM;
-		lwp_userret(16);
-	}
-	return 0;
+	return (double)bytes * 1e9 / (double)(host_cpu_ns() - since + 1);
 }
 
-/* => the best sweep's bytes a second; or an errno */
-static int
-time_swap(uint64_t pages, double *best)
+/* => bytes a second of the second sweep; the first one only fills */
+static double
+ours(void *arg)
 {
-	vaddr_t va = BASE;
-	struct proc *p;
-	int error;
+	struct swaps *sw = arg;
+	const uint64_t pages = 2 * sw->sw_ram;
+	uint64_t before, start;
+	vaddr_t va = BENCH_BASE;
+	double speed = -1;
 
-	error = proc_create("bench", &p);
-	if (error != 0)
-		return error;
-	proc_attach(p);
-	error = sys_mmap(p, &va, pages * PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE,
-	    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0);
-	for (int i = 0; i <= SWEEPS && error == 0; i++) {
-		uint64_t before = moved(), start = host_now_ns();
-		double speed;
-
-		error = sweep(pages);
-		speed = (double)(moved() - before) * 1e9 / (double)(host_now_ns() - start + 1);
-		if (i > 0 && speed > *best)	/* the first one only fills */
-			*best = speed;
+	if (sys_mmap(sw->sw_proc, &va, ptoa(pages), VM_PROT_READ | VM_PROT_WRITE,
+	    UMAP_PRIVATE | UMAP_ANON | UMAP_FIXED, NULL, 0, 0) != 0)
+		return -1;
+	if (bench_store(BENCH_BASE, pages) == 0) {
+		before = moved();
+		start = host_cpu_ns();
+		if (bench_store(BENCH_BASE, pages) == 0)
+			speed = rate(moved() - before, start);
 	}
-	proc_attach(NULL);
-	proc_exit(p);
-	return error;
+	sys_munmap(sw->sw_proc, BENCH_BASE, ptoa(pages));
+	uvm_quiesce();
+	return speed;
 }
 
-/* => bytes a second of clusters written and pages read, alternately */
-static int
-time_host(uint64_t pages, double *best)
+/* => the same of clusters written and pages read, in turn */
+static double
+hosts(void *arg)
 {
-	static uint8_t buf[MAXPHYS];
-	int fd, error = host_file_temp(NULL, pages * PAGE_SIZE, &fd);
+	const struct swaps *sw = arg;
+	const uint64_t size = ptoa(2 * sw->sw_ram), half = size / 2;
+	uint64_t start = host_cpu_ns();
 
-	if (error != 0)
-		return error;
-	for (int i = 0; i <= SWEEPS && error == 0; i++) {
-		uint64_t start = host_now_ns();
-		double speed;
+	for (uint64_t at = 0; at < size; at += MAXPHYS) {
+		uint8_t *buf = sw->sw_buffer + at % half;
 
-		for (uint64_t at = 0; at < pages * PAGE_SIZE && error == 0; at += MAXPHYS) {
-			if (pwrite(fd, buf, MAXPHYS, (off_t)at) != MAXPHYS)
-				error = EIO;
-			for (uint64_t in = 0; in < MAXPHYS && error == 0; in += PAGE_SIZE)
-				if (pread(fd, buf + in, PAGE_SIZE, (off_t)(at + in)) != (ssize_t)PAGE_SIZE)
-					error = EIO;
-		}
-		speed = (double)(2 * pages * PAGE_SIZE) * 1e9 / (double)(host_now_ns() - start + 1);
-		if (i > 0 && speed > *best)
-			*best = speed;
+		if (pwrite(sw->sw_fd, buf, MAXPHYS, (off_t)at) != MAXPHYS)
+			return -1;
+		for (uint64_t in = 0; in < MAXPHYS; in += PAGE_SIZE)
+			if (pread(sw->sw_fd, buf + in, PAGE_SIZE, (off_t)((at + half) % size + in)) !=
+			    (ssize_t)PAGE_SIZE)
+				return -1;
 	}
-	host_file_close(fd);
-	return error;
+	return rate(2 * size, start);
+}
+
+static int
+measure(struct proc *p, void *arg)
+{
+	static bench_way *const ways[] = { ours, hosts };
+	struct swaps *sw = arg;
+	char path[32];
+	const struct swapon_args sa = { .sa_path = path, .sa_priority = 1 };
+	int dev, error;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", sw->sw_fd);
+	error = uvm_swap_on(&sa, &dev);
+	sw->sw_proc = p;
+	return error != 0 ? error : bench_in_turn(ways, 2, sw, sw->sw_turns, false, sw->sw_v);
 }
 
 int
 bench_swap(const struct bench_options *bo, struct bench_table *bt)
 {
-	uint64_t ram = bo->bo_quick ? QUICK_PAGES : PAGES, pages = 2 * ram;
-	const struct uvm_config uc = {
-		.uc_ncpu = 1, .uc_seed = 1, .uc_memory = ram * PAGE_SIZE, .uc_fault_ahead = true,
-		.uc_swap = 2 * pages * PAGE_SIZE,
+	struct swaps sw = {
+		.sw_ram = bo->bo_quick ? QUICK_PAGES : PAGES, .sw_turns = bench_turns(bo),
 	};
-	double swap = 0, host = 0;
-	struct bench_row *row;
-	int error = uvm_boot(&uc);
+	const struct uvm_config uc = {
+		.uc_ncpu = 1, .uc_seed = 1, .uc_memory = ptoa(sw.sw_ram), .uc_fault_ahead = true,
+	};
+	struct bench_row *br;
+	int error = host_file_temp(NULL, 2 * ptoa(2 * sw.sw_ram), &sw.sw_fd);
 
 	if (error != 0)
 		return error;
-	error = time_swap(pages, &swap);
-	uvm_shutdown();
-	if (error == 0)
-		error = time_host(pages, &host);
-	if (error != 0)
-		return error;
-	row = bench_add(bt, "page-out and page-in, 1 CPU", "bytes/s", swap);
-	bench_ref(row, "host: 64 KiB pwrite, 4 KiB pread", host);
-	return 0;
+	sw.sw_buffer = calloc(sw.sw_ram, PAGE_SIZE);
+	error = sw.sw_buffer == NULL ? ENOMEM : bench_machine(&uc, true, measure, &sw);
+	if (error == 0) {
+		br = bench_add_turns(bt, "page-out and page-in, 1 CPU", "bytes/s", sw.sw_v[0], sw.sw_turns);
+		br->br_clock = BENCH_CPU;
+		bench_against_turns(br, "host: 64 KiB pwrite, 4 KiB pread", sw.sw_v[1], sw.sw_turns,
+		    BENCH_BETTER, 0.7);
+	}
+	free(sw.sw_buffer);
+	host_file_close(sw.sw_fd);
+	return error;
 }
