@@ -184,26 +184,56 @@ anon_deactivate(struct vm_anon *anon)
 	uvm_unlock_pageq();
 }
 
+/* => map(R), amap locked: may the slot give the anon up?  A page that is busy, loaned or wired keeps it. */
+static bool
+anon_is_free(struct vm_anon *anon)
+{
+	bool is;
+
+	KASSERT(mutex_owned(&anon->an_lock));
+	if (anon->an_page == NULL)
+		return true;
+	uvm_lock_pageq();
+	is = idle(anon->an_page);
+	uvm_unlock_pageq();
+	return is;
+}
+
+/*
+ * => map(R), amap locked: the mappings of what is to be given up are gone on all CPUs, in one
+ *    go for all of them; else each page, as it is freed, would ask every CPU.  None comes back: a
+ *    fault wants the amap
+ */
+static void
+unmap_free_anons(struct vm_map *map, struct vm_map_entry *e, vaddr_t start, vaddr_t end)
+{
+	for (vaddr_t off = start - e->start; off < end - e->start; off += PAGE_SIZE) {
+		struct vm_anon *anon = amap_lookup(&e->aref, off);
+
+		if (anon == NULL)
+			continue;
+		mutex_enter(&anon->an_lock);
+		if (anon_is_free(anon))
+			pmap_remove(map->pmap, e->start + off, e->start + off + PAGE_SIZE);
+		mutex_exit(&anon->an_lock);
+	}
+	pmap_update(map->pmap);
+}
+
 /*
  * => map(R), amap locked: the slot gives up its anon; the memory reads as zero from now
- *    on.  A page that is busy, loaned or wired keeps its anon.
+ *    on.
  */
 static void
 anon_free(struct vm_map *map, struct vm_map_entry *e, vaddr_t off, struct vm_anon *anon)
 {
-	struct vm_page *pg;
-	bool keep;
-
 	mutex_enter(&anon->an_lock);
-	pg = anon->an_page;
-	uvm_lock_pageq();
-	keep = pg != NULL && !idle(pg);
-	uvm_unlock_pageq();
-	if (keep) {
+	if (!anon_is_free(anon)) {
 		mutex_exit(&anon->an_lock);
 		return;
 	}
-	/* Another amap may have the anon too; then nobody but us takes our mapping away. */
+	/* Another amap may have the anon too; then nobody but us takes our mapping away.  It is
+	 * there yet if the page was busy when the others' went. */
 	pmap_remove(map->pmap, e->start + off, e->start + off + PAGE_SIZE);
 	amap_unadd(&e->aref, off);
 	uvm_anon_unref(anon);
@@ -219,6 +249,8 @@ clean_amap(struct vm_map *map, struct vm_map_entry *e, vaddr_t start, vaddr_t en
 	amap_lock(amap);
 	/* Memory that others refer to, or that is to be cleaned, is not given up. */
 	free = (flags & (PGO_FREE | PGO_CLEANIT)) == PGO_FREE && amap_refs(amap) == 1;
+	if (free)
+		unmap_free_anons(map, e, start, end);
 	for (vaddr_t off = start - e->start; off < end - e->start; off += PAGE_SIZE) {
 		struct vm_anon *anon = amap_lookup(&e->aref, off);
 

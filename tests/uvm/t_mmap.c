@@ -386,6 +386,26 @@ KTEST(madvise_free_forgets_private_pages_only, "MADV_FREE makes private pages ze
 	end();
 }
 
+/* Whoever frees a page whose mapping has just gone, and is not known to be out of all TLBs, has to ask
+ * every CPU: once for each page, if the mappings were not flushed together before. */
+KTEST(madvise_free_asks_for_TLBs_once, "MADV_FREE of many pages flushes TLBs once, and not for each page")
+{
+	struct pmap_stat before, after;
+
+	begin();
+	tm_put(tm_proc, "aaaaaaaa");
+	for (int i = 0; i < 8; i++)
+		tm_store(i, (uint64_t)i + 1);
+	pmap_getstat(&before);
+	CHECK_EQ(sys_madvise(tm_proc, TM_VA(0), ptoa(8), UMADV_FREE), 0);
+	pmap_getstat(&after);
+	for (int i = 0; i < 8; i++)
+		CHECK(tm_page(tm_proc, i) == NULL);
+	CHECK_EQ(after.leaving_flushes, before.leaving_flushes);
+	CHECK_EQ(after.local_flushes + after.shootdowns, before.local_flushes + before.shootdowns + 1);
+	end();
+}
+
 /* The child's anon is the parent's too; freed in one, it is not mapped there any more. */
 KTEST(freed_anon_is_not_mapped, "after MADV_FREE no mapping of the old page is left, though a child has it")
 {
