@@ -183,6 +183,19 @@ SCENARIO(T65_truncation_while_a_page_is_read,
 	end();
 }
 
+SCENARIO(T65_truncation_while_a_page_is_written,
+    "truncation waits for the page that is being written, and takes it then (I-OBJ-3)")
+{
+	begin();
+	tm_store(2, 9);
+	SCRIPT("w until io; t until blocked; w until done; t until done",
+	    { "w", NULL, sync_all, NULL }, { "t", NULL, truncate_to_nothing, NULL });
+	CHECK_EQ(vp->v_uobj.uo_npages, 0);
+	CHECK_EQ(vnode_truncate(vp, ptoa(NPAGES)), 0);
+	CHECK_EQ(tm_load(2), 0);
+	end();
+}
+
 static void
 unmap(void *arg)
 {

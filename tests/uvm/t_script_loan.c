@@ -324,6 +324,7 @@ fork_a_child(void *arg)
 SCENARIO(T60_enter_fails_and_a_fork_is_first,
     "the old page is not to be seen any more where the new one could not be mapped; the child has it (R2)")
 {
+	uint64_t calls, failed;
 	char why[80];
 
 	begin();
@@ -332,12 +333,17 @@ SCENARIO(T60_enter_fails_and_a_fork_is_first,
 	(void)tu_resident(&vp->v_uobj, 0);
 	script_lock("amap", amap_mutex(tm_entry(tm_proc, 0)->aref.ar_amap));
 	CHECK_EQ(inject_configure("pmap-enter:every=1,times=1", 1, why, sizeof(why)), 0);
+	inject_start();
 	SCRIPT("a until lock(amap); f until blocked; a f until done; f until done",
 	    { "a", NULL, read_by_loan, NULL }, { "f", NULL, fork_a_child, NULL });
+	inject_stop();
+	inject_counts(INJECT_pmap_enter, &calls, &failed);
+	CHECK_EQ(failed, 1);
 	CHECK_EQ(tm_load(0), tu_word(0));
 	proc_exit(other);
 	end();
 }
+MISTAKE(T60_enter_fails_and_a_fork_is_first, failed_enter_keeps_old, "R2|I-PMAP-1")
 
 /* --- T-61 --- */
 

@@ -167,22 +167,27 @@ let_writes_succeed(void *arg)
 	uvm_swap_inject(1, 0, 0, 0);
 }
 
-/* The first cluster is on its way, and will come back with ENOMEM; h waits for what it is to bring. */
+/* All that can go is on its way, and will come back with ENOMEM; h waits for what it is to bring. */
 SCENARIO(T46_write_fails_that_somebody_waits_for,
     "a write that ends in ENOMEM leaves its pages dirty, active and without slot; the next one serves the waiter (I-PD-1)")
 {
 	begin(128, 1);
 	aged(0, 64);
+	CHECK_EQ(tm_put_at(tm_proc, 64, 1, 'n'), 0);		/* whose page table stays, too: else that is memory */
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(64), PAGE_SIZE), 0);
 	uvm_swap_inject(1, 0, 1, ENOMEM);
-	SCRIPT("k until done; h until blocked; pgdaemon until io; c until done; h pgdaemon until done",
-	    { "h", NULL, tu_hungry, NULL }, { "c", NULL, let_writes_succeed, NULL }, DAEMON, EXHAUST);
+	SCRIPT("k until done; h until blocked; pgdaemon until blocked; c until done; aiodone until blocked;"
+	    " h pgdaemon aiodone until done",
+	    { "h", NULL, tu_hungry, NULL }, { "c", NULL, let_writes_succeed, NULL }, DAEMON,
+	    { "aiodone", NULL, NULL, NULL }, EXHAUST);
 	CHECK(tu_got == 1 && tu_waiting > 0);
 	tu_release();
 	settle();
-	CHECK_EQ(tu_count(UVMC_swapout_error), 16);
+	CHECK(tu_count(UVMC_swapout_error) == 64 && ts_exp()->npgbad == 0);
 	for (int i = 0; i < 64; i++)
 		CHECK_EQ(tm_load(i), 5);
 	CHECK_EQ(ts_exp()->paging, 0);
+	CHECK_EQ(sys_munlock(tm_proc, TM_VA(64), PAGE_SIZE), 0);
 	end();
 }
 
