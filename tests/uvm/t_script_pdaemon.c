@@ -159,6 +159,33 @@ SCENARIO(T43_memory_and_swap_full_of_dirty_pages,
 	end();
 }
 
+/* --- T-44 --- */
+
+static void
+read_page(void *arg)
+{
+	(void)tu_resident(&vp->v_uobj, *(voff_t *)arg);
+}
+
+/* Two reads of a file hang, with the transfers that they have; then memory is short, and h waits for some. */
+SCENARIO(T44_daemon_writes_while_reads_hang,
+    "the daemon waits neither for transfers nor for those who have them (I-PD-4, I-OBJ-11)")
+{
+	voff_t first = 0, other = ptoa(32);
+
+	begin(128, 1);
+	aged(0, 64);
+	vp = tu_file(ptoa(64));
+	SCRIPT("r until io; q until io; k until done; h until blocked; h pgdaemon until done",
+	    { "r", NULL, read_page, &first }, { "q", NULL, read_page, &other },
+	    { "h", NULL, tu_hungry, NULL }, DAEMON, EXHAUST);
+	tu_release();
+	settle();
+	CHECK(tu_got == 1 && tu_count(UVMC_pgswapout) > 0);
+	vrele(vp);
+	end();
+}
+
 /* --- T-46 --- */
 
 static void
