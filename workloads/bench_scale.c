@@ -34,6 +34,8 @@ struct crew {
 	kmutex_t	 cr_lock;
 	kcondvar_t	 cr_cv;
 	bool		 cr_go;		/* cr_lock */
+	int		 cr_working;	/* cr_lock */
+	uint64_t	 cr_done_ns;	/* cr_lock: when the last one had done its part */
 	int		 cr_error;	/* cr_lock: first one */
 };
 
@@ -70,11 +72,12 @@ hand_main(void *arg)
 	mutex_exit(&cr->cr_lock);
 	for (uint64_t i = 0; i < rounds && error == 0; i++)
 		error = one_round(ha);
-	if (error != 0) {
-		mutex_enter(&cr->cr_lock);
+	mutex_enter(&cr->cr_lock);
+	if (error != 0)
 		cr->cr_error = error;
-		mutex_exit(&cr->cr_lock);
-	}
+	if (--cr->cr_working == 0)
+		cr->cr_done_ns = host_now_ns();
+	mutex_exit(&cr->cr_lock);
 }
 
 static int
@@ -98,7 +101,7 @@ hire(struct crew *cr, struct hand *ha, int i, struct proc *first)
 	return error;
 }
 
-/* => faults a second of the LWPs that there are */
+/* => faults a second of the LWPs that there are; their birth and death are not counted */
 static double
 work(struct crew *cr, struct hand *hands)
 {
@@ -112,7 +115,7 @@ work(struct crew *cr, struct hand *hands)
 	for (int i = 0; i < cr->cr_ncpu; i++)
 		if (hands[i].ha_lwp != NULL)
 			lwp_wait(hands[i].ha_lwp);
-	return (double)(rounds * PAGES * (uint64_t)cr->cr_ncpu) * 1e9 / (double)(host_now_ns() - start);
+	return (double)(rounds * PAGES * (uint64_t)cr->cr_ncpu) * 1e9 / (double)(cr->cr_done_ns - start);
 }
 
 struct figure {
@@ -130,11 +133,10 @@ measure(struct proc *p, void *arg)
 
 	mutex_init(&cr->cr_lock, MUTEX_DEFAULT, IPL_NONE, LC_test);
 	cv_init(&cr->cr_cv, "benchgo");
-	cr->cr_go = false;
-	cr->cr_error = 0;
+	cr->cr_working = cr->cr_ncpu;
 	for (int i = 0; i < cr->cr_ncpu && error == 0; i++)
 		error = hire(cr, &hands[i], i, p);
-	fi->fi_rate = work(cr, hands);
+	fi->fi_rate = work(cr, hands);		/* of no use after an error, but it ends those who wait */
 	if (error == 0)
 		error = cr->cr_error;
 	for (int i = 0; i < cr->cr_ncpu; i++)
