@@ -5,8 +5,9 @@
  * One process sweeps over twice as much memory as there is and stores to each page, so that nearly
  * every store brings one page in and pushes another one out.  Counted are the bytes that went either
  * way.  Then its memory is unmapped, which frees all of swap, and the host has its turn on the file:
- * clusters of 64 KiB written, single pages of what was written half a file ago read, from and to a
- * buffer as large as the simulated memory.  CPU time counts, all threads together.
+ * clusters of 64 KiB written to one half of it, single pages of the other half read, and the next time
+ * the other way round, as slots go round, too; from and to a buffer as large as the simulated memory.
+ * All of the file has been written before.  CPU time counts, all threads together.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,7 +29,7 @@ struct swaps {
 	uint64_t	 sw_ram;	/* pages */
 	int		 sw_fd;		/* the swap device's file */
 	uint8_t		*sw_buffer;	/* as large as RAM */
-	size_t		 sw_turns;
+	size_t		 sw_turns, sw_turn;
 	double		 sw_v[2][BENCH_ROUNDS];
 };
 
@@ -75,21 +76,31 @@ ours(void *arg)
 static double
 hosts(void *arg)
 {
-	const struct swaps *sw = arg;
-	const uint64_t size = ptoa(2 * sw->sw_ram), half = size / 2;
+	struct swaps *sw = arg;
+	const uint64_t half = ptoa(2 * sw->sw_ram), to = sw->sw_turn++ % 2 * half, from = half - to;
 	uint64_t start = host_cpu_ns();
 
-	for (uint64_t at = 0; at < size; at += MAXPHYS) {
-		uint8_t *buf = sw->sw_buffer + at % half;
+	for (uint64_t at = 0; at < half; at += MAXPHYS) {
+		uint8_t *buf = sw->sw_buffer + at % ptoa(sw->sw_ram);
 
-		if (pwrite(sw->sw_fd, buf, MAXPHYS, (off_t)at) != MAXPHYS)
+		if (pwrite(sw->sw_fd, buf, MAXPHYS, (off_t)(to + at)) != MAXPHYS)
 			return -1;
-		for (uint64_t in = 0; in < MAXPHYS; in += PAGE_SIZE)
-			if (pread(sw->sw_fd, buf + in, PAGE_SIZE, (off_t)((at + half) % size + in)) !=
+		for (uint64_t in = at; in < at + MAXPHYS; in += PAGE_SIZE)
+			if (pread(sw->sw_fd, buf + in % MAXPHYS, PAGE_SIZE, (off_t)(from + in)) !=
 			    (ssize_t)PAGE_SIZE)
 				return -1;
 	}
-	return rate(2 * size, start);
+	return rate(2 * half, start);
+}
+
+/* => 0 or errno: no byte of the file is a hole, or not in the host's memory, if it has so much */
+static int
+fill_file(const struct swaps *sw)
+{
+	for (uint64_t at = 0; at < 2 * ptoa(2 * sw->sw_ram); at += MAXPHYS)
+		if (pwrite(sw->sw_fd, sw->sw_buffer, MAXPHYS, (off_t)at) != MAXPHYS)
+			return errno != 0 ? errno : ENOSPC;
+	return 0;
 }
 
 static int
@@ -122,7 +133,9 @@ bench_swap(const struct bench_options *bo, struct bench_table *bt)
 	if (error != 0)
 		return error;
 	sw.sw_buffer = calloc(sw.sw_ram, PAGE_SIZE);
-	error = sw.sw_buffer == NULL ? ENOMEM : bench_machine(&uc, true, measure, &sw);
+	error = sw.sw_buffer == NULL ? ENOMEM : fill_file(&sw);
+	if (error == 0)
+		error = bench_machine(&uc, true, measure, &sw);
 	if (error == 0) {
 		br = bench_add_turns(bt, "page-out and page-in, 1 CPU", "bytes/s", sw.sw_v[0], sw.sw_turns);
 		br->br_clock = BENCH_CPU;

@@ -14,16 +14,21 @@
 
 struct uvm_object;
 
+#define	VM_MAPENT_ALIGN	64		/* a line of the cache */
+
 /*
  * All fields: map lock, W to change, R to read; while the map is busy and
  * unlocked nobody changes any entry.
+ *
+ * What a walk through the tree reads, down to an address and up with the gaps, is the first line of
+ * the cache and no other: with many entries each step of it is a line from memory.
  */
 struct vm_map_entry {
 	RB_ENTRY(vm_map_entry) rb_node;
-	struct vm_map_entry *prev, *next;	/* list with sentinel &map->header */
 	vaddr_t		 start, end;
 	vsize_t		 gap;			/* free bytes between our end and next's start */
 	vsize_t		 maxgap;		/* largest gap in our subtree */
+	struct vm_map_entry *prev, *next;	/* list with sentinel &map->header */
 	union {
 		struct uvm_object *uvm_obj;
 		struct vm_map	*sub_map;

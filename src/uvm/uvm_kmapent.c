@@ -33,7 +33,7 @@ static struct pool *kmapent_pool;	/* : */
 void
 uvm_kmapent_init(void)
 {
-	kmapent_pool = pool_create(sizeof(struct vm_map_entry), 16, "vmmpekpl",
+	kmapent_pool = pool_create(sizeof(struct vm_map_entry), VM_MAPENT_ALIGN, "vmmpekpl",
 	    &pool_allocator_kmem, IPL_VM);
 }
 

@@ -41,12 +41,20 @@ augment(struct vm_map_entry *e)
 RB_GENERATE_INTERNAL(uvm_map_tree, vm_map_entry, rb_node, entry_compare,
     __attribute__((unused)) static)
 
-/* The tree's own calls keep rotated nodes right; a new gap is told to all above. */
+/*
+ * The tree's own calls keep rotated nodes right; a new gap is told to those above, as far as it is a
+ * change to them: everybody was right before.
+ */
 static void
 augment_path(struct vm_map_entry *e)
 {
-	for (; e != NULL; e = RB_PARENT(e, rb_node))
+	for (; e != NULL; e = RB_PARENT(e, rb_node)) {
+		const vsize_t was = e->maxgap;
+
 		augment(e);
+		if (e->maxgap == was)
+			break;
+	}
 }
 
 vsize_t
@@ -72,7 +80,7 @@ uvm_map_tree_next(struct vm_map_entry *e)
 void
 uvm_map_init(void)
 {
-	mapent_cache = pool_cache_create(sizeof(struct vm_map_entry), 16, "vmmpepl",
+	mapent_cache = pool_cache_create(sizeof(struct vm_map_entry), VM_MAPENT_ALIGN, "vmmpepl",
 	    &pool_allocator_kmem, IPL_NONE, NULL, NULL, NULL);
 	uvm_map_lastid = last_id = 0;
 	uvm_kmapent_init();
@@ -197,16 +205,15 @@ uvm_map_entry_link(struct vm_map *map, struct vm_map_entry *prev, struct vm_map_
 void
 uvm_map_entry_unlink(struct vm_map *map, struct vm_map_entry *e)
 {
-	struct vm_map_entry *parent;
-
 	KASSERT(vm_map_locked_write(map));
 	kernhist_log(KE_entry_remove, map->id, e->id, e->start);
 	/* I-MAP-3, T-11: nobody finds it again.  Readers are out: map(W). */
 	if (__atomic_load_n(&map->hint, __ATOMIC_RELAXED) == e)
 		__atomic_store_n(&map->hint, e->prev, __ATOMIC_RELAXED);
-	parent = RB_PARENT(e, rb_node);
+	/* An entry without a gap is missed by nobody, wherever the tree is turned meanwhile. */
+	e->gap = 0;
+	augment_path(e);
 	RB_REMOVE(uvm_map_tree, &map->rb_tree, e);
-	augment_path(parent);
 	e->prev->next = e->next;
 	e->next->prev = e->prev;
 	map->nentries--;
