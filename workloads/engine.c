@@ -227,17 +227,33 @@ worker_userret(struct job_worker *jw)
 	lwp_userret(jw->jw_run->jr_cost);
 }
 
+/* The random numbers of each operation are its own under control: it is the same without those before it. */
+static void
+begin_step(struct job_worker *jw, uint64_t step)
+{
+	if (engine.en_controlled)
+		host_rng_init(&jw->jw_rng, jw->jw_run->jr_seed ^ (step + 1) << 32, jw->jw_index);
+}
+
 static void
 worker_main(void *arg)
 {
 	struct job_worker *jw = arg;
-	const struct workload *wl = jw->jw_run->jr_job->job_workload;
+	const struct job *job = jw->jw_run->jr_job;
+	const struct workload *wl = job->job_workload;
 	uint64_t limit = engine.en_profile->p_machine.ms_ops;
 
-	while (!engine_stopping() && (limit == 0 || jw->jw_ops < limit)) {
+	for (uint64_t step = 0; !engine_stopping() && (limit == 0 || jw->jw_ops < limit); step++) {
 		uint64_t before = jw->jw_ops;
+		int error;
 
-		int error = wl->wl_run != NULL ? wl->wl_run(jw->jw_run, jw) : worker_operation(jw);
+		if (__builtin_expect(job->job_ndoes != 0, 0) && !job_does(job, jw->jw_index, step)) {
+			__atomic_store_n(&jw->jw_ops, before + 1, __ATOMIC_RELAXED);
+			worker_userret(jw);	/* all may be standing still */
+			continue;
+		}
+		begin_step(jw, step);
+		error = wl->wl_run != NULL ? wl->wl_run(jw->jw_run, jw) : worker_operation(jw);
 
 		if (error == ENOMEM || (error == EIO && engine_io_fails()))
 			error = worker_nomem(jw);

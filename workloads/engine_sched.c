@@ -72,8 +72,9 @@ int
 schedule_begin(const struct profile *p, const struct run_options *ro, struct run_result *rr)
 {
 	const struct machine_settings *ms = &p->p_machine;
+	const uint64_t seed = ro->ro_schedule_seed != 0 ? ro->ro_schedule_seed : ms->ms_seed;
 	struct host_sched_config hsc = {
-		.hsc_seed = ms->ms_seed, .hsc_steps = ms->ms_steps != 0 ? ms->ms_steps : ro->ro_steps,
+		.hsc_seed = seed, .hsc_steps = ms->ms_steps != 0 ? ms->ms_steps : ro->ro_steps,
 		.hsc_record = record, .hsc_compare = compare, .hsc_deadlock = watchdog_deadlock,
 	};
 	int error;
@@ -81,7 +82,7 @@ schedule_begin(const struct profile *p, const struct run_options *ro, struct run
 	strategy_name = NULL;
 	if (ms->ms_schedule == SCHED_FREE)
 		return 0;
-	hsc.hsc_strategy = strategy_of(ms->ms_schedule, ms->ms_seed, &hsc.hsc_depth);
+	hsc.hsc_strategy = strategy_of(ms->ms_schedule, seed, &hsc.hsc_depth);
 	if (hsc.hsc_depth != 0)
 		snprintf(name_buf, sizeof(name_buf), "%s:%u", hsc.hsc_strategy->hs_name, hsc.hsc_depth);
 	else

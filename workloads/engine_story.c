@@ -49,6 +49,18 @@ static struct {
 
 /* --- while it happens --- */
 
+/* => without those that say no more than what comes after them: a handler's own events tell what it did */
+static size_t
+leave_out(struct kern_history_ent *ev, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (ev[i].ke_kind != KE_interrupt)
+			ev[kept++] = ev[i];
+	return kept;
+}
+
 static void
 take_events(struct turn *tu)
 {
@@ -63,10 +75,11 @@ take_events(struct turn *tu)
 		n = (size_t)((kh->kh_bytes - st.st_seen[c]) / sizeof(ev[0]));
 		st.st_seen[c] = kh->kh_bytes;
 		got = n == 0 ? 0 : kernhist_copy(&cpus[c], ev, n < TURN_EVENTS ? n : TURN_EVENTS);
+		got = leave_out(ev, got);
 		if (got == 0)
 			continue;
 		/* one thread ran, so on one CPU, or on two when it changed */
-		tu->tu_more += tu->tu_nev + n - got;
+		tu->tu_more += tu->tu_nev + (n > TURN_EVENTS ? n - TURN_EVENTS : 0);
 		tu->tu_nev = got;
 		memcpy(tu->tu_ev, ev, got * sizeof(ev[0]));
 	}
@@ -107,6 +120,43 @@ story_leave(enum host_choice why, unsigned next)
 		turn_ends(why);
 }
 
+static void
+put_event(const struct result_event *re, FILE *out)
+{
+	fprintf(out, "       CPU %d, LWP %u: %s\n", re->re_cpu, re->re_lwp, re->re_what);
+}
+
+/* => the number of the last event of that kind, of that CPU if it is one; or res_n */
+static size_t
+last_of(const struct result_events *res, const char *kind, int cpu)
+{
+	for (size_t i = res->res_n; i-- > 0;)
+		if ((cpu < 0 || res->res_v[i].re_cpu == cpu) && strncmp(res->res_v[i].re_what, kind, strlen(kind)) == 0)
+			return i;
+	return res->res_n;
+}
+
+/*
+ * The last of it.  And if a TLB has what the page tables no longer say, how it came by that: the last walk
+ * of that CPU; and the last time that rights were taken, of which it was not told.
+ */
+static void
+put_history(const struct result_events *res, bool tlb, int cpu, FILE *out)
+{
+	const size_t fill = tlb ? last_of(res, "tlb_fill", cpu) : res->res_n;
+	const size_t taken = tlb ? last_of(res, "pmap_page_protect", -1) : res->res_n;
+	size_t next = 0;
+
+	for (size_t i = 0; i < res->res_n; i++) {
+		if (i != fill && i != taken && res->res_n - i > HISTORY_TOLD)
+			continue;
+		if (next != 0 && i > next)
+			fprintf(out, "       ... %zu events\n", i - next);
+		put_event(&res->res_v[i], out);
+		next = i + 1;
+	}
+}
+
 /* => what was found, and what had happened to what it is about */
 static char *
 end_text(const struct result_violation *rv)
@@ -117,13 +167,8 @@ end_text(const struct result_violation *rv)
 
 	fprintf(out, "%s %s: %s\n", rv->rv_kind, rv->rv_id, rv->rv_message);
 	for (size_t i = 0; i < rv->rv_nobjects && i < OBJECTS_TOLD; i++) {
-		const struct result_events *res = &rv->rv_objects[i].ro_history;
-		size_t from = res->res_n > HISTORY_TOLD ? res->res_n - HISTORY_TOLD : 0;
-
 		fprintf(out, "     %s:\n", rv->rv_objects[i].ro_name);
-		for (; from < res->res_n; from++)
-			fprintf(out, "       CPU %d, LWP %u: %s\n", res->res_v[from].re_cpu, res->res_v[from].re_lwp,
-			    res->res_v[from].re_what);
+		put_history(&rv->rv_objects[i].ro_history, strcmp(rv->rv_kind, "tlb") == 0, rv->rv_cpu, out);
 	}
 	fclose(out);
 	return xcheck(text);

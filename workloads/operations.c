@@ -5,6 +5,9 @@
  *
  * What happens once in a thousand operations is never in an execution of fifty; so an execution that
  * is to be small says what it is about.
+ *
+ * `steps = WORKER:N-M,... ...`: which of them take place.  Under control each operation has its own random
+ * numbers, so that the rest of them are the same when some are left out.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -87,4 +90,69 @@ operations_parse(struct job *job, char *why, size_t whylen)
 		error = unknown(wl, "", why, whylen);
 	free(list);
 	return error;
+}
+
+/* => "3" or "3-7" at *text, which is behind it then */
+static bool
+range(const char **text, struct job_steps *js)
+{
+	char *end;
+
+	if (**text < '0' || **text > '9')
+		return false;
+	js->js_first = js->js_last = strtoull(*text, &end, 10);
+	if (*end == '-' && end[1] >= '0' && end[1] <= '9')
+		js->js_last = strtoull(end + 1, &end, 10);
+	*text = end;
+	return js->js_first <= js->js_last;
+}
+
+/* => one worker's, "0:3-7,9", at *text, which is behind it then */
+static bool
+steps_of_worker(struct job *job, const char **text)
+{
+	struct job_steps js;
+
+	if (!range(text, &js) || js.js_first != js.js_last || **text != ':')
+		return false;
+	js.js_worker = js.js_first;
+	do {
+		++*text;
+		if (!range(text, &js))
+			return false;
+		job->job_does = xgrow(job->job_does, job->job_ndoes, sizeof(*job->job_does));
+		job->job_does[job->job_ndoes++] = js;
+	} while (**text == ',');
+	return **text == '\0' || **text == ' ' || **text == '\t';
+}
+
+int
+steps_parse(struct job *job, char *why, size_t whylen)
+{
+	const char *text = job->job_steps;
+
+	free(job->job_does);
+	job->job_does = NULL;
+	job->job_ndoes = 0;
+	if (strcmp(text, "all") == 0)
+		return 0;
+	while (*(text += strspn(text, " \t")) != '\0')
+		if (!steps_of_worker(job, &text)) {
+			snprintf(why, whylen, "must be 'all', or WORKER:N,N-M,... for some of the workers, "
+			    "such as 0:3-7,9 2:0-4");
+			return EINVAL;
+		}
+	return 0;
+}
+
+bool
+job_does(const struct job *job, uint64_t worker, uint64_t n)
+{
+	for (size_t i = 0; i < job->job_ndoes; i++) {
+		const struct job_steps *js = &job->job_does[i];
+
+		if (js->js_worker == worker && n >= js->js_first && n <= js->js_last)
+			return true;
+	}
+	return job->job_ndoes == 0;
 }

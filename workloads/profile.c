@@ -127,6 +127,8 @@ const struct option_row job_common_options[] = {
 	    "share of accesses that write" },
 	{ "operations", OPT_TEXT, JOB(job_operations), 0, 0, "all", NULL, NULL,
 	    "only these, NAME or NAME:SHARE: msync:20 access:80 (uvmstress list workloads -v)" },
+	{ "steps", OPT_TEXT, JOB(job_steps), 0, 0, "all", NULL, NULL,
+	    "only these of each worker's operations, the others are left out: 0:3-7,9 2:0-4 (minimize writes it)" },
 };
 const size_t job_ncommon = sizeof(job_common_options) / sizeof(job_common_options[0]);
 
@@ -154,6 +156,7 @@ job_free(struct job *job)
 		option_fini(wl->wl_options, wl->wl_noptions, job->job_options);
 	option_fini(job_common_options, job_ncommon, job);
 	free(job->job_shares);
+	free(job->job_does);
 	free(job->job_options);
 	settings_free(job->job_settings);
 	free(job->job_name);
@@ -391,11 +394,18 @@ check_threads(struct job *job, struct profile_error *err)
 static int
 check_operations(struct job *job, struct profile_error *err)
 {
-	const struct setting *s = setting_last(job->job_settings, "operations");
+	const char *key = "operations";
+	const struct setting *s;
 	char cite[400], why[500];
+	int error = operations_parse(job, why, sizeof(why));
 
-	if (operations_parse(job, why, sizeof(why)) == 0)
+	if (error == 0) {
+		key = "steps";
+		error = steps_parse(job, why, sizeof(why));
+	}
+	if (error == 0)
 		return 0;
+	s = setting_last(job->job_settings, key);
 	setting_cite(s, cite, sizeof(cite));
 	return profile_fail(err, "%s: %s", cite, why);
 }

@@ -30,5 +30,7 @@ const struct setting *setting_last(const struct setting *list, const char *key);
  * => 0, or EINVAL and what is wrong with it in why
  */
 int	operations_parse(struct job *, char *why, size_t whylen);
+/* steps_parse: likewise job_does, of what job_steps says. */
+int	steps_parse(struct job *, char *why, size_t whylen);
 
 #endif /* PROFILE_INT_H */

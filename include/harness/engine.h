@@ -51,6 +51,7 @@ struct run_options {
 	 * to see that it repeats itself, which it is a violation not to.  ro_once: not so.
 	 */
 	bool ro_once;
+	uint64_t ro_schedule_seed;	/* of the schedule alone, the load has the run's; 0: likewise */
 	uint64_t ro_steps;		/* points that an execution has, for pct; 0: see above */
 	const struct recording *ro_follow; /* replay that instead of what the profile says; or NULL */
 	bool ro_record;			/* the result of a clean run has its recording, too */

@@ -103,6 +103,11 @@ struct setting {
 	struct setting *set_next;	/* in the order given */
 };
 
+/* Some of a worker's operations. */
+struct job_steps {
+	uint64_t js_worker, js_first, js_last;
+};
+
 /* One section.  Stable once resolved. */
 struct job {
 	char *job_name;
@@ -116,6 +121,9 @@ struct job {
 	double job_write_fraction;
 	char *job_operations;		/* "all", or some of the workload's, with their shares */
 	uint64_t *job_shares;		/* of each of wl_ops; their sum, too, after the last */
+	char *job_steps;		/* "all", or those that are not left out: see job_does() */
+	struct job_steps *job_does;	/* likewise */
+	size_t job_ndoes;		/* 0: all */
 	void *job_options;		/* the workload's own struct; NULL without one */
 
 	struct setting *job_settings;	/* as given */
@@ -136,6 +144,9 @@ struct profile {
 struct profile_error {
 	char pe_text[1024];
 };
+
+/* => does the worker's n-th operation, from 0, take place? */
+bool job_does(const struct job *, uint64_t worker, uint64_t n);
 
 extern const struct option_row machine_options[];
 extern const size_t machine_noptions;

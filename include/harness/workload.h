@@ -29,8 +29,8 @@ struct job_proc;	/* the engine's: one simulated process of a job */
 #define WL_WEIGHT	  0x04u
 #define WL_SIZE		  0x08u
 #define WL_WRITE_FRACTION 0x10u
-#define WL_OPERATIONS	  0x20u
-#define WL_COMMON_ALL	  0x3fu
+#define WL_OPERATIONS	  0x60u		/* operations, steps */
+#define WL_COMMON_ALL	  0x7fu
 
 /* One kind of step that a workload mixes.  Stable. */
 struct workload_op {

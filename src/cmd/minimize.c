@@ -4,8 +4,9 @@
  * uvmstress minimize DIR: a recorded failure made small, and told.
  *
  * First the machine: jobs are left out, operations, CPUs, threads, processes and memory halved, as long
- * as one of a few seeds still fails the same way under the same kind of schedule.  Then the switches
- * of that recording: those are taken out without which it still fails.  The same way: its
+ * as one of a few seeds still fails the same way under the same kind of schedule.  Then the operations
+ * that are left: those are taken out (`steps` of their job) without which it still fails, by the switches
+ * that there are or under a few other schedules.  Then the switches of that recording, likewise.  The same way: its
  * fingerprint is pinned, so nothing drifts to another bug.  DIR/minimized is what is left: a
  * failure like any other, with a recording for `replay`, and story.txt.
  */
@@ -25,6 +26,7 @@
 #define	ROUNDS_MAX	4
 #define	STEP_MAX	16		/* values below it are lowered by one, too */
 #define	OPS_FIRST	100		/* for a profile that runs by time */
+#define	STEP_SCHEDULES	12		/* tried without some operations, at most */
 
 enum { OPT_SEEDS = CMD_NOSHORT, OPT_ATTEMPTS, OPT_OTHER };
 
@@ -46,8 +48,15 @@ struct minimize {
 	char *mi_profile;		/* of the smallest so far */
 	struct recording mi_rec;	/* likewise */
 	uint64_t mi_load, mi_switches;	/* likewise */
+	struct step *mi_steps;		/* operations that there are */
+	size_t mi_nsteps;
 	const struct host_switch *mi_v;	/* those that are thinned */
 	size_t mi_n;
+};
+
+/* The n-th operation of a job's worker. */
+struct step {
+	unsigned st_job, st_worker, st_n;
 };
 
 /* => the attempt has the fingerprint that is pinned */
@@ -174,7 +183,7 @@ shrink_machine(struct minimize *mi)
 	char *name;
 	bool any = true;
 
-	mi->mi_until = mi->mi_attempts / 2;
+	mi->mi_until = mi->mi_attempts / 3;
 	if (number_of(mi->mi_profile, "global", "ops") == 0)
 		lower(mi, "global", "ops", OPS_FIRST);
 	for (int round = 0; any && round < ROUNDS_MAX; round++) {
@@ -189,6 +198,130 @@ shrink_machine(struct minimize *mi)
 		any |= lower_all(mi, "global", "cpus", 1);
 		any |= lower_all(mi, "global", "memory", UINT64_C(1) << 20);
 	}
+}
+
+/* --- the operations --- */
+
+/* => every operation of every worker that can do without some */
+static void
+list_steps(struct minimize *mi)
+{
+	const uint64_t ops = number_of(mi->mi_profile, "global", "ops");
+	char *name;
+	size_t len;
+
+	for (unsigned j = 1; (name = ini_section(mi->mi_profile, j)) != NULL; j++) {
+		const uint64_t processes = number_of(mi->mi_profile, name, "processes");
+		uint64_t workers = number_of(mi->mi_profile, name, "threads");
+
+		workers = workers > processes ? workers : processes;
+		if (ini_value(mi->mi_profile, name, "steps", &len) == NULL)
+			workers = 0;
+		for (uint64_t i = 0; i < workers * ops; i++) {
+			mi->mi_steps = xgrow(mi->mi_steps, mi->mi_nsteps, sizeof(*mi->mi_steps));
+			mi->mi_steps[mi->mi_nsteps++] = (struct step){ j, (unsigned)(i / ops), (unsigned)(i % ops) };
+		}
+		free(name);
+	}
+}
+
+/* => "0:3-7,9 2:0-4", those of one job that are kept, for free(); if none is: one that there is not */
+static char *
+steps_text(const struct minimize *mi, const bool *keep, unsigned job)
+{
+	const struct step *st = mi->mi_steps, *last = NULL;
+	char *text = NULL;
+	size_t len, to;
+	FILE *out = xcheck(open_memstream(&text, &len));
+
+	for (size_t i = 0; i < mi->mi_nsteps; i = to + 1) {
+		to = i;
+		if (st[i].st_job != job || !keep[i])
+			continue;
+		while (to + 1 < mi->mi_nsteps && keep[to + 1] && st[to + 1].st_job == job &&
+		    st[to + 1].st_worker == st[i].st_worker)
+			to++;
+		if (last == NULL || last->st_worker != st[i].st_worker)
+			fprintf(out, "%s%u:%u", last == NULL ? "" : " ", st[i].st_worker, st[i].st_n);
+		else
+			fprintf(out, ",%u", st[i].st_n);
+		if (to > i)
+			fprintf(out, "-%u", st[to].st_n);
+		last = &st[i];
+	}
+	if (last == NULL)
+		fprintf(out, "0:%ju", (uintmax_t)number_of(mi->mi_profile, "global", "ops"));
+	fclose(out);
+	return xcheck(text);
+}
+
+/* => the profile with the operations that are kept, for free() */
+static char *
+with_steps(const struct minimize *mi, const bool *keep)
+{
+	char *profile = xstrdup(mi->mi_profile), *name;
+
+	for (unsigned j = 1; (name = ini_section(profile, j)) != NULL; j++) {
+		char *text = steps_text(mi, keep, j), *next = ini_with(profile, name, "steps", text);
+
+		free(text);
+		free(profile);
+		free(name);
+		profile = next;
+	}
+	return profile;
+}
+
+/*
+ * => does it still fail, by the switches of before, or under one of a few schedules?  The seed stays:
+ * it says what the operations do.
+ */
+static bool
+without_steps(void *arg, const bool *keep)
+{
+	struct minimize *mi = arg;
+	char *profile = with_steps(mi, keep);
+	const uint64_t seed = mi->mi_rec.rec_seed, n = mi->mi_seeds < STEP_SCHEDULES ? mi->mi_seeds : STEP_SCHEDULES;
+	const struct attempted *ad = NULL;
+	struct attempt at = { .at_profile = profile, .at_seed = seed };
+	struct host_switch *v = engine_switches(&mi->mi_rec, &at.at_nthin);
+	bool still;
+
+	at.at_thin = v;
+	still = same(mi, &at, &ad);
+	at = (struct attempt){ .at_profile = profile, .at_seed = seed, .at_steps = mi->mi_load };
+	for (uint64_t i = 0; i < n && !still && ad != NULL && !ad->ad_refused; i++) {
+		at.at_schedule = seed + i;
+		still = same(mi, &at, &ad);
+	}
+	if (still)
+		take(mi, ad, seed);
+	free(v);
+	free(profile);
+	return still;
+}
+
+static void
+shrink_steps(struct minimize *mi)
+{
+	char *profile;
+	bool *keep;
+	size_t left;
+
+	list_steps(mi);
+	keep = xcalloc(mi->mi_nsteps + 1, sizeof(*keep));
+	memset(keep, true, mi->mi_nsteps);
+	mi->mi_until = mi->mi_tried + (mi->mi_attempts - mi->mi_tried) / 2;
+	left = ddmin(keep, mi->mi_nsteps, without_steps, mi);
+	if (left < mi->mi_nsteps) {
+		profile = with_steps(mi, keep);
+		free(mi->mi_profile);
+		mi->mi_profile = profile;
+		if (!mi->mi_quiet)
+			printf("  %zu of %zu operations: %ju switches\n", left, mi->mi_nsteps, (uintmax_t)mi->mi_switches);
+	}
+	free(keep);
+	free(mi->mi_steps);
 }
 
 /* --- the switches --- */
@@ -361,6 +494,7 @@ minimize(struct minimize *mi)
 		status = pin(mi);
 	if (status == EXIT_CLEAN) {
 		shrink_machine(mi);
+		shrink_steps(mi);
 		status = shrink_switches(mi);
 	}
 	if (error == 0)

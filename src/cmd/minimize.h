@@ -26,6 +26,7 @@ struct host_switch;
 struct attempt {
 	const char *at_profile;		/* a job file's text */
 	uint64_t at_seed;
+	uint64_t at_schedule;		/* the schedule's own seed; 0: at_seed */
 	uint64_t at_steps;		/* for pct: points that such an execution has; 0: not known */
 	const struct recording *at_follow;	/* or NULL */
 	const struct host_switch *at_thin;	/* or NULL */

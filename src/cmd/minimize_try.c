@@ -150,6 +150,7 @@ be_attempt(const struct attempt *at)
 	struct child ch = { .ch_attempt = at };
 	const struct run_options ro = {
 		.ro_fatal = on_fatal, .ro_arg = &ch, .ro_once = true, .ro_follow = at->at_follow,
+		.ro_schedule_seed = at->at_schedule,
 		.ro_thin = at->at_thin, .ro_nthin = at->at_nthin,
 		.ro_story = at->at_out != NULL ? at->at_print : NULL,
 	};

@@ -35,6 +35,8 @@
 #include <errno.h>
 #include <machine/softmmu.h>
 #include <string.h>
+#include <sys/kernel.h>
+#include <sys/kernhist.h>
 
 /* What a frame without page structure looks like, always: generation 0, not read-only. */
 static const struct vm_page_md no_md;
@@ -79,6 +81,8 @@ tlb_fill(struct tlb *t, vaddr_t va, uint64_t pte, uint32_t space)
 	te->te_rights = (pte & (PTE_R | PTE_X)) | space;
 	if (pte & PTE_MOD)
 		te->te_rights |= pte & PTE_W;
+	kernhist_log(KE_tlb_fill, (uint32_t)atop(pte & PTE_FRAME), 0,
+	    trunc_page(va) | (uint64_t)PTE_TO_PROT(te->te_rights));
 }
 
 /*
@@ -91,6 +95,8 @@ tlb_stale(struct tlb *t, struct tlb_entry *te, vaddr_t va)
 	uint32_t now = RELAXED_GET(te->te_md->md_generation);
 
 	te->te_tag = 0;
+	/* its history has the walk that filled the entry, and what became of the page then */
+	violation_about(KS_page, (uint32_t)atop(te->te_md->md_pa), te->te_md);
 	if (now == te->te_gen) {
 		violation(VIOL_TLB, "I-LOAN-1",
 		    "CPU %d: TLB maps va 0x%llx writable to frame 0x%llx, which is on loan (R15)",

@@ -46,6 +46,25 @@ size = 8K
 '''
 
 
+STALE = '''[global]
+cpus = 2
+memory = 1M
+swap = 2M
+ops = 40
+seed = 1
+clock-interval = 1
+schedule = random
+audit = off
+bug = late-activate-miss
+[cut]
+workload = truncate
+threads = 3
+processes = 3
+file-size = 8K
+operations = load:6 store:2 truncate:2
+'''
+
+
 def failure(profile):
     """=> the directory of the first seed that fails"""
     write('x.ini', profile)
@@ -79,7 +98,7 @@ def minimized(path, *words):
 
 @case
 def the_machine_becomes_small():
-    out, text, story = minimized(failure(LOAN), '--seeds', '8')
+    out, text, story = minimized(failure(LOAN), '--seeds', '20')
     assert '[pressure]' not in open(f'{out}/profile.ini').read()
     assert number(out, 'ops') < 10 and number(out, 'threads') < 4, text
     has(story, 'I-LOAN-1')
@@ -93,6 +112,32 @@ def switches_that_do_not_matter_go_and_the_race_is_told():
     has(story, 'amap_copy')
     assert len(set(re.findall(r'LWP (\d+) \(', story))) >= 2, story
     assert re.match(r' *1\. CPU \d+, LWP \d+ \(', story), story
+
+
+@case
+def operations_that_do_not_matter_go():
+    out, text, story = minimized(failure(STALE), '--seeds', '20', '--attempts', '1500')
+    left, of = map(int, re.search(r'(\d+) of (\d+) operations', text).groups())
+    assert 0 < left < of / 2, text
+    steps = re.search(r'^steps = (.*)', open(f'{out}/profile.ini').read(), re.M).group(1)
+    kept = sum(int(b or a) - int(a) + 1 for worker in steps.split() for a, b in
+               re.findall(r'(\d+)(?:-(\d+))?', worker.split(':')[1]))
+    equal(kept, left, steps)
+
+
+@case
+def a_stale_translation_has_a_birth():
+    """Who filled the TLB, who changed the page tables without it, who used it."""
+    out, text, story = minimized(failure(STALE), '--seeds', '20', '--attempts', '300')
+    cpu, va, frame = re.search(r'tlb I-PMAP-6: CPU (\d): TLB maps va (0x\w+)\w{3} to frame (0x\w+)', story).groups()
+    page = int(frame, 16) // 4096
+    end = story[story.index('tlb I-PMAP-6'):]
+    filled = list(re.finditer(rf'CPU {cpu}, LWP \d+: tlb_fill page {page} at {va}000', end))[-1]
+    freed = re.search(rf'LWP \d+: page_free page {page} ', end)
+    assert freed and filled.start() < freed.start(), end
+    before = end[:filled.start()]
+    has(before, f'pmap_page_protect page {page} rights 0')      # the CPUs were chosen before that
+    has(story, 'is found out in mmu_miss')
 
 
 @case

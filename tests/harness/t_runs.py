@@ -63,6 +63,21 @@ def a_job_draws_from_the_operations_that_it_names():
 
 
 @case
+def steps_say_which_operations_take_place():
+    def forks(steps):
+        write('x.ini', '[global]\ncpus = 2\nmemory = 16M\nops = 8\nseed = 1\n[cow]\nworkload = cow-fork\n'
+              f'threads = 2\nsize = 64K\noperations = fork\nsteps = {steps}\n')
+        result = json.loads(run('run', 'x.ini', '--json', '-', '--quiet', '--schedule', 'random').stdout)
+        equal(result['violations'], [])
+        return result['uvmexp']['forks'], result['jobs'][0]['operations']
+    every, ops = forks('all')
+    equal(forks('0:0-7 1:0-7'), (every, 16))
+    (none, _), (one, _), (other, _), (some, ops) = map(forks, ('9:0', '0:3', '1:5-6', '0:3 1:5-6'))
+    equal((none, ops), (0, 16))
+    assert 0 < one < some < every and some == one + other, (one, other, some, every)
+
+
+@case
 def a_required_counter_that_stays_0_makes_the_run_vacuous():
     job('memory = 32M\nops = 50\nrequire = faults.total uvmexp.fileread_pages')
     r = run('run', 'x.ini')
