@@ -29,11 +29,18 @@
 #define	MISTAKE(name, bug, says)
 #endif
 
+/* => for LWPs fewer than CPUs */
+static inline void
+scenario_begin_on(int ncpus)
+{
+	script_begin();
+	tm_boot(ncpus, 2048);
+}
+
 static inline void
 scenario_begin(void)
 {
-	script_begin();
-	tm_boot(4, 2048);
+	scenario_begin_on(4);
 }
 
 static inline void

@@ -6,6 +6,7 @@
 #include "script.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <host/host.h>
@@ -19,6 +20,7 @@
 #define	MAX_STEPS	32
 #define	MAX_NAMES	64
 #define	ROUNDS		1000	/* of time going on: whoever cannot run by then is blocked */
+#define	VAIN		20000	/* choices between two points of its LWPs: they spin for each other */
 #define	LONG_STEP	3000000	/* points; a step that takes more goes nowhere */
 
 enum until { U_POINT, U_DONE, U_BLOCKED };
@@ -50,7 +52,7 @@ static struct {
 	int	 nactors;
 	struct step step[MAX_STEPS];
 	int	 nsteps, now;
-	unsigned rounds;		/* in this step */
+	unsigned rounds, vain;		/* in this step; since an LWP of the script has passed a point */
 	uint64_t began;			/* points, when it did */
 	unsigned last;			/* helper that ran last */
 	int	 of_thread[HOST_THREADS]; /* 1 + number of actor */
@@ -82,6 +84,12 @@ void
 script_lock(const char *name, const kmutex_t *m)
 {
 	script_object(name, lock_number(m->mtx_id));
+}
+
+void
+script_rwlock(const char *name, const krwlock_t *rw)
+{
+	script_object(name, lock_number(rw->rw_id));
 }
 
 void
@@ -231,7 +239,7 @@ actor_of(unsigned thread)
 static void
 advance(void)
 {
-	sc.rounds = 0;
+	sc.rounds = sc.vain = 0;
 	sc.began = host_sched_points();
 	sc.now++;
 }
@@ -298,6 +306,7 @@ point(void *state, unsigned thread, enum host_point_kind kind, uint32_t object)
 		script_fail("it does not get there");
 	if (ac == NULL)
 		return false;
+	sc.vain = 0;
 	if (kind != HP_WAIT || ac->ac_kind < 0) {	/* what it waits for says more */
 		ac->ac_kind = (int)kind;
 		ac->ac_object = object;
@@ -376,7 +385,7 @@ pick(void *state, const struct host_runnable *hr, unsigned current, enum host_ch
 		ac->ac_parked = why == HC_BLOCKED;
 	if (why == HC_POINT && (!sc.on || sc.now == sc.nsteps))
 		return current;
-	if (sc.on && sc.now < sc.nsteps && sc.rounds > ROUNDS) {
+	if (sc.on && sc.now < sc.nsteps && (sc.rounds > ROUNDS || ++sc.vain > VAIN)) {
 		if (sc.step[sc.now].st_until != U_BLOCKED)
 			script_fail("it is blocked");
 		advance();
@@ -409,6 +418,7 @@ script_begin(void)
 		.hsc_strategy = &strategy_script, .hsc_deadlock = deadlock,
 	};
 
+	unsetenv("KTEST_SIGNALS");		/* interrupts come at points, or the script would not hold */
 	CHECK_EQ(host_sched_begin(&hsc), 0);
 	host_sched_load(false);
 }
@@ -463,7 +473,7 @@ script_run(const char *file, int line, const char *text, const struct script_lwp
 		sc.actor[i].ac_l = l[i];
 	sc.making = false;
 	sc.on = true;
-	sc.rounds = 0;
+	sc.rounds = sc.vain = 0;
 	sc.began = host_sched_points();
 	host_sched_load(true);
 	for (int i = 0; i < n; i++)

@@ -12,8 +12,8 @@
  *	blocked		it sleeps or spins, and nobody in the step, no daemon and no time ends that
  *	KIND		a point of that kind (host/sched.def): lock, try, pte, io, ...; it is about to
  *			do it, or with `unlock` has just done it
- *	KIND(NAME)	at that object: a name from script_object() or script_lock(), with `test` one
- *			from script_point()
+ *	KIND(NAME)	at that object: a name from script_object(), script_lock() or script_rwlock(), with
+ *			`test` one from script_point()
  *	point		any point of it; or its end, if that comes first
  *
  * and `xN` behind a KIND or `point` counts: the N-th.  All other LWPs (idle ones, daemons, the test
@@ -29,6 +29,7 @@
 
 #include <stdint.h>
 #include <sys/mutex.h>
+#include <sys/rwlock.h>
 #include <uvm/uvm_proc.h>
 
 struct script_lwp {
@@ -44,6 +45,7 @@ void	script_end(void);
 /* => that object of points has a name, a string that stays */
 void	script_object(const char *name, uint32_t object);
 void	script_lock(const char *name, const kmutex_t *);
+void	script_rwlock(const char *name, const krwlock_t *);
 /* => a point of the test's own: `test(name)` */
 void	script_point(const char *name);
 /* => makes the LWPs, runs the script, waits for their end */

@@ -1,4 +1,6 @@
 /* The notation itself: what scripts do, and what they say when they cannot. */
+#include <host/host.h>
+
 #include "script.h"
 #include "tmap.h"
 
@@ -115,6 +117,23 @@ KTEST_DEATH(blocked_where_it_must_not_be, "a script that cannot go on says so, w
 	begin();
 	SCRIPT("a until test(held); b until done; a until done",
 	    { "a", NULL, holder, NULL }, { "b", NULL, locker, NULL });
+}
+
+static void
+spinner(void *arg)
+{
+	unsigned spins = 0;
+
+	while (GET(counter) == 0)
+		host_relax(&spins);
+}
+
+KTEST_DEATH(spinners_that_wait_for_each_other, "LWPs that spin for each other for ever are blocked, and no hang",
+    "step 1, `a b until done`: it is blocked")
+{
+	begin();
+	SCRIPT("a b until done; b until done",
+	    { "a", NULL, spinner, NULL }, { "b", NULL, spinner, NULL });
 }
 
 KTEST_DEATH(point_that_is_never_reached, "a point that never comes is an error of the step",
