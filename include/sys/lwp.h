@@ -82,6 +82,7 @@ struct lwp {
 	const void	*l_wants;		/* ! lock that it spins for, or sleeps; read @ likewise */
 	uint64_t	 l_seen_beats;		/* the watchdog's: l_beats when it last changed, */
 	uint64_t	 l_seen_since;		/* and when that was */
+	uint64_t	 l_seen_excused;	/* and when it last waited for somebody who gets on */
 
 	unsigned	 l_quantum;		/* ! user operations until the next yield */
 	unsigned	 l_slice;		/* @ clock ticks since the last one */

@@ -16,7 +16,8 @@
  *
  * followed from each LWP that hangs until somebody waits for nobody, or for one who has
  * been named: a deadlock.  The longest chain is the message.  One that ends at an LWP that
- * gives signs of life is no hang: somebody is slow.  Not for ever, though: see STARVED.
+ * gives signs of life is no hang: somebody is slow, and who waited for him has his limit from
+ * then on.  Not for ever, though: see STARVED.
  *
  * The thread holds no simulated CPU and takes no lock of the machine but that of the list of
  * LWPs, for a moment.  Should even that be held for ever, the host's alarm ends the process.
@@ -36,6 +37,7 @@
 #define	LOOKS		8		/* in one limit */
 #define	STACK_MAX	24
 #define	REPORT_NS	60000000000u
+#define	GRACE_NS	10000000000u	/* for a host so busy that the watchdog does not run */
 #define	STARVED		10		/* limits for which one may wait for those who get on */
 
 /* stable while the thread runs */
@@ -78,7 +80,15 @@ stuck(struct lwp *l, uint64_t now)
 		l->l_seen_beats = beats;
 		l->l_seen_since = now;
 	}
-	return now - l->l_seen_since > limit;
+	return now - l->l_seen_since > limit && now - l->l_seen_excused > limit / LOOKS;
+}
+
+/* => it has come to life, or gone, since it was looked at: its thread may be gone, too */
+static bool
+moved(const struct lwp *l)
+{
+	return __atomic_load_n(&l->l_stat, __ATOMIC_RELAXED) == LSZOMB ||
+	    __atomic_load_n(&l->l_beats, __ATOMIC_RELAXED) != l->l_seen_beats;
 }
 
 static void
@@ -232,6 +242,23 @@ tell_lwp(const struct seen *se, uint64_t now, FILE *out)
 	show_lwp(l, out);
 }
 
+/*
+ * => waits for one who gets on, or did so until a moment ago and is alone now: no hang, if it has
+ *    not been so for ever
+ */
+static bool
+excused(const struct census *ce, const struct seen *se, const struct seen *last)
+{
+	if (ce->ce_now - se->se_since > STARVED * limit)
+		return false;
+	if (last == se)
+		return ce->ce_now - se->se_lwp->l_seen_excused <= limit;
+	if (last->se_patient || ce->ce_now - last->se_since > limit)
+		return false;
+	se->se_lwp->l_seen_excused = ce->ce_now;
+	return true;
+}
+
 /* => the longest chain, and its end: for whom all wait; every one goes to out */
 static char *
 tell_chains(struct census *ce, struct seen **culprit, FILE *out)
@@ -246,8 +273,7 @@ tell_chains(struct census *ce, struct seen **culprit, FILE *out)
 		if (!hangs(&ce->ce_v[i], ce->ce_now))
 			continue;
 		chain = chain_of(ce, &ce->ce_v[i], &links, &last);
-		if (!last->se_patient && ce->ce_now - last->se_since <= limit &&
-		    ce->ce_now - ce->ce_v[i].se_since <= STARVED * limit) {
+		if (excused(ce, &ce->ce_v[i], last)) {
 			free(chain);
 			continue;
 		}
@@ -276,7 +302,8 @@ tell(struct census *ce)
 	int n;
 
 	chain = tell_chains(ce, &culprit, out);
-	if (culprit == NULL) {
+	if (culprit == NULL || (!culprit->se_lwp->l_idle && !culprit->se_patient && moved(culprit->se_lwp))) {
+		free(chain);
 		fclose(out);
 		free(details);
 		return;
@@ -325,7 +352,7 @@ watch(void *arg)
 		bool any = false;
 
 		/* the alarm knows real time alone, and somebody may be looking at a schedule that stands */
-		host_alarm(3 * limit + (host_controlled() ? REPORT_NS : 0), "the watchdog hangs itself");
+		host_alarm(3 * limit + (host_controlled() ? REPORT_NS : GRACE_NS), "the watchdog hangs itself");
 		lwp_foreach(look, &any);
 		if (any)
 			report();
@@ -347,7 +374,7 @@ watchdog_stop(void)
 	__atomic_store_n(&stopping, true, __ATOMIC_RELEASE);
 	host_unpark(thread);
 	host_thread_join(thread);
-	host_alarm(limit, "the machine does not go down");
+	host_alarm(limit + GRACE_NS, "the machine does not go down");
 }
 
 void

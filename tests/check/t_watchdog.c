@@ -13,12 +13,21 @@
 #include <sys/sleepq.h>
 #include <uvm/uvm_extern.h>
 
-/* Long enough for a thread that works to get a core of a busy host meanwhile. */
-#define	LIMIT_NS	(UVMSTRESS_TSAN ? 2000000000u : 500000000u)
+/* The limit of this case: long enough for a thread that works to get a core of a busy host meanwhile. */
+static uint64_t limit_ns;
 
 static kmutex_t lock[2];
 static struct tm_thread threads[2];
 static int met;				/* atomic */
+
+static void
+set_limit(void)
+{
+	double load = 0;
+
+	(void)getloadavg(&load, 1);
+	limit_ns = (uint64_t)((UVMSTRESS_TSAN ? 2e9 : 5e8) * (1 + load / 16));
+}
 
 static void
 begin(int ncpus)
@@ -26,7 +35,8 @@ begin(int ncpus)
 	tm_boot(ncpus, 1024);
 	for (int i = 0; i < 2; i++)
 		mutex_init(&lock[i], MUTEX_DEFAULT, IPL_NONE, LC_test);
-	CHECK_EQ(watchdog_start(LIMIT_NS), 0);
+	set_limit();
+	CHECK_EQ(watchdog_start(limit_ns), 0);
 }
 
 static void
@@ -170,7 +180,7 @@ static void
 patient_main(struct tm_thread *tt)
 {
 	lwp_patient(true);
-	kpause("slow", 3 * LIMIT_NS);
+	kpause("slow", 3 * limit_ns);
 	lwp_patient(false);
 }
 
@@ -185,7 +195,7 @@ KTEST(who_waits_for_work_has_not_hung, "an LWP that says that it waits may wait,
 static void
 busy_main(struct tm_thread *tt)
 {
-	uint64_t until = host_now_ns() + 3 * LIMIT_NS;
+	uint64_t until = host_now_ns() + 3 * limit_ns;
 
 	while (host_now_ns() < until) {
 		tm_store(0, 1);
@@ -206,7 +216,7 @@ KTEST(who_works_has_not_hung, "an LWP that works for longer than the limit gives
 static void
 queue_main(struct tm_thread *tt)
 {
-	uint64_t until = host_now_ns() + 3 * LIMIT_NS;
+	uint64_t until = host_now_ns() + 3 * limit_ns;
 
 	if (tt->tt_number == 1) {
 		while (__atomic_load_n(&met, __ATOMIC_RELAXED) == 0)
@@ -235,7 +245,8 @@ KTEST(who_waits_for_one_that_works_has_not_hung, "an LWP may wait for a lock as 
 KTEST_DEATH(alarm_of_the_host, "who watches the watchdog: the host's timer ends the process",
     "the watchdog hangs itself")
 {
-	host_alarm(LIMIT_NS, "the watchdog hangs itself");
+	set_limit();
+	host_alarm(limit_ns, "the watchdog hangs itself");
 	for (;;)
 		pause();
 }
