@@ -23,6 +23,7 @@ void	show_page(const struct vm_page *, FILE *);
 void	show_anon(const struct vm_anon *, FILE *);
 void	show_object(const struct uvm_object *, FILE *);
 void	show_map(const struct vm_map *, FILE *);
+void	show_slot(int, FILE *);
 
 /*
  * show_violation: what it is about, by its finder's word, the locks that its LWP holds and what

@@ -12,7 +12,6 @@
 
 #include <harness/inspect.h>
 #include <harness/xalloc.h>
-#include <sys/kernhist.h>
 #include <sys/sleepq.h>
 #include <sys/stop.h>
 #include <uvm/uvm.h>
@@ -20,6 +19,7 @@
 #include <uvm/uvm_extern.h>
 #include <uvm/uvm_proc.h>
 
+#include "about.h"
 #include "inspect_int.h"
 
 #define	LOOKS	5		/* at what should move */
@@ -33,7 +33,7 @@ struct census {
 static unsigned
 complain(const char *id, const struct vm_page *pg, const char *what)
 {
-	violation_about(KS_page, VM_PAGE_ID(pg), pg);
+	about_page(pg);
 	violation(VIOL_INVARIANT, id,
 	    "page %#lx: %s (flags %#x, pqflags %#x, wire %u, loan %u, uobject %u, anon %s)",
 	    (unsigned long)VM_PAGE_TO_PHYS(pg), what, pg->flags, pg->pqflags, pg->wire_count,
@@ -94,7 +94,8 @@ check_owned(struct vm_page *pg)
 	bad += must((pg->uobject != NULL) == ((pg->flags & PG_TABLED) != 0), CHECK_ID(I_OBJ_1), pg,
 	    "TABLED and in an object must go together");
 	if ((pg->pqflags & PQ_ANON) != 0 && pg->uanon != NULL)
-		bad += must(pg->uanon->an_page == pg, CHECK_ID(I_ANON_2), pg, "its anon has another page");
+		bad += must(pg->uanon->an_page == pg, CHECK_ID(I_ANON_2), pg, "its anon has another page") +
+		    must((pg->flags & PG_RDONLY) == 0, CHECK_ID(I_OBJ_8), pg, "an anon's, and has no blocks to be without");
 	return bad;
 }
 
@@ -141,6 +142,8 @@ inspect_busy(struct vm_page *pg)
 	unsigned bad = 0;
 
 	if (l != NULL && lwp_stands(l) && __atomic_load_n(&pg->owner, __ATOMIC_ACQUIRE) == l) {
+		about_page(pg);
+		violation_about(KS_lwp, l->l_id, l);
 		violation(VIOL_INVARIANT, CHECK_ID(I_OBJ_10), "page %#lx was made busy by %s in %s, who is at the "
 		    "user boundary (flags %#x)", (unsigned long)VM_PAGE_TO_PHYS(pg), l->l_name,
 		    pg->owner_tag != NULL ? pg->owner_tag : "?", pg->flags);
@@ -189,6 +192,7 @@ inspect_waiters(void)
 	CHECKS_RAN(CHK_I_PD_5);
 	if (asleep == (waiters != 0))
 		return 0;
+	violation_about(KS_lwp, uvm.pagedaemon_lwp->l_id, uvm.pagedaemon_lwp);
 	violation(VIOL_INVARIANT, CHECK_ID(I_PD_5), "%lu are said to wait for memory, and %s", (unsigned long)waiters,
 	    asleep ? "somebody does, whom nobody will wake" : "nobody does");
 	return 1;
@@ -208,6 +212,8 @@ stuck_for_memory(void)
 			return 0;
 		kpause("memory", LOOK_NS);
 	}
+	if (first.me_paging != 0 || first.me_waiters != 0)
+		violation_about(KS_lwp, uvm.pagedaemon_lwp->l_id, uvm.pagedaemon_lwp);
 	if (first.me_paging != 0)
 		violation(VIOL_INVARIANT, CHECK_ID(I_PD_1), "%lu pages are said to be on their way out, nothing "
 		    "is being written, and %lu wait for memory", (unsigned long)first.me_paging,
@@ -407,6 +413,7 @@ tally_map(struct vm_map *map, struct amap_tally *at)
 		found = at->at_n == 0 ? NULL :
 		    bsearch(&key, at->at_v, at->at_n, sizeof(*at->at_v), by_address);
 		if (found == NULL) {
+			about_va(map, e->start);
 			violation(VIOL_INVARIANT, CHECK_ID(I_AMAP_8),
 			    "map %u, entry %u points at an amap that is not on the list", map->id, e->id);
 			at->at_bad++;
@@ -446,7 +453,7 @@ check_amaps(void)
 
 	CHECKS_RAN(CHK_I_AMAP_1, CHK_I_AMAP_2, CHK_I_AMAP_3, CHK_I_AMAP_5, CHK_I_AMAP_8, CHK_I_MAP_1,
 	    CHK_I_MAP_2, CHK_I_MAP_3, CHK_I_MAP_4, CHK_I_MAP_6, CHK_I_MAP_7, CHK_I_PMAP_3,
-	    CHK_I_PMAP_5, CHK_I_PMAP_8, CHK_I_PMAP_9, CHK_I_PMAP_13);
+	    CHK_I_PMAP_5, CHK_I_PMAP_6, CHK_I_PMAP_8, CHK_I_PMAP_9, CHK_I_PMAP_13);
 	amap_foreach(tally_amap, &at);
 	if (at.at_n > 1)		/* none: there is no array */
 		qsort(at.at_v, at.at_n, sizeof(*at.at_v), by_address);
@@ -459,6 +466,7 @@ check_amaps(void)
 		amap_lock(amap);
 		at.at_bad += amap_check(amap);
 		if ((uint64_t)amap_refs(amap) != at.at_v[i].ar_counted) {
+			about_amap(amap);
 			violation(VIOL_INVARIANT, CHECK_ID(I_MAP_7), "amap %u: am_ref %d, %lu entries point at it",
 			    amap_id(amap), amap_refs(amap), (unsigned long)at.at_v[i].ar_counted);
 			at.at_bad++;
@@ -476,6 +484,7 @@ check_lwp(struct lwp *l, void *arg)
 {
 	if (l == curlwp || l->l_idle || l->l_held.hs_n == 0)
 		return;
+	violation_about(KS_lwp, l->l_id, l);
 	violation(VIOL_INVARIANT, CHECK_ID(I_SMP_3), "%s stands, and holds %s %u", l->l_name,
 	    lockorder_class_name(l->l_held.hs_v[0].hl_class), l->l_held.hs_v[0].hl_id);
 }

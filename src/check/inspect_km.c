@@ -23,11 +23,13 @@
 #include <uvm/uvm_glue.h>
 #include <uvm/uvm_km.h>
 
+#include "about.h"
 #include "inspect_int.h"
 
 static unsigned
 complain(const char *id, const struct vm_map *map, vaddr_t va, const char *what)
 {
+	about_va(map, va);
 	violation(VIOL_INVARIANT, id, "kernel map %u, address %#lx: %s", map->id, (unsigned long)va,
 	    what);
 	return 1;
@@ -176,6 +178,7 @@ check_map(struct vm_map *map)
 			    "an amap or an object in an interrupt-safe map");
 	}
 	if (map->nparked != n) {
+		about_map(map);
 		violation(VIOL_INVARIANT, CHECK_ID(I_MAP_11), "kernel map %u: %d parked entries for %d borders of "
 		    "quanta", map->id, map->nparked, n);
 		bad++;

@@ -13,6 +13,7 @@
 #include <uvm/uvm_anon.h>
 #include <uvm/uvm_sosend.h>
 
+#include "about.h"
 #include "inspect_int.h"
 
 struct loan_walk {
@@ -24,6 +25,7 @@ struct loan_walk {
 static void
 bad(struct loan_walk *lw, const char *id, const struct vm_page *pg, const char *what)
 {
+	about_page(pg);
 	violation(VIOL_INVARIANT, id, "page %#lx: %s (loans %u, windows %u, wired %u, flags %#x, "
 	    "pqflags %#x, owners: %s%s)", (unsigned long)VM_PAGE_TO_PHYS(pg), what, pg->loan_count,
 	    lw->lw_windows[atop(VM_PAGE_TO_PHYS(pg))], pg->wire_count, pg->flags, pg->pqflags,

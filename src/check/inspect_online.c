@@ -24,6 +24,7 @@
 #include <uvm/uvm_extern.h>
 #include <uvm/uvm_proc.h>
 
+#include "about.h"
 #include "inspect_int.h"
 
 #define	SELDOM		16
@@ -129,9 +130,12 @@ sample_layers(const struct round *rd, const struct vm_map *map, const struct vm_
 	mutex_enter(&uobj->vmobjlock);
 	if (rd->rd_all || uobj->uo_npages <= FEW_PAGES)
 		(void)inspect_object(uobj);
-	if (uobj->uo_refs < 1)
+	if (uobj->uo_refs < 1) {
+		about_object(uobj);
+		about_map(map);
 		violation(VIOL_INVARIANT, CHECK_ID(I_MAP_8), "object %u has %d references, and entry %u of "
 		    "map %u maps it", uobj->uo_id, uobj->uo_refs, e->id, map->id);
+	}
 	mutex_exit(&uobj->vmobjlock);
 	CHECKS_RAN(CHK_I_MAP_8);
 }
@@ -192,9 +196,11 @@ sample_map(const struct round *rd, struct vm_map *map)
 	if (map != kernel_map)
 		sample_entry(rd, map);
 	CHECKS_RAN(CHK_I_MAP_9);
-	if (sum_of_map(map) != before)
+	if (sum_of_map(map) != before) {
+		about_map(map);
 		violation(VIOL_INVARIANT, CHECK_ID(I_MAP_9), "map %u, version %u: an entry changed while it was "
 		    "locked for reading", map->id, map->timestamp);
+	}
 	vm_map_unlock_read(map);
 }
 

@@ -13,6 +13,7 @@
 #include <uvm/uvm_anon.h>
 #include <uvm/uvm_proc.h>
 
+#include "about.h"
 #include "inspect_int.h"
 
 struct pte_walk {
@@ -23,6 +24,11 @@ struct pte_walk {
 static void
 wrong(struct pte_walk *pw, const char *id, vaddr_t va, uint64_t pte, const char *what)
 {
+	const struct vm_page *pg = (pte & PTE_MANAGED) != 0 ? PHYS_TO_VM_PAGE(pte & PTE_FRAME) : NULL;
+
+	about_va(pw->pw_map, va);
+	if (pg != NULL)
+		about_page(pg);			/* what is mapped; what should be is at the address */
 	violation(VIOL_INVARIANT, id, "map %u, address %#lx, PTE %#lx: %s", pw->pw_map->id,
 	    (unsigned long)va, (unsigned long)pte, what);
 	pw->pw_bad++;

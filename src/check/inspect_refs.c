@@ -23,6 +23,7 @@
 #include <uvm/uvm_glue.h>
 #include <uvm/uvm_proc.h>
 
+#include "about.h"
 #include "inspect_int.h"
 
 /* One entry's reference to an amap. */
@@ -67,6 +68,7 @@ note_map(struct refs *rf, struct vm_map *map)
 	for (struct vm_map_entry *e = map->header.next; e != &map->header; e = e->next)
 		note_entry(rf, e);
 	if (map->busy != NULL) {
+		about_map(map);
 		violation(VIOL_INVARIANT, CHECK_ID(I_MAP_10), "map %u is busy, and nobody is at work", map->id);
 		rf->rf_bad++;
 	}
@@ -82,6 +84,7 @@ note_proc(struct proc *p, void *arg)
 
 	note_map(rf, &p->p_vmspace->vm_map);
 	if (refs != 1) {
+		about_map(&p->p_vmspace->vm_map);
 		violation(VIOL_INVARIANT, CHECK_ID(I_MAP_16),
 		    "the address space of process %u has %d references at rest", p->p_pid, refs);
 		rf->rf_bad++;
@@ -144,19 +147,22 @@ inspect_anon(struct vm_anon *anon)
 	unsigned bad = 0;
 
 	if (pg != NULL && pg->uanon != anon) {
-		violation(VIOL_INVARIANT, CHECK_ID(I_ANON_1), "page %#lx of an anon is another's",
-		    (unsigned long)VM_PAGE_TO_PHYS(pg));
+		about_anon(anon);
+		violation(VIOL_INVARIANT, CHECK_ID(I_ANON_1), "page %#lx of anon %u is another's",
+		    (unsigned long)VM_PAGE_TO_PHYS(pg), anon->an_id);
 		bad++;
 	}
 	if (pg == NULL && anon->an_swslot == 0) {
-		violation(VIOL_INVARIANT, CHECK_ID(I_ANON_6), "an anon of %d references has neither page nor slot",
-		    anon->an_ref);
+		about_anon(anon);
+		violation(VIOL_INVARIANT, CHECK_ID(I_ANON_6), "anon %u, of %d references, has neither page nor slot",
+		    anon->an_id, anon->an_ref);
 		bad++;
 	}
 	if (pg != NULL && pg->uobject == NULL && anon->an_swslot <= 0 &&
 	    (pg->flags & (PG_BUSY | PG_CLEAN)) == PG_CLEAN) {
-		violation(VIOL_INVARIANT, CHECK_ID(I_ANON_4), "page %#lx of an anon is clean, and has slot %d (R34)",
-		    (unsigned long)VM_PAGE_TO_PHYS(pg), anon->an_swslot);
+		about_anon(anon);
+		violation(VIOL_INVARIANT, CHECK_ID(I_ANON_4), "page %#lx of anon %u is clean, and has slot %d (R34)",
+		    (unsigned long)VM_PAGE_TO_PHYS(pg), anon->an_id, anon->an_swslot);
 		bad++;
 	}
 	CHECKS_RAN(CHK_I_ANON_1, CHK_I_ANON_4, CHK_I_ANON_6);
@@ -174,8 +180,9 @@ check_anons(const struct refs *rf)
 		for (n = 1; i + n < rf->rf_nanon && rf->rf_anon[i + n] == anon;)
 			n++;
 		if ((size_t)anon->an_ref != n) {
-			violation(VIOL_INVARIANT, CHECK_ID(I_AMAP_4), "an anon has %d references, %lu slots hold it",
-			    anon->an_ref, (unsigned long)n);
+			about_anon(anon);
+			violation(VIOL_INVARIANT, CHECK_ID(I_AMAP_4), "anon %u has %d references, %lu slots hold it",
+			    anon->an_id, anon->an_ref, (unsigned long)n);
 			bad++;
 		}
 		bad += inspect_anon(anon);
@@ -200,6 +207,7 @@ inspect_object(struct uvm_object *uobj)
 	CHECKS_RAN(CHK_I_OBJ_1);
 	if (bad == 0 && n == uobj->uo_npages)
 		return 0;
+	about_object(uobj);
 	violation(VIOL_INVARIANT, CHECK_ID(I_OBJ_1), "object %u: %d pages on its list, %d counted, %u of "
 	    "them not to be found by their offset", uobj->uo_id, n, uobj->uo_npages, bad);
 	return 1;
@@ -220,6 +228,7 @@ check_objects(const struct refs *rf)
 			n++;
 		if (uobj->uo_refs >= (int)n)
 			continue;
+		about_object(uobj);
 		violation(VIOL_INVARIANT, CHECK_ID(I_MAP_8), "object %u has %d references, %lu entries map it",
 		    uobj->uo_id, uobj->uo_refs, (unsigned long)n);
 		bad++;
@@ -238,12 +247,15 @@ check_slots(struct vm_amap *amap, const int *all, const int *direct)
 		struct vm_aref aref = { .ar_pageoff = slot, .ar_amap = amap };
 
 		if (count && all[slot] != amap_slot_refs(amap, slot)) {
+			about_amap(amap);
 			violation(VIOL_INVARIANT, CHECK_ID(I_AMAP_6), "amap %u, slot %lu: counts %d, %d entries cover it",
 			    amap_id(amap), (unsigned long)slot, amap_slot_refs(amap, slot), all[slot]);
 			count = false;
 			bad++;
 		}
 		if (alone && direct[slot] > 1 && amap_lookup(&aref, 0) != NULL) {
+			about_amap(amap);
+			about_anon(amap_lookup(&aref, 0));
 			violation(VIOL_INVARIANT, CHECK_ID(I_AMAP_7), "amap %u, slot %lu: %d entries store to it, "
 			    "and it is not shared", amap_id(amap), (unsigned long)slot, direct[slot]);
 			alone = false;

@@ -15,6 +15,7 @@
 #include <uvm/uvm_extern.h>
 #include <uvm/uvm_swap_i.h>
 
+#include "about.h"
 #include "inspect_int.h"
 
 /* One owner with a slot. */
@@ -33,9 +34,22 @@ struct holders {
 static unsigned
 complain(const char *id, int slot, const char *what, uint64_t a, uint64_t b)
 {
+	if (slot > 0)
+		about_slot(slot);
 	violation(VIOL_INVARIANT, id, "swap slot %#x: %s (%lu, %lu)", (unsigned)slot, what,
 	    (unsigned long)a, (unsigned long)b);
 	return 1;
+}
+
+/* => likewise, of a slot that somebody has */
+static unsigned
+complain_of(const struct holder *ho, const char *id, const char *what, uint64_t a, uint64_t b)
+{
+	if (ho->ho_owner != NULL)
+		about_anon(ho->ho_owner);
+	if (ho->ho_pg != NULL)
+		about_page(ho->ho_pg);
+	return complain(id, ho->ho_slot, what, a, b);
 }
 
 /* --- gathering --- */
@@ -53,8 +67,10 @@ note(struct holders *hs, int slot, const void *owner, struct vm_page *pg)
 static unsigned
 check_clean(const struct vm_page *pg, int slot)
 {
+	const struct holder ho = { slot, NULL, (struct vm_page *)pg };
+
 	if ((pg->flags & (PG_BUSY | PG_CLEAN)) == PG_CLEAN && slot <= 0)
-		return complain(CHECK_ID(I_OBJ_5), slot, "a clean page without a slot (R34)",
+		return complain_of(&ho, CHECK_ID(I_OBJ_5), "a clean page without a slot (R34)",
 		    (uint64_t)VM_PAGE_TO_PHYS(pg), pg->flags);
 	return 0;
 }
@@ -145,18 +161,22 @@ check_holders(const struct holders *hs)
 	unsigned bad = 0;
 
 	for (size_t i = 0; i < hs->hs_n; i++) {
-		int slot = hs->hs_v[i].ho_slot;
+		const struct holder *ho = &hs->hs_v[i];
+		int slot = ho->ho_slot;
 		const struct swapdev *sdp = device_of(slot);
 
-		only += hs->hs_v[i].ho_pg == NULL;
+		only += ho->ho_pg == NULL;
 		if (sdp == NULL)
-			bad += complain(CHECK_ID(I_SWP_7), slot, "is of no device, and somebody has it", 0, 0);
+			bad += complain_of(ho, CHECK_ID(I_SWP_7), "is of no device, and somebody has it", 0, 0);
 		else if (!swap_bit(sdp->swd_inuse, slot - sdp->swd_drumoffset))
-			bad += complain(CHECK_ID(I_SWP_4), slot, "is free, and somebody has it", 0, 0);
+			bad += complain_of(ho, CHECK_ID(I_SWP_4), "is free, and somebody has it", 0, 0);
 		else if (swap_bit(sdp->swd_bad, slot - sdp->swd_drumoffset))
-			bad += complain(CHECK_ID(I_SWP_4), slot, "is bad, and somebody has it", 0, 0);
-		if (i > 0 && slot == hs->hs_v[i - 1].ho_slot)
-			bad += complain(CHECK_ID(I_SWP_4), slot, "has two owners", 0, 0);
+			bad += complain_of(ho, CHECK_ID(I_SWP_4), "is bad, and somebody has it", 0, 0);
+		if (i > 0 && slot == hs->hs_v[i - 1].ho_slot) {
+			if (hs->hs_v[i - 1].ho_owner != NULL)
+				about_anon(hs->hs_v[i - 1].ho_owner);
+			bad += complain_of(ho, CHECK_ID(I_SWP_4), "has two owners", 0, 0);
+		}
 	}
 	if (only != swapcount.sc_swpgonly)
 		bad += complain(CHECK_ID(I_SWP_2), 0, "swpgonly, and owners whose page is only in swap",
@@ -293,7 +313,7 @@ check_content(const struct holder *ho, struct vm_page *scratch)
 	if (memcmp(ram_host(VM_PAGE_TO_PHYS(scratch)), ram_host(VM_PAGE_TO_PHYS(ho->ho_pg)),
 	    PAGE_SIZE) == 0)
 		return 0;
-	return complain(CHECK_ID(I_SWP_5), ho->ho_slot, "a clean page is not what its slot holds",
+	return complain_of(ho, CHECK_ID(I_SWP_5), "a clean page is not what its slot holds",
 	    (uint64_t)VM_PAGE_TO_PHYS(ho->ho_pg), ho->ho_pg->flags);
 }
 

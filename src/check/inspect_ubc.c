@@ -23,11 +23,15 @@
 #include <uvm/uvm_bio_i.h>
 #include <uvm/uvm_vnode.h>
 
+#include "about.h"
 #include "inspect_int.h"
 
 static unsigned
 bad_window(const char *id, const struct ubc_map *um, const char *what)
 {
+	if (um->um_uobj != NULL)
+		about_object(um->um_uobj);
+	about_va(kernel_map, ubc_window_va(um));
 	violation(VIOL_INVARIANT, id, "UBC window %d (object %u, offset %#lx, %d users): %s",
 	    (int)(um - ubc_object.umap), um->um_objid, (long)um->um_offset, um->um_refcount, what);
 	return 1;
@@ -149,6 +153,8 @@ inspect_ubc(void)
 static unsigned
 bad_page(const char *id, const struct vm_page *pg, const char *what)
 {
+	about_page(pg);
+	about_object(pg->uobject);
 	violation(VIOL_INVARIANT, id, "page %#lx (vnode object %u, offset %#lx, flags %#x): %s",
 	    (unsigned long)VM_PAGE_TO_PHYS(pg), pg->uobject->uo_id, (long)pg->offset, pg->flags, what);
 	return 1;

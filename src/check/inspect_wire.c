@@ -18,6 +18,7 @@
 #include <uvm/uvm_proc.h>
 #include <uvm/uvm_vslock.h>
 
+#include "about.h"
 #include "inspect_int.h"
 
 /* One walk; the world stands still. */
@@ -69,6 +70,7 @@ wired_entry(struct wire_walk *ww, struct vm_map_entry *e)
 		if (pg != NULL)
 			count_frame(ww, VM_PAGE_TO_PHYS(pg));
 		else if (!device) {
+			about_va(ww->ww_map, va);
 			violation(VIOL_INVARIANT, CHECK_ID(I_MAP_13),
 			    "map %u, entry %u: wired, and there is no page at %#lx", ww->ww_map->id, e->id,
 			    (unsigned long)va);
@@ -79,6 +81,7 @@ wired_entry(struct wire_walk *ww, struct vm_map_entry *e)
 		if (!pmap_extract(ww->ww_map->pmap, va, &pa))
 			continue;
 		if (pg != NULL && pa != VM_PAGE_TO_PHYS(pg)) {
+			about_va(ww->ww_map, va);
 			violation(VIOL_INVARIANT, CHECK_ID(I_MAP_13),
 			    "map %u, entry %u: wired, and %#lx is mapped to frame %#lx, not %#lx",
 			    ww->ww_map->id, e->id, (unsigned long)va, (unsigned long)pa,
@@ -112,6 +115,7 @@ one_pte(vaddr_t va, uint64_t pte, void *arg)
 
 	if (wired == shall_be_wired(ww->ww_map, va))
 		return;
+	about_va(ww->ww_map, va);
 	violation(VIOL_INVARIANT, wired ? CHECK_ID(I_PG_16) : CHECK_ID(I_MAP_13),
 	    "map %u, address %#lx, PTE %#lx: the mapping is %s", ww->ww_map->id, (unsigned long)va,
 	    (unsigned long)pte, wired ? "wired, and by nobody" : "not wired, though it should be");
@@ -144,6 +148,7 @@ one_uarea(vaddr_t start, void *arg)
 			count_frame(ww, pa);
 			continue;
 		}
+		about_va(uarea_map, va);
 		violation(VIOL_INVARIANT, CHECK_ID(I_PG_16), "u-area at %#lx is in and not mapped",
 		    (unsigned long)va);
 		ww->ww_bad++;
@@ -167,6 +172,7 @@ compare(const struct wire_walk *ww)
 
 		if (pg->wire_count == named)
 			continue;
+		about_page(pg);
 		violation(VIOL_INVARIANT, CHECK_ID(I_PG_16),
 		    "page %#lx is wired %u times; entries, I/O and loans account for %u",
 		    (unsigned long)VM_PAGE_TO_PHYS(pg), pg->wire_count, named);

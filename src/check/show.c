@@ -6,6 +6,7 @@
 #include <harness/show.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_aobj.h>
+#include <uvm/uvm_swap_i.h>
 #include <uvm/uvm_vnode.h>
 
 #include "show_int.h"
@@ -135,6 +136,41 @@ show_anon(const struct vm_anon *anon, FILE *out)
 	}
 	fprintf(out, "\n    ");
 	show_page(an.an_page, out);
+}
+
+/* --- swap --- */
+
+/* => the bit, or false if the map is no memory */
+static bool
+peek_bit(const uint64_t *map, int i)
+{
+	uint64_t word;
+
+	return host_mem_read(&word, &map[i / 64], sizeof(word)) && (word >> (i % 64) & 1) != 0;
+}
+
+void
+show_slot(int slot, FILE *out)
+{
+	const int dev = slot >> SWAPDEV_SHIFT;
+	struct swapdev sd;
+	int i;
+
+	if (dev < 1 || dev > SWAP_MAXDEV) {
+		fprintf(out, "swap slot %#x: of no device\n", (unsigned)slot);
+		return;
+	}
+	sd = swap_devs[dev - 1];
+	i = slot - sd.swd_drumoffset;
+	fprintf(out, "swap slot %#x: slot %d of device %d (%s)", (unsigned)slot, i, dev,
+	    (sd.swd_flags & SWF_ENABLE) != 0 ? "on" : (sd.swd_flags & SWF_INUSE) != 0 ? "being taken off" : "off");
+	if (i >= 0 && i < sd.swd_npages)
+		fprintf(out, ", %s%s", peek_bit(sd.swd_inuse, i) ? "in use" : "free",
+		    peek_bit(sd.swd_bad, i) ? ", bad" : "");
+	else
+		fprintf(out, ", which has %d", sd.swd_npages);
+	fprintf(out, "; %d of its slots in use, %d bad, %d transfers under way\n", sd.swd_npginuse,
+	    sd.swd_npgbad, sd.swd_inflight);
 }
 
 /* --- objects --- */

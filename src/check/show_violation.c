@@ -23,6 +23,7 @@
 #define	OWN_EVENTS	8		/* of the LWP: pages there are subjects */
 #define	OWN_PAGES	2
 #define	STACK_MAX	24
+#define	SUBMAP_DEPTH	3
 
 struct about {
 	enum kern_subject ab_what;
@@ -156,19 +157,50 @@ map_of(const struct lwp *l)
 	return &vm->vm_map;
 }
 
-/* => an address of the process: the entry around it, what is there, upper layer first */
+/* Whose pmap it is. */
+struct pmap_owner {
+	const struct pmap	*po_pmap;
+	const struct vm_map	*po_map;
+};
+
 static void
-add_va(struct telling *t, const struct lwp *l, vaddr_t va)
+ask_for_pmap(struct lwp *l, void *arg)
 {
+	struct pmap_owner *po = arg;
 	const struct vm_map *map = map_of(l);
+	struct vm_map copy;
+
+	if (map != NULL && host_mem_read(&copy, map, sizeof(copy)) && copy.pmap == po->po_pmap)
+		po->po_map = map;
+}
+
+/* => the map that it is of, or NULL */
+static const struct vm_map *
+map_of_pmap(const struct pmap *pm)
+{
+	struct pmap_owner po = { pm, pm == pmap_kernel() ? kernel_map : NULL };
+
+	if (po.po_map == NULL)
+		lwp_peek(ask_for_pmap, &po);
+	return po.po_map;
+}
+
+/* => an address in the map: the entry around it, what is there, upper layer first */
+static void
+add_va(struct telling *t, const struct vm_map *map, vaddr_t va)
+{
 	const struct vm_anon *anon = NULL;
 	struct vm_map_entry e;
+	int depth = SUBMAP_DEPTH;
 
-	if (map == NULL)
-		return;
-	add_map(t, map);
-	if (!show_find_entry(map, va, &e))
-		return;
+	do {
+		if (map == NULL)
+			return;
+		add_map(t, map);
+		if (!show_find_entry(map, va, &e))
+			return;
+		map = e.object.sub_map;
+	} while (UVM_ET_ISSUBMAP(&e) && depth-- > 0);
 	if (e.aref.ar_amap != NULL) {
 		add_amap(t, e.aref.ar_amap);
 		anon = amap_peek(e.aref.ar_amap, e.aref.ar_pageoff + atop(va - e.start));
@@ -234,13 +266,22 @@ static void
 find_subjects(struct telling *t)
 {
 	const struct violation *v = t->t_v;
+	const struct vm_map *map = map_of(v->v_who);	/* that an address is of */
 
 	for (int i = 0; i < v->v_nsubjects; i++) {
 		const struct violation_subject *vs = &v->v_subjects[i];
 
 		switch ((enum kern_subject)vs->vs_what) {
 		case KS_va:
-			add_va(t, v->v_who, (vaddr_t)(uintptr_t)vs->vs_object);
+			add_va(t, map, (vaddr_t)(uintptr_t)vs->vs_object);
+			break;
+		case KS_map:
+			map = vs->vs_object;
+			add_map(t, map);
+			break;
+		case KS_pmap:
+			map = map_of_pmap(vs->vs_object);
+			add(t, KS_pmap, vs->vs_id, NULL);
 			break;
 		case KS_anon:
 			add_anon(t, vs->vs_object);
@@ -262,6 +303,52 @@ find_subjects(struct telling *t)
 		add_own(t, v->v_who);
 }
 
+/* --- LWPs --- */
+
+void
+show_lwp(const struct lwp *l, FILE *out)
+{
+	void *stack[STACK_MAX];
+	char name[160];
+	int n, stat = __atomic_load_n(&l->l_stat, __ATOMIC_RELAXED);
+
+	for (int i = 0; i < l->l_held.hs_n; i++) {
+		const struct held_lock *hl = &l->l_held.hs_v[i];
+
+		host_symbolise((void *)(uintptr_t)hl->hl_where, name, sizeof(name));
+		fprintf(out, "  holds %s %u at %s\n", lockorder_class_name(hl->hl_class), hl->hl_id, name);
+	}
+	if (stat == LSIDL || stat == LSZOMB || l->l_thread == NULL)
+		return;
+	if (l == curlwp) {
+		fprintf(out, "  (it is this one that reports: its stack is above)\n");
+		return;
+	}
+	n = host_thread_backtrace(l->l_thread, stack, STACK_MAX);
+	if (n == 0)
+		fprintf(out, "  (its thread does not answer)\n");
+	for (int i = 0; i < n; i++) {
+		host_symbolise(stack[i], name, sizeof(name));
+		fprintf(out, "  #%d %s\n", i, name);
+	}
+}
+
+static void
+show_any(struct lwp *l, void *arg)
+{
+	static const char *const stat[] = {
+		[LSIDL] = "not started", [LSRUN] = "runnable", [LSONPROC] = "running",
+		[LSSLEEP] = "asleep", [LSZOMB] = "gone",
+	};
+	const char *wmesg = __atomic_load_n(&l->l_wmesg, __ATOMIC_RELAXED);
+	FILE *out = arg;
+
+	fprintf(out, "\nLWP %u %s: %s, CPU %d", l->l_id, l->l_name, stat[l->l_stat],
+	    l->l_cpu != NULL ? l->l_cpu->ci_index : -1);
+	fprintf(out, l->l_stat == LSSLEEP && wmesg != NULL ? ", in '%s'\n" : "\n", wmesg);
+	show_lwp(l, out);
+}
+
 /* --- telling --- */
 
 static void
@@ -273,9 +360,14 @@ put_slot(const struct vm_anon *anon, void *arg)
 static void
 show(const struct about *ab, FILE *out)
 {
+	if (ab->ab_what == KS_slot)
+		show_slot((int)ab->ab_id, out);
 	if (ab->ab_object == NULL)
 		return;
 	switch (ab->ab_what) {
+	case KS_lwp:
+		show_any((struct lwp *)(uintptr_t)ab->ab_object, out);
+		break;
 	case KS_page:
 		show_page(ab->ab_object, out);
 		break;
@@ -330,50 +422,6 @@ show_violation(const struct violation *v, struct result_violation *rv)
 }
 
 /* --- the machine --- */
-
-void
-show_lwp(const struct lwp *l, FILE *out)
-{
-	void *stack[STACK_MAX];
-	char name[160];
-	int n, stat = __atomic_load_n(&l->l_stat, __ATOMIC_RELAXED);
-
-	for (int i = 0; i < l->l_held.hs_n; i++) {
-		const struct held_lock *hl = &l->l_held.hs_v[i];
-
-		host_symbolise((void *)(uintptr_t)hl->hl_where, name, sizeof(name));
-		fprintf(out, "  holds %s %u at %s\n", lockorder_class_name(hl->hl_class), hl->hl_id, name);
-	}
-	if (stat == LSIDL || stat == LSZOMB || l->l_thread == NULL)
-		return;
-	if (l == curlwp) {
-		fprintf(out, "  (it is this one that reports: its stack is above)\n");
-		return;
-	}
-	n = host_thread_backtrace(l->l_thread, stack, STACK_MAX);
-	if (n == 0)
-		fprintf(out, "  (its thread does not answer)\n");
-	for (int i = 0; i < n; i++) {
-		host_symbolise(stack[i], name, sizeof(name));
-		fprintf(out, "  #%d %s\n", i, name);
-	}
-}
-
-static void
-show_any(struct lwp *l, void *arg)
-{
-	static const char *const stat[] = {
-		[LSIDL] = "not started", [LSRUN] = "runnable", [LSONPROC] = "running",
-		[LSSLEEP] = "asleep", [LSZOMB] = "gone",
-	};
-	const char *wmesg = __atomic_load_n(&l->l_wmesg, __ATOMIC_RELAXED);
-	FILE *out = arg;
-
-	fprintf(out, "\nLWP %u %s: %s, CPU %d", l->l_id, l->l_name, stat[l->l_stat],
-	    l->l_cpu != NULL ? l->l_cpu->ci_index : -1);
-	fprintf(out, l->l_stat == LSSLEEP && wmesg != NULL ? ", in '%s'\n" : "\n", wmesg);
-	show_lwp(l, out);
-}
 
 static void
 show_busy_pages(FILE *out)

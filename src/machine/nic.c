@@ -16,6 +16,7 @@
 #include <sys/callout.h>
 #include <sys/cpu.h>
 #include <sys/kernel.h>
+#include <sys/kernhist.h>
 #include <sys/mutex.h>
 
 static kmutex_t nic_lock;			/* LC_nic, IPL_VM */
@@ -182,11 +183,13 @@ nic_intr(void *arg)
 		mutex_exit(&nic_lock);
 		host_point(HP_IODONE, 1);
 		sum = packet_sum(np);
-		if (sum != np->np_sum)
+		if (sum != np->np_sum) {
+			violation_about(KS_page, (uint32_t)atop(np->np_segs[0].ns_pa), NULL);
 			violation(VIOL_CONTENT, "I-LOAN-3", "a packet of %d segments, the first at "
 			    "%#llx, changed while it was being sent: sum %016llx, then %016llx",
 			    np->np_nsegs, (unsigned long long)np->np_segs[0].ns_pa,
 			    (unsigned long long)np->np_sum, (unsigned long long)sum);
+		}
 		np->np_done(np);		/* np may be gone after it */
 		mutex_enter(&nic_lock);
 	}

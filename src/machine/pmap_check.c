@@ -7,6 +7,8 @@
  * with the invariant's name; it goes on to the next as far as the failure sink
  * lets it.
  */
+#include <sys/kernhist.h>
+
 #include "pmap_private.h"
 
 static vaddr_t
@@ -68,7 +70,21 @@ struct check {
 };
 
 #define	CHECK_FAIL(c, id, ...)							\
-	((c)->c_found++, violation(VIOL_INVARIANT, id, __VA_ARGS__))
+	((c)->c_found++, violation_about(KS_pmap, (c)->c_pmap->pm_id, (c)->c_pmap),	\
+	violation(VIOL_INVARIANT, id, __VA_ARGS__))
+
+/* => of the pmap, the address, and the page that is mapped there or was */
+#define	CHECK_FAIL_VA(c, va, md, id, ...)						\
+	((c)->c_found++, violation_about(KS_pmap, (c)->c_pmap->pm_id, (c)->c_pmap),	\
+	violation_about(KS_va, 0, (const void *)(va)), about_frame(md),		\
+	violation(VIOL_INVARIANT, id, __VA_ARGS__))
+
+static void
+about_frame(const struct vm_page_md *md)
+{
+	if (md != NULL && ram_md(md->md_pa) == md)	/* else a device's */
+		violation_about(KS_page, (uint32_t)atop(md->md_pa), NULL);
+}
 
 static void
 count_pv(struct pmap *pm, vaddr_t va, void *arg)
@@ -96,7 +112,7 @@ check_pte(vaddr_t va, uint64_t pte, void *arg)
 	if (md != NULL)
 		pmap_pv_foreach((struct vm_page *)md, count_pv, c);
 	if (c->c_pvs != 1)
-		CHECK_FAIL(c, "I-PMAP-3", "va 0x%llx has PTE 0x%llx and %u pv entries",
+		CHECK_FAIL_VA(c, va, md, "I-PMAP-3", "va 0x%llx has PTE 0x%llx and %u pv entries",
 		    (unsigned long long)va, (unsigned long long)pte, c->c_pvs);
 }
 
@@ -170,7 +186,10 @@ check_counters(struct check *c)
 		CHECK_FAIL(c, "I-PMAP-9", "PT pages wait for a pmap_update() that never came");
 }
 
-/* I-PMAP-5: same frame, and no right that the PTE has not. */
+/*
+ * I-PMAP-5: same frame, and no right that the PTE has not.  I-PMAP-6, I-LOAN-1: nor what the
+ * TLB itself would be told at its next hit (softmmu.c), though nobody may ever have one.
+ */
 static void
 check_tlb_entry(struct check *c, int cpu, const struct tlb_entry *te)
 {
@@ -179,32 +198,49 @@ check_tlb_entry(struct check *c, int cpu, const struct tlb_entry *te)
 	uint64_t pte = ptep != NULL ? pte_load(ptep) : 0;
 	uint64_t rights = te->te_rights & PTE_RIGHTS;
 
-	if ((pte & PTE_V) && !device_register(pte & PTE_FRAME) && te->te_host == frame_host(pte & PTE_FRAME) && (rights & ~pte) == 0 &&
-	    (pte & PTE_REF) && (!(rights & PTE_W) || (pte & PTE_MOD)))
+	if (RELAXED_GET(te->te_md->md_generation) != te->te_gen)
+		CHECK_FAIL_VA(c, va, te->te_md, "I-PMAP-6", "CPU %d: TLB entry of va 0x%llx reaches frame 0x%llx, "
+		    "which has been freed since", cpu, (unsigned long long)va,
+		    (unsigned long long)(te->te_host - ram_base));
+	else if ((rights & PTE_W) != 0 && RELAXED_GET(te->te_md->md_readonly) != 0)
+		CHECK_FAIL_VA(c, va, te->te_md, "I-LOAN-1", "CPU %d: TLB entry of va 0x%llx may store to frame "
+		    "0x%llx, which is on loan (R15)", cpu, (unsigned long long)va,
+		    (unsigned long long)(te->te_host - ram_base));
+	if ((pte & PTE_V) && !device_register(pte & PTE_FRAME) && te->te_host == frame_host(pte & PTE_FRAME) &&
+	    (rights & ~pte) == 0 && (pte & PTE_REF) && (!(rights & PTE_W) || (pte & PTE_MOD)))
 		return;
-	CHECK_FAIL(c, "I-PMAP-5", "CPU %d: TLB entry of va 0x%llx (frame 0x%llx, rights 0x%llx), "
+	CHECK_FAIL_VA(c, va, te->te_md, "I-PMAP-5", "CPU %d: TLB entry of va 0x%llx (frame 0x%llx, rights 0x%llx), "
 	    "but PTE 0x%llx", cpu, (unsigned long long)va,
 	    (unsigned long long)(te->te_host - ram_base), (unsigned long long)rights,
 	    (unsigned long long)pte);
+}
+
+/* => a live entry is of the pmap; or of none that its CPU is in the set of, which the kernel's reports */
+static void
+check_tlb_live(struct check *c, int cpu, const struct tlb *t, const struct tlb_entry *te)
+{
+	const bool user = (te->te_rights & TE_USER) != 0, kernel = c->c_pmap->pm_kernel;
+	const struct pmap *of = RELAXED_GET(t->t_pmap);
+
+	if (user ? of == c->c_pmap : kernel && RELAXED_GET(t->t_kernel))
+		check_tlb_entry(c, cpu, te);
+	else if (kernel && (!user || of == NULL))
+		CHECK_FAIL(c, "I-PMAP-13", "CPU %d: TLB entry of va 0x%llx, and the CPU is in the set of no pmap "
+		    "that has it", cpu, (unsigned long long)(te->te_tag & ~TLB_EPOCH_MASK));
 }
 
 static void
 check_tlbs(struct check *c)
 {
 	for (int cpu = 0; tlbs != NULL && cpu < ncpu; cpu++) {
-		struct tlb *t = &tlbs[cpu];
+		const struct tlb *t = &tlbs[cpu];
 		uint64_t epoch = RELAXED_GET(t->t_epoch);
 
-		if (c->c_pmap->pm_kernel ? !RELAXED_GET(t->t_kernel) :
-		    RELAXED_GET(t->t_pmap) != c->c_pmap)
-			continue;
 		for (int i = 0; i < TLB_ENTRIES; i++) {
 			const struct tlb_entry *te = &t->t_entry[i];
 
-			if (te->te_tag == 0 || (te->te_tag & TLB_EPOCH_MASK) != epoch)
-				continue;
-			if (c->c_pmap->pm_kernel == !(te->te_rights & TE_USER))
-				check_tlb_entry(c, cpu, te);
+			if (te->te_tag != 0 && (te->te_tag & TLB_EPOCH_MASK) == epoch)
+				check_tlb_live(c, cpu, t, te);
 		}
 	}
 }

@@ -31,7 +31,8 @@
  * Sets.  A CPU is in the set of its LWP's l_pmap, from the switch to that LWP
  * until the switch to one with another pmap; an idle CPU, and one that runs a
  * kernel LWP, is in none, so there is no lazy pmap to be walked after its end
- * (T-25).  The kernel pmap is entered at the first access to a mapped kernel
+ * (T-25).  While all LWPs are being stopped a CPU that idles keeps its TLB and
+ * stays in the sets: then pmap_check() finds what nobody might ever have hit.  The kernel pmap is entered at the first access to a mapped kernel
  * address and left when the CPU idles: which CPUs may cache is what S3 needs
  * to know, not which run.
  *
@@ -50,6 +51,7 @@
 #include <sys/inject.h>
 #include <sys/kernhist.h>
 #include <sys/lockevent.h>
+#include <sys/stop.h>
 
 struct tlb *tlbs;
 
@@ -186,6 +188,8 @@ machine_cpu_switch(struct cpu_info *ci, struct lwp *from, struct lwp *to)
 
 	if (t == NULL)			/* before machine_boot() */
 		return;
+	if (to->l_idle && RELAXED_GET(lwp_stopping))
+		return;			/* the inspectors want to see what it has left; it still answers */
 	pmap_tlb_switch(t, to->l_idle ? NULL : to->l_pmap);
 	if (to->l_idle)
 		tlb_leave_kernel(t);

@@ -19,6 +19,7 @@
 #include <machine/ram.h>
 #include <string.h>
 #include <sys/kernel.h>
+#include <sys/kernhist.h>
 
 uint8_t *ram_base;
 uint64_t ram_npages;
@@ -90,9 +91,11 @@ ram_md(paddr_t pa)
 void
 ram_frame_freed(struct vm_page_md *md)
 {
-	if (md->md_pvlist != NULL)
+	if (md->md_pvlist != NULL) {
+		violation_about(KS_page, (uint32_t)atop(md->md_pa), NULL);
 		violation(VIOL_INVARIANT, "I-PMAP-11", "frame 0x%llx freed while it is mapped",
 		    (unsigned long long)md->md_pa);
+	}
 	KASSERTMSG(__atomic_load_n(&md->md_readonly, __ATOMIC_RELAXED) == 0,
 	    "I-LOAN-3: frame 0x%llx freed while it is read-only for a loan",
 	    (unsigned long long)md->md_pa);

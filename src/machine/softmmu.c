@@ -96,7 +96,9 @@ tlb_stale(struct tlb *t, struct tlb_entry *te, vaddr_t va)
 
 	te->te_tag = 0;
 	/* its history has the walk that filled the entry, and what became of the page then */
-	violation_about(KS_page, (uint32_t)atop(te->te_md->md_pa), te->te_md);
+	if (te->te_md != &no_md)
+		violation_about(KS_page, (uint32_t)atop(te->te_md->md_pa), te->te_md);
+	violation_about(KS_va, 0, (const void *)va);
 	if (now == te->te_gen) {
 		violation(VIOL_TLB, "I-LOAN-1",
 		    "CPU %d: TLB maps va 0x%llx writable to frame 0x%llx, which is on loan (R15)",

@@ -422,7 +422,8 @@ uvm_pagefree_loaned(struct vm_page *pg)
 	if (pg->flags & PG_WANTED)
 		wakeup(pg);
 	let_go(pg);
-	pg->flags &= ~(PG_WANTED | PG_BUSY | PG_RELEASED | PG_CLEAN);
+	/* RDONLY too: there is no file any more that could lack blocks for it */
+	pg->flags &= ~(PG_WANTED | PG_BUSY | PG_RELEASED | PG_CLEAN | PG_RDONLY);
 	if (pg->uobject != NULL)
 		uvm_pageremove(pg);
 	else if (pg->uanon != NULL) {

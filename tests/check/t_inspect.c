@@ -139,6 +139,15 @@ KTEST(I_PG_10_anons_bit_on_an_objects_page, "a page of an object that says it is
 	end();
 }
 
+KTEST(I_OBJ_8_anons_page_that_lacks_blocks, "a page of an anon that is not to be stored to for want of blocks")
+{
+	begin("a");
+	tm_page(tm_proc, 0)->flags |= PG_RDONLY;
+	told("I-OBJ-8");
+	tm_page(tm_proc, 0)->flags &= ~PG_RDONLY;
+	end();
+}
+
 KTEST(I_PG_13_wanted_by_nobody, "a page that is wanted, and nobody sleeps")
 {
 	begin("a");

@@ -290,6 +290,42 @@ KTEST(I_OBJ_10_busy_by_one_who_has_left, "the page is busy by an LWP that is at 
 	tm_shutdown();
 }
 
+static bool there;			/* atomic */
+
+static void
+store_and_stand(struct tm_thread *tt)
+{
+	tm_store(0, 1);
+	__atomic_store_n(&there, true, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&gone_on, __ATOMIC_ACQUIRE))
+		lwp_userret(1);
+}
+
+KTEST(I_PMAP_6_what_a_TLB_has_when_its_CPU_idles_at_a_stop, "a translation that nobody will ever use is found by the walk at rest")
+{
+	char who[LWP_NAME_MAX];
+	struct tm_thread tt;
+	struct vm_page *pg;
+
+	tm_boot(2, 2048);
+	tm_put(tm_proc, "a");
+	tm_start(tm_proc, &tt, 1, store_and_stand, NULL);
+	while (!__atomic_load_n(&there, __ATOMIC_ACQUIRE))
+		intr_poll();			/* it runs on the other CPU */
+	CHECK(lwp_stop(PLENTY, who));
+	tm_collect();
+	CHECK_EQ(pmap_check(tm_map(tm_proc)->pmap), 0);
+	pg = tm_page(tm_proc, 0);
+	pg->mdpage.md_generation++;
+	CHECK_EQ(pmap_check(tm_map(tm_proc)->pmap), 1);
+	CHECK_STR(tm_seen, "I-PMAP-6");
+	pg->mdpage.md_generation--;
+	lwp_resume();
+	__atomic_store_n(&gone_on, true, __ATOMIC_RELEASE);
+	tm_wait(&tt, 1);
+	tm_shutdown();
+}
+
 KTEST(I_OBJ_10_busy_by_nobody, "the page is busy, and neither an LWP nor a transfer has it")
 {
 	char who[LWP_NAME_MAX];

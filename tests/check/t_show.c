@@ -10,6 +10,8 @@
 #include <sys/kernhist.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_aobj.h>
+#include <uvm/uvm_km.h>
+#include <uvm/uvm_swap.h>
 
 #include "tmap.h"
 
@@ -122,6 +124,53 @@ KTEST(an_address_leads_to_what_is_there, "the entry around it, its amap, the ano
 	violation(VIOL_CONTENT, "content", "look");
 	CHECK(object("map ") != NULL && object("amap ") != NULL && object("anon ") != NULL);
 	CHECK(object("page ") != NULL);
+	teardown();
+}
+
+KTEST(an_address_of_a_map_or_a_pmap_leads_there_too, "the finder is another process, or none: it says whose address it is")
+{
+	struct vm_map *map;
+
+	setup();
+	tm_put(tm_proc, ".a");
+	tm_store(1, 1);
+	map = tm_map(tm_proc);
+	proc_attach(NULL);			/* lwp0 has no address space now */
+	violation_about(KS_map, map->id, map);
+	violation_about(KS_va, 0, (const void *)TM_VA(1));
+	violation(VIOL_INVARIANT, "I-PMAP-7", "look");
+	CHECK(object("map ") != NULL && object("amap ") != NULL && object("anon ") != NULL);
+	CHECK(happened(object("page "), "pmap_enter"));
+	/* kernel addresses lead through the submaps */
+	violation_about(KS_pmap, 0, pmap_kernel());
+	violation_about(KS_va, 0, (const void *)kmem_map->header.next->start);
+	violation(VIOL_INVARIANT, "I-PMAP-5", "look");
+	CHECK(object("pmap 0") != NULL && object("map ") != NULL);
+	CHECK_EQ(shown->rv_nobjects, 3);	/* the kernel's map, and the one in it */
+	proc_attach(tm_proc);
+	teardown();
+}
+
+KTEST(a_swap_slot_is_shown, "which device it is of, and whether it is in use; also one that is none")
+{
+	int slot;
+
+	tu_swap = ptoa(64);
+	tu_swapdevs = 1;
+	setup();
+	slot = uvm_swap_alloc(&(int){ 1 }, true);
+	CHECK(slot > 0);
+	violation_about(KS_slot, (uint32_t)slot, NULL);
+	violation(VIOL_INVARIANT, "I-SWP-4", "look");
+	CHECK(strstr(object("swap slot")->ro_text, "of device 1 (on), in use;") != NULL);
+	CHECK(happened(object("swap slot"), "swap_alloc"));
+	uvm_swap_free(slot, 1);
+	violation_about(KS_slot, (uint32_t)slot, NULL);
+	violation(VIOL_INVARIANT, "I-SWP-4", "look");
+	CHECK(strstr(object("swap slot")->ro_text, "of device 1 (on), free;") != NULL);
+	violation_about(KS_slot, 7, NULL);
+	violation(VIOL_INVARIANT, "I-SWP-7", "look");
+	CHECK(strstr(object("swap slot")->ro_text, "of no device") != NULL);
 	teardown();
 }
 

@@ -68,6 +68,25 @@ load(vaddr_t va)
  * pmap_enter
  */
 
+KTEST(the_same_page_with_fewer_rights_is_told_to_the_TLB,
+    "an enter that takes rights from a mapping leaves them in no TLB")
+{
+	struct vm_page *pg;
+
+	begin(false);
+	pg = fv_alloc();
+	CHECK(pmap_enter(pm, VA, fv_pa(pg), RW, RW) == 0);
+	CHECK(user_store(VA, 1) == 0);
+	CHECK((tlb_slot(curtlb(), VA)->te_rights & PTE_W) != 0);
+	CHECK(pmap_enter(pm, VA, fv_pa(pg), RO, 0) == 0);
+	pmap_update(pm);
+	CHECK(pmap_check(pm) == 0);
+	pmap_remove(pm, VA, VA + PAGE_SIZE);
+	pmap_update(pm);
+	fv_free(pg);
+	end();
+}
+
 KTEST(R1_enter_fails_only_without_a_table_or_pv_entry,
     "enter fails only without a table or pv entry")
 {
@@ -795,6 +814,48 @@ KTEST(check_alarm_I_PMAP_5_tlb_has_another_frame,
 	tlb_slot(curtlb(), VA)->te_host = ram_host(fv_pa(d.pg));
 	fv_free(other);
 	alarm_end(&d, "I-PMAP-5");
+}
+
+KTEST(check_alarm_I_PMAP_6_tlb_reaches_a_frame_of_before,
+    "pmap_check() rings: the frame was freed, and is mapped there again, and the TLB has not been told")
+{
+	struct damage d;
+
+	alarm_begin(&d);
+	d.pg->md.md_generation++;
+	CHECK(pmap_check(pm) == 1);
+	d.pg->md.md_generation--;
+	alarm_end(&d, "I-PMAP-6");
+}
+
+KTEST(check_alarm_I_LOAN_1_tlb_may_store_to_a_page_on_loan,
+    "pmap_check() rings: the frame has become read-only, and the TLB lets stores through")
+{
+	struct damage d;
+
+	alarm_begin(&d);
+	CHECK(tlb_slot(curtlb(), VA)->te_rights & PTE_R);
+	tlb_slot(curtlb(), VA)->te_rights |= PTE_W;
+	*d.ptep |= PTE_MOD;
+	CHECK(pmap_check(pm) == 0);
+	d.pg->md.md_readonly = 1;
+	CHECK(pmap_check(pm) == 1);
+	d.pg->md.md_readonly = 0;
+	alarm_end(&d, "I-LOAN-1");
+}
+
+KTEST(check_alarm_I_PMAP_13_tlb_of_a_cpu_in_no_set,
+    "pmap_check() rings: a CPU has left all sets, and its TLB still has a mapping")
+{
+	struct damage d;
+
+	alarm_begin(&d);
+	CHECK(pmap_check(pmap_kernel()) == 0);
+	curtlb()->t_pmap = NULL;
+	CHECK(pmap_check(pmap_kernel()) == 1);
+	curtlb()->t_pmap = pm;
+	CHECK(pmap_check(pmap_kernel()) == 0);
+	alarm_end(&d, "I-PMAP-13");
 }
 
 KTEST(check_alarm_I_PMAP_8_resident_count,
