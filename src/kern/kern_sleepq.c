@@ -47,7 +47,7 @@ sleepq_enter(struct sleepq *sq, wchan_t wchan, const char *wmesg)
 	struct lwp *l = curlwp;
 
 	KASSERTMSG(!cpu_intr_p(), "sleep on '%s' in interrupt context", wmesg);
-	KASSERT(l->l_wchan == NULL);
+	KASSERTMSG(l->l_wchan == NULL, "I-SMP-7: %s sleeps on '%s', and is on a queue", l->l_name, wmesg);
 	KASSERT(!l->l_idle);
 	__atomic_store_n(&l->l_wchan, wchan, __ATOMIC_RELAXED);	/* kern_timer.c peeks */
 	/* relaxed: dumps read it */

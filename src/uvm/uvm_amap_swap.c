@@ -47,7 +47,8 @@ swap_off_one(struct vm_amap *amap, int startslot, int endslot)
 			slot++;
 			continue;
 		}
-		KASSERT((amap->am_flags & AMAP_SWAPOFF) == 0);
+		KASSERTMSG((amap->am_flags & AMAP_SWAPOFF) == 0, "I-AMAP-11: another swapoff works on amap %u",
+		    amap->am_id);
 		amap->am_flags |= AMAP_SWAPOFF;
 		amap_unlock(amap);
 		nomem = uvm_anon_pagein(anon);		/* unlocks it */

@@ -84,8 +84,8 @@ uvm_analloc(void)
 	if (anon == NULL)
 		return NULL;
 	mutex_enter_nested(&anon->an_lock, NULL);	/* nobody else knows it */
-	/* I-POOL-6: as it was constructed */
-	KASSERT(anon->an_ref == 0 && anon->an_page == NULL && anon->an_swslot == 0);
+	KASSERTMSG(anon->an_ref == 0 && anon->an_page == NULL && anon->an_swslot == 0,
+	    "I-POOL-6: anon %u is not as it was constructed", anon->an_id);
 	anon->an_ref = 1;
 	kernhist_log(KE_anon_alloc, anon->an_id, 0, 0);
 	return anon;

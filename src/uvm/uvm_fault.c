@@ -622,7 +622,8 @@ wire_page(struct vm_page *pg)
 	/* I-FLT-8 */
 	KASSERTMSG((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0, "I-FLT-8, R7: a wired page is queued");
 	KASSERT(pg->wire_count >= 1);
-	KASSERT((pg->pqflags & PQ_ANON) == 0 || pg->uanon->an_swslot == 0);
+	KASSERTMSG((pg->pqflags & PQ_ANON) == 0 || pg->uanon->an_swslot == 0,
+	    "I-FLT-8, R34: a wired page has swap slot %#x", (unsigned)pg->uanon->an_swslot);
 }
 
 int

@@ -109,7 +109,7 @@ vm_map_unlock(struct vm_map *map)
 void
 vm_map_lock_read(struct vm_map *map)
 {
-	KASSERT(!intrsafe(map));
+	KASSERTMSG(!intrsafe(map), "I-FLT-9: map %u is interrupt-safe, and is read-locked", map->id);
 	rw_enter(&map->lock, RW_READER);
 }
 

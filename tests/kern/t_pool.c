@@ -11,6 +11,8 @@
 #include <sys/pool.h>
 #include <sys/sleepq.h>
 
+#include "../../src/kern/pool_int.h"
+
 #define	PAGE	4096
 #define	QUARTER	990		/* four items of that size fit in a page beside its header */
 #define	HALF	1990
@@ -547,6 +549,39 @@ KTEST(I_POOL_7_pages_that_nobody_wants_stay, "a mark is lowered behind the recla
 	CHECK_EQ(pool_check(), 1);
 	CHECK_EQ(strcmp(ktest_violation.v_id, "I-POOL-7"), 0);
 	CHECK_EQ(pool_reclaim(pp), 3);
+	CHECK_EQ(pool_check(), 0);
+	pool_destroy(pp);
+	kern_shutdown();
+}
+
+KTEST(I_POOL_4_more_items_out_than_the_limit, "a limit that was passed is told at the next look")
+{
+	struct pool *pp = begin(1, QUARTER, IPL_NONE);
+	void *one = pool_get(pp, PR_WAITOK), *two = pool_get(pp, PR_WAITOK);
+
+	ktest_expect_violations();
+	CHECK_EQ(pool_check(), 0);
+	pp->pr_hardlimit = 1;
+	CHECK_EQ(pool_check(), 1);
+	CHECK_EQ(strcmp(ktest_violation.v_id, "I-POOL-4"), 0);
+	pp->pr_hardlimit = 2;
+	CHECK_EQ(pool_check(), 0);
+	pool_put(pp, one);
+	pool_put(pp, two);
+	pool_destroy(pp);
+	kern_shutdown();
+}
+
+KTEST(I_POOL_5_waiter_beside_a_free_item, "somebody waits at the limit, and it is not reached")
+{
+	struct pool *pp = begin(1, QUARTER, IPL_NONE);
+
+	ktest_expect_violations();
+	pp->pr_hardlimit = 1;
+	pp->pr_nwaiters = 1;
+	CHECK_EQ(pool_check(), 1);
+	CHECK_EQ(strcmp(ktest_violation.v_id, "I-POOL-5"), 0);
+	pp->pr_nwaiters = 0;
 	CHECK_EQ(pool_check(), 0);
 	pool_destroy(pp);
 	kern_shutdown();
