@@ -259,6 +259,15 @@ excused(const struct census *ce, const struct seen *se, const struct seen *last)
 	return true;
 }
 
+/* => its chain is told: it has hung, or waits for one who has, though not for so long */
+static bool
+concerned(const struct census *ce, const struct seen *se, const struct seen *last)
+{
+	if (hangs(se, ce->ce_now))
+		return !excused(ce, se, last);
+	return last != se && hangs(last, ce->ce_now);
+}
+
 /* => the longest chain, and its end: for whom all wait; every one goes to out */
 static char *
 tell_chains(struct census *ce, struct seen **culprit, FILE *out)
@@ -270,10 +279,11 @@ tell_chains(struct census *ce, struct seen **culprit, FILE *out)
 	for (size_t i = 0; i < ce->ce_n; i++) {
 		char *chain;
 
-		if (!hangs(&ce->ce_v[i], ce->ce_now))
+		if (ce->ce_v[i].se_lwp->l_idle || ce->ce_v[i].se_patient || ce->ce_v[i].se_stat == LSIDL ||
+		    ce->ce_v[i].se_stat == LSZOMB)
 			continue;
 		chain = chain_of(ce, &ce->ce_v[i], &links, &last);
-		if (excused(ce, &ce->ce_v[i], last)) {
+		if (!concerned(ce, &ce->ce_v[i], last)) {
 			free(chain);
 			continue;
 		}

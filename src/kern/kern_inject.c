@@ -176,8 +176,8 @@ take(struct rule *ru, bool delay, const char *word)
 		return NULL;
 	}
 	if (strncmp(word, "ns=", len) == 0 && delay)
-		return number(value, &ru->ru_ns) && ru->ru_ns <= 1000000000 ? NULL :
-		    "ns= is a number up to 1000000000";
+		return number(value, &ru->ru_ns) && ru->ru_ns <= UINT64_C(3600000000000) ? NULL :
+		    "ns= is a number up to 3600000000000, an hour";
 	return delay ? "known are p= every= after= times= stack= ns=" :
 	    "known are p= every= after= times= stack=";
 }

@@ -146,7 +146,7 @@ put_file(const char *dir, const char *name, const char *text, const char *kind, 
 static void
 remove_all(const char *dir)
 {
-	static const char *const names[] = { "report.txt", "result.json", "profile.ini" };
+	static const char *const names[] = { "report.txt", "result.json", "profile.ini", "schedule" };
 	static char path[PATH_MAX + 96];
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -177,6 +177,9 @@ report_last_words(const char *kind, const char *message, void (*more)(int fd, vo
 	if (report == NULL || __atomic_load_n(&told, __ATOMIC_RELAXED))
 		return false;
 	make_outdir();
+	snprintf(name, sizeof(name), ".%ld.tmp", (long)getpid());
+	join(tmp, outdir, name);
+	remove_all(tmp);		/* the report that broke off has got so far */
 	snprintf(name, sizeof(name), ".%ld.last.tmp", (long)getpid());
 	join(tmp, outdir, name);
 	remove_all(tmp);

@@ -172,7 +172,7 @@ KTEST_DEATH(I_AMAP_11_second_swapoff, "two swapoffs work on one amap", "I-AMAP-1
 }
 
 KTEST_DEATH(I_POOL_6_anon_that_was_stored_to, "an anon that somebody has written to since it was freed",
-    "I-POOL-6: anon [0-9]+ is not as it was constructed")
+    "I-POOL-6: anon [0-9]+ is not as it was constructed|use-after-poison")
 {
 	struct vm_anon *anon;
 

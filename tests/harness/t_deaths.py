@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """However a run dies, what it leaves is whole: a failure's directory or none, and no scratch."""
 
+import ctypes
 import json
 import os
 import random
 import resource
 import signal
 import subprocess
+import sys
 import time
 
 import harness
@@ -17,10 +19,10 @@ SMALL = ('[global]\ncpus = 4\nmemory = 16M\nswap = 32M\ntime = 10s\n'
          '[b]\nworkload = cow-fork\nsize = 1M\n')
 
 
-def start(*args, **kw):
+def start(*args, preload=None, **kw):
     write('a.ini', SMALL)
     os.makedirs('tmp', exist_ok=True)
-    env = dict(os.environ, TMPDIR=os.path.abspath('tmp'))
+    env = dict(os.environ, TMPDIR=os.path.abspath('tmp'), **(preload or {}))
     return subprocess.Popen([harness.binary, 'run', 'a.ini', '--out', 'out', '--quiet', *args],
                             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                             stderr=subprocess.DEVNULL, env=env, **kw)
@@ -145,6 +147,113 @@ def a_full_disk_leaves_no_half_failure():
         equal(scratch(), [])
 
 
+def dies(at, how, *args):
+    """A run that crashes, and whose report then ends like that at its at-th point; its status."""
+    p = start(*args, preload={'LD_PRELOAD': DIES, 'DIES_AT': str(at), 'DIES_HOW': how})
+    up(p)
+    p.send_signal(signal.SIGSEGV)
+    status = p.wait(timeout=200)
+    if os.path.exists('died'):
+        os.remove('died')
+    else:
+        assert how == 'kill', f'the report does not come to point {at}'
+    return status
+
+
+@case
+def a_kill_at_any_point_of_the_report_leaves_it_whole_or_absent():
+    if sanitized():
+        return
+    at, whole = 1, []
+    while True:
+        status = dies(at, 'kill')
+        whole.append(len(failures()))
+        if status != -signal.SIGKILL:
+            break
+        at += 1
+    equal(status, 1, 'status of a report that nobody disturbed')
+    assert at > 8, f'the report has {at - 1} points only'
+    assert whole == sorted(whole) and whole[0] == 0 and whole[-1] > 0, f'failures after each: {whole}'
+    start('--time', '100ms').wait()		# sweeps
+    equal(scratch(), [])
+
+
+@case
+def a_crash_of_the_report_itself_ends_in_last_words_or_nothing():
+    if sanitized():
+        return
+    for at in (1, 2, 3, 5, 8):
+        status = dies(at, 'crash')
+        assert status == 1, f'status {status} of a report that crashed at point {at}'
+        found = failures()
+        assert found and found[-1]['violations'][0]['kind'] == 'crash', f'point {at}: {found}'
+    equal(scratch(), [])
+
+
+@case
+def a_disk_that_is_full_from_some_point_on_leaves_no_half_failure():
+    if sanitized():
+        return
+    for at in (1, 2, 4, 7):
+        status = dies(at, 'full')
+        assert status in (1, 3), f'status {status} with a disk that is full at point {at}'
+        failures()
+        equal(scratch(), [], f'point {at}')
+
+
+@case
+def a_crash_of_any_thread_at_any_moment_is_reported_or_leaves_nothing():
+    if sanitized():
+        return
+    rng = random.Random(2)
+    libc = ctypes.CDLL(None)
+    for _ in range(10):
+        p = start('--set', 'global.audit=full')
+        up(p)
+        time.sleep(rng.uniform(0, 0.1))		# where it is then is not for us to say
+        tids = sorted(int(t) for t in os.listdir(f'/proc/{p.pid}/task'))
+        before = len(failures())
+        libc.tgkill(p.pid, rng.choice(tids), signal.SIGSEGV)
+        equal(p.wait(timeout=200), 1, 'status')
+        equal(len(failures()), before + 1)
+    equal(scratch(), [])
+
+
+def in_a_full_file_system(size):
+    """In a mount name space of its own, as root: out/ has so many bytes."""
+    os.makedirs('out')
+    if subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={size}', 'none', 'out'],
+                      stderr=subprocess.DEVNULL).returncode != 0:
+        sys.exit(77)
+    p = start()
+    try:
+        up(p)
+    except AssertionError:
+        equal(p.wait(), 3, 'status of a run that cannot begin')
+        sys.exit(0)
+    p.send_signal(signal.SIGSEGV)
+    assert p.wait(timeout=200) in (1, 3), p.returncode
+    failures()
+    equal(scratch(), [])
+
+
+@case
+def a_full_file_system_leaves_no_half_failure():
+    if sanitized():
+        return
+    for size in (4096, 12288, 20480, 40960, 65536, 1 << 20):
+        os.makedirs(f'of{size}')
+        try:
+            r = subprocess.run(['unshare', '-m', sys.executable, __file__, harness.binary, DIES, '--full', str(size)],
+                               cwd=f'of{size}', stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
+        except FileNotFoundError:
+            r = subprocess.CompletedProcess([], 77)
+        if r.returncode in (1, 77) and size == 4096 and b'Traceback' not in (r.stdout or b''):
+            print('# skipped: no mount name space of our own')
+            return
+        equal(r.returncode, 0, (r.stdout or b'').decode(errors='replace'))
+
+
 @case
 def what_a_dead_run_left_is_swept_and_what_lives_is_not():
     os.makedirs('out/0001')
@@ -165,4 +274,10 @@ def what_a_dead_run_left_is_swept_and_what_lives_is_not():
 
 
 if __name__ == '__main__':
-    harness.main()
+    DIES = os.path.abspath(sys.argv.pop(2))
+    __file__ = os.path.abspath(__file__)
+    if sys.argv[2:3] == ['--full']:
+        harness.binary = sys.argv[1]
+        in_a_full_file_system(int(sys.argv[3]))
+    else:
+        harness.main()
