@@ -70,7 +70,7 @@ bench_memory(const struct bench_options *bo, struct bench_table *bt)
 
 	if (!bench_has_memory(bt, "resident overhead of a page", 2 * LARGE))
 		return 0;
-	error = bench_in_turn(ways, 1, NULL, turns, true, v);
+	error = bench_in_turn(ways, 1, NULL, turns, false, v);
 	if (error != 0)
 		return error;
 	br = bench_add_turns(bt, "resident overhead of a page", "bytes", v[0], turns);

@@ -20,8 +20,8 @@
 
 #include "bench_int.h"
 
-#define	PAGES		64UL		/* of each LWP */
-#define	STRIDE		(1UL << 20)	/* between the mappings of a shared map: their amaps are two */
+#define	PAGES		256UL		/* of each LWP */
+#define	STRIDE		(4UL << 20)	/* between the mappings of a shared map: their amaps are two */
 #define	FAULTS		(1UL << 19)	/* all LWPs' */
 #define	QUICK_FAULTS	(1UL << 16)
 #define	MAX_CPUS	256

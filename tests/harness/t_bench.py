@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """The performance table over the real machine: its structure, and that there are figures in it; never
-how large they are.  t_bench.py BINARY [--sanitized]"""
+how large they are.  t_bench.py BINARY [--skip]"""
 
 import json
+import os
 import sys
 
 import harness
 from harness import case, equal, main
 
-sanitized = '--sanitized' in sys.argv
-sys.argv = [a for a in sys.argv if a != '--sanitized']
+if '--skip' in sys.argv:
+    print('1..0 # SKIP a build with a sanitizer is not what is measured')
+    sys.exit(0)
 senses = {'at least so many times as good': lambda ratio, target: ratio >= target,
           'at most so many times it': lambda ratio, target: ratio <= target,
           'at most so much over it': lambda ratio, target: ratio <= target}
@@ -92,7 +94,8 @@ def the_page_daemon_and_its_growth():
     table('pagedaemon', {'pages that the page daemon looks at': 0, 'a page looked at, of 256 MiB': 1})
 
 
-if not sanitized:
+# CPUs that wait for each other's acknowledgements wait for the host's scheduler, if it has others to run.
+if os.getloadavg()[0] < 4:
     @case
     def more_CPUs_beside_fewer():
         table('scale', {'2 CPUs, private memory': 1, '2 CPUs, one shared map': 1, '4 CPUs': 1, '256 CPUs': 1})
