@@ -241,10 +241,14 @@ lockdebug_cannot_sleep(enum lock_class class)
 	char print[80];
 
 	snprintf(print, sizeof(print), "%s:%s", rule, name);
-	if (ci->ci_idepth != 0)
+	if (ci->ci_idepth != 0) {
 		lockorder_finding(rule, print, LOCKGRAPH_UNGRADED, lockorder_trace(NULL),
 		    "adaptive lock %s in interrupt context", name);
-	else if (ci->ci_mtx_count != 0)
+		/* whom it interrupts may have it */
+		lockorder_finding_open(print, lockdebug_node[class][IPL_NONE] - 1u, ci->ci_intripl);
+		return;
+	}
+	if (ci->ci_mtx_count != 0)
 		lockorder_finding(rule, print, LOCKGRAPH_UNGRADED, lockorder_trace(NULL),
 		    "adaptive lock %s with spin lock %s held", name, spin != NULL ? class_name(spin) : "?");
 	else

@@ -66,6 +66,18 @@ judge_class(uint32_t class, struct lo_told *told)
 		}
 }
 
+void
+lockorder_finding_open(const char *print, uint32_t class, int level)
+{
+	const struct lo_class *c = lo_class(class);
+
+	lo_lock();
+	for (int open = 0; open < 2; open++)
+		if (lowest(c->c_open[open]) < level)
+			lo_found_held(print, c->c_open_trace[open]);
+	lo_unlock();
+}
+
 /* --- through other locks --- */
 
 struct from_intr {

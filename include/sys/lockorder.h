@@ -196,6 +196,8 @@ bool	lockorder_finding(const char *rule, const char *fingerprint, enum lockgraph
 
 /* => the finding of that fingerprint has to do with this lock, which is held */
 void	lockorder_finding_held(const char *fingerprint, const struct held_lock *);
+/* => the same, with where a lock of the class is held while an interrupt of that level may come, if it was seen */
+void	lockorder_finding_open(const char *fingerprint, uint32_t class, int level);
 
 /* --- waivers and the result --- */
 

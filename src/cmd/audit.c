@@ -55,8 +55,9 @@ struct audit {
 	size_t a_ngraphs;
 	size_t a_nruns;			/* of which were runs of ours */
 	int a_status;			/* of the runs so far */
+	bool a_early;			/* a run, or the program, ended before its time */
 	bool a_program;			/* it was no run of ours, but a program */
-	const char *a_waivers;		/* for that */
+	struct audit_told a_told;	/* of that */
 };
 
 /* A violation beats the host's want, which beats a run that proved nothing. */
@@ -155,7 +156,10 @@ compare(const struct audit *a, const struct lockgraph *lg, FILE *out)
 {
 	size_t n = lockgraph_baseline(a->a_baseline, lg, out);
 
-	if (n == 0)
+	if (a->a_early)
+		fprintf(out, "%s ended early: what it would have shown later is not compared with the baseline\n",
+		    a->a_program ? "the program" : "the run");
+	else if (n == 0)
 		fprintf(out, "nothing that the baseline has not\n");
 	return n != 0 ? EXIT_VIOLATION : EXIT_CLEAN;
 }
@@ -179,12 +183,12 @@ conclude(struct audit *a, FILE *text, bool quiet, bool verbose)
 	if (!a->a_program || lg->lg_nfindings != 0 || verbose || a->a_json != NULL ||
 	    a->a_baseline != NULL)
 		lockgraph_symbolise(lg);
-	if (a->a_waivers != NULL && audit_program_waive(lg, a->a_waivers) != EXIT_CLEAN) {
+	if (a->a_told.at_waivers != NULL && audit_program_waive(lg, a->a_told.at_waivers) != EXIT_CLEAN) {
 		lockgraph_free(lg);
 		return EXIT_USAGE;
 	}
 	if (a->a_program) {
-		now = audit_program_tell(lg, quiet, verbose);
+		now = audit_program_tell(lg, &a->a_told, quiet, verbose);
 	} else {
 		if (a->a_lockstat)
 			lockgraph_lockstat(lg, text);
@@ -229,6 +233,7 @@ after_run(struct run *r, int status, bool fatal)
 	add_graph(a, r->r_result.rr_lockgraph);
 	r->r_result.rr_lockgraph = NULL;
 	a->a_nruns++;
+	a->a_early = a->a_early || fatal || run_stopped();
 	if (status != EXIT_VIOLATION || !only_locks(&r->r_result))
 		a->a_status = worse(a->a_status, status);
 	return fatal ? conclude(a, r->r_text, r->r_quiet, r->r_verbose) : status;
@@ -398,7 +403,7 @@ audit_program(const struct command *cmd, struct audit *a, struct run *r, char **
 		if (strcmp(option, "audit-stop") == 0)
 			flags |= PRELOAD_STOP;
 		else if (strcmp(option, "waivers") == 0)
-			a->a_waivers = r->r_overrides.ovs_v[i].ov_value;
+			a->a_told.at_waivers = r->r_overrides.ovs_v[i].ov_value;
 		else if (strcmp(option, "audit") != 0)
 			return cmd_usage(cmd, "--%s is about simulated machines, not about a command after --",
 			    option);
@@ -406,13 +411,14 @@ audit_program(const struct command *cmd, struct audit *a, struct run *r, char **
 	status = probe(a->a_dot, r->r_out);
 	if (status == EXIT_CLEAN)
 		status = probe(a->a_json, r->r_out);
-	if (status == EXIT_CLEAN && a->a_waivers != NULL)
-		status = audit_program_waive(&empty, a->a_waivers);	/* sooner than at the end */
+	if (status == EXIT_CLEAN && a->a_told.at_waivers != NULL)
+		status = audit_program_waive(&empty, a->a_told.at_waivers);	/* sooner than at the end */
 	if (status == EXIT_CLEAN)
-		status = audit_program_run(argv, flags, take_graph, a);
+		status = audit_program_run(argv, flags, &a->a_told, take_graph, a);
 	if (status != EXIT_CLEAN)
 		return status;
 	a->a_program = true;
+	a->a_early = a->a_told.at_early;
 	return conclude(a, stderr, r->r_quiet, r->r_verbose);
 }
 
@@ -438,6 +444,7 @@ audit_main(const struct command *cmd, int argc, char **argv)
 		lockgraph_free(a.a_graphs[i]);
 	free(a.a_graphs);
 	lockgraph_free(a.a_baseline);
+	audit_told_fini(&a.a_told);
 	run_fini(&r);
 	return status;
 }

@@ -32,23 +32,46 @@ tell_end(const char *name, int status)
 		fprintf(stderr, "uvmstress: %s ended with status %d\n", name, WEXITSTATUS(status));
 }
 
-int
-audit_program_run(char **argv, unsigned flags, void (*add)(void *, struct lockgraph *), void *arg)
-{
-	struct preloaded pl;
-	int status = preload_run(argv, flags, &pl);
+/* --- findings --- */
 
-	if (status != 0)
-		return status;
-	tell_end(argv[0], pl.pl_status);
-	for (size_t i = 0; i < pl.pl_ngraphs; i++)
-		add(arg, pl.pl_graphs[i]);
-	pl.pl_ngraphs = 0;
-	if (pl.pl_processes == 0)
-		status = cmd_fail(EXIT_VACUOUS, "the auditor was not loaded into %s: a program that is "
-		    "linked statically, or set-user-ID, cannot be audited", argv[0]);
-	preload_fini(&pl);
-	return status;
+void
+audit_told_fini(struct audit_told *at)
+{
+	for (size_t i = 0; i < at->at_n; i++)
+		free(at->at_v[i].to_print);
+	free(at->at_v);
+}
+
+static bool
+counts(const struct lockgraph_finding *v)
+{
+	return v->lgv_waived == NULL && v->lgv_grade != LOCKGRAPH_GUARDED;
+}
+
+/* => it was not told yet, or as something that had to wait for a second thread; now it counts as told */
+static bool
+is_news(struct audit_told *at, const struct lockgraph_finding *v)
+{
+	size_t i = 0;
+
+	while (i < at->at_n && strcmp(at->at_v[i].to_print, v->lgv_fingerprint) != 0)
+		i++;
+	if (i == at->at_n) {
+		at->at_v = xgrow(at->at_v, at->at_n, sizeof(*at->at_v));
+		at->at_v[at->at_n++] = (struct told){ xstrdup(v->lgv_fingerprint), v->lgv_grade };
+		return true;
+	}
+	if (at->at_v[i].to_grade != LOCKGRAPH_LATENT || v->lgv_grade == LOCKGRAPH_LATENT)
+		return false;
+	at->at_v[i].to_grade = v->lgv_grade;
+	return true;
+}
+
+static void
+tell(const struct lockgraph *lg, const struct lockgraph_finding *v)
+{
+	lockgraph_story(lg, v, stderr);
+	fputc('\n', stderr);
 }
 
 /* --- waivers --- */
@@ -99,13 +122,49 @@ audit_program_waive(struct lockgraph *lg, const char *path)
 	return status;
 }
 
-/* --- the report --- */
+/* --- the program --- */
 
-static bool
-counts(const struct lockgraph_finding *v)
+static void
+tell_news(void *arg, struct lockgraph *lg)
 {
-	return v->lgv_waived == NULL && v->lgv_grade != LOCKGRAPH_GUARDED;
+	struct audit_told *at = arg;
+	bool named = false;
+
+	if (lg->lg_nfindings == 0 || (at->at_waivers != NULL &&
+	    audit_program_waive(lg, at->at_waivers) != EXIT_CLEAN))
+		return;
+	for (uint32_t i = 0; i < lg->lg_nfindings; i++) {
+		if (!counts(&lg->lg_findings[i]) || !is_news(at, &lg->lg_findings[i]))
+			continue;
+		if (!named)
+			lockgraph_symbolise(lg);
+		named = true;
+		tell(lg, &lg->lg_findings[i]);
+	}
 }
+
+int
+audit_program_run(char **argv, unsigned flags, struct audit_told *at,
+    void (*add)(void *, struct lockgraph *), void *arg)
+{
+	struct preloaded pl;
+	int status = preload_run(argv, flags, tell_news, at, &pl);
+
+	if (status != 0)
+		return status;
+	at->at_early = WIFSIGNALED(pl.pl_status);
+	tell_end(argv[0], pl.pl_status);
+	for (size_t i = 0; i < pl.pl_ngraphs; i++)
+		add(arg, pl.pl_graphs[i]);
+	pl.pl_ngraphs = 0;
+	if (pl.pl_processes == 0)
+		status = cmd_fail(EXIT_VACUOUS, "the auditor was not loaded into %s: a program that is "
+		    "linked statically, or set-user-ID, cannot be audited", argv[0]);
+	preload_fini(&pl);
+	return status;
+}
+
+/* --- the report --- */
 
 static void
 tell_summary(const struct lockgraph *lg, size_t bad, size_t guarded)
@@ -130,7 +189,7 @@ tell_summary(const struct lockgraph *lg, size_t bad, size_t guarded)
 }
 
 int
-audit_program_tell(const struct lockgraph *lg, bool quiet, bool verbose)
+audit_program_tell(const struct lockgraph *lg, struct audit_told *at, bool quiet, bool verbose)
 {
 	size_t bad = 0, guarded = 0;
 
@@ -141,10 +200,8 @@ audit_program_tell(const struct lockgraph *lg, bool quiet, bool verbose)
 
 		bad += counts(v);
 		guarded += v->lgv_waived == NULL && v->lgv_grade == LOCKGRAPH_GUARDED;
-		if (!counts(v) && !verbose)
-			continue;
-		lockgraph_story(lg, v, stderr);
-		fputc('\n', stderr);
+		if (counts(v) ? is_news(at, v) : verbose)
+			tell(lg, v);
 	}
 	if (!quiet || bad != 0)
 		tell_summary(lg, bad, guarded);

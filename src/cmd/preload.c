@@ -10,9 +10,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -61,6 +64,65 @@ preload_find(const char *in_build, const char *in_prefix)
 	return NULL;
 }
 
+/* --- what it has found so far --- */
+
+static struct lockgraph *read_file(const char *path);
+
+/* Graphs that processes write while they run.  Of preload_run()'s caller. */
+struct watch {
+	int	 wa_fd;			/* inotify; -1: nobody wants to know */
+	const char *wa_dir;
+	void	 (*wa_news)(void *, struct lockgraph *);
+	void	*wa_arg;
+};
+
+static void
+watch_file(const struct watch *wa, const char *name)
+{
+	char *path = xasprintf("%s/%s", wa->wa_dir, name);
+	struct lockgraph *lg = read_file(path);
+
+	if (lg != NULL) {
+		wa->wa_news(wa->wa_arg, lg);
+		lockgraph_free(lg);
+	}
+	free(path);
+}
+
+/* A process renames what it has written to its name: so whoever reads finds all of it. */
+static void
+watch_read(const struct watch *wa)
+{
+	char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+	const struct inotify_event *ev = NULL, *next;
+	ssize_t n = read(wa->wa_fd, buf, sizeof(buf));
+
+	for (ssize_t at = 0; at < n; at += (ssize_t)(sizeof(*ev) + ev->len)) {
+		ev = (const struct inotify_event *)(const void *)(buf + at);
+		next = (const struct inotify_event *)(const void *)(ev->name + ev->len);
+		/* one that was written several times since is read once */
+		if (ev->len != 0 && ((const char *)next >= buf + n || next->len != ev->len ||
+		    strcmp(next->name, ev->name) != 0))
+			watch_file(wa, ev->name);
+	}
+}
+
+/* => when the program has ended, or cannot be watched: what it found is told at the end, too */
+static void
+watch_program(const struct watch *wa, pid_t pid)
+{
+	struct pollfd fds[2] = { { .fd = wa->wa_fd, .events = POLLIN }, { .events = POLLIN } };
+
+	if (wa->wa_fd < 0 || (fds[1].fd = pidfd_open(pid, 0)) < 0)
+		return;
+	while (poll(fds, 2, -1) < 0 ? errno == EINTR : fds[1].revents == 0) {
+		if ((fds[0].revents & POLLIN) != 0)
+			watch_read(wa);
+		fds[0].revents = 0;
+	}
+	close(fds[1].fd);
+}
+
 /* --- the program --- */
 
 static void __attribute__((noreturn))
@@ -89,8 +151,8 @@ be_program(char *const argv[], const char *library, const char *dir, unsigned fl
 
 /* => 0 and its status, or the errno of what failed; *exec: it was not to be started */
 static int
-run_program(char *const argv[], const char *library, const char *dir, unsigned flags, int *status,
-    bool *exec)
+run_program(char *const argv[], const char *library, const struct watch *wa, unsigned flags,
+    int *status, bool *exec)
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, forward = { .sa_handler = pass_on },
 	    old_int, old_quit, old_term;
@@ -103,7 +165,7 @@ run_program(char *const argv[], const char *library, const char *dir, unsigned f
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0)
-		be_program(argv, library, dir, flags, fd[1]);
+		be_program(argv, library, wa->wa_dir, flags, fd[1]);
 	error = pid < 0 ? errno : 0;
 	close(fd[1]);
 	child = pid;
@@ -112,6 +174,7 @@ run_program(char *const argv[], const char *library, const char *dir, unsigned f
 	sigaction(SIGTERM, &forward, &old_term);
 	if (error == 0) {
 		*exec = read(fd[0], &error, sizeof(error)) == sizeof(error);
+		watch_program(wa, pid);
 		while (waitpid(pid, status, 0) < 0 && errno == EINTR)
 			;
 	}
@@ -196,11 +259,13 @@ take_files(struct preloaded *pl, const char *dir)
 }
 
 int
-preload_run(char *const argv[], unsigned flags, struct preloaded *pl)
+preload_run(char *const argv[], unsigned flags, void (*news)(void *, struct lockgraph *), void *arg,
+    struct preloaded *pl)
 {
 	const char *library = preload_find("src/preload/libuvmstress-audit.so",
 	    UVMSTRESS_LIBDIR "/libuvmstress-audit.so");
 	const char *tmp = getenv("TMPDIR");
+	struct watch wa = { .wa_fd = -1, .wa_news = news, .wa_arg = arg };
 	char *dir;
 	bool exec;
 	int error;
@@ -215,7 +280,14 @@ preload_run(char *const argv[], unsigned flags, struct preloaded *pl)
 		free((char *)(uintptr_t)library);
 		return error;
 	}
-	error = run_program(argv, library, dir, flags, &pl->pl_status, &exec);
+	wa.wa_dir = dir;
+	if (news != NULL)
+		wa.wa_fd = inotify_init1(IN_CLOEXEC);
+	if (wa.wa_fd >= 0)
+		(void)inotify_add_watch(wa.wa_fd, dir, IN_MOVED_TO);
+	error = run_program(argv, library, &wa, flags, &pl->pl_status, &exec);
+	if (wa.wa_fd >= 0)
+		close(wa.wa_fd);
 	take_files(pl, dir);
 	rmdir(dir);
 	free(dir);

@@ -23,10 +23,12 @@ struct preloaded {
 
 /*
  * preload_run: run it to its end.
+ * => news: called with a graph whenever a process has written a new one, while the program runs; NULL: not
  * => 0; or EXIT_USAGE (no such command), EXIT_HOST, told to the user
  * => an interrupt from the terminal is the program's; a request to end is passed on to it
  */
-int preload_run(char *const argv[], unsigned flags, struct preloaded *);
+int preload_run(char *const argv[], unsigned flags, void (*news)(void *, struct lockgraph *), void *arg,
+    struct preloaded *);
 void preload_fini(struct preloaded *);
 /* => the path of a file that belongs to the program, in the build tree or installed; NULL: told */
 const char *preload_find(const char *in_build, const char *in_prefix);

@@ -79,7 +79,7 @@ run_case(const struct table *tb, const struct row *row)
 	bool graded = none(row->rw_rule), any = false;
 	struct preloaded pl;
 
-	if (preload_run(argv, tb->tb_verbose ? 0 : PRELOAD_SILENT, &pl) != 0)
+	if (preload_run(argv, tb->tb_verbose ? 0 : PRELOAD_SILENT, NULL, NULL, &pl) != 0)
 		wrong = xstrdup("it could not be run");
 	for (size_t g = 0; wrong == NULL && g < pl.pl_ngraphs; g++)
 		for (uint32_t i = 0; wrong == NULL && i < pl.pl_graphs[g]->lg_nfindings; i++) {

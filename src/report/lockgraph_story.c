@@ -162,8 +162,8 @@ lockgraph_story_body(const struct lockgraph *lg, const struct lockgraph_finding 
 	if (v->lgv_ncycle == 0)
 		story_trace(lg, v->lgv_trace, "noticed at", out);
 	if (v->lgv_held != LOCKGRAPH_NONE)
-		story_trace(lg, v->lgv_held, strcmp(v->lgv_id, "ipl-inversion") == 0 ?
-		    "held, interrupts let in, at" : "which was taken at", out);
+		story_trace(lg, v->lgv_held, strcmp(v->lgv_id, "ipl-inversion") == 0 ||
+		    strcmp(v->lgv_id, "lock-in-interrupt") == 0 ? "held, interrupts let in, at" : "which was taken at", out);
 	story_declared(lg, v, out);
 	story_grade(v, out);
 }

@@ -323,6 +323,10 @@ def an_audit_that_ends_in_panic_reports_what_it_saw():
     has(r.stdout, 'lock order of x (seed 3), bad (seed 3)')
     with open('g.json') as f:
         equal(len(json.load(f)['runs']), 2)
+    r = run('audit', 'x.ini', 'bad.ini', '--seed', '3', '--baseline', 'g.json')
+    equal(r.returncode, 1)
+    has(r.stdout, 'the run ended early: ')
+    equal(b'nothing that the baseline has not' in r.stdout, False, r.stdout)
 
 
 @case

@@ -57,33 +57,33 @@ takes_ba(void *arg)
 	}
 }
 
+/* => does the stack name the function? */
+static bool
+stack_names(const struct lockgraph *lg, uint32_t trace, const char *func)
+{
+	const struct lockgraph_trace *t = &lg->lg_traces[trace];
+
+	for (uint32_t n = 0; n < t->lgt_n; n++) {
+		const struct lockgraph_frame *fr = &lg->lg_frames[t->lgt_first + n];
+		char name[128];
+
+		if (fr->lgf_module != LOCKGRAPH_NONE)
+			continue;
+		host_symbolise((void *)(uintptr_t)fr->lgf_offset, name, sizeof(name));
+		if (strncmp(name, func, strlen(func)) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* => an edge of the finding's cycle, both stacks of which name the function that took the locks */
 static bool
 edge_in(const struct lockgraph_finding *f, const struct lockgraph *lg, const char *func)
 {
-	for (uint32_t i = 0; i < f->lgv_ncycle; i++) {
-		const uint32_t trace[2] = { f->lgv_cycle[i].lge_from_trace, f->lgv_cycle[i].lge_to_trace };
-		int both = 0;
-
-		for (int k = 0; k < 2; k++) {
-			const struct lockgraph_trace *t = &lg->lg_traces[trace[k]];
-
-			for (uint32_t n = 0; n < t->lgt_n; n++) {
-				const struct lockgraph_frame *fr = &lg->lg_frames[t->lgt_first + n];
-				char name[128];
-
-				if (fr->lgf_module != LOCKGRAPH_NONE)
-					continue;
-				host_symbolise((void *)(uintptr_t)fr->lgf_offset, name, sizeof(name));
-				if (strncmp(name, func, strlen(func)) == 0) {
-					both++;
-					break;
-				}
-			}
-		}
-		if (both == 2)
+	for (uint32_t i = 0; i < f->lgv_ncycle; i++)
+		if (stack_names(lg, f->lgv_cycle[i].lge_from_trace, func) &&
+		    stack_names(lg, f->lgv_cycle[i].lge_to_trace, func))
 			return true;
-	}
 	return false;
 }
 
@@ -186,6 +186,43 @@ KTEST(held_at_ipl_vm_taken_by_the_network, "with the interrupt kept out it is si
 	mutex_exit(&b);
 	intr_poll();
 	CHECK_EQ(told_at, 0);
+	kern_shutdown();
+}
+
+/* --- a lock that sleeps, in an interrupt --- */
+
+static void
+takes_a_in_interrupt(void *arg)
+{
+	mutex_enter(&a);
+	mutex_exit(&a);
+}
+
+static void
+holds_a(void *arg)
+{
+	mutex_enter(&a);
+	mutex_exit(&a);
+}
+
+KTEST(adaptive_lock_in_interrupt_has_both_stacks, "an adaptive lock in an interrupt: told with where it is held while that interrupt may come")
+{
+	const struct lockgraph *lg;
+	uint32_t i = 0;
+
+	boot(false);
+	mutex_init(&a, MUTEX_DEFAULT, IPL_NONE, lockdebug_class("a", 0, LO_NEST_NONE, IPL_NONE));
+	ktest_lwps(1, holds_a);
+	intr_establish(IRQ_DISK, IPL_VM, takes_a_in_interrupt, NULL);
+	intr_post(curcpu(), IRQ_DISK);
+	intr_poll();
+	lg = lockorder_export();
+	while (i < lg->lg_nfindings && strcmp(lg->lg_findings[i].lgv_id, "lock-in-interrupt") != 0)
+		i++;
+	CHECK(i < lg->lg_nfindings);
+	CHECK(stack_names(lg, lg->lg_findings[i].lgv_trace, "takes_a_in_interrupt"));
+	CHECK(lg->lg_findings[i].lgv_held != LOCKGRAPH_NONE);
+	CHECK(stack_names(lg, lg->lg_findings[i].lgv_held, "holds_a"));
 	kern_shutdown();
 }
 
