@@ -19,6 +19,7 @@
 
 #define	BASE		0x10000000UL
 #define	RENEW_PAGES	16		/* most pages that one renewal gives back */
+#define	RENEW_MANY	64		/* the same, when it is for the faults that follow */
 
 struct fault_options {
 	double	 fo_renew_fraction;
@@ -26,7 +27,8 @@ struct fault_options {
 
 static const struct option_row options[] = {
 	{ "renew-fraction", OPT_FRACTION, offsetof(struct fault_options, fo_renew_fraction), 0, 0, "0",
-	    NULL, NULL, "share of operations that give pages back, beside the usual 1 in 200: more faults" },
+	    NULL, NULL, "share of operations that give pages back, beside the usual 1 in 200, and touch them anew, one by one: "
+    "more faults" },
 };
 
 /* First page of a thread's own run, in the upper half. */
@@ -62,26 +64,27 @@ pick_page(struct job_worker *jw)
 }
 
 static int
-touch(struct job_worker *jw)
+touch(struct job_worker *jw, uint64_t page)
 {
-	vaddr_t va = own_word(jw, BASE, pick_page(jw));
+	vaddr_t va = own_word(jw, BASE, page);
 
 	if (draw_write(jw))
 		return private_store(jw, &jw->jw_proc->jp_shadow, va);
 	return private_check(jw, &jw->jw_proc->jp_shadow, va);
 }
 
+/* => some pages of this thread's, as many as `most', are new: which, how many */
 static int
-op_renew(struct job_worker *jw)
+renew(struct job_worker *jw, uint64_t most, uint64_t *first, uint64_t *npages)
 {
 	uint64_t have = own_pages(jw), n;
 	vaddr_t va;
 	int error;
 
-	if (have == 0)
-		return touch(jw);
-	n = 1 + host_rng_below(&jw->jw_rng, have < RENEW_PAGES ? have : RENEW_PAGES);
-	va = BASE + (own_first(jw, jw->jw_thread) + host_rng_below(&jw->jw_rng, have - n + 1)) * PAGE_SIZE;
+	n = 1 + host_rng_below(&jw->jw_rng, have < most ? have : most);
+	*first = own_first(jw, jw->jw_thread) + host_rng_below(&jw->jw_rng, have - n + 1);
+	*npages = n;
+	va = BASE + *first * PAGE_SIZE;
 	error = sys_munmap(jw->jw_proc->jp_proc, va, n * PAGE_SIZE);
 	if (error != 0)
 		return call_failed(jw, "munmap", va, error);
@@ -96,13 +99,27 @@ op_renew(struct job_worker *jw)
 }
 
 static int
+op_renew(struct job_worker *jw)
+{
+	uint64_t first, n;
+
+	return own_pages(jw) == 0 ? touch(jw, pick_page(jw)) : renew(jw, RENEW_PAGES, &first, &n);
+}
+
+static int
 op_touch(struct job_worker *jw)
 {
 	const struct fault_options *fo = jw->jw_run->jr_job->job_options;
+	uint64_t first, n;
+	int error;
 
-	if (fo->fo_renew_fraction > 0 && host_rng_chance(&jw->jw_rng, fo->fo_renew_fraction))
-		return op_renew(jw);
-	return touch(jw);
+	if (fo->fo_renew_fraction <= 0 || own_pages(jw) == 0 ||
+	    !host_rng_chance(&jw->jw_rng, fo->fo_renew_fraction))
+		return touch(jw, pick_page(jw));
+	error = renew(jw, RENEW_MANY, &first, &n);
+	for (uint64_t i = 0; i < n && error == 0; i++)
+		error = touch(jw, first + i);
+	return error;
 }
 
 static const struct workload_op ops[] = {
