@@ -726,7 +726,6 @@ idle_main(void *arg)
 	host_mask();
 	curlwp = idle;
 	__atomic_store_n(&idle->l_bell, host_bell_id(), __ATOMIC_RELAXED);
-	idle->l_cpu = ci;
 	spl_sync(ci);
 	host_rcu_register();
 	host_rcu_offline();
