@@ -41,7 +41,7 @@ pagein_done(struct vm_anon *anon, int *errorp)
 		*errorp = ERESTART;
 		return false;
 	}
-	KASSERT(anon->an_ref > 0);
+	/* There may be no reference any more: then its freer waits for our lock, and does all the rest. */
 	uvm_lock_pageq();
 	if (*errorp != 0) {
 		uvm_pagefree(pg);			/* wakes */

@@ -173,8 +173,8 @@ page_written(struct vm_page *pg, int slot, int error)
 	anon = pg->uobject == NULL ? pg->uanon : NULL;
 	if (error != 0)
 		write_failed(pg, slot, error);
-	if (anon != NULL && anon->an_ref == 0) {
-		KASSERT((pg->flags & PG_RELEASED) != 0);
+	/* Without references but not RELEASED: its freer still waits for our lock, and does all the rest. */
+	if (anon != NULL && (pg->flags & PG_RELEASED) != 0) {
 		uvm_anon_release(anon);		/* unlocks */
 		return pageout;
 	}

@@ -36,4 +36,57 @@ SCENARIO(T1_unmapped_step_by_step_while_it_is_read,
 	scenario_end();
 }
 
+/* => page 0 of the process is in memory, or in swap; the lock of its anon has a name; anons so far */
+static int
+begin_anon(void)
+{
+	int before;
+
+	script_begin();
+	ts_boot(4, 2048, 64, 1);
+	before = (int)uvm_anon_count();
+	tm_put(tm_proc, "a");
+	tm_store(0, 5);
+	script_lock("anon", uvm_page_owner_lock(tm_page(tm_proc, 0)));
+	return before;
+}
+
+static void
+end_anon(int before)
+{
+	CHECK_EQ(uvm_anon_count(), before);
+	CHECK(ts_exp()->swpginuse == 0 && ts_exp()->swpgonly == 0);
+	scenario_end();
+}
+
+static void
+pageout(void *arg)
+{
+	CHECK(ts_pageout(tm_proc, 0));
+}
+
+/* a gives up the last reference, and lets the lock go; before it comes to free the anon, b's write ends. */
+SCENARIO(written_when_the_last_reference_has_gone,
+    "an anon without references whose page is written is freed once, by who gave up the last (I-ANON-3)")
+{
+	int before = begin_anon();
+
+	SCRIPT("b until io; a until lock(anon) x2; b until done; a until done",
+	    { "a", tm_proc, unmap, NULL }, { "b", tm_proc, pageout, NULL });
+	end_anon(before);
+}
+
+/* Likewise, when a's read ends. */
+SCENARIO(read_when_the_last_reference_has_gone,
+    "an anon without references whose page is read is freed once, by who gave up the last (I-ANON-3)")
+{
+	int before = begin_anon();
+
+	CHECK(ts_pageout(tm_proc, 0));
+	SCRIPT("a until io; b until lock(anon) x2; a until done; b until done",
+	    { "a", tm_proc, load_what_goes, NULL }, { "b", tm_proc, unmap, NULL });
+	CHECK_EQ(tu_count(UVMC_fltpgrele), 0);
+	end_anon(before);
+}
+
 KTEST_MAIN()
