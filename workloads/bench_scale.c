@@ -23,7 +23,7 @@
 #define	PAGES		256UL		/* of each LWP */
 #define	STRIDE		(4UL << 20)	/* between the mappings of a shared map: their amaps are two */
 #define	FAULTS		(1UL << 19)	/* all LWPs' */
-#define	QUICK_FAULTS	(1UL << 16)
+#define	QUICK_FAULTS	(1UL << 17)
 #define	MAX_CPUS	256
 
 /* As many CPUs as LWPs. */
