@@ -151,6 +151,7 @@ adaptive_enter(kmutex_t *m)
 	if (mutex_owned(m))
 		panic("%s: locking against myself (lock %u)", lock_classes[m->mtx_class].lc_name,
 		    m->mtx_id);
+	LOCKDIRECT_(lockdirect_waits(m, m->mtx_id, m->mtx_key, true));
 	while (!adaptive_try(m)) {
 		if (owner_runs(m) && turns++ < SPINS_MAX) {
 			intr_poll();
@@ -160,6 +161,7 @@ adaptive_enter(kmutex_t *m)
 		adaptive_sleep(m);
 		turns = 0;
 	}
+	LOCKDIRECT_(lockdirect_got(m));
 	lwp_wants(before);
 	return lockstat_waited(m->mtx_class, host_now_ns() - since);
 }
@@ -228,6 +230,7 @@ spin_wait(kmutex_t *m)
 	uint64_t since = host_now_ns();
 	unsigned spins = 0;
 
+	LOCKDIRECT_(lockdirect_waits(m, m->mtx_id, m->mtx_key, true));
 	do {
 		if (mutex_owned(m))
 			panic("%s: locking against myself (lock %u)",
@@ -235,6 +238,7 @@ spin_wait(kmutex_t *m)
 		intr_poll();
 		host_relax(&spins);
 	} while (!spin_try(m));
+	LOCKDIRECT_(lockdirect_got(m));
 	lwp_wants(before);
 	return lockstat_waited(m->mtx_class, host_now_ns() - since);
 }
@@ -295,6 +299,7 @@ enter(kmutex_t *m, unsigned how, const void *where)
 	uint64_t chain, waited;
 
 	KASSERTMSG(m->mtx_alive == MUTEX_ALIVE, "mutex_enter: not initialised, or destroyed");
+	LOCKDIRECT_(lockdirect_meet(m, m->mtx_id, m->mtx_key, true));
 	lock_point(HP_LOCK, m->mtx_id);
 	inject_delay(INJECT_lock_delay);
 	if (!LOCKDEBUG_ON()) {

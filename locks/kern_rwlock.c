@@ -140,6 +140,7 @@ enter(krwlock_t *rw, const krw_t op, const void *where)
 	uint64_t chain = 0, waited = 0;
 
 	KASSERTMSG(rw->rw_alive == RW_ALIVE, "rw_enter: not initialised, or destroyed");
+	LOCKDIRECT_(lockdirect_meet(rw, rw->rw_id, rw->rw_key, op == RW_WRITER));
 	lock_point(HP_LOCK, rw->rw_id);
 	inject_delay(INJECT_lock_delay);
 	if (LOCKDEBUG_ON())
@@ -152,6 +153,7 @@ enter(krwlock_t *rw, const krw_t op, const void *where)
 		const void *before = lwp_wants(rw);
 		uint64_t since = host_now_ns();
 
+		LOCKDIRECT_(lockdirect_waits(rw, rw->rw_id, rw->rw_key, op == RW_WRITER));
 		do {
 			if (writer_runs(rw) && turns++ < SPINS_MAX) {
 				intr_poll();
@@ -160,6 +162,7 @@ enter(krwlock_t *rw, const krw_t op, const void *where)
 				break;
 			}
 		} while (!try_once(rw, op));
+		LOCKDIRECT_(lockdirect_got(rw));
 		lwp_wants(before);
 		waited = lockstat_waited(rw->rw_class, host_now_ns() - since);
 	}

@@ -10,6 +10,7 @@
 #ifndef LOCKS_LOCKDEBUG_INT_H
 #define LOCKS_LOCKDEBUG_INT_H
 
+#include <sys/lockdirect.h>
 #include <sys/lockstat.h>
 
 #include "../src/kern/kern_int.h"
@@ -46,6 +47,16 @@ lockdebug_slow(void)
 void	lockstate_locked(struct held_lock *, uint64_t waited);
 /* => about to be released: a violation if it is pinned */
 void	lockstate_unlocking(const void *lock);
+
+/* --- a circle that is looked for (lockdirect.c); inline: nothing, if there is none --- */
+
+void	lockdirect_meet(const void *lock, uint32_t id, unsigned key, bool exclusive);
+void	lockdirect_waits(const void *lock, uint32_t id, unsigned key, bool exclusive);
+void	lockdirect_got(const void *lock);
+#define	LOCKDIRECT_(call)	do {						\
+	if (__builtin_expect(lockdirect_on, 0))					\
+		call;								\
+} while (0)
 
 /* => an acquisition is counted; true: time the hold */
 static inline bool

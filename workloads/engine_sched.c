@@ -1,6 +1,7 @@
 /*
  * Controlled schedules: which strategy a run has, and what its result says of it.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,7 @@
 #include <harness/xalloc.h>
 #include <host/sched.h>
 #include <sys/cpu.h>
+#include <sys/lockdirect.h>
 
 #include "engine_int.h"
 
@@ -38,6 +40,8 @@ strategy_of(unsigned schedule, uint64_t seed, unsigned *depth)
 		return &host_strategy_random;
 	if (schedule == SCHED_POS)
 		return &host_strategy_pos;
+	if (schedule == SCHED_DIRECT)
+		return &host_strategy_direct;
 	*depth = schedule == SCHED_PCT ? PCT_DEPTH : schedule - SCHED_PCT;
 	return &host_strategy_pct;
 }
@@ -80,8 +84,13 @@ schedule_begin(const struct profile *p, const struct run_options *ro, struct run
 	int error;
 
 	strategy_name = NULL;
+	hsc.hsc_places = lockdirect_set(strcmp(ms->ms_circle, "none") != 0 ? ms->ms_circle : NULL);
 	if (ms->ms_schedule == SCHED_FREE)
 		return 0;
+	if (ms->ms_schedule == SCHED_DIRECT && hsc.hsc_places == 0) {
+		rr->rr_error = xasprintf("schedule-circle = %s: it is too long", ms->ms_circle);
+		return EINVAL;
+	}
 	hsc.hsc_strategy = strategy_of(ms->ms_schedule, seed, &hsc.hsc_depth);
 	if (hsc.hsc_depth != 0)
 		snprintf(name_buf, sizeof(name_buf), "%s:%u", hsc.hsc_strategy->hs_name, hsc.hsc_depth);

@@ -27,7 +27,7 @@
 #define DAYS(n) SEC((n) * 86400)
 
 static const char *const mmu_names[] = { "hardware-rm", "software-rm", NULL };
-static const char *const schedule_names[] = { "free", "mix", "random", "pos", "pct", "pct:1", "pct:2",
+static const char *const schedule_names[] = { "free", "mix", "random", "pos", "direct", "pct", "pct:1", "pct:2",
     "pct:3", "pct:4", "pct:5", "pct:6", "pct:7", "pct:8", NULL };
 static const char *const interrupts_names[] = { "poll", "signal", NULL };
 static const char *const pool_put_names[] = { "defer", "reserve", NULL };
@@ -63,6 +63,8 @@ const struct option_row machine_options[] = {
 	    "schedule = free: delays by seed: p=0.001,ns=100us,budget=1s,kinds=lock+pte+post" },
 	{ "schedule-steps", OPT_INT, MS(ms_steps), 0, INT64_MAX, "0", NULL, NULL,
 	    "points that an execution has, for pct; 0 = a first execution is made to count them" },
+	{ "schedule-circle", OPT_TEXT, MS(ms_circle), 0, 0, "none", NULL, NULL,
+	    "lock classes, of a deadlock that is looked for: amap>map>amap; what schedule = direct leads to" },
 	{ "interrupts", OPT_ENUM, MS(ms_interrupts), 0, 0, "poll", interrupts_names, NULL,
 	    "how interrupts reach a CPU: at poll points, or at any instruction" },
 	{ "clock-interval", OPT_INT, MS(ms_clock), 0, 1000000000, "1000", NULL, NULL,
@@ -479,6 +481,34 @@ check_memory(const struct profile *p, struct profile_error *err)
 	    cite, need, hungry->job_name, jobneed);
 }
 
+/* => two names or more, and the first one again */
+static bool
+is_circle(const char *text)
+{
+	const char *last = strrchr(text, '>');
+	const size_t len = strcspn(text, ">");
+
+	return last != NULL && len != 0 && text + len != last && strlen(last + 1) == len &&
+	    strncmp(text, last + 1, len) == 0 && strstr(text, ">>") == NULL;
+}
+
+static int
+check_circle(const struct profile *p, struct profile_error *err)
+{
+	const struct setting *s = setting_last(p->p_settings, "schedule-circle");
+	char cite[400];
+
+	setting_cite(s, cite, sizeof(cite));
+	if (!is_circle(p->p_machine.ms_circle))
+		return profile_fail(err, "%s: must be names of lock classes, the first one again at the end: "
+		    "amap>map>amap", cite);
+	if (p->p_machine.ms_schedule == SCHED_FREE)
+		return profile_fail(err, "%s: not with schedule = free: say direct, or another controlled one", cite);
+	if (p->p_machine.ms_audit == AUDIT_OFF)
+		return profile_fail(err, "%s: not with audit = off, which does not know who holds what", cite);
+	return 0;
+}
+
 /* A signal comes when the host likes. */
 static int
 check_schedule(const struct profile *p, struct profile_error *err)
@@ -486,11 +516,17 @@ check_schedule(const struct profile *p, struct profile_error *err)
 	const struct setting *s = setting_last(p->p_settings, "interrupts");
 	char cite[400];
 
-	if (p->p_machine.ms_schedule == SCHED_FREE || p->p_machine.ms_interrupts == INTR_POLL)
-		return 0;
-	setting_cite(s, cite, sizeof(cite));
-	return profile_fail(err, "%s: not with a controlled schedule, which could not repeat it: say "
-	    "interrupts = poll", cite);
+	if (p->p_machine.ms_schedule != SCHED_FREE && p->p_machine.ms_interrupts != INTR_POLL) {
+		setting_cite(s, cite, sizeof(cite));
+		return profile_fail(err, "%s: not with a controlled schedule, which could not repeat it: say "
+		    "interrupts = poll", cite);
+	}
+	if (strcmp(p->p_machine.ms_circle, "none") != 0)
+		return check_circle(p, err);
+	if (p->p_machine.ms_schedule == SCHED_DIRECT)
+		return profile_fail(err, "schedule = direct: to which deadlock?  Say schedule-circle = "
+		    "CLASS>CLASS>CLASS, or `uvmstress audit`, which does");
+	return 0;
 }
 
 int

@@ -20,6 +20,11 @@ struct lockgraph *lockgraph_dup(const struct lockgraph *);
 struct lockgraph *lockgraph_of_run(const struct lockgraph *, const char *path, const char *command,
     uint64_t seed);
 void lockgraph_free(struct lockgraph *);
+/*
+ * lockgraph_tried: finding i of such a graph, once schedules have tried to make it deadlock: why it has its
+ *    grade; recording: of one that did, which confirms it and undoes a waiver; NULL: none did.  Both are copied.
+ */
+void lockgraph_tried(struct lockgraph *, size_t i, const char *why, const char *recording);
 /* lockgraph_waive: finding i of such a graph, for that reason, which is copied. */
 void lockgraph_waive(struct lockgraph *, size_t i, const char *reason);
 

@@ -40,6 +40,7 @@ enum machine_schedule {		/* order of the names of `schedule` */
 	SCHED_MIX,
 	SCHED_RANDOM,
 	SCHED_POS,
+	SCHED_DIRECT,		/* towards ms_circle */
 	SCHED_PCT,		/* of depth 3; then pct:1, pct:2, ... */
 };
 
@@ -68,6 +69,7 @@ struct machine_settings {
 	unsigned ms_mmu;		/* enum machine_mmu */
 	unsigned ms_schedule;		/* enum machine_schedule */
 	char *ms_chaos;			/* "none" */
+	char *ms_circle;		/* of lock classes; "none" */
 	uint64_t ms_steps;		/* points of an execution, for pct; 0: not known */
 	unsigned ms_interrupts;		/* enum machine_interrupts */
 	uint64_t ms_clock;		/* operations of a CPU between two ticks; 0: no ticks */

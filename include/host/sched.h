@@ -31,6 +31,7 @@
 
 #define	HOST_POINT_NS	1000		/* virtual time of a point */
 #define	HOST_THREADS	4096		/* under control at a time, at most */
+#define	HOST_PLACES	64		/* in a circle of waits that is to come about, at most */
 
 /*
  * What a thread is about to do (or, where that says more, has just done), and to which object:
@@ -131,6 +132,7 @@ struct host_strategy {
 extern const struct host_strategy host_strategy_random;	/* at each point anybody */
 extern const struct host_strategy host_strategy_pos;	/* partial-order sampling */
 extern const struct host_strategy host_strategy_pct;	/* hsc_depth, hsc_steps */
+extern const struct host_strategy host_strategy_direct;	/* hsc_places: towards one deadlock */
 extern const struct host_strategy host_strategy_replay;	/* hsc_log */
 extern const struct host_strategy host_strategy_thin;	/* hsc_thin: switches, of which some may be gone */
 
@@ -170,6 +172,7 @@ struct host_sched_config {
 	uint64_t hsc_seed;
 	unsigned hsc_depth;		/* pct: bugs of that depth */
 	uint64_t hsc_steps;		/* pct: points that a run has, about: hst_load */
+	unsigned hsc_places;		/* direct: where threads are to meet, up to HOST_PLACES; 2 or more */
 	const struct host_log *hsc_log;	/* replay: what to follow; stable */
 	const struct host_switch *hsc_thin; /* thin: what to follow; stable */
 	size_t hsc_nthin;
@@ -220,6 +223,12 @@ bool	host_sched_loaded(void);
 
 /* => the number of the calling thread */
 unsigned host_sched_self(void);
+/*
+ * For the direct strategy, others ignore it: at its next point, which is HP_LOCK of `wants`, the calling
+ * thread is at this place of the circle: it has `has`, wants `wants`, and waits as long as somebody else
+ * has that.  What is had at a place is what is wanted at the one before it.  Once for each lock that it has.
+ */
+void	host_sched_meet(unsigned place, uint32_t has, uint32_t wants);
 /* => for strategies: so far; and this is where the run left what it was to follow (the first counts) */
 uint64_t host_sched_points(void);
 uint64_t host_sched_hash(void);

@@ -101,6 +101,9 @@ void	violation_about(unsigned what, uint32_t id, const void *object);
  */
 void	violation_graded(enum violation_kind, const char *id, const char *grade,
 	    const char *fingerprint, const char *message);
+/* => likewise, of what leaves no way to go on */
+void	panic_graded(enum violation_kind, const char *id, const char *grade, const char *fingerprint,
+	    const char *fmt, ...) __attribute__((noreturn, format(printf, 5, 6)));
 /*
  * The watchdog's: LWP l has hung, here is its stack.  As panic(); the caller is no LWP.
  * => details: everything else that is known, for the report

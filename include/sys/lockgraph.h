@@ -141,6 +141,7 @@ struct lockgraph_finding {
 	const struct lockgraph_edge *lgv_cycle; /* each edge's `to` is the next one's `from` */
 	uint32_t	 lgv_ncycle;		/* 0: not about a cycle; 1: about one edge */
 	uint32_t	 lgv_held;		/* where the lock that is in the way was taken, or LOCKGRAPH_NONE */
+	const char	*lgv_recording;		/* directory of a schedule that deadlocks; NULL: none */
 };
 
 /* Statistics of one call site, as lockstat(8) has them. */

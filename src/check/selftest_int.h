@@ -18,10 +18,12 @@ struct st_row {
 	const char	*sr_want;	/* rule of the violation, or words of the panic */
 	void		(*sr_good)(int);	/* NULL: there is none */
 	int		 sr_goodarg;
+	const char	*sr_grade, *sr_goodgrade;	/* what directed schedules make of its circle; NULL: none */
 };
 struct st_group {
 	const char	*sg_name;
 	const struct st_row *sg_rows;	/* up to one without a name */
+	bool		 sg_directed;	/* circles are of real locks, taken by LWPs: directed schedules try them */
 };
 extern const struct st_group selftest_order, selftest_modes, selftest_one, selftest_sleep,
     selftest_interrupt, selftest_full;
@@ -49,9 +51,22 @@ void	drop(struct st_lock *);
 void	take2(struct st_lock *, struct st_lock *);
 void	take3(struct st_lock *, struct st_lock *, struct st_lock *);
 
-/* => fn on an LWP of its own; returns when that has exited */
+/* => fn on an LWP of its own; returns when that has exited, but under a directed schedule at once */
 void	in_lwp(void (*fn)(void));
 /* => fn in a handler at that level on this CPU, now; soft levels by softint(9) */
 void	in_interrupt(ipl_t, void (*fn)(void));
+
+/* --- directed schedules (selftest_grade.c) --- */
+
+extern bool st_at_once;
+void	st_start(void (*fn)(void));
+/* => in a child, at its end: the circle that the auditor has found, for st_grade() */
+void	st_note_grade(void);
+void	st_grade_reset(void);
+/* => what becomes of the circle of the case that ran last: a grade, "": none; *why: what went wrong, or NULL */
+const char *st_grade(void (*fn)(int), int arg, const char **why);
+/* => false: no memory */
+bool	st_grade_begin(void);
+void	st_grade_end(void);
 
 #endif /* CHECK_SELFTEST_INT_H */

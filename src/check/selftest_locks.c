@@ -118,6 +118,10 @@ in_lwp(void (*fn)(void))
 {
 	struct lwp *l;
 
+	if (st_at_once) {
+		st_start(fn);
+		return;
+	}
 	if (lwp_create(&l, NULL, "case", call, &fn) != 0)
 		panic("selftest: no LWP");
 	lwp_start(l);
@@ -180,6 +184,7 @@ child(void (*fn)(int), int arg, bool verbose)
 	if (kern_boot(&kc) != 0)
 		_exit(2);
 	fn(arg);
+	st_note_grade();
 	said->sd_end = true;
 	leave();
 }
@@ -192,6 +197,7 @@ run(void (*fn)(int), int arg, const char *want, bool verbose)
 	pid_t pid;
 
 	memset(said, 0, sizeof(*said));
+	st_grade_reset();
 	wanted = want;
 	pid = fork();
 	if (pid == 0)
@@ -226,10 +232,29 @@ verdict(FILE *out, struct score *s, const char *why, const char *good)
 	fprintf(out, "  %-24.24s", why == NULL ? good : "FAILED");
 }
 
+/* The circle of the case that just ran, if there is one. */
 static void
-run_row(const struct st_row *row, FILE *out, bool verbose, struct score *s)
+run_grade(FILE *out, struct score *s, void (*fn)(int), int arg, const char *grade, char *why_wrong)
 {
-	char why_bad[700] = "", why_good[700] = "";
+	const char *why, *is = st_grade(fn, arg, &why);
+
+	if (why == NULL && strcmp(is, grade != NULL ? grade : "") == 0) {
+		if (grade != NULL)
+			s->s_cases++;
+		fprintf(out, " %-12s", grade != NULL ? grade : "");
+		return;
+	}
+	s->s_cases++;
+	s->s_failed++;
+	fprintf(out, " %-12s", "FAILED");
+	sprintf(why_wrong, "%s was wanted of directed schedules, but: %.500s", grade != NULL ? grade : "no circle",
+	    why != NULL ? why : *is != '\0' ? is : "no circle");
+}
+
+static void
+run_row(const struct st_group *g, const struct st_row *row, FILE *out, bool verbose, struct score *s)
+{
+	char why_bad[700] = "", why_good[700] = "", graded_bad[700] = "", graded_good[700] = "";
 	const char *why = run(row->sr_bad, row->sr_badarg, row->sr_want, verbose);
 
 	fprintf(out, "  %-58s", row->sr_name);
@@ -238,12 +263,16 @@ run_row(const struct st_row *row, FILE *out, bool verbose, struct score *s)
 	verdict(out, s, why, row->sr_want);
 	if (verbose && why == NULL)
 		snprintf(why_bad, sizeof(why_bad), "%s", said->sd_text);
+	if (g->sg_directed)
+		run_grade(out, s, row->sr_bad, row->sr_badarg, row->sr_grade, graded_bad);
 	if (row->sr_good != NULL) {
 		const char *good = run(row->sr_good, row->sr_goodarg, NULL, verbose);
 
 		if (good != NULL)
 			snprintf(why_good, sizeof(why_good), "%s", good);
 		verdict(out, s, good, "silent");
+		if (g->sg_directed)
+			run_grade(out, s, row->sr_good, row->sr_goodarg, row->sr_goodgrade, graded_good);
 	}
 	fprintf(out, "\n");
 	if (why != NULL || verbose)
@@ -251,6 +280,10 @@ run_row(const struct st_row *row, FILE *out, bool verbose, struct score *s)
 		    why != NULL ? " was wanted, but: " : "", why_bad);
 	if (why_good[0] != '\0')
 		fprintf(out, "      legal twin: %s\n", why_good);
+	if (graded_bad[0] != '\0')
+		fprintf(out, "      misuse: %s\n", graded_bad);
+	if (graded_good[0] != '\0')
+		fprintf(out, "      legal twin: %s\n", graded_good);
 }
 
 static void
@@ -262,9 +295,10 @@ run_group(const struct st_group *g, FILE *out, const char *word, bool verbose, s
 		if (word != NULL && strstr(row->sr_name, word) == NULL && strstr(g->sg_name, word) == NULL)
 			continue;
 		if (!head)
-			fprintf(out, "%-60s  %-24s  %s\n", g->sg_name, "misuse is reported as", "legal twin is");
+			fprintf(out, "%-60s  %-24s%s  %-24s%s\n", g->sg_name, "misuse is reported as",
+			    g->sg_directed ? " and it is   " : "", "legal twin is", g->sg_directed ? " and it is" : "");
 		head = true;
-		run_row(row, out, verbose, s);
+		run_row(g, row, out, verbose, s);
 		fflush(out);
 	}
 }
@@ -283,7 +317,7 @@ selftest_locks(FILE *out, const char *word, bool verbose)
 		return -1;
 	}
 	said = mmap(NULL, sizeof(*said), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (said == MAP_FAILED) {
+	if (said == MAP_FAILED || !st_grade_begin()) {
 		fprintf(out, "no shared memory: %s\n", strerror(errno));
 		return -1;
 	}
@@ -291,6 +325,7 @@ selftest_locks(FILE *out, const char *word, bool verbose)
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++)
 		run_group(groups[i], out, word, verbose, &s);
 	munmap(said, sizeof(*said));
+	st_grade_end();
 	if (s.s_cases == 0) {
 		fprintf(out, "no case has '%s' in its name\n", word);
 		return -1;

@@ -16,12 +16,15 @@
 #include <harness/xalloc.h>
 
 #include "audit_program.h"
+#include "confirm.h"
 #include "preload.h"
 #include "run.h"
 
+#define CONFIRM	20		/* schedules for each circle, if nothing else is said */
+#define CONFIRM_MAX 100000
 #define GRAPH_FILE_MAX (INT64_C(256) << 20)
 
-enum { OPT_DOT = CMD_NOSHORT, OPT_JSON, OPT_MERGE, OPT_BASELINE, OPT_EXPORT, OPT_LOCKSTAT };
+enum { OPT_DOT = CMD_NOSHORT, OPT_JSON, OPT_MERGE, OPT_BASELINE, OPT_EXPORT, OPT_LOCKSTAT, OPT_CONFIRM };
 
 static const struct cmd_option audit_options[] = {
 	{ OPT_DOT, "dot", "FILE", "the order as a picture for graphviz; - = standard output", NULL },
@@ -33,6 +36,8 @@ static const struct cmd_option audit_options[] = {
 	    NULL },
 	{ OPT_LOCKSTAT, "lockstat", NULL,
 	    "instead of the order: waits and holds by class and by call site", NULL },
+	{ OPT_CONFIRM, "confirm", "N",
+	    "directed schedules for each circle of locks, until it deadlocks: up to N, 20; 0 = none", NULL },
 	RUN_CMD_OPTIONS,
 	{ 0, NULL, NULL, NULL, NULL },
 };
@@ -50,6 +55,7 @@ struct audit {
 	const char *a_dot, *a_json;
 	const char *a_export;
 	bool a_lockstat;
+	uint64_t a_confirm;		/* schedules for each circle */
 	struct lockgraph *a_baseline;
 	struct lockgraph **a_graphs;	/* of the runs and the files */
 	size_t a_ngraphs;
@@ -230,6 +236,8 @@ after_run(struct run *r, int status, bool fatal)
 	if (r->r_result.rr_lockgraph == NULL)
 		return cmd_fail(EXIT_USAGE, "the run was not audited: say --audit full, in a build with "
 		    "-Dlockdebug=true");
+	if (!fatal && a->a_confirm != 0)
+		confirm(r, r->r_result.rr_lockgraph, a->a_confirm);
 	add_graph(a, r->r_result.rr_lockgraph);
 	r->r_result.rr_lockgraph = NULL;
 	a->a_nruns++;
@@ -267,6 +275,19 @@ check_export(const struct command *cmd, const char *name)
 	return EINVAL;
 }
 
+static int
+take_confirm(const struct command *cmd, struct audit *a, const char *arg)
+{
+	char *end;
+
+	errno = 0;
+	a->a_confirm = strtoull(arg, &end, 10);
+	if (*arg >= '0' && *arg <= '9' && *end == '\0' && errno == 0 && a->a_confirm <= CONFIRM_MAX)
+		return 0;
+	cmd_usage(cmd, "--confirm %s: must be a whole number, 0 to %d", arg, CONFIRM_MAX);
+	return EINVAL;
+}
+
 /* => 0, or an error that was told */
 static int
 take_option(const struct command *cmd, struct audit *a, int c, const char *arg)
@@ -283,6 +304,8 @@ take_option(const struct command *cmd, struct audit *a, int c, const char *arg)
 	case OPT_LOCKSTAT:
 		a->a_lockstat = true;
 		return 0;
+	case OPT_CONFIRM:
+		return take_confirm(cmd, a, arg);
 	case OPT_EXPORT:
 		a->a_export = arg;
 		return check_export(cmd, arg);
@@ -425,7 +448,7 @@ audit_program(const struct command *cmd, struct audit *a, struct run *r, char **
 static int
 audit_main(const struct command *cmd, int argc, char **argv)
 {
-	struct audit a = { .a_status = EXIT_CLEAN };
+	struct audit a = { .a_status = EXIT_CLEAN, .a_confirm = CONFIRM };
 	struct run r;
 	int c, first, status;
 

@@ -56,10 +56,11 @@ struct worker {
 	uint64_t wk_hash;		/* sum of all event hashes */
 	double wk_virtual_s;
 	uint64_t wk_by_depth[10];	/* executions by pct's depth; 0: of other strategies */
+	char wk_last[300];		/* its last words */
 };
 
 struct found {
-	char fo_kind[24], fo_id[48], fo_message[512], fo_dir[256], fo_fingerprint[24];
+	char fo_kind[24], fo_id[48], fo_message[512], fo_dir[256], fo_fingerprint[280], fo_grade[16];
 };
 
 /* Shared by parent and workers. */
@@ -194,9 +195,22 @@ keep(struct iteration *it, struct run_result *rr)
 		snprintf(fo->fo_dir, sizeof(fo->fo_dir), "%s", r->r_dir != NULL ? r->r_dir : "");
 		snprintf(fo->fo_fingerprint, sizeof(fo->fo_fingerprint), "%s",
 		    result_fingerprint(rv, print));
+		snprintf(fo->fo_grade, sizeof(fo->fo_grade), "%s", rv->rv_grade != NULL ? rv->rv_grade : "");
 	}
 	if (!it->it_keep_going)
 		atomic_store(&sh->sh_stop, 1);
+}
+
+/* The way of last resort, by system calls: nothing that was made ready knows the seed. */
+static void
+on_last(void *arg, const char *kind, const char *message, void (*more)(int fd, void *marg), void *marg)
+{
+	struct worker *wk = ((struct iteration *)arg)->it_me;
+	static char text[300];
+
+	snprintf(wk->wk_last, sizeof(wk->wk_last), "%s: %s", kind, message);
+	snprintf(text, sizeof(text), "seed %ju: %s", (uintmax_t)atomic_load(&wk->wk_seed), message);
+	report_last_words(kind, text, more, marg);
 }
 
 static void
@@ -207,6 +221,7 @@ on_fatal(void *arg, struct run_result *rr)
 	keep(it, rr);
 	/* one more: this execution is over, too; what it counted is in its own result */
 	atomic_fetch_add_explicit(&it->it_me->wk_done, 1, memory_order_relaxed);
+	report_last_told();
 	fflush(NULL);
 	_exit(EXIT_VIOLATION);
 }
@@ -219,7 +234,7 @@ execution(struct iteration *it, uint64_t index, bool once)
 	struct machine_settings *ms = &it->it_run->r_profile->p_machine;
 	struct shared *sh = it->it_shared;
 	const struct run_options ro = {
-		.ro_fatal = on_fatal, .ro_arg = it, .ro_stop = &sh->sh_stop,
+		.ro_fatal = on_fatal, .ro_last = on_last, .ro_arg = it, .ro_stop = &sh->sh_stop,
 		.ro_once = once, .ro_steps = atomic_load(&sh->sh_steps),
 	};
 	int error;
@@ -253,7 +268,9 @@ work(struct iteration *it, unsigned number, bool only)
 	uint64_t index;
 
 	it->it_me = &sh->sh_workers[number];
+	it->it_me->wk_last[0] = '\0';
 	signal(SIGINT, SIG_IGN);		/* the parent says when to stop */
+	report_last_prepare(&it->it_run->r_result, it->it_run->r_out);
 	if (it->it_run->r_profile->p_machine.ms_schedule != SCHED_FREE &&
 	    sched_getaffinity(0, sizeof(set), &set) == 0) {
 		unsigned skip = number % (unsigned)CPU_COUNT(&set);
@@ -326,15 +343,19 @@ died(struct iteration *it, unsigned number, int status)
 	struct shared *sh = it->it_shared;
 	const uint64_t n = atomic_fetch_add(&sh->sh_nfound, 1);
 	struct found *fo = &sh->sh_found[n < FOUND_MAX ? n : FOUND_MAX - 1];
+	char last[sizeof(sh->sh_workers[number].wk_last)];
 
+	memcpy(last, sh->sh_workers[number].wk_last, sizeof(last));
+	last[sizeof(last) - 1] = '\0';		/* it may have died over them */
 	if (n < FOUND_MAX) {
 		snprintf(fo->fo_kind, sizeof(fo->fo_kind), "crash");
 		snprintf(fo->fo_id, sizeof(fo->fo_id), "worker");
 		snprintf(fo->fo_message, sizeof(fo->fo_message),
-		    "the worker of seed %ju ended by %s %d",
+		    "the worker of seed %ju ended by %s %d%s%s",
 		    (uintmax_t)atomic_load(&sh->sh_workers[number].wk_seed),
 		    WIFSIGNALED(status) ? "signal" : "status",
-		    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+		    WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status),
+		    *last != '\0' ? "; its last words: " : "", last);
 	}
 	if (!it->it_keep_going)
 		atomic_store(&sh->sh_stop, 1);
@@ -426,7 +447,9 @@ take_found(const struct shared *sh, struct run_result *rr)
 		rv->rv_cpu = -1;
 		if (fo->fo_dir[0] != '\0')
 			rv->rv_dir = xstrdup(fo->fo_dir);
-		if (fo->fo_fingerprint[0] != '\0')
+		if (fo->fo_grade[0] != '\0')
+			result_violation_grade(rv, fo->fo_grade, fo->fo_fingerprint);
+		else if (fo->fo_fingerprint[0] != '\0')
 			rv->rv_fingerprint = xstrdup(fo->fo_fingerprint);
 	}
 }

@@ -94,6 +94,9 @@ void	trace_add(struct host_trace *, const struct host_event_rec *);
 void	trace_compare(const struct host_trace *, uint64_t n, const struct host_event_rec *,
 	    struct host_divergence *);
 
+/* => sched_direct.c: see host_sched_meet() */
+void	direct_meet(void *state, unsigned thread, unsigned place, uint32_t has, uint32_t wants);
+
 /* --- chaos.c --- */
 
 extern bool chaos_on;			/* stable while other threads run */

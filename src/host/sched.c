@@ -379,6 +379,13 @@ host_sched_self(void)
 	return host_self->ht_number;
 }
 
+void
+host_sched_meet(unsigned place, uint32_t has, uint32_t wants)
+{
+	if (sched_mine() && s.strategy == &host_strategy_direct)
+		direct_meet(s.state, host_self->ht_number, place, has, wants);
+}
+
 /* --- the host floor's functions --- */
 
 static void

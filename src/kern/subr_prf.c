@@ -196,6 +196,23 @@ panic(const char *fmt, ...)
 }
 
 void
+panic_graded(enum violation_kind kind, const char *id, const char *grade, const char *fingerprint,
+    const char *fmt, ...)
+{
+	struct violation v;
+	va_list ap;
+
+	begin();
+	va_start(ap, fmt);
+	vsnprintf(v.v_message, sizeof(v.v_message), fmt, ap);
+	va_end(ap);
+	fill(&v, kind, id);
+	v.v_grade = grade;
+	v.v_fingerprint = fingerprint;
+	die(&v);
+}
+
+void
 kern_hang(const struct lwp *l, void *const *stack, int nstack, const char *details,
     const char *fmt, ...)
 {

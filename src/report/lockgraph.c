@@ -85,6 +85,19 @@ lockgraph_waive(struct lockgraph *lg, size_t i, const char *reason)
 	v[i].lgv_waived = lg_text((struct lg_owned *)lg, reason);
 }
 
+void
+lockgraph_tried(struct lockgraph *lg, size_t i, const char *why, const char *recording)
+{
+	struct lockgraph_finding *v = (struct lockgraph_finding *)(uintptr_t)&lg->lg_findings[i];
+
+	v->lgv_why = lg_text((struct lg_owned *)lg, why);
+	if (recording == NULL)
+		return;
+	v->lgv_recording = lg_text((struct lg_owned *)lg, recording);
+	v->lgv_grade = LOCKGRAPH_CONFIRMED;
+	v->lgv_waived = NULL;
+}
+
 struct lockgraph *
 lockgraph_dup(const struct lockgraph *lg)
 {

@@ -92,7 +92,8 @@ dot_arrow(const struct lg_view *vw, const struct lg_pair *pa, FILE *out)
 	quoted(lg->lg_classes[pa->pa_to].lgc_name, out);
 	fprintf(out, ", %ju: ", (uintmax_t)pa->pa_count);
 	quoted(where, out);
-	fprintf(out, "\"%s%s%s];\n", red ? ", color=\"#d00000\", penwidth=2.5" : "",
+	fprintf(out, "\"%s%s%s%s];\n", pa->pa_confirmed ? ", label=\"confirmed\", fontcolor=\"#d00000\"" : "",
+	    red ? ", color=\"#d00000\", penwidth=2.5" : "",
 	    pa->pa_wait ? ", style=dashed" : "",
 	    pa->pa_verdict == LG_AGAINST || pa->pa_from == pa->pa_to ? ", constraint=false" : "");
 }

@@ -371,6 +371,7 @@ new_finding(struct merge *mg, struct lockgraph_finding *to, const struct lockgra
 	to->lgv_message = lg_text(mg->mg_lo, from->lgv_message);
 	to->lgv_why = lg_text(mg->mg_lo, from->lgv_why);
 	to->lgv_waived = lg_text(mg->mg_lo, from->lgv_waived);
+	to->lgv_recording = lg_text(mg->mg_lo, from->lgv_recording);
 	to->lgv_trace = mapped(mg->mg_map.mp_traces, from->lgv_trace);
 	to->lgv_held = mapped(mg->mg_map.mp_traces, from->lgv_held);
 	for (uint32_t i = 0; i < from->lgv_ncycle; i++) {

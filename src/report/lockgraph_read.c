@@ -330,6 +330,8 @@ read_findings(struct reader *rd, json_t *root)
 		v->lgv_message = get_text(rd, obj, "message", false);
 		v->lgv_why = get_text(rd, obj, "why", true);
 		v->lgv_waived = get_text(rd, obj, "waived", true);
+		v->lgv_recording = json_object_get(obj, "recording") == NULL ? NULL :
+		    get_text(rd, obj, "recording", true);
 		v->lgv_count = get_number(rd, obj, "count");
 		v->lgv_trace = get_index(rd, obj, "trace", rd->rd_lg->lg_ntraces, true);
 		v->lgv_held = json_object_get(obj, "held_trace") == NULL ? LOCKGRAPH_NONE :

@@ -141,6 +141,8 @@ story_grade(const struct lockgraph_finding *v, FILE *out)
 
 	fprintf(out, "  grade: %s: %s\n", lockgraph_grade_name(v->lgv_grade),
 	    v->lgv_why != NULL ? v->lgv_why : words[v->lgv_grade]);
+	if (v->lgv_recording != NULL)
+		fprintf(out, "  to see it: uvmstress replay %s\n", v->lgv_recording);
 	if (v->lgv_waived != NULL)
 		fprintf(out, "  waived: %s\n", v->lgv_waived);
 	else if (lockgraph_waives(v->lgv_fingerprint, v->lgv_grade, v->lgv_fingerprint))

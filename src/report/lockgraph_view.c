@@ -155,8 +155,11 @@ mark_violations(struct lg_view *vw)
 			const struct lg_pair *pa = lg_view_pair(vw, v->lgv_cycle[k].lge_from,
 			    v->lgv_cycle[k].lge_to);
 
-			if (pa != NULL)
-				vw->vw_pairs[pa - vw->vw_pairs].pa_violation = true;
+			if (pa == NULL)
+				continue;
+			vw->vw_pairs[pa - vw->vw_pairs].pa_violation = true;
+			if (v->lgv_grade == LOCKGRAPH_CONFIRMED)
+				vw->vw_pairs[pa - vw->vw_pairs].pa_confirmed = true;
 		}
 	}
 }

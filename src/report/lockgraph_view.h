@@ -25,6 +25,7 @@ struct lg_pair {
 	bool pa_wait;			/* by wait or provide edges: an event is at one end */
 	bool pa_implied;		/* other arrows lead from here to there too */
 	bool pa_violation;		/* in the cycle of a finding that is not waived */
+	bool pa_confirmed;		/* of which a schedule is known that deadlocks */
 };
 
 struct lg_view {

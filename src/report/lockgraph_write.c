@@ -325,6 +325,7 @@ write_finding(struct writer *w, const struct lockgraph_finding *v)
 	put_text(w, "message", v->lgv_message);
 	put_text(w, "why", v->lgv_why);
 	put_text(w, "waived", v->lgv_waived);
+	put_text(w, "recording", v->lgv_recording);
 	put_number(w, "count", v->lgv_count);
 	put_index(w, "trace", v->lgv_trace);
 	put_index(w, "held_trace", v->lgv_held);

@@ -246,7 +246,11 @@ clean_amap(struct vm_map *map, struct vm_map_entry *e, vaddr_t start, vaddr_t en
 	struct vm_amap *amap = e->aref.ar_amap;
 	bool free;
 
+	if (BUG(clean_object_first) && UVM_ET_ISOBJ(e))
+		mutex_enter(&e->object.uvm_obj->vmobjlock);
 	amap_lock(amap);
+	if (BUG(clean_object_first) && UVM_ET_ISOBJ(e))
+		mutex_exit(&e->object.uvm_obj->vmobjlock);
 	/* Memory that others refer to, or that is to be cleaned, is not given up. */
 	free = (flags & (PGO_FREE | PGO_CLEANIT)) == PGO_FREE && amap_refs(amap) == 1;
 	if (free)

@@ -66,6 +66,7 @@ def wrong_usage_is_one_line_and_2():
     usage('uvmstress: x.ini: not a trace', 'trace', 'info', 'x.ini')
     usage('uvmstress audit: no job file and no --merge FILE given', 'audit')
     usage('uvmstress audit: --export rows: must be comment, kassert or edges', 'audit', 'x.ini', '--export', 'rows')
+    usage('uvmstress audit: --confirm -1: must be a whole number, 0 to ', 'audit', 'x.ini', '--confirm', '-1')
     usage('uvmstress: cannot read gone.json: No such file', 'audit', '--merge', 'gone.json')
     usage('uvmstress: cannot read .: it is no regular file', 'audit', 'x.ini', '--baseline', '.')
     usage('uvmstress: x.ini:1: not JSON', 'audit', '--merge', 'x.ini')
@@ -252,7 +253,7 @@ def quiet_is_silent_when_all_is_well():
 
 
 def audit(*args, status=0):
-    r = run('audit', '-q', '--seed', '3', *args)
+    r = run('audit', '-q', '--seed', '3', '--confirm', '0', *args)
     equal(r.returncode, status, (args, r.stderr))
     return r
 
@@ -282,6 +283,34 @@ def an_audit_reports_the_order_and_what_broke_it():
     equal((v['kind'], v['grade'], v['fingerprint']), ('lock-order', 'unconfirmed', 'lock-cycle:amap,map'))
     with open('uvmstress-out/0002/report.txt') as f:
         has(f.read(), '      amap wanted at               uvm_unmap (uvm_map.c:2)\n')
+
+
+@case
+def a_circle_is_confirmed_by_a_schedule_that_deadlocks():
+    job('misorder')
+    r = run('audit', '-q', 'x.ini', '--seed', '3', '--json', 'g.json', '--dot', 'g.dot')
+    equal(r.returncode, 1, r.stderr)
+    has(r.stderr, 'map>amap>map: looking for a schedule that deadlocks')
+    with open('g.json') as f:
+        v = json.load(f)['violations'][0]
+    equal((v['grade'], v['waived']), ('confirmed', None))
+    has(r.stdout, '  grade: confirmed: a schedule that deadlocks was found, and is recorded in ' + v['recording'])
+    has(r.stdout, '  to see it: uvmstress replay ' + v['recording'])
+    assert b'REASON' not in r.stdout, 'what is confirmed cannot be waived'
+    with open(v['recording'] + '/report.txt') as f:
+        has(f.read(), 'deadlock: a has map')
+    with open('g.dot') as f:
+        equal(f.read().count('label="confirmed"'), 2)
+
+
+@case
+def a_circle_that_no_schedule_confirmed_says_how_many_tried():
+    job('misorder')
+    r = run('audit', '-q', 'x.ini', '--seed', '1', '--json', '-', '--confirm', '3')
+    equal(r.returncode, 1, r.stderr)
+    v = json.loads(r.stdout)['violations'][0]
+    equal((v['grade'], v['recording'], v['why']), ('unconfirmed', None, '3 directed schedules did not deadlock'))
+    equal(sorted(f for f in os.listdir('uvmstress-out') if f.endswith('.json')), [])
 
 
 @case

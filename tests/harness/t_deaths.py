@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import random
+import re
 import resource
 import signal
 import subprocess
@@ -108,6 +109,53 @@ def a_crash_is_reported_with_stack_events_and_command():
     for part in ('Segmentation fault', '--seed', 'LWP ', 'The last events of each CPU'):
         has(text, part)
     equal(scratch(), [])
+
+
+def catches(pid, sig):
+    with open(f'/proc/{pid}/status') as f:
+        return int(re.search(r'^SigCgt:\s*([0-9a-f]+)', f.read(), re.M).group(1), 16) >> (sig - 1) & 1
+
+
+def worker(p, sig):
+    """=> the process of one that makes executions, and has seen to the signal if that can be."""
+    for _ in range(6000):
+        if p.poll() is not None:
+            raise AssertionError(f'it ended by itself, status {p.returncode}')
+        with open(f'/proc/{p.pid}/task/{p.pid}/children') as f:
+            pids = f.read().split()
+        for pid in pids:
+            try:
+                if len(os.listdir(f'/proc/{pid}/task')) > 4 and (sig == signal.SIGKILL or catches(pid, sig)):
+                    return int(pid)
+            except OSError:
+                pass
+        time.sleep(0.01)
+    raise AssertionError('it has no worker')
+
+
+def message_after(sig):
+    p = start('--schedule', 'random', '--time', '20ms', '--iterations', '1000000', '--json', 'r.json', '--seed', '1')
+    os.kill(worker(p, sig), sig)
+    equal(p.wait(timeout=90), 1, f'status after {sig}')
+    with open('r.json') as f:
+        (v,) = json.load(f)['violations']
+    equal((v['kind'], v['id']), ('crash', 'worker'))
+    return v['message']
+
+
+@case
+def a_worker_that_the_host_kills_is_told_with_its_seed():
+    m = message_after(signal.SIGKILL)
+    assert re.fullmatch(r'the worker of seed [1-9][0-9]* ended by signal 9', m), m
+
+
+@case
+def the_last_words_of_a_worker_are_kept_and_told():
+    m = message_after(signal.SIGALRM)
+    words = re.fullmatch(r'the worker of seed ([1-9][0-9]*) ended by status 1; its last words: (.+?): (.+)', m)
+    assert words, m
+    kept = [result['violations'][0]['message'] for result in failures()]
+    assert f'seed {words.group(1)}: {words.group(3)}' in kept, kept
 
 
 @case

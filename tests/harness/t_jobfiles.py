@@ -129,10 +129,19 @@ broken = {
     'swap_is_a_size': ('[global]\nswap = lots\n' + JOB,
         'x.ini:2: swap = lots: must be '),
     'schedule_is_unknown': ('[global]\nschedule = pcd\n' + JOB,
-        'x.ini:2: schedule = pcd: must be free, mix, random, pos, pct, pct:1, '),
+        'x.ini:2: schedule = pcd: must be free, mix, random, pos, direct, pct, pct:1, '),
     'signals_under_control': ('[global]\nschedule = pct\ninterrupts = signal\n' + JOB,
         'x.ini:3: interrupts = signal: not with a controlled schedule, which could not repeat it: say '
         'interrupts = poll'),
+    'direct_to_nowhere': ('[global]\nschedule = direct\n' + JOB, 'schedule = direct: to which deadlock?'),
+    'circle_without_end': ('[global]\nschedule = direct\nschedule-circle = amap>map\n' + JOB,
+        'x.ini:3: schedule-circle = amap>map: must be names of lock classes, the first one again at the end'),
+    'circle_of_nothing': ('[global]\nschedule = direct\nschedule-circle = amap>>amap\n' + JOB,
+        'x.ini:3: schedule-circle = amap>>amap: must be '),
+    'circle_when_free': ('[global]\nschedule-circle = amap>map>amap\n' + JOB,
+        'x.ini:2: schedule-circle = amap>map>amap: not with schedule = free'),
+    'circle_unseen': ('[global]\nschedule = pos\naudit = off\nschedule-circle = amap>map>amap\n' + JOB,
+        'x.ini:4: schedule-circle = amap>map>amap: not with audit = off'),
 }
 
 

@@ -114,6 +114,25 @@ def a_table_of_strategies_is_resumed_by_what_fits_it():
 
 
 @case
+def a_circle_of_locks_is_shown_to_deadlock():
+    """Predict, then confirm: what the auditor saw in a run that did not hang, a schedule does."""
+    if mode == 'none':
+        return
+    chaos = os.path.join(os.path.dirname(harness.binary), '../../workloads/profiles/museum/chaos.ini')
+    r = run('audit', '-q', chaos, '--bug', 'clean-object-first', '--seed', '1', '--time', '1s', '--confirm', '400',
+            '--json', 'g.json', timeout=300)
+    equal(r.returncode, 1, r.stderr)
+    with open('g.json', encoding='utf-8') as f:
+        (v,) = [v for v in json.load(f)['violations'] if v['fingerprint'] == 'lock-order:uobj>amap']
+    equal(v['grade'], 'confirmed', v['why'])
+    with open(v['recording'] + '/report.txt', encoding='utf-8') as f:
+        has(f.read(), 'deadlock: ')
+    r = run('replay', '--times', '2', v['recording'], timeout=200)
+    equal(r.returncode, 0, r.stderr)
+    has(r.stdout, '2 of 2 replays gave event hash')
+
+
+@case
 def without_bugs_it_says_how_to_get_them():
     if mode != 'none':
         return

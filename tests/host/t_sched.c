@@ -427,6 +427,94 @@ readers(void)
 	CHECK_EQ(freed, 39);
 }
 
+/* --- a meeting --- */
+
+static bool has[2], met;		/* one thread at a time */
+static bool alone;			/* : the second thread never comes to its place */
+
+/* For a moment each has its lock and wants the other's: those moments are rare, and short. */
+static void
+have_and_want(void *arg)
+{
+	const unsigned me = (unsigned)(uintptr_t)arg, other = 1 - me;
+
+	for (int i = 0; i < 10 && !GET(met); i++) {
+		for (unsigned k = 0; k < 60 + 50 * me; k++)
+			host_point(HP_TEST, k);
+		if (alone && me == 1)
+			continue;
+		SET(has[me], true);
+		host_sched_meet(me, me + 1, other + 1);
+		host_point(HP_LOCK, other + 1);
+		if (GET(has[other]))
+			SET(met, true);
+		SET(has[me], false);
+	}
+}
+
+static void
+let_them_meet(void)
+{
+	struct host_thread *ht[2];
+
+	met = has[0] = has[1] = false;
+	for (uintptr_t i = 0; i < 2; i++)
+		CHECK_EQ(host_thread_create(&ht[i], "meets", have_and_want, (void *)i), 0);
+	for (int i = 0; i < 2; i++)
+		host_thread_join(ht[i]);
+}
+
+/* => is in `met` too; the schedule's hash, or that of following it */
+static uint64_t
+meeting(uint64_t seed, struct host_log *log, bool follow)
+{
+	const struct host_sched_config hsc = {
+		.hsc_strategy = follow ? &host_strategy_replay : &host_strategy_direct, .hsc_seed = seed,
+		.hsc_places = 2, .hsc_log = log,
+	};
+	struct host_sched_stat hst;
+
+	CHECK_EQ(host_sched_begin(&hsc), 0);
+	let_them_meet();
+	host_sched_stat(&hst);
+	host_sched_end();
+	if (!follow) {
+		const struct host_log *hl = host_sched_log();
+
+		log->hl_len = hl->hl_len;
+		log->hl_bytes = malloc(hl->hl_len);
+		memcpy(log->hl_bytes, hl->hl_bytes, hl->hl_len);
+	}
+	CHECK(!follow || !hst.hst_divergence.hd_set);
+	return hst.hst_hash;
+}
+
+KTEST(directed_threads_meet, "a directed schedule brings both to their places at once, and its log does it again")
+{
+	alone = false;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct host_log log = { NULL, 0, 0 };
+		const uint64_t hash = meeting(seed, &log, false);
+
+		CHECK(met);
+		CHECK_EQ(meeting(seed, &log, true), hash);
+		CHECK(met);
+		host_log_free(&log);
+	}
+}
+
+KTEST(nobody_stands_for_ever, "who comes to a place where nobody meets him goes on")
+{
+	alone = true;
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		struct host_log log = { NULL, 0, 0 };
+
+		meeting(seed, &log, false);
+		CHECK(!met);
+		host_log_free(&log);
+	}
+}
+
 KTEST(rcu_twin, "no reader sees what a grace period has freed, and the same seed frees at the same time")
 {
 	for (size_t k = 0; k < NSTRATEGIES; k++)
