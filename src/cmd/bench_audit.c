@@ -31,7 +31,8 @@
 
 #define ROUNDS BENCH_ROUNDS
 #define QUICK_ROUNDS 3
-#define SLOW 50			/* valgrind gets so much less to do */
+#define TSAN_LESS 3		/* a build with ThreadSanitizer gets so much less to do */
+#define SLOW 150			/* valgrind, and on less memory */
 #define PATIENCE_S 120		/* for one process */
 #define ARGS_MAX 24
 
@@ -46,11 +47,12 @@ struct work {
 
 static const struct work works[] = {
 	/* three of four accesses are a fault, and the memory has been in use before, as in a long run */
-	{ "page faults", "faults/CPU s", true, 30000,
+	{ "page faults", "faults/CPU s", true, 90000,
 	    "[global]\ncpus = 2\nmemory = 32M\ncheck-interval = 0\ncheck-depth = 0\n"
 	    "[faults]\nworkload = anon-fault\nthreads = 2\nprocesses = 2\nsize = 4M\n"
 	    "renew-fraction = 0.1\n", "faults.size=1M" },
-	{ "a little of everything", "operations/CPU s", false, 4000,
+	/* enough that stacks, one for each new chain of locks, 15 ms a run, are what they are in a long run */
+	{ "a little of everything", "operations/CPU s", false, 12000,
 	    "[global]\ncpus = 4\nmemory = 24M\nswap = 64M\ncheck-interval = 0\ncheck-depth = 0\n"
 	    "[anon]\nworkload = anon-fault\nthreads = 4\nprocesses = 2\nsize = 4M\n"
 	    "[cow]\nworkload = cow-fork\nthreads = 4\nprocesses = 2\nsize = 2M\n"
@@ -73,8 +75,8 @@ static const struct way ways[] = {
 	{ "audit=off", "off", { NULL }, NULL, 1 },
 	{ "audit=order", "order", { NULL }, NULL, 1 },
 	{ "audit=full", "full", { NULL }, NULL, 1 },
-	{ "TSan", "off", { "setarch", "-R", NULL }, "detect_deadlocks=0:exitcode=0", 1 },
-	{ "TSan, detect_deadlocks", "off", { "setarch", "-R", NULL }, "detect_deadlocks=1:exitcode=0", 1 },
+	{ "TSan", "off", { "setarch", "-R", NULL }, "detect_deadlocks=0:exitcode=0", TSAN_LESS },
+	{ "TSan, detect_deadlocks", "off", { "setarch", "-R", NULL }, "detect_deadlocks=1:exitcode=0", TSAN_LESS },
 	{ "helgrind", "off", { "valgrind", "--tool=helgrind", "-q", NULL }, NULL, SLOW },
 	{ "drd", "off", { "valgrind", "--tool=drd", "-q", NULL }, NULL, SLOW },
 };
@@ -170,7 +172,7 @@ run_once(const struct bench *b, const struct work *wk, const struct way *wy, cha
 	    (char *)(uintptr_t)wy->wy_audit, (char *)(uintptr_t)"--ops", ops,
 	    (char *)(uintptr_t)"--json", json, (char *)(uintptr_t)"--out", out, NULL },
 	    14 * sizeof(argv[0]));
-	if (wy->wy_slow > 1)
+	if (wy->wy_slow == SLOW)
 		memcpy(&argv[n + 13], (char *[]){ (char *)(uintptr_t)"--set",
 		    (char *)(uintptr_t)wk->wk_slow, NULL }, 3 * sizeof(argv[0]));
 	unlink(json);
