@@ -31,16 +31,17 @@ struct crew {
 	uint64_t	 cr_faults;
 	int		 cr_ncpu;
 	bool		 cr_shared;
-	kmutex_t	 cr_lock;
-	kcondvar_t	 cr_cv;
-	bool		 cr_go;		/* cr_lock */
-	int		 cr_working;	/* cr_lock */
-	uint64_t	 cr_done_ns;	/* cr_lock: when the last one had done its part */
-	int		 cr_error;	/* cr_lock: first one */
+	int		 cr_working;	/* atomic */
+	uint64_t	 cr_done_ns;	/* when the last one had done its part; read when all are gone */
+	int		 cr_error;	/* atomic: the last one */
 };
 
+/* They wait each for itself: so many who are woken at once would stand in line for one lock. */
 struct hand {
 	struct crew	*ha_crew;
+	kmutex_t	 ha_lock;
+	kcondvar_t	 ha_cv;
+	bool		 ha_go;		/* ha_lock */
 	struct proc	*ha_proc;
 	struct lwp	*ha_lwp;
 	vaddr_t		 ha_va;
@@ -66,18 +67,16 @@ hand_main(void *arg)
 	uint64_t rounds = cr->cr_faults / PAGES / (uint64_t)cr->cr_ncpu;
 	int error = one_round(ha);		/* warms up */
 
-	mutex_enter(&cr->cr_lock);
-	while (!cr->cr_go)
-		cv_wait(&cr->cr_cv, &cr->cr_lock);
-	mutex_exit(&cr->cr_lock);
+	mutex_enter(&ha->ha_lock);
+	while (!ha->ha_go)
+		cv_wait(&ha->ha_cv, &ha->ha_lock);
+	mutex_exit(&ha->ha_lock);
 	for (uint64_t i = 0; i < rounds && error == 0; i++)
 		error = one_round(ha);
-	mutex_enter(&cr->cr_lock);
 	if (error != 0)
-		cr->cr_error = error;
-	if (--cr->cr_working == 0)
+		__atomic_store_n(&cr->cr_error, error, __ATOMIC_RELAXED);
+	if (__atomic_sub_fetch(&cr->cr_working, 1, __ATOMIC_RELAXED) == 0)
 		cr->cr_done_ns = host_now_ns();
-	mutex_exit(&cr->cr_lock);
 }
 
 static int
@@ -107,11 +106,13 @@ work(struct crew *cr, struct hand *hands)
 {
 	uint64_t start, rounds = cr->cr_faults / PAGES / (uint64_t)cr->cr_ncpu;
 
-	mutex_enter(&cr->cr_lock);
 	start = host_now_ns();
-	cr->cr_go = true;
-	cv_broadcast(&cr->cr_cv);
-	mutex_exit(&cr->cr_lock);
+	for (int i = 0; i < cr->cr_ncpu; i++) {
+		mutex_enter(&hands[i].ha_lock);
+		hands[i].ha_go = true;
+		cv_signal(&hands[i].ha_cv);
+		mutex_exit(&hands[i].ha_lock);
+	}
 	for (int i = 0; i < cr->cr_ncpu; i++)
 		if (hands[i].ha_lwp != NULL)
 			lwp_wait(hands[i].ha_lwp);
@@ -131,19 +132,22 @@ measure(struct proc *p, void *arg)
 	struct hand *hands = xcalloc((size_t)cr->cr_ncpu, sizeof(*hands));
 	int error = 0;
 
-	mutex_init(&cr->cr_lock, MUTEX_DEFAULT, IPL_NONE, LC_test);
-	cv_init(&cr->cr_cv, "benchgo");
 	cr->cr_working = cr->cr_ncpu;
+	for (int i = 0; i < cr->cr_ncpu; i++) {
+		mutex_init(&hands[i].ha_lock, MUTEX_DEFAULT, IPL_NONE, LC_test);
+		cv_init(&hands[i].ha_cv, "benchgo");
+	}
 	for (int i = 0; i < cr->cr_ncpu && error == 0; i++)
 		error = hire(cr, &hands[i], i, p);
 	fi->fi_rate = work(cr, hands);		/* of no use after an error, but it ends those who wait */
 	if (error == 0)
 		error = cr->cr_error;
-	for (int i = 0; i < cr->cr_ncpu; i++)
+	for (int i = 0; i < cr->cr_ncpu; i++) {
 		if (hands[i].ha_proc != NULL && hands[i].ha_proc != p)
 			proc_exit(hands[i].ha_proc);
-	cv_destroy(&cr->cr_cv);
-	mutex_destroy(&cr->cr_lock);
+		cv_destroy(&hands[i].ha_cv);
+		mutex_destroy(&hands[i].ha_lock);
+	}
 	free(hands);
 	return error;
 }
