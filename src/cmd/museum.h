@@ -67,9 +67,6 @@ struct museum_run {
  */
 void	museum_run(const struct museum_ask *, struct museum_run *);
 void	museum_run_fini(struct museum_run *);
-/* museum_begin: from here on a request to end ends the run under way.  => museum_stopped: one has come */
-void	museum_begin(void);
-bool	museum_stopped(void);
 /* => the words that repeat such a run; of the caller */
 char	*museum_command(const struct museum_ask *);
 

@@ -22,6 +22,7 @@
 #include "cmd.h"
 #include "museum.h"
 #include "preload.h"
+#include "run.h"
 #include "uvmstress_config.h"
 
 #define WORDS_MAX 40
@@ -30,30 +31,6 @@
 #define EXECUTIONS_MAX	1000000000	/* more than anybody waits for */
 #define GRACE_S	  30.0			/* after its limit: for a report on a busy host */
 #define POLL_NS	  2000000
-
-static volatile sig_atomic_t stop_asked;	/* by a signal */
-
-static void
-on_signal(int sig)
-{
-	stop_asked = 1;
-}
-
-void
-museum_begin(void)
-{
-	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
-
-	sigemptyset(&sa.sa_mask);
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
-}
-
-bool
-museum_stopped(void)
-{
-	return stop_asked != 0;
-}
 
 struct words {
 	char *w_v[WORDS_MAX + 1];
@@ -190,7 +167,7 @@ wait_for(pid_t pid, const struct museum_ask *ma, struct museum_run *mr)
 	while (wait4(pid, &status, WNOHANG, &ru) == 0) {
 		const double since = now_s() - began;
 
-		if (!asked && (museum_stopped() || (ma->ma_strategy != NULL && since > ma->ma_limit_s))) {
+		if (!asked && (run_stopped() || (ma->ma_strategy != NULL && since > ma->ma_limit_s))) {
 			asked = true;
 			kill(pid, SIGTERM);
 		}

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <harness/engine.h>
@@ -28,11 +29,22 @@ static const struct cmd_option run_options_rows[] = {
 };
 
 static atomic_int stop_requested;	/* set by the signal handler, read by the engine, relaxed */
+static time_t stop_since;		/* the handler's own: when that was, monotonic, s */
 
+/* timeout(1) signals the process and then its group, a terminal's user does it once: that is one. */
 static void
 on_signal(int sig)
 {
-	atomic_store_explicit(&stop_requested, sig, memory_order_relaxed);
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (atomic_load_explicit(&stop_requested, memory_order_relaxed) == 0) {
+		stop_since = now.tv_sec;
+		atomic_store_explicit(&stop_requested, sig, memory_order_relaxed);
+	} else if (now.tv_sec > stop_since + 1) {
+		signal(sig, SIG_DFL);
+		raise(sig);
+	}
 }
 
 static void
@@ -41,13 +53,15 @@ on_usr1(int sig)
 	engine_check_now();
 }
 
-/* The first signal ends the run cleanly; a second one, the default way.  SIGUSR1: a check, now. */
+/* The first signal ends the run cleanly; one that comes later, the default way.  SIGUSR1: a check, now. */
 void
 run_catch_signals(void)
 {
-	struct sigaction sa = { .sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND };
+	struct sigaction sa = { .sa_handler = on_signal };
 
 	sigemptyset(&sa.sa_mask);
+	sigaddset(&sa.sa_mask, SIGINT);
+	sigaddset(&sa.sa_mask, SIGTERM);
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
 	sa.sa_handler = on_usr1;

@@ -23,6 +23,7 @@
 
 #include "cmd.h"
 #include "museum.h"
+#include "run.h"
 #include "uvmstress_config.h"
 
 #define SEEDS_MAX	100
@@ -140,7 +141,7 @@ one_seed(const struct museum *mu, struct tally *tl, uint64_t seed)
 	bool decided = false;
 
 	tl->tl_seeds++;
-	while (!decided && wall < limit && !museum_stopped()) {
+	while (!decided && wall < limit && !run_stopped()) {
 		const struct museum_ask ma = {
 			.ma_profile = tl->tl_bug->mb_profile, .ma_bug = tl->tl_bug->mb_name, .ma_seed = seed,
 			.ma_dir = mu->mu_dir, .ma_limit_s = limit - wall,
@@ -158,7 +159,7 @@ one_seed(const struct museum *mu, struct tally *tl, uint64_t seed)
 		if (!decided)
 			seed += SEED_STEP;
 	}
-	if (!decided && !museum_stopped())
+	if (!decided && !run_stopped())
 		missed(tl, seed - SEED_STEP, "nobody noticed");
 }
 
@@ -174,7 +175,7 @@ silence_of(struct museum *mu, const char *profile)
 	mu->mu_silences = xgrow(mu->mu_silences, mu->mu_nsilences, sizeof(*mu->mu_silences));
 	si = &mu->mu_silences[mu->mu_nsilences++];
 	*si = (struct silence){ .si_profile = profile };
-	for (unsigned i = 1; mu->mu_options->mo_quiet_too && i <= mu->mu_options->mo_seeds && !museum_stopped();
+	for (unsigned i = 1; mu->mu_options->mo_quiet_too && i <= mu->mu_options->mo_seeds && !run_stopped();
 	    i++) {
 		const struct museum_ask ma = {
 			.ma_profile = profile, .ma_seed = i, .ma_dir = mu->mu_dir,
@@ -344,8 +345,8 @@ selftest_bugs(const struct museum_options *mo)
 	mu.mu_rows = xcheck(json_array());
 	printf("  %-28s %-16s %-42s %-8s %9s %9s  %s\n", "bug", "from", "noticed first by", "seeds", "median",
 	    "longest", "false alarms");
-	museum_begin();
-	for (const struct museum_bug *mb = museum_bugs; mb->mb_name != NULL && !museum_stopped(); mb++)
+	run_catch_signals();
+	for (const struct museum_bug *mb = museum_bugs; mb->mb_name != NULL && !run_stopped(); mb++)
 		if (museum_wanted(mo, mb)) {
 			one_bug(&mu, mb);
 			n++;
@@ -353,7 +354,7 @@ selftest_bugs(const struct museum_options *mo)
 	if (n == 0)
 		status = cmd_fail(EXIT_USAGE, "no bug has '%s' in its name: see `uvmstress list bugs`", mo->mo_word);
 	else
-		printf("%u bugs, %u wrong%s\n", n, mu.mu_wrong, museum_stopped() ? "; ended before all were run" : "");
+		printf("%u bugs, %u wrong%s\n", n, mu.mu_wrong, run_stopped() ? "; ended before all were run" : "");
 	if (status == EXIT_CLEAN && mo->mo_json != NULL)
 		status = write_json(&mu);
 	if (status == EXIT_CLEAN && mu.mu_wrong != 0)

@@ -26,6 +26,7 @@
 
 #include "cmd.h"
 #include "museum.h"
+#include "run.h"
 #include "uvmstress_config.h"
 
 #define SCHEMA		"uvmstress-strategies/1"
@@ -117,7 +118,7 @@ run_cell(struct strategies *sr, const struct museum_bug *mb, unsigned strategy, 
 	ce.ce_cpu_s = mr.mr_cpu_s;
 	ce.ce_by = by != NULL ? by : xstrdup(mr.mr_message != NULL ? mr.mr_message : "");
 	museum_run_fini(&mr);
-	if (museum_stopped() && !ce.ce_found) {		/* it had not all its time */
+	if (run_stopped() && !ce.ce_found) {		/* it had not all its time */
 		free(ce.ce_bug);
 		free(ce.ce_by);
 	} else {
@@ -439,7 +440,7 @@ run_seed(struct strategies *sr, unsigned seed)
 		bool ran = false;
 
 		for (unsigned i = 0; museum_strategies[i].ms_name != NULL && is_run(sr, mb); i++)
-			if (sr->sr_on[i] && !museum_stopped() && cell_of(sr, mb->mb_name, i, seed) == NULL) {
+			if (sr->sr_on[i] && !run_stopped() && cell_of(sr, mb->mb_name, i, seed) == NULL) {
 				run_cell(sr, mb, i, seed);
 				ran = true;
 			}
@@ -455,12 +456,12 @@ run_all(struct strategies *sr)
 	int status = sr->sr_options->mo_resume ? read_file(sr) : EXIT_CLEAN;
 	unsigned missed;
 
-	for (unsigned seed = 1; status == EXIT_CLEAN && seed <= sr->sr_options->mo_seeds && !museum_stopped(); seed++)
+	for (unsigned seed = 1; status == EXIT_CLEAN && seed <= sr->sr_options->mo_seeds && !run_stopped(); seed++)
 		status = run_seed(sr, seed);
 	if (status != EXIT_CLEAN)
 		return status;
 	missed = tell_table(sr);
-	if (museum_stopped())
+	if (run_stopped())
 		printf("ended before all were run\n");
 	return missed != 0 ? EXIT_VIOLATION : EXIT_CLEAN;
 }
@@ -485,7 +486,7 @@ selftest_strategies(const struct museum_options *mo)
 	if (mkdtemp(sr.sr_dir) == NULL)
 		status = cmd_fail(EXIT_HOST, "cannot make %s: %s", sr.sr_dir, strerror(errno));
 	else {
-		museum_begin();
+		run_catch_signals();
 		status = run_all(&sr);
 		rmdir(sr.sr_dir);
 	}

@@ -367,6 +367,16 @@ def an_audit_writes_source():
 
 
 @case
+def two_signals_at_once_are_one():
+    job('wait')     # timeout(1) signals the process, then the group that it is in
+    r = subprocess.run(['timeout', '0.3', harness.binary, 'run', 'x.ini', '--json', 'r.json'],
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+    has(r.stdout, ': interrupted after ')
+    with open('r.json') as f:
+        equal(json.load(f)['outcome'], 'interrupted')
+
+
+@case
 def signals_end_a_run_early_and_cleanly():
     job('wait')
     for sig in signal.SIGINT, signal.SIGTERM:
