@@ -103,7 +103,7 @@ KTEST(bad_specifications, "each is refused with the word that is wrong, and noth
 		"", "p=0.5", "page-alloc:", "page-alloc:p", "page-alloc:p=", "page-alloc:p=0",
 		"page-alloc:p=1.5", "page-alloc:p=nan", "page-alloc:p=0.5x", "page-alloc:every=0",
 		"page-alloc:every=-1", "page-alloc:every=1x", "page-alloc:times=", "page-alloc:ns=5",
-		"page-alloc:q=1", "page-allocs", "page-alloc,", "page-alloc,,kva", "io-delay:ns=2000000000",
+		"page-alloc:q=1", "page-allocs", "page-alloc,", "page-alloc,,kva", "io-delay:ns=3600000000001",
 		"kva:stack=", "none,kva", "page-alloc:p=0.5:every=2",
 	};
 

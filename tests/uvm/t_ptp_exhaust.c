@@ -37,27 +37,34 @@ end(void)
 	tm_shutdown();
 }
 
-/* => the current LWP, in evil: map the page at the next slot and use it; errno */
-static int
-spread(int slot, bool wire)
+static void
+attach(int slot)
 {
 	vaddr_t va = EVIL + (vaddr_t)slot * LEAF;
-	int error = sys_shmat(evil, page, &va, VM_PROT_READ | VM_PROT_WRITE);
 
-	CHECK_EQ(error, 0);
-	if (wire)
-		error = sys_mlock(evil, va, PAGE_SIZE);
+	CHECK_EQ(sys_shmat(evil, page, &va, VM_PROT_READ | VM_PROT_WRITE), 0);
+}
+
+/* => the current LWP, in evil: use the page where it is attached; errno */
+static int
+use(int slot, bool wire)
+{
+	vaddr_t va = EVIL + (vaddr_t)slot * LEAF;
+	int error = wire ? sys_mlock(evil, va, PAGE_SIZE) : 0;
+
 	return error != 0 ? error : user_store(va, MARK);
 }
 
-/* => how many tables it got before the first ENOMEM */
+/* => how many tables it got before the first ENOMEM; entries come first, so that nothing but tables runs out */
 static int
 exhaust(bool wire)
 {
 	int slot = 0, error;
 
 	proc_attach(evil);
-	while ((error = spread(slot, wire)) == 0)
+	for (int i = 0; i < NPAGES; i++)
+		attach(i);
+	while ((error = use(slot, wire)) == 0)
 		slot++;
 	CHECK_EQ(error, ENOMEM);
 	proc_attach(tm_proc);
@@ -154,8 +161,10 @@ KTEST(tables_of_a_page_that_goes_to_swap_go_too, "unwired, the shared page is re
 	begin(1);
 	be_honest();
 	proc_attach(evil);
-	for (int slot = 0; slot < 2 * NPAGES; slot++)
-		CHECK_EQ(spread(slot, false), 0);
+	for (int slot = 0; slot < 2 * NPAGES; slot++) {
+		attach(slot);
+		CHECK_EQ(use(slot, false), 0);
+	}
 	CHECK(pmap_ptp_count(tm_map(evil)->pmap) < NPAGES);
 	proc_attach(tm_proc);
 	still_honest();
