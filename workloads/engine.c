@@ -56,7 +56,7 @@ struct engine {
 	unsigned		  en_njobs;	/* : */
 	uint64_t		  en_start;	/* @ ns of the host's clock; 0: load has not begun */
 	bool			  en_controlled; /* : by a schedule */
-	uint64_t		  en_deadline;	/* : in its time */
+	uint64_t		  en_deadline;	/* @ in its time */
 	bool			  en_stop;	/* @ */
 	bool			  en_over;	/* @ the clock may go */
 	uint64_t		  en_object;	/* @ last object id */
@@ -73,7 +73,7 @@ schedule_over(void)
 {
 	const atomic_int *stop = engine.en_options->ro_stop;
 
-	return host_now_ns() >= engine.en_deadline ||
+	return host_now_ns() >= __atomic_load_n(&engine.en_deadline, __ATOMIC_RELAXED) ||
 	    (stop != NULL && atomic_load_explicit(stop, memory_order_relaxed) != 0);
 }
 
@@ -456,7 +456,7 @@ run_load(void)
 	host_sched_load(true);
 	__atomic_store_n(&engine.en_start, host_wall_ns(), __ATOMIC_RELAXED);
 	if (engine.en_controlled && ms->ms_ops == 0 && ms->ms_time != 0)
-		engine.en_deadline = host_now_ns() + ms->ms_time;
+		__atomic_store_n(&engine.en_deadline, host_now_ns() + ms->ms_time, __ATOMIC_RELAXED);
 	cpu = host_cpu_ns();
 	/* Who is controlled looks at the deadline himself. */
 	if (error == 0 && (!engine.en_controlled || engine.en_options->ro_status_interval != 0))

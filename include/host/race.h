@@ -181,4 +181,7 @@ void	race_context_run(struct race_context *, void (*fn)(void *), void *arg);
 /* => liburcu's own locks are no order of ours: what the thread does in between makes none */
 void	race_order_ignore(bool);
 
+/* => what the thread does in between, by functions of the C library too, is seen by nobody */
+void	race_access_ignore(bool);
+
 #endif /* HOST_RACE_H */

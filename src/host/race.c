@@ -17,6 +17,10 @@ void	__tsan_switch_to_fiber(void *, unsigned);
 void	__tsan_set_fiber_name(void *, const char *);
 void	AnnotateIgnoreSyncBegin(const char *, int);
 void	AnnotateIgnoreSyncEnd(const char *, int);
+void	AnnotateIgnoreReadsBegin(const char *, int);
+void	AnnotateIgnoreReadsEnd(const char *, int);
+void	AnnotateIgnoreWritesBegin(const char *, int);
+void	AnnotateIgnoreWritesEnd(const char *, int);
 const char *__tsan_default_options(void);
 
 #define	NO_SYNC		1u		/* a switch orders nothing */
@@ -106,6 +110,18 @@ race_order_ignore(bool on)
 		AnnotateIgnoreSyncEnd(__FILE__, __LINE__);
 }
 
+void
+race_access_ignore(bool on)
+{
+	if (on) {
+		AnnotateIgnoreReadsBegin(__FILE__, __LINE__);
+		AnnotateIgnoreWritesBegin(__FILE__, __LINE__);
+	} else {
+		AnnotateIgnoreWritesEnd(__FILE__, __LINE__);
+		AnnotateIgnoreReadsEnd(__FILE__, __LINE__);
+	}
+}
+
 #else
 
 struct race_context *
@@ -127,6 +143,11 @@ race_context_run(struct race_context *rc, void (*fn)(void *), void *arg)
 
 void
 race_order_ignore(bool on)
+{
+}
+
+void
+race_access_ignore(bool on)
 {
 }
 

@@ -2,7 +2,9 @@
 """A hung LWP, a hung page daemon and a lost wakeup: the run ends, and says who waits for whom."""
 
 import json
+import os
 import re
+import sys
 
 import harness
 from harness import case, equal, has, write
@@ -62,8 +64,8 @@ def a_lost_wakeup_is_told_with_who_sleeps_and_for_what():
     has(report, 'waits for memory')
 
 
-if __name__ == '__main__':
-    import os
-    import sys
-    PROFILE = os.path.abspath(sys.argv.pop(2))
-    harness.main()
+if '--skip' in sys.argv:
+    print('1..0 # SKIP ThreadSanitizer keeps signals back')
+    sys.exit(0)
+PROFILE = os.path.abspath(sys.argv.pop(2))
+harness.main()
