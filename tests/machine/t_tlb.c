@@ -413,6 +413,7 @@ KTEST(S1_an_access_is_one_instruction,
 	static uint64_t page[PAGE_SIZE / sizeof(uint64_t)];
 	struct host_thread *device;
 	uint64_t until;
+	int ipl;
 
 	begin(1, false);
 	copied = fv_alloc();
@@ -432,8 +433,10 @@ KTEST(S1_an_access_is_one_instruction,
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	host_thread_join(device);
 	ktest_settle();
+	ipl = splvm();
 	CHECK(looked > 0);
 	CHECK_EQ(halves, 0);
+	splx(ipl);
 	pmap_remove(pm, VA, VA + PAGE_SIZE);
 	pmap_update(pm);
 	fv_use(NULL);
