@@ -44,10 +44,12 @@ void html_lanes(FILE *, const json_t *events);
 /*
  * What pictures are drawn with; inside them x is in percent, y in pixels.
  * svg_begin: left, right: pixels beside the plot.  svg_text: dx pixels beside x.
+ * svg_scale: lines from 0 at floor to max at top, with numbers, and the unit above them.
  */
 void svg_begin(FILE *, int height, int left, int right, const char *label);
 void svg_end(FILE *);
 void svg_text(FILE *, double x, int dx, double y, const char *anchor, const char *text);
+void svg_scale(FILE *, int top, int floor, double max, const char *unit);
 
 /* => a round number, n or more */
 double html_round_up(double n);

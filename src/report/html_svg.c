@@ -78,6 +78,21 @@ svg_text(FILE *out, double x, int dx, double y, const char *anchor, const char *
 }
 
 void
+svg_scale(FILE *out, int top, int floor, double max, const char *unit)
+{
+	char text[16];
+
+	svg_text(out, 0, -50, 12, "start", unit);
+	for (int i = 0; i <= 2; i++) {
+		double y = floor - (floor - top) * i / 2.0;
+
+		fprintf(out, "<line x1=\"0%%\" x2=\"100%%\" y1=\"%.1f\" y2=\"%.1f\" class=grid />\n", y, y);
+		html_count(max * i / 2, text);
+		svg_text(out, 0, -6, y + 4, "end", text);
+	}
+}
+
+void
 html_bars(FILE *out, const struct html_bar *bars, size_t n, const char *unit)
 {
 	const int row = 22, foot = 36, height = (int)n * row + foot;
@@ -173,14 +188,7 @@ html_histogram(FILE *out, const json_t *pairs, const char *what)
 	max = html_round_up(max);
 	wide = 100.0 / (last - first + 1);
 	svg_begin(out, height, 50, 24, what);
-	svg_text(out, 0, -50, 12, "start", what);
-	for (int i = 0; i <= 2; i++) {
-		double y = floor - (floor - top) * i / 2.0;
-
-		fprintf(out, "<line x1=\"0%%\" x2=\"100%%\" y1=\"%.1f\" y2=\"%.1f\" class=grid />\n", y, y);
-		html_count(max * i / 2, text);
-		svg_text(out, 0, -6, y + 4, "end", text);
-	}
+	svg_scale(out, top, floor, max, what);
 	histogram_bars(out, pairs, first, wide, max, top, floor);
 	for (int octave = first; octave <= last + 1; octave += (last - first) / 5 + 1)
 		svg_text(out, (octave - first) * wide, 0, floor + 15, "middle", time_text(ldexp(1, octave), text));

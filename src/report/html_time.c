@@ -42,14 +42,7 @@ html_rate(FILE *out, const json_t *series, size_t which, const char *unit)
 		return;
 	max = html_round_up(max);
 	svg_begin(out, height, 50, 24, unit);
-	svg_text(out, 0, -50, 12, "start", unit);
-	for (int i = 0; i <= 2; i++) {
-		double y = floor - (floor - top) * i / 2.0;
-
-		fprintf(out, "<line x1=\"0%%\" x2=\"100%%\" y1=\"%.1f\" y2=\"%.1f\" class=grid />\n", y, y);
-		html_count(max * i / 2, text);
-		svg_text(out, 0, -6, y + 4, "end", text);
-	}
+	svg_scale(out, top, floor, max, unit);
 	for (size_t i = 0; i < n; i++) {
 		double x = i == 0 ? 0 : sample(series, i - 1, 0) / end * 100, r = rate(series, i, which);
 

@@ -5,57 +5,12 @@
 #include <errno.h>
 #include <uvm/uvm_pdaemon_i.h>
 
-#include "scenario.h"
-#include "tswap.h"
+#include "scenario_pageout.h"
 
 #define	RW		(VM_PROT_READ | VM_PROT_WRITE)
-#define	DAEMON		{ "pgdaemon", NULL, NULL, NULL }
 
 static struct proc *child;
 static struct vnode *vp;
-
-static void
-begin(int slots, int ndevs)
-{
-	script_begin();
-	ts_boot(6, 2048, slots, ndevs);
-	script_lock("pageq", &uvm_pageqlock);
-	script_lock("swap", &uvm_swap_data_lock);
-}
-
-/* => the daemon has nothing to do, and nothing under way */
-static void
-settle(void)
-{
-	TU_WAIT(uvm_pdaemon_idle() && uvm_aio_idle());
-}
-
-static void
-end(void)
-{
-	tu_release();
-	settle();
-	scenario_end();
-}
-
-/* => pages of the lane hold 5; they are dirty, inactive, and not referenced since */
-static void
-aged(int first, int n)
-{
-	CHECK_EQ(tm_put_at(tm_proc, first, n, 'a'), 0);
-	for (int i = first; i < first + n; i++)
-		tm_store(i, 5);
-	CHECK_EQ(sys_madvise(tm_proc, TM_VA(first), ptoa((uint64_t)n), UMADV_DONTNEED), 0);
-}
-
-/* => memory is so short that the daemon is asked to do something about it */
-static void
-squeeze(void *arg)
-{
-	tu_take(uvm.free - uvm.reserve_kernel, 0);
-	uvm_kick_pdaemon();
-}
-#define	SQUEEZE		{ "k", NULL, squeeze, NULL }
 
 /* => no memory is left for whoever is nobody special */
 static void
@@ -87,7 +42,7 @@ SCENARIO(T41_owner_is_tried_while_a_fault_wires_the_page,
 	uint64_t failed;
 
 	begin(128, 1);
-	aged(0, 64);
+	aged(0, 64, 'a');
 	pg = tm_page(tm_proc, 0);
 	script_lock("anon", &pg->uanon->an_lock);
 	failed = tu_count(UVMC_pdtrylock);
@@ -110,7 +65,7 @@ SCENARIO(T42_active_page_loses_its_slot_while_it_is_stored_to_and_wired,
 	uint64_t dropped;
 
 	begin(32, 1);
-	aged(0, 32);
+	aged(0, 32, 'a');
 	squeeze(NULL);
 	settle();
 	tu_release();
@@ -119,7 +74,7 @@ SCENARIO(T42_active_page_loses_its_slot_while_it_is_stored_to_and_wired,
 	CHECK(uvm_swapisfilled() && ts_clean(tm_proc, 0));
 	script_lock("anon", &tm_anon(0)->an_lock);
 	dropped = tu_count(UVMC_pddropswap);
-	aged(32, 20);
+	aged(32, 20, 'a');
 	SCRIPT("k until done; pgdaemon until try(anon); pgdaemon until lock(swap); s until done; w until blocked;"
 	    " w pgdaemon until done",
 	    { "s", tm_proc, store_six, NULL }, { "w", tm_proc, wire, NULL }, DAEMON, SQUEEZE);
@@ -174,7 +129,7 @@ SCENARIO(T44_daemon_writes_while_reads_hang,
 	voff_t first = 0, other = ptoa(32);
 
 	begin(128, 1);
-	aged(0, 64);
+	aged(0, 64, 'a');
 	vp = tu_file(ptoa(64));
 	SCRIPT("r until io; q until io; k until done; h until blocked; h pgdaemon until done",
 	    { "r", NULL, read_page, &first }, { "q", NULL, read_page, &other },
@@ -199,7 +154,7 @@ SCENARIO(T46_write_fails_that_somebody_waits_for,
     "a write that ends in ENOMEM leaves its pages dirty, active and without slot; the next one serves the waiter (I-PD-1)")
 {
 	begin(128, 1);
-	aged(0, 64);
+	aged(0, 64, 'a');
 	CHECK_EQ(tm_put_at(tm_proc, 64, 1, 'n'), 0);		/* whose page table stays, too: else that is memory */
 	CHECK_EQ(sys_mlock(tm_proc, TM_VA(64), PAGE_SIZE), 0);
 	uvm_swap_inject(1, 0, 1, ENOMEM);
@@ -252,7 +207,7 @@ SCENARIO(T49_page_table_from_the_reserve_while_others_wait,
 	vaddr_t va = FAR;
 
 	begin(128, 1);
-	aged(0, 1);
+	aged(0, 1, 'a');
 	tm_put(tm_proc, "aa");
 	vp = tu_file(PAGE_SIZE);
 	(void)tu_resident(&vp->v_uobj, 0);
@@ -282,7 +237,7 @@ SCENARIO(T50_advice_on_pages_that_are_being_paged_out,
     "a page on its way out is queued by nobody, whatever is advised; what is unmapped is freed once (I-PG-6, B-18)")
 {
 	begin(128, 1);
-	aged(0, 64);
+	aged(0, 64, 'a');
 	SCRIPT("k until done; pgdaemon until io; a until done",
 	    { "a", tm_proc, advise, NULL }, DAEMON, SQUEEZE);
 	tu_release();
