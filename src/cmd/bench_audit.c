@@ -19,7 +19,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -27,6 +26,7 @@
 #include <harness/bench.h>
 #include <harness/xalloc.h>
 
+#include "child.h"
 #include "cmd.h"
 
 #define ROUNDS BENCH_ROUNDS
@@ -116,21 +116,11 @@ child(const struct bench *b, char *const argv[], const struct way *wy)
 static int
 wait_for(pid_t pid)
 {
-	const struct timespec tick = { 0, 2000000 };
-	struct timespec start, now;
-	int status;
+	const struct child_end ce = child_wait(pid, SIGKILL, PATIENCE_S, INFINITY);
 
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	while (waitpid(pid, &status, WNOHANG) == 0) {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (now.tv_sec - start.tv_sec > PATIENCE_S) {
-			kill(pid, SIGKILL);
-			waitpid(pid, &status, 0);
-			return -1;
-		}
-		nanosleep(&tick, NULL);
-	}
-	return WIFEXITED(status) ? WEXITSTATUS(status) : 128;
+	if (ce.ce_wall_s > PATIENCE_S)
+		return -1;
+	return WIFEXITED(ce.ce_status) ? WEXITSTATUS(ce.ce_status) : 128;
 }
 
 /* => the process' figure, from its result; 0: it has none */

@@ -9,25 +9,23 @@
  * schedule is, and can be replayed.
  */
 #include <sys/stat.h>
-#include <sys/wait.h>
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <jansson.h>
 
 #include <harness/xalloc.h>
 
+#include "child.h"
 #include "confirm.h"
 
 #define TIME	"300ms"			/* of an execution, if it does not go by operations; virtual */
 #define LIMIT_S	300			/* for all schedules of a circle */
-#define LOOK_NS	5000000
 
 /* What the schedules are given, which stays, so that they can be repeated; and what they leave. */
 struct scratch {
@@ -108,28 +106,6 @@ be_schedules(const struct run *r, const struct scratch *sc, const char *circle, 
 	_exit(EXIT_HOST);
 }
 
-/* => status of waitpid(); asked to end when the user does, killed when its time is long over */
-static int
-wait_for(pid_t pid)
-{
-	struct timespec since, now;
-	bool asked = false;
-	int status = 0;
-
-	clock_gettime(CLOCK_MONOTONIC, &since);
-	while (waitpid(pid, &status, WNOHANG) == 0) {
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (now.tv_sec - since.tv_sec > 2 * LIMIT_S)
-			kill(pid, SIGKILL);
-		else if (!asked && (run_stopped() || now.tv_sec - since.tv_sec > LIMIT_S)) {
-			kill(pid, SIGTERM);
-			asked = true;
-		}
-		nanosleep(&(struct timespec){ .tv_nsec = LOOK_NS }, NULL);
-	}
-	return status;
-}
-
 /* => false: there is no result */
 static bool
 read_result(const char *path, struct tried *tr)
@@ -169,7 +145,7 @@ try_circle(const struct run *r, const struct scratch *sc, const char *circle, ui
 		be_schedules(r, sc, circle, n);
 	if (pid < 0)
 		return "the host has no process for directed schedules";
-	(void)wait_for(pid);
+	(void)child_wait(pid, SIGTERM, LIMIT_S, 2 * LIMIT_S);
 	return read_result(sc->sc_json, tr) ? NULL : "its directed schedules came to no result";
 }
 

@@ -29,6 +29,7 @@
 #include <harness/engine.h>
 #include <harness/xalloc.h>
 
+#include "child.h"
 #include "run.h"
 
 #define WORKERS_MAX	64
@@ -291,15 +292,6 @@ work(struct iteration *it, unsigned number, bool only)
 }
 
 /* --- in the parent --- */
-
-static double
-now_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 static uint64_t
 done(const struct iteration *it)

@@ -13,19 +13,18 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <harness/engine.h>
 #include <harness/xalloc.h>
 
+#include "child.h"
 #include "minimize.h"
 #include "run.h"
 
 #define	SHARED_BYTES	(UINT64_C(64) << 20)	/* of which is touched what a log needs */
 #define	CPU_S		20			/* of an attempt */
 #define	WALL_S		240
-#define	LOOK_NS		500000
 
 static struct attempted *shared;	/* the parent's, but while a child runs */
 
@@ -180,30 +179,18 @@ be_attempt(const struct attempt *at)
 const struct attempted *
 attempt(const struct attempt *at)
 {
-	struct timespec since, now;
-	bool killed = false;
-	int status;
 	pid_t pid;
 
 	if (run_stopped())
 		return NULL;
 	memset(shared, 0, sizeof(*shared));
 	fflush(NULL);
-	clock_gettime(CLOCK_MONOTONIC, &since);
 	pid = fork();
 	if (pid < 0)
 		return NULL;
 	if (pid == 0)
 		be_attempt(at);
-	while (waitpid(pid, &status, WNOHANG) == 0) {
-		nanosleep(&(struct timespec){ .tv_nsec = LOOK_NS }, NULL);
-		clock_gettime(CLOCK_MONOTONIC, &now);
-		if (!killed && (run_stopped() || now.tv_sec - since.tv_sec > WALL_S)) {
-			kill(pid, SIGKILL);
-			killed = true;
-		}
-	}
-	if (!WIFEXITED(status))			/* half of it may be written */
+	if (!WIFEXITED(child_wait(pid, SIGKILL, WALL_S, INFINITY).ce_status))			/* half of it may be written */
 		shared->ad_same = false;
 	return run_stopped() ? NULL : shared;
 }

@@ -4,7 +4,6 @@
  * One run of the museum: this program once more, in a process of its own, whose result is read
  * back from its JSON.  What it is asked is what a user would type.
  */
-#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <fcntl.h>
@@ -12,13 +11,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <jansson.h>
 
 #include <harness/xalloc.h>
 
+#include "child.h"
 #include "cmd.h"
 #include "museum.h"
 #include "preload.h"
@@ -30,7 +29,6 @@
 #define EXIT_ASAN 67
 #define EXECUTIONS_MAX	1000000000	/* more than anybody waits for */
 #define GRACE_S	  30.0			/* after its limit: for a report on a busy host */
-#define POLL_NS	  2000000
 
 struct words {
 	char *w_v[WORDS_MAX + 1];
@@ -145,40 +143,16 @@ be_run(struct words *w, bool verbose)
 	_exit(127);
 }
 
-static double
-now_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
 /* => its status as of waitpid(); killed when its time is long over */
 static int
 wait_for(pid_t pid, const struct museum_ask *ma, struct museum_run *mr)
 {
-	const struct timespec pause = { 0, POLL_NS };
-	const double began = now_s();
-	bool asked = false;
-	struct rusage ru;
-	int status = 0;
+	const struct child_end ce = child_wait(pid, SIGTERM, ma->ma_strategy != NULL ? ma->ma_limit_s : INFINITY,
+	    ma->ma_limit_s + GRACE_S);
 
-	while (wait4(pid, &status, WNOHANG, &ru) == 0) {
-		const double since = now_s() - began;
-
-		if (!asked && (run_stopped() || (ma->ma_strategy != NULL && since > ma->ma_limit_s))) {
-			asked = true;
-			kill(pid, SIGTERM);
-		}
-		if (since > ma->ma_limit_s + GRACE_S)
-			kill(pid, SIGKILL);
-		nanosleep(&pause, NULL);
-	}
-	mr->mr_wall_s = now_s() - began;
-	mr->mr_cpu_s = (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
-	    (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
-	return status;
+	mr->mr_wall_s = ce.ce_wall_s;
+	mr->mr_cpu_s = ce.ce_cpu_s;
+	return ce.ce_status;
 }
 
 static char *
