@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <sys/cpu.h>
 #include <sys/kernel.h>
+#include <sys/sleepq.h>
 
 /* => the calling thread is lwp0 on CPU 0, until kern_shutdown() */
 static inline void
@@ -36,6 +37,13 @@ ktest_lwps(int n, void (*fn)(void *))
 	for (int i = 0; i < n; i++)
 		lwp_wait(l[i]);
 }
+
+/* => the condition holds.  Others may be kept from a core for seconds: patience costs nothing. */
+#define	KTEST_WAIT(cond)	do {						\
+	for (int kt_i = 0; !(cond) && kt_i < 100000; kt_i++)		\
+		kpause("ktwait", 1000000);				\
+	CHECK(cond);							\
+} while (0)
 
 /* => what handlers did on this CPU may be looked at without an spl: those to come are expected */
 static inline void

@@ -871,7 +871,7 @@ set_up_jobs(const struct profile *p)
 	return error;
 }
 
-#define	VERIFY_TRIES	50
+#define	VERIFY_TRIES	3000	/* half a minute: the daemon's CPU may be without a core for some of it */
 #define	VERIFY_PAUSE_NS	10000000
 
 /*

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include <harness/xalloc.h>
+#include <sys/sleepq.h>
 
 #include "engine_int.h"
 #include "workloads.h"
@@ -22,7 +23,9 @@
 #define	REG_BASE	0x38000000UL
 #define	COMMON		(FB_NPAGES / 2)			/* pages that are everybody's */
 #define	FB_BYTES	((vsize_t)FB_NPAGES * PAGE_SIZE)
-#define	PATIENCE	100000				/* looks at a counter that does not move */
+#define	LOOKS		1000				/* at a counter that does not move, before it is slept on */
+#define	PATIENCE	30000				/* looks then, PAUSE_NS apart */
+#define	PAUSE_NS	1000000
 
 struct device_run {
 	struct coherent	dr_region;	/* the common half */
@@ -125,17 +128,19 @@ paint(struct job_worker *jw, struct painter *pa, unsigned page)
 	return 0;
 }
 
-/* => the command has been carried out; the interrupt may wait for the CPU that rang */
+/* => the command has been carried out; the interrupt may wait for the CPU that rang, and that for a core */
 static int
 await_sum(struct job_worker *jw, unsigned page, uint64_t rings)
 {
 	uint64_t done = 0;
 	int error = 0;
 
-	for (int i = 0; i < PATIENCE && done < rings; i++) {
+	for (int i = 0; i < LOOKS + PATIENCE && done < rings; i++) {
 		error = register_load(jw, FB_REG_COUNT(page), &done);
 		if (error != 0)
 			return error;
+		if (done < rings && i >= LOOKS)
+			kpause("doorbell", PAUSE_NS);
 		if (done < rings)
 			worker_userret(jw);
 	}

@@ -10,7 +10,7 @@
  * watchdog_start: from here on an LWP that gives no sign of life (lwp_beat(), <sys/lwp.h>) for
  * so long ends the run: with the chain of who waits for whom, all stacks, all locks and busy pages.
  * => limit in ns, not 0; the machine is up; 0, or the host's errno: no thread
- * watchdog_stop: => the machine is still up.  It may go down now, and has the limit for it.
+ * watchdog_stop: => the machine is still up.  It may go down now, and has some times the limit for it.
  * watchdog_end: => the machine is down.
  */
 int	watchdog_start(uint64_t limit);

@@ -354,6 +354,13 @@ watchdog_deadlock(void)
 
 /* --- the thread --- */
 
+/* => the alarm knows real time alone, and somebody may be looking at a schedule that stands */
+static uint64_t
+patience(void)
+{
+	return 3 * limit + (host_controlled() ? REPORT_NS : GRACE_NS);
+}
+
 static void
 watch(void *arg)
 {
@@ -361,8 +368,7 @@ watch(void *arg)
 	while (!__atomic_load_n(&stopping, __ATOMIC_ACQUIRE)) {
 		bool any = false;
 
-		/* the alarm knows real time alone, and somebody may be looking at a schedule that stands */
-		host_alarm(3 * limit + (host_controlled() ? REPORT_NS : GRACE_NS), "the watchdog hangs itself");
+		host_alarm(patience(), "the watchdog hangs itself");
 		lwp_foreach(look, &any);
 		if (any)
 			report();
@@ -384,7 +390,7 @@ watchdog_stop(void)
 	__atomic_store_n(&stopping, true, __ATOMIC_RELEASE);
 	host_unpark(thread);
 	host_thread_join(thread);
-	host_alarm(limit + GRACE_NS, "the machine does not go down");
+	host_alarm(patience(), "the machine does not go down");
 }
 
 void

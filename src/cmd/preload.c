@@ -156,6 +156,7 @@ run_program(char *const argv[], const char *library, const struct watch *wa, uns
 {
 	struct sigaction ignore = { .sa_handler = SIG_IGN }, forward = { .sa_handler = pass_on },
 	    old_int, old_quit, old_term;
+	sigset_t later, before;
 	int fd[2], error = 0;
 	pid_t pid;
 
@@ -163,15 +164,21 @@ run_program(char *const argv[], const char *library, const struct watch *wa, uns
 	if (pipe2(fd, O_CLOEXEC) != 0)
 		return errno;
 	fflush(NULL);
+	sigemptyset(&later);		/* whoever is asked to end while nobody passes it on */
+	sigaddset(&later, SIGTERM);
+	sigprocmask(SIG_BLOCK, &later, &before);
 	pid = fork();
-	if (pid == 0)
+	if (pid == 0) {
+		sigprocmask(SIG_SETMASK, &before, NULL);
 		be_program(argv, library, wa->wa_dir, flags, fd[1]);
+	}
 	error = pid < 0 ? errno : 0;
 	close(fd[1]);
 	child = pid;
 	sigaction(SIGINT, &ignore, &old_int);
 	sigaction(SIGQUIT, &ignore, &old_quit);
 	sigaction(SIGTERM, &forward, &old_term);
+	sigprocmask(SIG_SETMASK, &before, NULL);
 	if (error == 0) {
 		*exec = read(fd[0], &error, sizeof(error)) == sizeof(error);
 		watch_program(wa, pid);

@@ -371,8 +371,7 @@ KTEST(I_PG_13_sleeper_whom_nobody_will_wake, "somebody sleeps on a page that is 
 	uvm_page_busy(anon->an_page, "test");
 	mutex_exit(&anon->an_lock);
 	tm_start(NULL, &tt, 1, wait_for_page, NULL);
-	while (!sleepq_has_waiters(anon->an_page))
-		kpause("asleep", 1000000);
+	TU_WAIT(sleepq_has_waiters(anon->an_page));
 	mutex_enter(&anon->an_lock);
 	anon->an_page->flags &= ~PG_WANTED;
 	mutex_exit(&anon->an_lock);
@@ -421,8 +420,8 @@ KTEST(I_PD_5_woken_on_paper, "the count of waiters is 0, and somebody still slee
 	tm_put(tm_proc, "a");
 	tm_collect();
 	tm_start(NULL, &tt, 1, wait_for_memory, NULL);
-	while (!sleepq_has_waiters(&uvm.free))
-		kpause("asleep", 1000000);
+	TU_WAIT(sleepq_has_waiters(&uvm.free));
+	TU_WAIT(uvm_pdaemon_idle());			/* it may not even have begun */
 	mutex_spin_enter(&uvm_fpageqlock);
 	uvm.nwaiters = 0;
 	mutex_spin_exit(&uvm_fpageqlock);
@@ -445,8 +444,8 @@ KTEST(I_PD_5_waiter_whom_nobody_serves, "somebody waits for memory, and the daem
 	tm_put(tm_proc, "a");
 	tm_collect();
 	tm_start(NULL, &tt, 1, wait_for_memory, NULL);
-	while (!sleepq_has_waiters(&uvm.free))
-		kpause("asleep", 1000000);
+	TU_WAIT(sleepq_has_waiters(&uvm.free));
+	TU_WAIT(uvm_pdaemon_idle());			/* it may not even have begun */
 	CHECK(!lwp_stop(1000000, who));
 	CHECK_EQ(inspect_stuck(), 1);
 	lwp_resume();

@@ -122,13 +122,11 @@ all_tick(void)
 	return true;
 }
 
-static uint64_t deadline;
-
 /* No time-outs here: the chip's interrupts are not those that are meant. */
 static void
 run_until_all_tick(void *arg)
 {
-	while (!all_tick() && host_now_ns() < deadline)
+	while (!all_tick())		/* for ever, if one does not: whoever runs the case ends it */
 		lwp_userret(1);
 }
 
@@ -136,9 +134,7 @@ KTEST(every_cpu_that_runs_has_its_own, "each CPU ticks, on itself")
 {
 	boot(4, INTERVAL);
 	clock_hook(count);
-	deadline = host_now_ns() + 2000000000;
 	ktest_lwps(7, run_until_all_tick);
-	CHECK(all_tick());
 	kern_shutdown();
 }
 

@@ -25,14 +25,8 @@ spin(void *arg)
 static void
 wait_until_free(int cpu)
 {
-	for (int i = 0; i < 5000; i++) {
-		kpause("leave", 1000000);
-		if (__atomic_load_n(&cpus[cpu].ci_curlwp, __ATOMIC_ACQUIRE) == cpus[cpu].ci_idlelwp) {
-			__atomic_store_n(&ran_on[cpu], 0, __ATOMIC_RELAXED);
-			return;
-		}
-	}
-	CHECK(false);
+	KTEST_WAIT(__atomic_load_n(&cpus[cpu].ci_curlwp, __ATOMIC_ACQUIRE) == cpus[cpu].ci_idlelwp);
+	__atomic_store_n(&ran_on[cpu], 0, __ATOMIC_RELAXED);
 }
 
 KTEST(nobody_runs_on_a_cpu_that_is_offline, "all leave, all go on, and when it is back it is used again")
@@ -53,15 +47,10 @@ KTEST(nobody_runs_on_a_cpu_that_is_offline, "all leave, all go on, and when it i
 		for (int i = 0; i < 8; i++)
 			before[i] = __atomic_load_n(&rounds[i], __ATOMIC_RELAXED);
 		for (int i = 0; i < 8; i++)
-			for (int n = 0; n < 5000 && __atomic_load_n(&rounds[i], __ATOMIC_RELAXED) == before[i]; n++)
-				kpause("go on", 1000000);
-		for (int i = 0; i < 8; i++)
-			CHECK(__atomic_load_n(&rounds[i], __ATOMIC_RELAXED) > before[i]);
+			KTEST_WAIT(__atomic_load_n(&rounds[i], __ATOMIC_RELAXED) > before[i]);
 		CHECK_EQ(__atomic_load_n(&ran_on[cpu], __ATOMIC_RELAXED), 0);
 		CHECK_EQ(cpu_setstate(&cpus[cpu], true), 0);
-		for (int n = 0; n < 5000 && __atomic_load_n(&ran_on[cpu], __ATOMIC_RELAXED) == 0; n++)
-			kpause("back", 1000000);
-		CHECK(__atomic_load_n(&ran_on[cpu], __ATOMIC_RELAXED) > 0);
+		KTEST_WAIT(__atomic_load_n(&ran_on[cpu], __ATOMIC_RELAXED) > 0);
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	for (int i = 0; i < 8; i++)
@@ -84,9 +73,7 @@ KTEST(an_offline_cpu_takes_interrupts, "and cross calls, which wait for every CP
 	CHECK_EQ(cpu_setstate(&cpus[1], false), 0);
 	CHECK_EQ(cpu_setstate(&cpus[2], false), 0);
 	intr_post(&cpus[1], IRQ_DISK);
-	for (int n = 0; n < 5000 && __atomic_load_n(&heard, __ATOMIC_RELAXED) == 0; n++)
-		kpause("hear", 1000000);
-	CHECK_EQ(__atomic_load_n(&heard, __ATOMIC_RELAXED), 1);
+	KTEST_WAIT(__atomic_load_n(&heard, __ATOMIC_RELAXED) == 1);
 	xc_broadcast(hear, NULL);
 	CHECK_EQ(__atomic_load_n(&heard, __ATOMIC_RELAXED), 4);
 	kern_shutdown();

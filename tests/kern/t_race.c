@@ -19,7 +19,7 @@ static void
 meet(void)
 {
 	__atomic_fetch_add(&turns, 1, __ATOMIC_RELAXED);
-	for (unsigned n = 0; n < 2000 && __atomic_load_n(&turns, __ATOMIC_RELAXED) < 2;)
+	for (unsigned n = 0; __atomic_load_n(&turns, __ATOMIC_RELAXED) < 2;)
 		host_relax(&n);
 }
 
@@ -237,13 +237,13 @@ read_nodes(void)
 	}
 }
 
-/* => somebody has read since, or does not want to */
+/* => somebody has read since */
 static void
 await_read(void)
 {
 	int before = __atomic_load_n(&reads, __ATOMIC_RELAXED);
 
-	for (unsigned n = 0; n < 1000 && __atomic_load_n(&reads, __ATOMIC_RELAXED) < before + 2;)
+	for (unsigned n = 0; __atomic_load_n(&reads, __ATOMIC_RELAXED) < before + 2;)
 		host_relax(&n);
 }
 

@@ -1,6 +1,6 @@
 /*
- * What the auditor is for: three deadlocks that did not happen, each told in the first second,
- * with workers that never met.
+ * What the auditor is for: three deadlocks that did not happen, each told at once, with
+ * workers that never met.
  */
 #include <string.h>
 
@@ -10,16 +10,13 @@
 #include <sys/lockorder.h>
 #include <sys/mutex.h>
 
-#define	SECOND	UINT64_C(1000000000)
-
 static kmutex_t a, b;
-static uint64_t booted, told_at;
+static bool was_told;
 
 static bool
 note(const struct violation *v)
 {
-	if (told_at == 0)
-		told_at = host_now_ns();
+	was_told = true;
 	return ktest_sink(v);
 }
 
@@ -28,7 +25,6 @@ boot(bool full)
 {
 	lockdebug_on = true;
 	lockaudit_full = full;
-	booted = host_now_ns();
 	ktest_kern(2, 1);
 	failure_sink = note;
 }
@@ -87,7 +83,7 @@ edge_in(const struct lockgraph_finding *f, const struct lockgraph *lg, const cha
 	return false;
 }
 
-KTEST(abba_by_two_who_never_meet, "one worker goes A-B and ends, then another goes B-A: told in the first second, with both stacks of both")
+KTEST(abba_by_two_who_never_meet, "one worker goes A-B and ends, then another goes B-A: told at once, with both stacks of both")
 {
 	const struct lockgraph *lg;
 	uint32_t i = 0;
@@ -96,10 +92,9 @@ KTEST(abba_by_two_who_never_meet, "one worker goes A-B and ends, then another go
 	mutex_init(&a, MUTEX_DEFAULT, IPL_NONE, lockdebug_class("a", 0, LO_NEST_NONE, IPL_NONE));
 	mutex_init(&b, MUTEX_DEFAULT, IPL_NONE, lockdebug_class("b", 0, LO_NEST_NONE, IPL_NONE));
 	ktest_lwps(1, takes_ab);		/* returns when it has exited */
-	CHECK_EQ(told_at, 0);
+	CHECK(!was_told);
 	ktest_lwps(1, takes_ba);
-	CHECK(told_at != 0);
-	CHECK(told_at - booted < SECOND);
+	CHECK(was_told);
 	CHECK_EQ(ktest_violations(VIOL_LOCK_ORDER), 1);	/* once */
 	lg = lockorder_export();
 	while (i < lg->lg_nfindings && strcmp(lg->lg_findings[i].lgv_id, "lock-cycle") != 0)
@@ -131,14 +126,14 @@ has_amap_waits_for_page(void *arg)
 	mutex_exit(&a);
 }
 
-KTEST(amap_against_page_busy, "one has a page busy and takes the amap, later one with the amap waits for a page: told by full in the first second")
+KTEST(amap_against_page_busy, "one has a page busy and takes the amap, later one with the amap waits for a page: told by full, at once")
 {
 	boot(true);
 	mutex_init(&a, MUTEX_DEFAULT, IPL_NONE, LC_amap);
 	ktest_lwps(1, has_page_takes_amap);
-	CHECK_EQ(told_at, 0);
+	CHECK(!was_told);
 	ktest_lwps(1, has_amap_waits_for_page);
-	CHECK(told_at != 0 && told_at - booted < SECOND);
+	CHECK(was_told);
 	CHECK_EQ(ktest_violations(VIOL_LOCK_ORDER), 1);
 	kern_shutdown();
 }
@@ -163,10 +158,10 @@ KTEST(held_at_ipl_none_taken_by_the_network, "a class that the network's interru
 	intr_establish(IRQ_NET, IPL_VM, net_intr, NULL);
 	intr_post(curcpu(), IRQ_NET);
 	intr_poll();
-	CHECK_EQ(told_at, 0);
+	CHECK(!was_told);
 	mutex_enter(&b);			/* nobody else wants this one */
 	mutex_exit(&b);
-	CHECK(told_at != 0 && told_at - booted < SECOND);
+	CHECK(was_told);
 	CHECK_EQ(ktest_violations(VIOL_INTERRUPT_CONTEXT), 1);
 	CHECK(strstr(ktest_violation.v_message, "ring") != NULL);
 	kern_shutdown();
@@ -185,7 +180,7 @@ KTEST(held_at_ipl_vm_taken_by_the_network, "with the interrupt kept out it is si
 	intr_post(curcpu(), IRQ_NET);
 	mutex_exit(&b);
 	intr_poll();
-	CHECK_EQ(told_at, 0);
+	CHECK(!was_told);
 	kern_shutdown();
 }
 

@@ -39,7 +39,7 @@ begin(int cpus_wanted, uint64_t latency)
 static void
 end(void)
 {
-	for (int i = 0; i < 5000 && ndone() < nic_packets(); i++)
+	for (int i = 0; i < 100000 && ndone() < nic_packets(); i++)
 		kpause("nic", 1000000);
 	fv_free(page);
 	nic_fini();
@@ -163,7 +163,7 @@ KTEST(packets_of_several_cpus_are_all_sent, "each once, on whatever CPU")
 		l[i] = fv_spawn(NULL, "sender", send_many, (void *)i);
 	for (int i = 0; i < 4; i++)
 		fv_join(l[i]);
-	for (int i = 0; i < 5000 && ndone() < 64; i++)
+	for (int i = 0; i < 100000 && ndone() < 64; i++)
 		kpause("nic", 1000000);
 	CHECK_EQ(ndone(), 64);
 	end();

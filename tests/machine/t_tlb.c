@@ -43,7 +43,8 @@ shootdowns(void)
 
 /*
  * => another round?  Time is what a busy host has least of: one second must do, but
- *    in it, or some more, enough shootdowns must have met somebody.
+ *    in it, or some more, enough shootdowns must have met somebody.  What a case must have
+ *    seen besides it waits for itself.
  */
 static bool
 again(unsigned i, unsigned rounds)
@@ -265,7 +266,7 @@ dirty_tlb(bool software_rm, void (*take)(struct vm_page *))
 	pg = fv_alloc();
 	l = fv_spawn(pm, "storer", storer, NULL);
 	await_running(1);
-	for (unsigned i = 0; again(i, 3000); i++) {
+	for (unsigned i = 0; again(i, 3000) || before == 0; i++) {
 		CHECK(pmap_enter(pm, VA, fv_pa(pg), RW, 0) == 0);
 		for (unsigned k = 0; k < 50 && first_word(pg) == before; k++)
 			fv_pause(&spins);
@@ -280,7 +281,6 @@ dirty_tlb(bool software_rm, void (*take)(struct vm_page *))
 		before = now;
 	}
 	stop_and_join(&l, 1);
-	CHECK(before > 0);
 	pmap_remove(pm, VA, VA + PAGE_SIZE);
 	pmap_update(pm);
 	fv_free(pg);
@@ -387,12 +387,13 @@ KTEST(S6_clear_modify_completes_removals_under_way,
  * What a handler sees of the page that the LWP which it interrupts is copying to.
  */
 static struct vm_page *copied;
-static unsigned looked, halves;		/* interrupts, and which found half a copy */
+static unsigned looked;			/* atomic: interrupts */
+static unsigned halves;			/* IPL_VM: which of them found half a copy */
 
 static void
 look_at_copy(void *arg)
 {
-	looked++;
+	__atomic_fetch_add(&looked, 1, __ATOMIC_RELAXED);
 	if (fv_words(copied)[0] != fv_words(copied)[PAGE_SIZE / sizeof(uint64_t) - 1])
 		halves++;
 }
@@ -422,7 +423,7 @@ KTEST(S1_an_access_is_one_instruction,
 	CHECK(pmap_enter(pm, VA, fv_pa(copied), RW, 0) == 0);
 	CHECK_EQ(host_thread_create(&device, "device", pester, NULL), 0);
 	until = host_now_ns() + 300000000UL;
-	for (uint64_t n = 1; host_now_ns() < until; n++) {
+	for (uint64_t n = 1; host_now_ns() < until || __atomic_load_n(&looked, __ATOMIC_RELAXED) == 0; n++) {
 		for (size_t i = 0; i < PAGE_SIZE / sizeof(page[0]); i++)
 			page[i] = n;
 		for (int i = 0; i < 16; i++) {
@@ -434,7 +435,6 @@ KTEST(S1_an_access_is_one_instruction,
 	host_thread_join(device);
 	ktest_settle();
 	ipl = splvm();
-	CHECK(looked > 0);
 	CHECK_EQ(halves, 0);
 	splx(ipl);
 	pmap_remove(pm, VA, VA + PAGE_SIZE);
@@ -460,7 +460,7 @@ short_lived(bool software_rm)
 	pg = fv_alloc();
 	l = fv_spawn(pm, "storer", lazy_storer, NULL);
 	await_running(1);
-	for (unsigned i = 0; again(i, 50000); i++) {
+	for (unsigned i = 0; again(i, 50000) || stores == 0; i++) {
 		before = first_word(pg);
 		CHECK(pmap_enter(pm, VA, fv_pa(pg), RW, 0) == 0);
 		for (unsigned k = i % 512; k > 0; k--)
@@ -476,7 +476,6 @@ short_lived(bool software_rm)
 		stores += now != before;
 	}
 	stop_and_join(&l, 1);
-	CHECK(stores > 0);
 	fv_free(pg);
 	end();
 }

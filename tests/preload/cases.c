@@ -4,10 +4,14 @@
  * Runs one conformance case, or lists them: name, rule that must be reported, grade, legal
  * twin; - for none.
  */
+#include <dirent.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "cases.h"
 
@@ -31,12 +35,65 @@ in_thread(void *(*fn)(void *), void *arg)
 	must(pthread_join(t, NULL));
 }
 
-void
-killed_soon(void)
+static bool
+sleeps(const char *tid)
 {
-	const struct itimerval soon = { .it_value = { .tv_usec = 200000 } };
+	char path[64], state = 'R';
+	FILE *in;
 
-	must(setitimer(ITIMER_REAL, &soon, NULL));
+	snprintf(path, sizeof(path), "/proc/self/task/%.20s/stat", tid);
+	in = fopen(path, "re");
+	if (in != NULL) {
+		if (fscanf(in, "%*d (%*[^)]) %c", &state) != 1)
+			state = 'R';
+		fclose(in);
+	}
+	return state == 'S';
+}
+
+void
+until_main_sleeps(void)
+{
+	const struct timespec moment = { 0, 1000000 };
+	char tid[24];
+
+	snprintf(tid, sizeof(tid), "%d", (int)getpid());
+	while (!sleeps(tid))
+		(void)nanosleep(&moment, NULL);
+}
+
+static bool
+others_sleep(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *de;
+	bool asleep = dir != NULL;
+
+	while (asleep && (de = readdir(dir)) != NULL)
+		asleep = de->d_name[0] == '.' || atoi(de->d_name) == (int)gettid() || sleeps(de->d_name);
+	if (dir != NULL)
+		closedir(dir);
+	return asleep;
+}
+
+static void *
+kill_those_who_sleep(void *arg)
+{
+	const struct timespec moment = { 0, 10000000 };
+
+	for (int looks = 0; looks < 20; looks = others_sleep() ? looks + 1 : 0)
+		(void)nanosleep(&moment, NULL);
+	must(kill(getpid(), SIGALRM));
+	return arg;
+}
+
+void
+killed_asleep(void)
+{
+	pthread_t t;
+
+	must(pthread_create(&t, NULL, kill_those_who_sleep, NULL));
+	must(pthread_detach(t));
 }
 
 static const char *

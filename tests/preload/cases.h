@@ -23,8 +23,10 @@ extern const struct preload_case order_cases[], misuse_cases[], wait_cases[];	/*
 
 /* => fn(arg) on a thread of its own, to its end */
 void in_thread(void *(*fn)(void *), void *arg);
-/* => the process is killed by SIGALRM before long: for those that really hang */
-void killed_soon(void);
+/* => the process is killed by SIGALRM when all its threads sleep on: for those that really hang */
+void killed_asleep(void);
+/* => the main thread is asleep, in whatever it is about to call */
+void until_main_sleeps(void);
 /* => what must not fail in the cases themselves */
 void must(int error);
 

@@ -53,7 +53,7 @@ static void
 relock_hangs(void)
 {
 	LOCK(&a);
-	killed_soon();
+	killed_asleep();
 	(void)pthread_mutex_lock(&a);
 }
 
@@ -124,7 +124,7 @@ upgrade(void)
 	RDLOCK(&rw);
 	if (pthread_rwlock_timedwrlock(&rw, &ts) == 0)
 		abort();
-	killed_soon();
+	killed_asleep();
 	(void)pthread_rwlock_wrlock(&rw);
 }
 

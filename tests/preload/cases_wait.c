@@ -434,12 +434,10 @@ static int in_join;
 static void *
 needs_a(void *arg)
 {
-	struct timespec ns = { 0, 20000000 };
-
 	/* The other one holds a already, and is in its join by then. */
 	while (!__atomic_load_n(&in_join, __ATOMIC_ACQUIRE))
 		;
-	(void)nanosleep(&ns, NULL);
+	until_main_sleeps();
 	LOCK(&a);
 	UNLOCK(&a);
 	return arg;
@@ -453,7 +451,7 @@ join_needs_lock(void)
 
 	LOCK(&a);
 	must(pthread_create(&t, NULL, needs_a, NULL));
-	killed_soon();
+	killed_asleep();
 	__atomic_store_n(&in_join, 1, __ATOMIC_RELEASE);
 	must(pthread_join(t, NULL));
 }

@@ -81,11 +81,13 @@ audit 2 -- ./nowhere && grep -q '^uvmstress: cannot run ./nowhere: No such file'
 claim no_such_command
 audit 2 -- && audit 2 --cpus 4 -- true && grep -q 'about simulated machines' err
 claim wrong_usage
-"$uvmstress" audit -q -- sleep 60 2>err &
-sleep 0.5
+"$uvmstress" audit -q -- sh -c 'touch begun; exec sleep 600' 2>err &
+while [ ! -e begun ]; do
+	sleep 0.1
+done
 kill -TERM $!
 wait $!
-[ $? -eq 0 ] && grep -q 'sleep was killed by SIGTERM' err
+[ $? -eq 0 ] && grep -q 'sh was killed by SIGTERM' err
 claim a_request_to_end_is_passed_on
 [ -z "$(ls -A "$TMPDIR")" ]
 claim nothing_is_left_behind

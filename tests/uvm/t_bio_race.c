@@ -117,7 +117,7 @@ KTEST(who_finds_no_window_waits_for_one, "who finds no window waits until one is
 	rw_enter(&other->v_lock, RW_READER);
 	CHECK_EQ(ubc_alloc(&other->v_uobj, 0, &len, UBC_READ, &va), 0);
 	tm_start(tm_proc, tt, 2, one_read, NULL);
-	for (int i = 0; i < 5000 && !sleepq_has_waiters(&ubc_object.inactive); i++)
+	for (int i = 0; i < 100000 && !sleepq_has_waiters(&ubc_object.inactive); i++)
 		uvmfault_pause("tuwait", 1000000);
 	CHECK(sleepq_has_waiters(&ubc_object.inactive));
 	ubc_release(va, 0, UBC_READ);

@@ -329,7 +329,7 @@ KTEST(H1_fault_lets_its_page_go_when_the_map_is_taken, "a fault that has read it
 	CHECK(page_busy((voff_t)ptoa(3)));
 	vm_map_lock(tm_map(tm_proc));
 	end_reading();
-	for (deadline = host_now_ns() + 5000000000; page_busy((voff_t)ptoa(3));) {
+	for (deadline = host_now_ns() + 100000000000; page_busy((voff_t)ptoa(3));) {
 		CHECK(host_now_ns() < deadline);	/* for all that the map is ours */
 		intr_poll();
 		host_relax(&spins);

@@ -70,7 +70,7 @@ swap_out(void)
 {
 	uint64_t before = tu_count(UVMC_swapouts);
 
-	for (int i = 0; i < 1000 && tu_count(UVMC_swapouts) == before; i++) {
+	for (int i = 0; i < 100000 && tu_count(UVMC_swapouts) == before; i++) {
 		uvm_swapout_threads();
 		kpause("swapping", 1000000);
 	}
@@ -199,13 +199,12 @@ KTEST(swapping_against_coming_in_and_ending, "LWPs come, sleep, run and end whil
 
 	tm_boot(4, NPAGES);
 	tm_start(NULL, &swap, 1, swap_all, NULL);
-	for (int i = 0; i < 5; i++) {
+	for (int i = 0; i < 5 || tu_count(UVMC_swapouts) == 0; i++) {
 		tm_start(tm_proc, tt, 6, come_and_go, NULL);
 		tm_wait(tt, 6);
 	}
 	tm_stop();
 	tm_wait(&swap, 1);
-	CHECK(tu_count(UVMC_swapouts) > 0);
 	CHECK_EQ(areas_in(), 0);
 	CHECK_EQ(inspect_wiring(), 0);
 	tm_shutdown();

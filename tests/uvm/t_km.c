@@ -164,7 +164,7 @@ static vaddr_t full_va;
 static void
 unmap_main(void *arg)
 {
-	kpause("later", 20000000);
+	TU_WAIT(tu_count(UVMC_map_vawaits) > 0);
 	uvm_km_free(mb_map, full_va, PAGE_SIZE, UVM_KMF_VAONLY);
 }
 
@@ -183,7 +183,6 @@ KTEST(T9_waitva_sleeps_until_addresses_are_free, "a full submap: NOWAIT gets not
 	lwp_start(l);
 	va = uvm_km_alloc(mb_map, PAGE_SIZE, 0, UVM_KMF_VAONLY | UVM_KMF_WAITVA);
 	CHECK_EQ(va, full_va);
-	CHECK(tu_count(UVMC_map_vawaits) > 0);
 	lwp_wait(l);
 	uvm_km_free(mb_map, full_va, size, UVM_KMF_VAONLY);
 	tu_shutdown();

@@ -196,7 +196,7 @@ KTEST(T56_B7_shared_memory_on_loan_goes_to_swap, "the page of an aobj, clean and
 	CHECK_EQ(uvm_loanuobjanons(tm_obj, 0, 1, anons), 0);
 	pg = anons[0]->an_page;
 	tu_exhaust();
-	for (int i = 0; i < 1000 && tu_lookup(tm_obj, 0) != NULL; i++) {
+	for (int i = 0; i < 100000 && tu_lookup(tm_obj, 0) != NULL; i++) {
 		uvm_kick_pdaemon();
 		kpause("t56", 1000000);
 	}

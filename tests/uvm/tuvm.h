@@ -73,9 +73,9 @@ void	tu_release_one(void);
  *    waited, and how many had theirs */
 void	tu_hungry(void *);
 extern int tu_waiting, tu_got;		/* atomic */
-/* => true when the condition holds within a few seconds. */
+/* => the condition holds.  Others may be kept from a core for seconds: patience costs nothing. */
 #define	TU_WAIT(cond)	do {						\
-	for (int tu_i_ = 0; !(cond) && tu_i_ < 5000; tu_i_++)		\
+	for (int tu_i_ = 0; !(cond) && tu_i_ < 100000; tu_i_++)		\
 		kpause("tuwait", 1000000);				\
 	CHECK(cond);							\
 } while (0)
