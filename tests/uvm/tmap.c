@@ -258,8 +258,9 @@ tm_start(struct proc *p, struct tm_thread *tt, int n, void (*fn)(struct tm_threa
 			CHECK_EQ(proc_lwp_create(p, &tt[i].tt_lwp, name, tm_main, &tt[i]), 0);
 		else
 			CHECK_EQ(lwp_create(&tt[i].tt_lwp, NULL, name, tm_main, &tt[i]), 0);
-		lwp_start(tt[i].tt_lwp);
 	}
+	for (int i = 0; i < n; i++)		/* not before all are there: the first may eat all memory */
+		lwp_start(tt[i].tt_lwp);
 }
 
 void
