@@ -145,7 +145,8 @@ add_result(struct worker *wk, struct run_result *rr)
 		wk->wk_hash += strtoull(rr->rr_event_hash, NULL, 16);
 	colon = rs->rs_strategy != NULL ? strchr(rs->rs_strategy, ':') : NULL;
 	wk->wk_by_depth[colon != NULL && colon[1] >= '1' && colon[1] <= '9' ? colon[1] - '0' : 0]++;
-	atomic_fetch_add_explicit(&wk->wk_done, 1, memory_order_relaxed);
+	/* release: pairs with the acquire in done(): who sees it sees its operations */
+	atomic_fetch_add_explicit(&wk->wk_done, 1, memory_order_release);
 }
 
 /* What repeats this very execution. */
@@ -293,13 +294,14 @@ work(struct iteration *it, unsigned number, bool only)
 
 /* --- in the parent --- */
 
+/* => executions that are over */
 static uint64_t
 done(const struct iteration *it)
 {
 	uint64_t n = 0;
 
 	for (unsigned i = 0; i < WORKERS_MAX; i++)
-		n += atomic_load_explicit(&it->it_shared->sh_workers[i].wk_done, memory_order_relaxed);
+		n += atomic_load_explicit(&it->it_shared->sh_workers[i].wk_done, memory_order_acquire);
 	return n;
 }
 
@@ -394,9 +396,10 @@ watch(struct iteration *it, double since, bool only)
 		if (run_stopped())
 			atomic_store(&it->it_shared->sh_stop, 1);
 		if (r->r_interval != 0 && now_s() >= next) {
+			const uint64_t n = done(it);	/* first: its operations are there */
 			struct run_progress rp = {
 				.rp_elapsed_s = now_s() - since, .rp_operations = operations(it),
-				.rp_iterations = done(it), .rp_iterations_planned = it->it_n,
+				.rp_iterations = n, .rp_iterations_planned = it->it_n,
 				.rp_violations = atomic_load(&it->it_shared->sh_nfound),
 			};
 

@@ -49,9 +49,11 @@ set(uint64_t ns, const char *what)
 		.it_value = { .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) },
 	};
 
-	if (!made && (ns == 0 || !(made = make())))
+	if (!made && ns == 0)
 		return;
-	__atomic_store_n(&message, what, __ATOMIC_RELAXED);
+	__atomic_store_n(&message, what, __ATOMIC_RELAXED);	/* first: from make() on there is a handler */
+	if (!made && !(made = make()))
+		return;
 	timer_settime(timer, 0, &its, NULL);
 }
 

@@ -7,6 +7,9 @@ import json
 import re
 import shutil
 import subprocess
+import time
+
+from daemonlib import PATIENCE
 
 
 def there_is_one():
@@ -30,7 +33,7 @@ class Browser:
         self.base = '/session/' + got['sessionId']
 
     def call(self, method, path, body=None):
-        c = http.client.HTTPConnection('127.0.0.1', self.port, timeout=120)
+        c = http.client.HTTPConnection('127.0.0.1', self.port, timeout=PATIENCE)
         c.request(method, self.base + path, json.dumps(body) if body is not None else None)
         value = json.loads(c.getresponse().read())['value']
         assert not (isinstance(value, dict) and 'error' in value), value
@@ -44,8 +47,16 @@ class Browser:
         return self.call('POST', '/execute/sync', {'script': 'return ' + script, 'args': []})
 
     def click(self, selector):
-        found = self.call('POST', '/element', {'using': 'css selector', 'value': selector})
-        self.call('POST', f'/element/{next(iter(found.values()))}/click', {})
+        """The page may draw anew what was found before it is clicked on: then it is looked for again."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                found = self.call('POST', '/element', {'using': 'css selector', 'value': selector})
+                self.call('POST', f'/element/{next(iter(found.values()))}/click', {})
+                return
+            except AssertionError as e:
+                if time.monotonic() > end or e.args[0]['error'] not in ('stale element reference', 'no such element'):
+                    raise
 
     def look(self, width, scheme):
         """As a screen of that width would show it, in light or dark."""
@@ -74,4 +85,4 @@ class Browser:
             self.call('DELETE', '')
         finally:
             self.driver.terminate()
-            self.driver.wait(30)
+            self.driver.wait(PATIENCE)

@@ -13,9 +13,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'harness'))
 import harness  # noqa: E402
-from harness import equal, run, write  # noqa: E402
-
-PATIENCE = 60      # seconds; only a broken daemon needs them
+from harness import PATIENCE, equal, run, write  # noqa: E402
 
 
 def job(name, ending):
@@ -24,8 +22,8 @@ def job(name, ending):
 
 def config(text='', http='127.0.0.1:0', profiles='x.ini'):
     """What is written in text wins over these lines."""
-    lines = {'state': 'st', 'http': http, 'profiles': profiles, 'run-time': '60ms', 'free-space': '0', 'client-timeout': '1s',
-             'backoff': '10ms'}
+    lines = {'state': 'st', 'http': http, 'profiles': profiles, 'run-time': '60ms', 'free-space': '0',
+             'client-timeout': '1h', 'backoff': '10ms'}
     for line in text.splitlines():
         key, _, value = line.partition('=')
         lines[key.strip()] = value.strip()
@@ -53,10 +51,9 @@ class Daemon:
     def answers(self):
         assert self.p.poll() is None, self.said()
         try:
-            self.raw(b'uvmstress/1 status\n')
+            return self.raw(b'uvmstress/1 status\n')[0].startswith('uvmstress/1 ok')
         except OSError:
             return False
-        return True
 
     def said(self):
         with open('log', errors='replace') as f:
@@ -119,8 +116,8 @@ def answer(f):
     return line, json.loads(f.read(int(line.split()[2])))
 
 
-def children(pid):
-    """Processes of that process group's sessions that still run our binary, by command line."""
+def children():
+    """Processes that were started for what is in this directory, by command line."""
     found = []
     for name in os.listdir('/proc'):
         if not name.isdigit():
@@ -138,7 +135,7 @@ def children(pid):
 
 
 def rows(sql):
-    db = sqlite3.connect('st/results.db')
+    db = sqlite3.connect('st/results.db', timeout=PATIENCE)
     try:
         return db.execute(sql).fetchall()
     finally:
@@ -151,7 +148,7 @@ def all_is_well(running=0):
     equal(rows('PRAGMA foreign_key_check'), [])
     equal(rows("SELECT count(*) FROM run WHERE state = 'running'"), [(running,)])
     equal(os.listdir('st/work'), [])
-    equal(children(0), [])
+    wait_for(lambda: not children(), 'the last ones to go')
     kept = {d for (d,) in rows('SELECT dir FROM occurrence WHERE dir IS NOT NULL')}
     there = {f'{a}/{b}' for a in os.listdir('st/failures') for b in os.listdir(f'st/failures/{a}')}
     equal(there, kept)

@@ -7,11 +7,12 @@ import json
 import os
 import random
 import re
+import resource
 import socket
 import stat
 import time
 
-from daemonlib import Daemon, all_is_well, answer, config, equal, harness, job, run, wait_for
+from daemonlib import PATIENCE, Daemon, all_is_well, answer, config, equal, harness, job, run, wait_for
 from harness import case, has, main
 
 RUBBISH = 200
@@ -22,7 +23,7 @@ def port(d):
 
 
 def fetch(d, path, method='GET', **headers):
-    c = http.client.HTTPConnection('127.0.0.1', port(d), timeout=60)
+    c = http.client.HTTPConnection('127.0.0.1', port(d), timeout=PATIENCE)
     c.request(method, path, headers=headers)
     r = c.getresponse()
     return r, r.read()
@@ -30,7 +31,7 @@ def fetch(d, path, method='GET', **headers):
 
 def http_raw(d, data):
     """Bytes in, bytes out; the server hangs up."""
-    with socket.create_connection(('127.0.0.1', d.http), 60) as s:
+    with socket.create_connection(('127.0.0.1', d.http), PATIENCE) as s:
         try:
             s.sendall(data)
             s.shutdown(socket.SHUT_WR)
@@ -64,7 +65,7 @@ def only_its_owner_may_control():
 
 def connect_to(path):
     s = socket.socket(socket.AF_UNIX)
-    s.settimeout(60)
+    s.settimeout(PATIENCE)
     s.connect(path)
     return s
 
@@ -91,7 +92,7 @@ def ctl_speaks_for_people_and_programs():
             equal((r.returncode, r.stdout), (status, b''), words)
             has(r.stderr, want)
         equal(run(*ctl, 'stop').returncode, 0)
-        equal(d.p.wait(60), 0)
+        equal(d.p.wait(PATIENCE), 0)
         r = run(*ctl, 'status')
         equal(r.returncode, 3)
         has(r.stderr, 'cannot reach the daemon at st/ctl')
@@ -136,43 +137,53 @@ def bad_control_messages_are_answered_and_change_nothing():
     all_is_well()
 
 
+def admitted(d):
+    """=> a connection that has its place; who has left may still have had it a moment ago"""
+    while True:
+        s = d.connect()
+        s.sendall(b'uvmstress/1 status\n')
+        try:
+            if answer(s.makefile('rb'))[1] is not None:
+                return s
+        except ConnectionError:
+            pass
+        s.close()
+
+
 @case
-def slow_and_many_control_clients_are_bounded():
+def more_control_clients_than_there_is_room_for_are_told():
     job('x', 'clean')
-    config()
+    config()                                    # and none is cut off for being slow
     with Daemon() as d:
-        crowd = [d.connect() for _ in range(31)]
+        crowd = [admitted(d) for _ in range(32)]
         for s in crowd:
             s.sendall(b'uvmstress/1 sta')       # and never the rest
-        turned_away = 0
-        for _ in range(500):
+        for _ in range(4):
             with d.connect() as s:
-                try:
-                    s.sendall(b'uvmstress/1 failures\n')
-                    turned_away += b'too many clients' in s.recv(200)
-                except ConnectionError:
-                    turned_away += 1
-            if turned_away > 3:
-                break
-            crowd.append(d.connect())
-        assert turned_away > 3
-        for s in crowd[40:]:
-            s.close()
-        reader = crowd[0]                       # half of a request: cut off in good time
-        reader.settimeout(60)
-        equal(reader.recv(100), b'')
+                has(s.recv(200), 'error too many clients')
         for s in crowd:
             s.close()
-        wait_for(lambda: d.answers(), 'room')
+        wait_for(d.answers, 'room')
         before = d.finished()
         wait_for(lambda: d.finished() > before, 'runs to go on')
         equal(d.stop(), 0)
 
 
 @case
+def slow_control_clients_are_cut_off():
+    job('x', 'clean')
+    config('client-timeout = 1s')
+    with Daemon() as d:
+        with d.connect() as s:
+            s.sendall(b'uvmstress/1 sta')       # and never the rest
+            equal(s.recv(100), b'')
+        equal(d.stop(), 0)
+
+
+@case
 def who_does_not_read_the_answer_is_dropped():
     job('x', 'clean')
-    config()
+    config('client-timeout = 1s')
     with Daemon() as d:
         wait_for(lambda: d.finished() > 20, 'something to tell')
         with d.connect() as s:
@@ -181,17 +192,17 @@ def who_does_not_read_the_answer_is_dropped():
             try:
                 for _ in range(2000):
                     s.sendall(b'uvmstress/1 runs\n' * 10)
-            except TimeoutError:
-                pass                            # it stopped listening until we read: as it should
+            except (TimeoutError, ConnectionError):
+                pass                            # it stopped listening until we read: as it should; and then?
             assert d.status['state'] == 'running'
-            s.settimeout(60)
+            s.setblocking(False)
             wait_for(lambda: dropped(s), 'the line to be cut')
         equal(d.stop(), 0)
 
 
 def dropped(s):
     try:
-        s.send(b'uvmstress/1 runs\n', socket.MSG_DONTWAIT)
+        s.send(b'uvmstress/1 runs\n')
     except BlockingIOError:
         return False
     except ConnectionError:
@@ -245,7 +256,7 @@ def it_is_for_reading_and_for_this_host_only():
 @case
 def bad_http_requests_are_answered_or_dropped():
     job('x', 'clean')
-    config()
+    config('client-timeout = 1s')               # or a half would be waited for
     dice = random.Random(2)
     known = [b'GET\r\n\r\n', b'GET / HTTP/9.9\r\n\r\n', b'GET /' + b'a' * 40000 + b' HTTP/1.1\r\nHost: localhost\r\n\r\n',
              b'GET / HTTP/1.1\r\n' + b'X: y\r\n' * 9000 + b'\r\n', b'GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n',
@@ -260,7 +271,7 @@ def bad_http_requests_are_answered_or_dropped():
             assert not got.startswith(b'HTTP/1.1 200') or data.startswith(b'GET / HTTP/1.1\r\nHost'), (data[:80], got[:80])
         before = d.finished()
         wait_for(lambda: d.finished() > before, 'runs to go on')
-        equal(fetch(d, '/metrics')[0].status, 200)
+        wait_for(lambda: serves(d), 'it to serve')
         equal(d.stop(), 0)
     all_is_well()
 
@@ -268,10 +279,12 @@ def bad_http_requests_are_answered_or_dropped():
 @case
 def five_hundred_connections_do_not_disturb_it():
     job('x', 'clean')
-    config()
+    config('client-timeout = 1s')
     with Daemon() as d:
         at = ('127.0.0.1', port(d))
         crowd = []
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         for n in range(500):
             s = socket.socket()
             s.setblocking(False)
@@ -295,7 +308,7 @@ def five_hundred_connections_do_not_disturb_it():
 def serves(d):
     try:
         return fetch(d, '/metrics')[0].status == 200
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return False
 
 

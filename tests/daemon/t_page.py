@@ -6,7 +6,7 @@ import sys
 import time
 
 import browser
-from daemonlib import Daemon, config, equal, job, wait_for
+from daemonlib import PATIENCE, Daemon, config, equal, job, wait_for
 from harness import case, has, main
 
 
@@ -34,22 +34,26 @@ def the_page_shows_what_there_is_and_follows_clicks():
                 equal(b.js('document.documentElement.scrollWidth'), width, 'nothing sticks out')
                 colour = b.js('getComputedStyle(document.body).backgroundColor')
                 equal(sum(int(n) for n in colour[4:-1].split(',')) < 384, scheme == 'dark', colour)
-                equal(text(b, '#state'), 'running')
+                wait_for(lambda: text(b, '#state') == 'running', 'the state')
                 has(text(b, '#c-throughput'), 'events per second')
                 has(text(b, '#c-pages'), 'pages')
-                has(text(b, '#c-kinds'), 'page faults in finished runs')
-                equal(b.js('document.querySelector("#note").textContent'), '')
+                wait_for(lambda: 'page faults in finished runs' in text(b, '#c-kinds'), 'the kinds of faults')
+                wait_for(lambda: text(b, '#note') == '', 'no complaint')
                 equal(b.js('[...document.querySelectorAll("svg text")].filter(t => parseFloat(getComputedStyle(t).fontSize) * '
                            't.ownerSVGElement.getBoundingClientRect().width / t.ownerSVGElement.viewBox.baseVal.width < 10).length'), 0,
                       'text too small to read')
-        equal(b.js('document.querySelectorAll("#c-order .edge.cycle").length'), 2)
+        wait_for(lambda: b.js('document.querySelectorAll("#c-order .edge.cycle").length') == 2, 'the cycle')
+        d.ask('pause')                  # what is clicked on stays where it is
+        wait_for(lambda: not d.worker_pids(), 'the runs to end')
+        beat = b.js('beat')
+        wait_for(lambda: text(b, '#state') == 'paused' and b.js('beat') > beat + 5, 'all to be drawn once more')
         b.click('#c-order .node')
         equal(b.js('document.querySelectorAll("#c-order .node.on").length'), 2)
         b.click('#failures tbody a[href="#failure-1"]')
         wait_for(lambda: not b.js('document.querySelector("#failure").hidden'), 'the failure')
         wait_for(lambda: 'repeat with: ' in text(b, '#failure-report'), 'its report')
         b.click('#failure-close')
-        equal(b.js('document.querySelector("#failure").hidden'), True)
+        wait_for(lambda: b.js('document.querySelector("#failure").hidden'), 'it to go')
         b.open(url + '#failure-99')
         wait_for(lambda: text(b, '#failure-title') == 'There is no such failure.', 'the complaint')
         equal([c for c in b.complaints() if '404' not in c], [])
@@ -61,12 +65,12 @@ def the_page_shows_what_there_is_and_follows_clicks():
 def what_a_broken_machine_says_is_text_not_markup():
     job('x', 'violation')
     config()
-    with Daemon() as d, browser.Browser() as b:
+    with Daemon() as d:
         wait_for(lambda: d.ask('failures'), 'a failure')
         d.ask('pause')
         d.stop()
     import sqlite3
-    db = sqlite3.connect('st/results.db')
+    db = sqlite3.connect('st/results.db', timeout=PATIENCE)
     db.execute("UPDATE failure SET message = '<img src=x onerror=document.title=1><b>bold</b>'")
     db.commit()
     db.close()

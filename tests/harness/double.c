@@ -7,6 +7,7 @@
  * that a sound machine never comes to (a violation, a panic) are tested at all.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -21,12 +22,12 @@
 
 enum ending {
 	END_CLEAN, END_VIOLATION, END_VACUOUS, END_NOMEM, END_INVALID, END_FATAL, END_WAIT, END_MISORDER,
-	END_FOUND, END_CRASH,
+	END_FOUND, END_CRASH, END_STUCK,
 };
 
 static const char *const ending_names[] = {
 	"clean", "violation", "vacuous", "nomem", "invalid", "fatal", "wait", "misorder",
-	"found", "crash", NULL,
+	"found", "crash", "stuck", NULL,
 };
 
 struct fake_options {
@@ -248,6 +249,8 @@ engine_run(const struct profile *p, const struct run_options *ro, struct run_res
 	}
 	if (end == END_CRASH)
 		abort();
+	if (end == END_STUCK)
+		raise(SIGSTOP);
 	if (end == END_WAIT)
 		rr->rr_interrupted = wait_for_stop(p, ro);
 	if (end == END_FOUND)

@@ -6,13 +6,12 @@ import os
 import pty
 import re
 import resource
-import select
 import signal
 import subprocess
 import time
 
 import harness
-from harness import case, equal, has, main, run, write
+from harness import PATIENCE, case, equal, has, main, run, write
 
 JOB = '[a]\nworkload = anon-fault\n'
 
@@ -186,20 +185,20 @@ def a_violation_is_1_and_kept_whole():
 @case
 def what_is_found_is_told_and_kept_while_the_run_goes_on():
     job('found')
-    p = subprocess.Popen([harness.binary, 'run', 'x.ini', '--quiet', '--seed', '5'], stdin=subprocess.DEVNULL,
+    p = subprocess.Popen([harness.binary, 'run', 'x.ini', '--quiet', '--seed', '5', '--time', '1h'], stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     first = [p.stderr.readline().decode() for _ in range(3)]
     equal(p.poll(), None, first)
     equal(first[0], 'VIOLATION lock-order lock-cycle at 0.125 s: so far\n')
     has(first[1], 'latent, fingerprint lock-cycle:so-far')
     has(first[2], 'kept in uvmstress-out/0001; repeat with: ')
-    has(first[2], '--seed 5')
+    has(first[2], '--seed 5 --time 1h')
     report = open('uvmstress-out/0001/report.txt').read()
     has(report, 'VIOLATION lock-order lock-cycle')
     has(report, 'Written after 0.250 s, while the run went on.')
     equal(json.load(open('uvmstress-out/0001/result.json'))['outcome'], 'violation')
     p.send_signal(signal.SIGTERM)
-    out, err = p.communicate(timeout=30)
+    out, err = p.communicate(timeout=PATIENCE)
     equal((p.returncode, err), (1, b''))
     has(out, 'VIOLATION lock-order lock-cycle')
     equal(os.listdir('uvmstress-out'), ['0001'])
@@ -366,26 +365,35 @@ def an_audit_writes_source():
     equal(audit('x.ini', '--export', 'edges').stdout, b'LOCK_EDGE("map", "amap", "x")\n')
 
 
+def waiting(*args, **kw):
+    """=> a run that has begun and goes on until it is told to end; its status is in s.json"""
+    job('wait')
+    p = subprocess.Popen([harness.binary, 'run', 'x.ini', '--time', '1h', '--json', 'r.json', '--status-json', 's.json',
+                          '--status-interval', '10ms', *args], stdin=subprocess.DEVNULL, **kw)
+    while not os.path.exists('s.json') or os.path.getsize('s.json') == 0:
+        equal(p.poll(), None)
+        time.sleep(0.01)
+    return p
+
+
 @case
 def two_signals_at_once_are_one():
-    job('wait')     # timeout(1) signals the process, then the group that it is in
-    r = subprocess.run(['timeout', '0.3', harness.binary, 'run', 'x.ini', '--json', 'r.json'],
-                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
-    has(r.stdout, ': interrupted after ')
+    p = waiting(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    for sig in signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT:   # as it goes on both are there
+        p.send_signal(sig)
+    out, _ = p.communicate(timeout=PATIENCE)
+    equal(p.returncode, 0)
+    has(out, ': interrupted after ')
     with open('r.json') as f:
         equal(json.load(f)['outcome'], 'interrupted')
 
 
 @case
 def signals_end_a_run_early_and_cleanly():
-    job('wait')
     for sig in signal.SIGINT, signal.SIGTERM:
-        p = subprocess.Popen([harness.binary, 'run', 'x.ini', '--json', 'r.json', '--status-json', 's.json',
-                              '--status-interval', '10ms'], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        while not os.path.exists('s.json') or os.path.getsize('s.json') == 0:
-            time.sleep(0.01)
+        p = waiting(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         p.send_signal(sig)
-        out, err = p.communicate(timeout=60)
+        out, err = p.communicate(timeout=PATIENCE)
         equal(p.returncode, 0, err)
         has(out, ': interrupted after ')
         has(err, ' ops (')
@@ -401,19 +409,27 @@ def signals_end_a_run_early_and_cleanly():
         os.remove('s.json')
 
 
+def read_terminal(fd):
+    try:
+        return os.read(fd, 1000)
+    except OSError:             # nobody has its other end any more
+        return b''
+
+
 @case
 def progress_redraws_on_a_terminal_only():
-    job('wait')
     main_fd, term = pty.openpty()
-    p = subprocess.Popen([harness.binary, 'run', 'x.ini', '--status-interval', '10ms'],
-                         stdout=subprocess.DEVNULL, stderr=term)
+    p = waiting(stdout=subprocess.DEVNULL, stderr=term)
     os.close(term)
     seen = b''
     while seen.count(b'\r\x1b[K') < 3:
-        assert select.select([main_fd], [], [], 15)[0], seen
-        seen += os.read(main_fd, 1000)
+        part = read_terminal(main_fd)
+        assert part, seen
+        seen += part
     p.terminate()
-    equal(p.wait(15), 0)
+    while read_terminal(main_fd):       # or it would wait for us
+        pass
+    equal(p.wait(PATIENCE), 0)
     os.close(main_fd)
     assert b'\n' not in seen, seen
     for line in seen.split(b'\r\x1b[K'):

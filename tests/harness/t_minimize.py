@@ -83,7 +83,7 @@ def number(path, key):
 
 def minimized(path, *words):
     """=> where it lies and what was printed; it is sound"""
-    r = run('minimize', path, *words, timeout=240)
+    r = run('minimize', path, *words)
     equal(r.returncode, 0, r)
     out, text = f'{path}/minimized', r.stdout.decode()
     assert set(fingerprints(out)) & set(fingerprints(path)), 'another bug'

@@ -27,7 +27,7 @@ def hunt(*args):
 
 def found(bug, field, one, other):
     """A line with the field, both places and the want of a lock, and the command that repeats it."""
-    status, out = hunt('--bug', bug, '--first', '--time', '120', '--run-time', '5')
+    status, out = hunt('--bug', bug, '--first', '--time', '1200', '--run-time', '5')
     equal(status, 1, out)
     lines = out.splitlines()
     line = lines[0].replace(' atomically', '')

@@ -12,7 +12,7 @@ import sys
 import time
 
 import harness
-from harness import case, equal, has, main, run, write
+from harness import PATIENCE, case, equal, has, main, run, write
 
 PROFILES = sys.argv.pop(2)
 SMALL = '''[global]
@@ -86,7 +86,7 @@ def shipped_profiles_repeat_themselves():
         if os.path.basename(path) in ('first-light.ini', 'soak.ini'):    # sizes that take a minute
             continue
         for strategy in 'random', 'pos', 'pct':
-            r = run('run', path, '--schedule', strategy, '--ops', '3', '--seed', '11', '--quiet', timeout=120)
+            r = run('run', path, '--schedule', strategy, '--ops', '3', '--seed', '11', '--quiet')
             assert r.returncode in (0, 4), (path, strategy, r)
 
 
@@ -242,7 +242,7 @@ def a_report_names_the_event():
 
 def gdb_works():
     try:
-        return subprocess.run(['gdb', '-batch', '-ex', 'run', '--args', 'true'], timeout=60, stderr=subprocess.STDOUT,
+        return subprocess.run(['gdb', '-batch', '-ex', 'run', '--args', 'true'], timeout=PATIENCE, stderr=subprocess.STDOUT,
                               stdout=subprocess.PIPE, stdin=subprocess.DEVNULL).stdout.find(b'exited normally') > 0
     except FileNotFoundError:
         return False
@@ -313,10 +313,8 @@ def the_status_counts_executions():
     each = sum(j['operations'] for j in result['jobs']) // 40
     equal((lines[-1]['event'], lines[-1]['iterations'], lines[-1]['operations']), ('end', 40, 40 * each))
     assert len(lines) > 1, lines
-    for line in lines[:-1]:
-        # a worker adds up its execution's operations a moment before the execution
-        assert line['iterations'] * each <= line['operations'] + 8 * each and line['iterations'] <= 40, line
-        assert line['operations'] % each == 0 or line['operations'] == 0 or len(result['jobs']) > 1, line
+    for line in lines[:-1]:     # operations first, then the execution that they were
+        assert line['iterations'] * each <= line['operations'] <= 40 * each, line
     r = run('audit', 'x.ini', '--schedule', 'pos', '--iterations', '2')
     equal(r.returncode, 2, r)
     has(r.stderr, '--iterations 2: one execution at a time is audited')
