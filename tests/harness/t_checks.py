@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 import harness
 from harness import case, equal, has, main, run, write
@@ -113,22 +114,32 @@ def what_is_held_online_is_sampled():
     equal(sorted(i for i in runs if runs[i] > 0), sorted(c['name'] for c in table() if 'online' in c['how']))
 
 
+def operations():
+    """What the run has done by now, as the last whole line of its status says."""
+    with open('s.json', encoding='utf-8') as f:
+        lines = f.read().split('\n')[:-1]
+    return json.loads(lines[-1])['operations'] if lines else 0
+
+
 @case
 def a_signal_asks_for_a_check():
     """One CPU: time is virtual, and is up for the check after so many operations on any machine."""
+    with open(harness.binary, 'rb') as f:
+        if b'__tsan_init' in f.read():      # it keeps a signal back until its thread calls the host
+            return
     write('x.ini', JOB.replace('ops = 300', 'time = 0').replace('cpus = 2', 'cpus = 1'))
-    asked = None
-    with subprocess.Popen([harness.binary, 'run', 'x.ini', '--quiet', '--json', 'r.json', '--status-json', '-',
-                           '--status-interval', '10ms'], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as p:
-        for line in p.stdout:
-            done = json.loads(line)['operations']
-            if asked is None:
-                asked = done
-                p.send_signal(signal.SIGUSR1)
-            elif done > asked + 200000:
-                break
+    write('s.json', '')
+    with subprocess.Popen([harness.binary, 'run', 'x.ini', '--quiet', '--json', 'r.json', '--status-json', 's.json',
+                           '--status-interval', '10ms'], stdin=subprocess.DEVNULL) as p:
+        while operations() == 0:
+            equal(p.poll(), None)
+            time.sleep(0.01)
+        p.send_signal(signal.SIGUSR1)
+        asked = operations()
+        while operations() < asked + 1000000:
+            equal(p.poll(), None)
+            time.sleep(0.01)
         p.send_signal(signal.SIGTERM)
-        p.communicate()
     equal(p.returncode, 0)
     with open('r.json') as f:
         runs = {c['id']: c['runs'] for c in json.load(f)['checks']}
