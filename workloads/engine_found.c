@@ -131,8 +131,7 @@ found_all(void)
 
 /* --- the sink --- */
 
-/* => is the frame the lock auditor's own?  Who asked it comes below. */
-static bool
+bool
 is_auditors(const char *frame)
 {
 	static const char *const names[] = { "report+", "lo_", "lockorder_", "lockdebug_", "lockevent_",

@@ -193,13 +193,18 @@ void	schedule_end(struct run_result *);
 /*
  * What led to a violation of that fingerprint, by turns (engine_story.c).
  * story_leave: => host_sched_config.hsc_leave
+ * story_event: => kernhist.told
  * story_found: => whoever found it, in its turn; any lock held
  * story_text: => for free(); NULL: it was not found
  */
 
+struct kern_history_ent;
 struct result_violation;
+/* => is the frame the lock auditor's own (engine_found.c)?  Who asked it comes below */
+bool	is_auditors(const char *frame);
 void	story_begin(const char *about);
 void	story_leave(enum host_choice, unsigned next);
+void	story_event(const struct kern_history_ent *);
 void	story_found(const struct result_violation *);
 char	*story_text(void);
 void	story_fini(void);

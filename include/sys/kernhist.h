@@ -75,6 +75,8 @@ extern struct kernhist {
 	uint64_t	 kinds;		/* @ bit per enum kern_event that is written at once */
 	uint64_t	 mask;		/* : bytes of a ring - 1 */
 	bool		 fold;		/* @ every event goes into the hash: none is written at once */
+	/* : under a controlled schedule, on whom it happens to, in the function that says so; or NULL */
+	void	       (*told)(const struct kern_history_ent *);
 } kernhist;
 
 /* WORD of fault_exit, beside the address */

@@ -44,7 +44,7 @@ struct minimize {
 	bool mi_quiet, mi_other;
 	uint64_t mi_seeds, mi_attempts;	/* allowed */
 	uint64_t mi_tried, mi_until;	/* attempts made; when this part of the work is over */
-	char mi_print[24];		/* the fingerprint that is pinned */
+	char mi_print[PRINT_LEN];	/* the fingerprint that is pinned */
 	char *mi_profile;		/* of the smallest so far */
 	struct recording mi_rec;	/* likewise */
 	uint64_t mi_load, mi_switches;	/* likewise */

@@ -35,11 +35,13 @@ struct attempt {
 	const char *at_out;		/* what it leaves goes into that directory; NULL: nothing */
 };
 
+#define	PRINT_LEN	1024		/* a finding of lock order names each lock of its circle */
+
 /* What it came to.  The child writes it, and ends. */
 struct attempted {
 	bool ad_same;			/* it failed with that fingerprint */
 	bool ad_refused;		/* there can be no such machine */
-	char ad_print[24], ad_hash[24], ad_strategy[24];
+	char ad_print[PRINT_LEN], ad_hash[24], ad_strategy[24];
 	char ad_kind[24], ad_id[48], ad_message[512];
 	uint64_t ad_load, ad_switches;
 	size_t ad_loglen;		/* bytes of log; it may have been too long to be kept: then !ad_same */

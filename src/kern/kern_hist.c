@@ -108,6 +108,10 @@ kernhist_fold_event(struct cpu_info *ci, uint32_t lwp, enum kern_event kind, uin
 	/* Among the schedule's own events, for the place where two runs part. */
 	host_event(HP_KERN, (uint32_t)kind << 24 | (uint32_t)(kernhist_hash() & 0xffffff));
 	kernhist_write(ci, lwp, kind, first, second, word);
+	if (__builtin_expect(kernhist.told != NULL, 0))
+		kernhist.told(&(struct kern_history_ent){
+		    .ke_word = word, .ke_first = first, .ke_second = second, .ke_lwp = lwp, .ke_kind = (uint8_t)kind,
+		    .ke_intr = (uint8_t)ci->ci_idepth, .ke_cpu = (uint16_t)ci->ci_index });
 }
 
 uint64_t

@@ -109,7 +109,7 @@ def switches_that_do_not_matter_go_and_the_race_is_told():
     out, text, story = minimized(failure(COW), '--seeds', '20', '--attempts', '1500')
     left, of = map(int, re.search(r'(\d+) of (\d+) switches had to be', text).groups())
     assert 0 < left < of / 2, text
-    has(story, 'amap_copy')
+    assert re.search(r'^ +(amap|anon)_\w+ .*, in .*amap_copy', story, re.M), story    # an event, and where it was
     assert len(set(re.findall(r'LWP (\d+) \(', story))) >= 2, story
     assert re.match(r' *1\. CPU \d+, LWP \d+ \(', story), story
 
@@ -136,6 +136,7 @@ def a_stale_translation_has_a_birth():
     freed = re.search(rf'LWP \d+: page_free page {page} ', end)
     assert freed and filled.start() < freed.start(), end
     before = end[:filled.start()]
+    assert re.search(rf'page_free page {page} .*, in .*uvm_pagefree', end), end
     has(before, f'pmap_page_protect page {page} rights 0')      # the CPUs were chosen before that
     has(story, 'is found out in mmu_miss')
 
@@ -156,6 +157,22 @@ def it_does_not_drift_to_another_bug():
 def a_small_budget_is_enough_for_something():
     out, text, story = minimized(failure(LOAN), '--attempts', '5')
     has(story, 'I-LOAN-1')
+
+
+@case
+def a_bug_stays_itself_whichever_command_comes_to_it():
+    """Found by the main thread, below which `run` has another stack than `minimize`."""
+    out, text, story = minimized(failure(LOAN.replace('loan-stale-tlb', 'wired-stays-queued')), '--attempts', '5')
+    has(story, 'I-FLT-8')
+
+
+@case
+def what_the_lock_auditor_found_stays_that():
+    """Its fingerprint is as long as the names of the locks."""
+    out, text, story = minimized(failure(LOAN.replace('audit = off', 'inject = pmap-enter:p=0.9').replace(
+        'loan-stale-tlb', 'enter-retry-holds-locks')), '--attempts', '20')
+    has(story, 'sleep-with-lock')
+    has(story, 'uvm_fault_upper')
 
 
 @case
