@@ -258,7 +258,8 @@ def workers_die_with_their_supervisor():
     job('x', 'wait')
     config('run-time = 1h\nworkers = 2')
     d = Daemon()
-    for pid in wait_for(lambda: len(d.worker_pids()) == 2 and d.worker_pids(), 'two workers'):
+    wait_for(lambda: sum('progress' in w for w in d.status['workers']) == 2, 'two workers that have said whose they are')
+    for pid in d.worker_pids():
         os.kill(pid, signal.SIGSTOP)                    # they notice nothing themselves
     d.kill()
     d.log.close()
