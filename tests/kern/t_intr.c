@@ -524,6 +524,7 @@ KTEST(xcall_to_busy_cpus, "cross calls to more computing CPUs than the host has 
 {
 	struct lwp *l[15];
 	unsigned spins = 0;
+	bool quick = false;
 	uint64_t start;
 
 	ktest_kern(16, ktest_seed());
@@ -533,11 +534,17 @@ KTEST(xcall_to_busy_cpus, "cross calls to more computing CPUs than the host has 
 	}
 	while (__atomic_load_n(&busy_now, __ATOMIC_RELAXED) < 15)
 		host_relax(&spins);
-	start = cpu_time_ns();
-	for (int i = 0; i < 200; i++)
-		xc_broadcast(nothing, NULL);
-	/* Some 35 ms each, were it time slices; a fraction of one ms as it is.  What others use is not ours. */
-	CHECK(cpu_time_ns() - start < 2000 * MS);
+	/*
+	 * Some 35 ms each, were it time slices; a fraction of one ms as it is.  A busy host may keep one
+	 * of those who must answer from the cores, so ten of them in a row are enough that take no slice.
+	 */
+	for (int tries = 0; tries < 50 && !quick; tries++) {
+		start = cpu_time_ns();
+		for (int i = 0; i < 10; i++)
+			xc_broadcast(nothing, NULL);
+		quick = cpu_time_ns() - start < 100 * MS;
+	}
+	CHECK(quick);
 	__atomic_store_n(&busy_stop, true, __ATOMIC_RELAXED);
 	for (int i = 0; i < 15; i++)
 		lwp_wait(l[i]);
