@@ -6,8 +6,8 @@
  * or passes a point (host_point()); there a strategy says who is next, from a seed.  So
  * the whole machine is one deterministic program: same build, profile and seed, same events.
  *
- *	who runs	a strategy (below); hand-off by futex, of which ThreadSanitizer sees
- *			nothing: what two threads do without a lock of ours stays a race
+ *	who runs	a strategy (below); one host thread carries them all (carry.c), of which
+ *			ThreadSanitizer sees nothing: what two do without a lock of ours stays a race
  *	time		virtual: a point costs HOST_POINT_NS; when nobody can run, time jumps to
  *			the first host_park_until(); host_now_ns() is that clock
  *	spinning	host_relax() lets everybody else go first; when all spin, time jumps too
@@ -185,6 +185,7 @@ struct host_sched_config {
 	/* at event hsc_stop_at, maybe with a raw lock held; or NULL */
 	void	(*hsc_stop)(uint64_t event, unsigned thread, enum host_point_kind, uint32_t object);
 	uint64_t hsc_stop_at;		/* from 0 */
+	bool	hsc_threads;		/* each thread runs in a host thread of its own; so with hsc_stop */
 };
 
 struct host_sched_stat {

@@ -113,19 +113,14 @@ host_crash_stack(bool on)
 	}
 }
 
-/* => by frame pointers, from where it crashed; each frame is read as if it were not there */
-static int
-walk(const ucontext_t *uc, void **pcs, int max)
+/* => by frame pointers; each frame is read as if it were not there */
+int
+host_walk_frames(uintptr_t pc, uintptr_t fp, void **pcs, int max)
 {
-	uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
-	uintptr_t fp = (uintptr_t)uc->uc_mcontext.gregs[REG_RBP];
-	uintptr_t frame[2], at;
+	uintptr_t frame[2];
 	int n = 0;
 
-	pcs[n++] = (void *)(pc + 1);		/* as if it were a return address */
-	if (!host_mem_read(&at, (void *)pc, 1) &&	/* a call of nowhere: who called? */
-	    host_mem_read(&at, (void *)(uintptr_t)uc->uc_mcontext.gregs[REG_RSP], sizeof(at)))
-		pcs[n++] = (void *)at;
+	pcs[n++] = (void *)pc;
 	while (n < max && host_mem_read(frame, (void *)fp, sizeof(frame)) && frame[1] != 0) {
 		pcs[n++] = (void *)frame[1];
 		if (frame[0] <= fp)
@@ -133,6 +128,22 @@ walk(const ucontext_t *uc, void **pcs, int max)
 		fp = frame[0];
 	}
 	return n;
+}
+
+/* => from where it crashed */
+static int
+walk(const ucontext_t *uc, void **pcs, int max)
+{
+	uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
+	uintptr_t fp = (uintptr_t)uc->uc_mcontext.gregs[REG_RBP];
+	uintptr_t at;
+	int n = 0;
+
+	pcs[n++] = (void *)(pc + 1);		/* as if it were a return address */
+	if (!host_mem_read(&at, (void *)pc, 1) &&	/* a call of nowhere: who called? */
+	    host_mem_read(&at, (void *)(uintptr_t)uc->uc_mcontext.gregs[REG_RSP], sizeof(at)))
+		return n + host_walk_frames(at, fp, pcs + n, max - n);
+	return host_walk_frames(pc + 1, fp, pcs, max);
 }
 
 static void

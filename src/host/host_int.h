@@ -23,6 +23,10 @@ struct host_thread {
 	bool		 ht_controlled;	/* : */
 	unsigned	 ht_number;	/* : under control */
 	uint32_t	 ht_baton;	/* @ 1 = it is this thread that runs */
+	bool		 ht_carried;	/* : from its birth: see carry.c */
+	uint32_t	 ht_left;	/* @ carried: 1 = its stack has been left */
+	void		*ht_sp;		/* b carried: up to where its stack is used while it does not run */
+	uint64_t	 ht_fs;		/* : carried: its thread pointer */
 	int		 ht_state;	/* b enum thread_state */
 	uint64_t	 ht_deadline;	/* b of TS_TIMED */
 	struct host_thread *ht_joiner;	/* b waits for its end */
@@ -69,6 +73,23 @@ extern const struct host_floor host_floor_free;	/* thread.c */
 void	futex_wait(uint32_t *word, uint32_t value, const struct timespec *deadline);
 void	futex_wake(uint32_t *word);
 
+/* --- carry.c: the threads of a schedule, carried by the one that began it --- */
+
+/* => does the host allow it?  The others: not called if it does not */
+bool	carry_can(void);
+/* => the caller carries */
+void	carry_begin(struct host_thread *carrier);
+/* => a new thread leaves its stack; it returns when it is carried */
+void	carry_leave(struct host_thread *me);
+/* => the thread has left */
+void	carry_await(struct host_thread *);
+/* => when somebody switches to from once more */
+void	carry_switch(struct host_thread *from, struct host_thread *to);
+/* => where a thread is that does not run; signal-safe */
+int	carry_backtrace(const struct host_thread *, void **pcs, int max);
+/* => sched.c: the thread that carries, NULL: each carries itself */
+struct host_thread *sched_carrier(void);
+
 /* --- sched.c, for rcu_twin.c: with the baton --- */
 
 /* => the calling thread waits in the state until sched_ready() */
@@ -103,6 +124,8 @@ extern bool chaos_on;			/* stable while other threads run */
 extern bool chaos_load;			/* @ see host_sched_load() */
 void	chaos_point(enum host_point_kind, uint32_t object);
 
+/* => crash.c: return addresses, from where a frame says pc and its pointer; signal-safe */
+int	host_walk_frames(uintptr_t pc, uintptr_t fp, void **pcs, int max);
 /* => crash.c: a stack for the handlers of this thread's crashes, or none any more */
 void	host_crash_stack(bool on);
 /* => alarm.c: as host_alarm(), and nobody puts it off */

@@ -1,9 +1,11 @@
 /*
  * Controlled schedules: the core.  See <host/sched.h>.
  *
- * The baton is a futex word of each thread's.  Whoever has it owns everything in here, so
- * nothing is locked.  A thread gives it away in switch_to() alone, to one that the strategy
- * picked, and waits for its own.  The file is bare: of the hand-over a race detector sees nothing.
+ * One thread runs: it has the baton, and owns everything in here, so nothing is locked.  It gives the
+ * baton away in hand_to() alone, to one that the strategy picked, and goes on when it gets it back.
+ * Where the host can do it, one host thread carries them all, and the baton is its stack
+ * pointer (carry.c); else it is a futex word of each thread's.  The file is bare: of the
+ * hand-over a race detector sees nothing.
  *
  * Spinning.  A thread in host_relax() is set aside until somebody else has done something that could
  * end its wait (eager()).  If all that can run are set aside, they come back, and time goes on:
@@ -63,7 +65,8 @@ static struct {
 	struct host_log	 log;
 	struct host_divergence divergence;
 
-	struct host_thread *pool;	/* free threads */
+	struct host_thread *carrier;	/* of all threads; NULL: each carries itself */
+	struct host_thread *pool[2];	/* free threads; 1: that are carried */
 	bool		 pinned;
 } s;
 
@@ -223,7 +226,7 @@ give(struct host_thread *ht)
 	futex_wake(&ht->ht_baton);
 }
 
-/* => the calling thread is not the one that runs any more, and must take() */
+/* => the calling thread has the baton once more */
 static void
 hand_to(unsigned next)
 {
@@ -236,20 +239,21 @@ hand_to(unsigned next)
 	s.points_logged = s.switched_at = s.points;
 	s.resched = false;
 	event(next, HP_SWITCH, 0);
-	give(s.threads[next]);
+	if (s.carrier != NULL) {
+		carry_switch(host_self, s.threads[next]);
+	} else {
+		give(s.threads[next]);
+		take(host_self);
+	}
 }
 
 static void
 switch_to(unsigned next)
 {
-	struct host_thread *me = host_self;
-
-	if (next == me->ht_number) {
+	if (next == host_self->ht_number)
 		s.resched = false;
-		return;
-	}
-	hand_to(next);
-	take(me);
+	else
+		hand_to(next);
 }
 
 /* => all that can run spin */
@@ -367,6 +371,12 @@ host_yield_now(void)
 	switch_to(choose(me->ht_number, HC_YIELD));
 }
 
+struct host_thread *
+sched_carrier(void)
+{
+	return s.carrier;
+}
+
 bool
 host_controlled(void)
 {
@@ -471,15 +481,25 @@ controlled_unpark(struct host_thread *ht)
 /* --- threads --- */
 
 static struct host_thread *
-pool_get(void)
+pool_get(bool carried)
 {
-	struct host_thread *ht = s.pool;
+	struct host_thread *ht = s.pool[carried];
 
+	if (ht != NULL) {
+		s.pool[carried] = ht->ht_next;
+		return ht;
+	}
+	ht = calloc(1, sizeof(*ht));
 	if (ht != NULL)
-		s.pool = ht->ht_next;
-	else
-		ht = calloc(1, sizeof(*ht));
+		ht->ht_carried = carried;
 	return ht;
+}
+
+static void
+pool_put(struct host_thread *ht)
+{
+	ht->ht_next = s.pool[ht->ht_carried];
+	s.pool[ht->ht_carried] = ht;
 }
 
 /* => its number: the lowest that is free; HOST_THREADS: none */
@@ -521,7 +541,7 @@ ended(struct host_thread *me)
 	if (s.aside.hr_count != 0)
 		all_back(HOST_THREADS);
 	pass(HOST_POINT_NS);
-	/* Joined by the next one perhaps, and made another thread: it waits for the baton all the same. */
+	/* Joined by the next one perhaps, and made another thread: when the baton comes it begins as that. */
 	hand_to(choose(me->ht_number, HC_BLOCKED));
 }
 
@@ -532,11 +552,15 @@ pool_main(void *arg)
 	char name[16] = "";
 
 	host_self = me;
-	host_crash_stack(true);
-	for (;;) {
+	if (me->ht_carried) {
+		carry_leave(me);
+	} else {
+		host_crash_stack(true);
 		take(me);
+	}
+	for (;;) {
 		race_acquire(me);
-		if (strcmp(name, me->ht_name) != 0) {
+		if (!me->ht_carried && strcmp(name, me->ht_name) != 0) {
 			memcpy(name, me->ht_name, sizeof(name));
 			pthread_setname_np(pthread_self(), name);
 		}
@@ -557,6 +581,8 @@ pool_spawn(struct host_thread *ht)
 	pthread_attr_setstacksize(&attr, HOST_STACK_BYTES);
 	error = pthread_create(&ht->ht_thread, &attr, pool_main, ht);
 	pthread_attr_destroy(&attr);
+	if (error == 0 && ht->ht_carried)
+		carry_await(ht);
 	return error;
 }
 
@@ -564,12 +590,12 @@ static int
 controlled_create(struct host_thread **htp, const char *name, void (*fn)(void *), void *arg)
 {
 	struct host_thread *ht;
-	bool fresh = s.pool == NULL;
+	const bool carried = s.carrier != NULL, fresh = s.pool[carried] == NULL;
 	int error = 0;
 
 	if (!sched_mine())
 		return host_floor_free.hf_create(htp, name, fn, arg);
-	ht = pool_get();
+	ht = pool_get(carried);
 	if (ht == NULL)
 		return ENOMEM;
 	ht->ht_fn = fn;
@@ -580,8 +606,7 @@ controlled_create(struct host_thread **htp, const char *name, void (*fn)(void *)
 	if (fresh)
 		error = pool_spawn(ht);
 	if (error == 0 && enrol(ht, name) == HOST_THREADS) {
-		ht->ht_next = s.pool;
-		s.pool = ht;
+		pool_put(ht);
 		return EAGAIN;
 	}
 	if (error != 0) {
@@ -614,8 +639,7 @@ controlled_join(struct host_thread *ht)
 	race_acquire(ht);
 	s.threads[ht->ht_number] = NULL;
 	ht->ht_controlled = false;
-	ht->ht_next = s.pool;
-	s.pool = ht;
+	pool_put(ht);
 }
 
 static const struct host_floor host_floor_controlled = {
@@ -692,6 +716,10 @@ host_sched_begin(const struct host_sched_config *hsc)
 	pin();
 	memset(s.state, 0, s.state_room);
 	s.strategy->hs_begin(s.state, hsc);
+	/* Who stops at an event wants to look at threads of the host's. */
+	s.carrier = hsc->hsc_stop == NULL && !hsc->hsc_threads && carry_can() ? me : NULL;
+	if (s.carrier != NULL)
+		carry_begin(me);
 	host_points = 1;
 	host_floor = &host_floor_controlled;
 	enrol(me, "main");

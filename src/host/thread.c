@@ -121,12 +121,16 @@ static void
 on_asked(int sig)
 {
 	const int saved = errno;
+	const struct host_thread *of = __atomic_load_n(&asked.of, __ATOMIC_ACQUIRE);
+	int n;
 
 	/* Not whoever answers so late that somebody else has been asked. */
-	if (__atomic_load_n(&asked.of, __ATOMIC_ACQUIRE) == host_self)
+	if (of != NULL && (of == host_self || (sched_mine() && sched_carrier() != NULL && of->ht_controlled))) {
+		n = of == host_self ? host_backtrace(asked.pcs, HOST_BACKTRACE_MAX, 2) :
+		    carry_backtrace(of, asked.pcs, HOST_BACKTRACE_MAX);
 		/* release: pairs with the acquire in host_thread_backtrace() */
-		__atomic_store_n(&asked.n, host_backtrace(asked.pcs, HOST_BACKTRACE_MAX, 2),
-		    __ATOMIC_RELEASE);
+		__atomic_store_n(&asked.n, n, __ATOMIC_RELEASE);
+	}
 	errno = saved;
 }
 
@@ -136,6 +140,8 @@ host_thread_backtrace(struct host_thread *ht, void **pcs, int max)
 	struct sigaction sa = { .sa_handler = on_asked, .sa_flags = SA_RESTART };
 	uint64_t until = host_wall_ns() + ANSWER_NS;
 	static int asking;		/* atomic */
+	/* Who is carried does not run, or it is the carrier that runs: that one knows all of them. */
+	const struct host_thread *who = ht->ht_controlled ? sched_carrier() : NULL;
 	int n;
 
 	/* acquire: pairs with the release below */
@@ -144,7 +150,8 @@ host_thread_backtrace(struct host_thread *ht, void **pcs, int max)
 	__atomic_store_n(&asked.n, -1, __ATOMIC_RELAXED);
 	/* release: pairs with the acquire in on_asked() */
 	__atomic_store_n(&asked.of, ht, __ATOMIC_RELEASE);
-	if (sigaction(SIGUSR2, &sa, NULL) != 0 || pthread_kill(ht->ht_thread, SIGUSR2) != 0)
+	if (sigaction(SIGUSR2, &sa, NULL) != 0 ||
+	    pthread_kill(who != NULL ? who->ht_thread : ht->ht_thread, SIGUSR2) != 0)
 		__atomic_store_n(&asked.n, 0, __ATOMIC_RELAXED);
 	while ((n = __atomic_load_n(&asked.n, __ATOMIC_ACQUIRE)) < 0 && host_wall_ns() < until)
 		nanosleep(&(struct timespec){ .tv_nsec = ANSWER_STEP_NS }, NULL);

@@ -1,4 +1,5 @@
 /* Controlled schedules, on the host floor alone: no machine, no LWPs. */
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,6 +123,136 @@ KTEST(replay_follows, "a log leads the same program through the same events")
 		CHECK_EQ(a.hst_hash, b.hst_hash);
 		host_log_free(&log);
 	}
+}
+
+/* --- one host thread carries all --- */
+
+KTEST(carried_or_not, "threads that are carried do the same as host threads that hand over, and take turns with them")
+{
+	for (size_t k = 0; k < NSTRATEGIES; k++)
+		for (uint64_t seed = 1; seed < 6; seed++) {
+			const struct host_sched_config apart = {
+				.hsc_strategy = strategies[k], .hsc_seed = seed, .hsc_depth = 3, .hsc_steps = 200,
+				.hsc_threads = true,
+			};
+			struct host_sched_stat a = schedule(strategies[k], seed, 200, program), b;
+
+			CHECK_EQ(host_sched_begin(&apart), 0);
+			program();
+			host_sched_stat(&b);
+			host_sched_end();
+			CHECK_EQ(a.hst_hash, b.hst_hash);
+			CHECK_EQ(a.hst_events, b.hst_events);
+			CHECK_EQ(a.hst_points, b.hst_points);
+		}
+}
+
+static __thread uintptr_t own;		/* of each thread */
+static unsigned own_errors;		/* one thread at a time */
+
+/* => the stack below is used in each frame of the recursion, and is still the caller's afterwards */
+static __attribute__((noinline)) uintptr_t
+deep(uintptr_t me, int depth)
+{
+	volatile uintptr_t words[64];
+	uintptr_t sum = 0;
+
+	for (int i = 0; i < 64; i++)
+		words[i] = me;
+	host_point(HP_TEST, (uint32_t)depth);
+	if (depth != 0)
+		sum = deep(me, depth - 1);
+	for (int i = 0; i < 64; i++)
+		sum += words[i] - me;
+	return sum;
+}
+
+static void
+keep_own(void *arg)
+{
+	const uintptr_t me = (uintptr_t)arg;
+	const pthread_t self = pthread_self();
+	double x = (double)me + 0.5;
+
+	own = me;
+	for (int i = 0; i < 20; i++) {
+		void *p = malloc(16 + me);
+
+		SET(own_errors, GET(own_errors) + (deep(me, 10) != 0));
+		x *= 2;
+		host_point(HP_TEST, 1);
+		x /= 2;
+		free(p);
+		SET(own_errors, GET(own_errors) + (own != me || !pthread_equal(self, pthread_self()) ||
+		    x != (double)me + 0.5));
+	}
+}
+
+static void
+each_its_own(void)
+{
+	struct host_thread *ht[NTHREADS];
+
+	for (uintptr_t i = 0; i < NTHREADS; i++)
+		CHECK_EQ(host_thread_create(&ht[i], "own", keep_own, (void *)(i + 1)), 0);
+	for (int i = 0; i < NTHREADS; i++)
+		host_thread_join(ht[i]);
+}
+
+KTEST(each_thread_its_own, "a thread's stack and thread-local storage are its own, however often others run")
+{
+	own_errors = 0;
+	own = 99;
+	CHECK(schedule(&host_strategy_random, 1, 0, each_its_own).hst_switches > 100);
+	CHECK_EQ(own_errors, 0);
+	CHECK_EQ(own, 99);
+}
+
+static struct host_thread *asked_of;
+static int answered;
+static void *answer[HOST_BACKTRACE_MAX];
+
+static __attribute__((noinline)) void
+wait_here(void *arg)
+{
+	SET(go, true);
+	host_park();
+	SET(go, false);			/* no tail call: the frame stays */
+}
+
+static void
+ask_another(void *arg)
+{
+	unsigned spins = 0;
+
+	while (!GET(go))
+		host_relax(&spins);
+	answered = host_thread_backtrace(asked_of, answer, HOST_BACKTRACE_MAX);
+	host_unpark(asked_of);
+}
+
+static void
+one_waits_one_asks(void)
+{
+	struct host_thread *asks;
+
+	CHECK_EQ(host_thread_create(&asked_of, "waits", wait_here, NULL), 0);
+	CHECK_EQ(host_thread_create(&asks, "asks", ask_another, NULL), 0);
+	host_thread_join(asked_of);
+	host_thread_join(asks);
+}
+
+KTEST(where_others_stand, "one thread of a schedule sees where another one waits")
+{
+	char name[128] = "";
+
+	SET(go, false);
+	answered = -1;
+	schedule(&host_strategy_random, 1, 0, one_waits_one_asks);
+	for (int i = 0; i < answered && strstr(name, "wait_here") == NULL; i++)
+		host_symbolise(answer[i], name, sizeof(name));
+	/* ThreadSanitizer puts signals off: no answer */
+	CHECK(strstr(name, "wait_here") != NULL || (answered == 0 && UVMSTRESS_TSAN));
 }
 
 /* => what the program does with these switches */
