@@ -167,7 +167,7 @@ uint64_t host_rng_seed(void);
 
 /*
  * Memory.  Page aligned, zeroed, MADV_NOHUGEPAGE unless huge is asked for.
- * NULL with errno when the host has not got it.
+ * NULL with errno when the host has not got it.  A schedule keeps what it gives back, cleared, for the next one.
  */
 void	*host_mem_map(size_t bytes);
 /* => the same, of which race detectors are not told: for ever, and for bare files alone, whose

@@ -1,17 +1,91 @@
-/* Memory of the host. */
+/*
+ * Memory of the host.
+ *
+ * What a schedule gives back is kept for the next one, where it is small: of a machine that lives for
+ * some hundred microseconds, half of them would go into mappings that the host makes, fills page by
+ * page and takes away again.  It is cleared when it is given back, so that who gets it cannot tell; a
+ * pointer of the last machine's leads to zeroes then, where it would crash otherwise, so
+ * AddressSanitizer's builds keep nothing.
+ *
+ * The file is bare: one thread of a schedule runs at a time, of which no race detector knows.
+ */
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include <host/host.h>
+#include "host_int.h"
+
+#if defined(__SANITIZE_ADDRESS__)
+#define	KEEPS	false
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define	KEEPS	false
+#endif
+#endif
+#ifndef KEEPS
+#define	KEEPS	true
+#endif
+
+#define	KEPT		16
+#define	KEPT_BYTES	(UINT64_C(2) << 20)	/* more is dearer to clear than to map, if little of it was touched */
+
+static struct {
+	void	*k_mem;			/* NULL: none */
+	size_t	 k_bytes;
+} kept[KEPT];				/* b */
+
+/* => memory that holds zeroes, or NULL: none of that size is kept */
+static void *
+kept_get(size_t bytes)
+{
+	void *p = NULL;
+
+	for (int i = 0; i < KEPT && p == NULL; i++)
+		if (kept[i].k_mem != NULL && kept[i].k_bytes == bytes) {
+			p = kept[i].k_mem;
+			kept[i].k_mem = NULL;
+		}
+	return p;
+}
+
+/* => not by memset(), which ThreadSanitizer would see */
+static void
+clear(void *p, size_t bytes)
+{
+#if UVMSTRESS_TSAN
+	__asm__ volatile("rep stosb" : "+D" (p), "+c" (bytes) : "a" (0) : "memory");
+#else
+	memset(p, 0, bytes);
+#endif
+}
+
+/* => it is kept; false: there is no room */
+static bool
+kept_put(void *p, size_t bytes)
+{
+	for (int i = 0; i < KEPT; i++)
+		if (kept[i].k_mem == NULL) {
+			clear(p, bytes);
+			kept[i].k_mem = p;
+			kept[i].k_bytes = bytes;
+			return true;
+		}
+	return false;
+}
 
 void *
 host_mem_map(size_t bytes)
 {
-	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+	void *p = sched_mine() ? kept_get(bytes) : NULL;
+
+	if (p != NULL)
+		return p;
+	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (p == MAP_FAILED)
@@ -23,16 +97,21 @@ host_mem_map(size_t bytes)
 void *
 host_mem_map_bare(size_t bytes)
 {
-	long p = syscall(SYS_mmap, NULL, bytes, PROT_READ | PROT_WRITE,
-	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0L);
+	void *old = sched_mine() ? kept_get(bytes) : NULL;
+	long p;
 
+	if (old != NULL)
+		return old;
+	p = syscall(SYS_mmap, NULL, bytes, PROT_READ | PROT_WRITE,
+	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0L);
 	return p == -1 ? NULL : (void *)p;
 }
 
 void
 host_mem_unmap(void *p, size_t bytes)
 {
-	munmap(p, bytes);
+	if (!KEEPS || !sched_mine() || bytes > KEPT_BYTES || !kept_put(p, bytes))
+		munmap(p, bytes);
 }
 
 /* The kernel copies, and says EFAULT where we would crash. */

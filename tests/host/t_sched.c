@@ -255,6 +255,35 @@ KTEST(where_others_stand, "one thread of a schedule sees where another one waits
 	CHECK(strstr(name, "wait_here") != NULL || (answered == 0 && UVMSTRESS_TSAN));
 }
 
+static const size_t sizes[] = { 5000, 1 << 20, 4 << 20 };
+#define	NSIZES		(sizeof(sizes) / sizeof(sizes[0]))
+static unsigned nonzero;
+
+/* => each is written to, bare ones too, as kernels do */
+static void
+map_and_unmap(void)
+{
+	for (int round = 0; round < 3; round++)
+		for (size_t i = 0; i < NSIZES; i++) {
+			unsigned char *p = round == 1 ? host_mem_map_bare(sizes[i]) : host_mem_map(sizes[i]);
+
+			CHECK(p != NULL);
+			for (size_t k = 0; k < sizes[i]; k += 99) {
+				nonzero += p[k] != 0;
+				p[k] = 1;
+			}
+			host_mem_unmap(p, sizes[i]);
+		}
+}
+
+KTEST(memory_comes_back_clear, "memory that one schedule gave back is zeroes for the next, whatever the first wrote")
+{
+	nonzero = 0;
+	for (int i = 0; i < 3; i++)
+		schedule(&host_strategy_random, 1, 0, map_and_unmap);
+	CHECK_EQ(nonzero, 0);
+}
+
 /* => what the program does with these switches */
 static struct host_sched_stat
 thin(const struct host_switch *v, size_t n)
