@@ -34,7 +34,10 @@
 /*
  * Head of every page.  The items follow; a set bit of ph_free is a free item, so an
  * item that is freed twice, or that never was one, is seen at once (I-POOL-2).
- *	p  pr_lock	:  stable while the page is the pool's	@  atomic
+ * ph_cached has a byte for each item, not a bit: the neighbours in a word are other CPUs', and
+ * to leave them alone would take a locked instruction at each get and each put.
+ *	p  pr_lock	:  stable while the page is the pool's
+ *	@  atomic; an item's byte is written by whoever owns the item
  */
 struct pool_page {
 	uintptr_t	 ph_magic;		/* : own address, scrambled */
@@ -42,7 +45,7 @@ struct pool_page {
 	LIST_ENTRY(pool_page) ph_list;		/* p */
 	unsigned	 ph_nout;		/* p */
 	uint64_t	 ph_free[POOL_MAP_WORDS];	/* p */
-	uint64_t	 ph_cached[POOL_MAP_WORDS];	/* @ in a cache's magazine; lock debugging only */
+	uint8_t		 ph_cached[];		/* @ 1: in a cache's magazine; pools behind a cache, lock debugging */
 };
 LIST_HEAD(pool_pages, pool_page);
 
@@ -56,6 +59,7 @@ struct pool {
 	uint32_t	 pr_id;			/* : birth number */
 	const struct pool_allocator *pr_alloc;	/* : */
 	ipl_t		 pr_ipl;		/* : highest level that it is used from */
+	size_t		 pr_pagesz;		/* : pr_alloc's */
 	size_t		 pr_asked;		/* : item's size as asked for */
 	size_t		 pr_size;		/* : item's size, rounded up to the alignment */
 	size_t		 pr_first;		/* : offset of a page's first item */
@@ -80,40 +84,60 @@ struct pool {
 	unsigned	 pr_busy;		/* l: pool_drain_all() is at work on it */
 };
 
-/* => an item is being put back: count it if this is an interrupt */
-static inline void
-pool_count_put(const struct pool *pp)
-{
-	struct cpu_info *ci = curcpu();
-
-	/* relaxed: pairs with the reports; an interrupt of a higher level may count in between */
-	if (ci->ci_idepth != 0) {
-		__atomic_fetch_add(&ci->ci_nintrput, 1, __ATOMIC_RELAXED);
-		kernhist_log(KE_pool_put_intr, pp->pr_id, 0, 0);
-	}
-}
-
-/* => an item is being taken: an event if this is an interrupt */
-static inline void
-pool_note_get(const struct pool *pp)
-{
-	if (cpu_intr_p())
-		kernhist_log(KE_pool_get_intr, pp->pr_id, 0, 0);
-}
+#define	POOL_PAGE_MAGIC	((uintptr_t)0x706f6f6c70616765)
 
 /* => checks that item is one of pp's, and by what number; panics else. Reads stable fields only. */
-struct pool_page *pool_item_page(const struct pool *pp, const void *item, unsigned *index);
-/* => lock debugging: pattern into, and out of, an item that nobody may touch */
-void	pool_pattern_fill(const struct pool *, void *);
-void	pool_pattern_check(const struct pool *, void *);
-/* => from an interrupt: a context that the pool's level covers?  Reports else. */
-void	pool_check_interrupt(const struct pool *, const char *what);
-static inline void
-pool_check_context(const struct pool *pp, const char *what)
+static inline struct pool_page *
+pool_item_page(const struct pool *pp, const void *item, unsigned *index)
 {
-	if (__builtin_expect(cpu_intr_p(), 0))
-		pool_check_interrupt(pp, what);
+	const uintptr_t va = (uintptr_t)item, mask = pp->pr_pagesz - 1;
+	struct pool_page *ph = (struct pool_page *)(va & ~mask);
+	const size_t off = va & mask;
+	/* relative to the first item, divided by the size; exact, for pages have less than 2^16 bytes */
+	const uint64_t at = off - pp->pr_first, n = at * pp->pr_recip >> 32;
+
+	/* I-POOL-2 */
+	KASSERTMSG(ph != NULL && ph->ph_magic == ((uintptr_t)ph ^ POOL_PAGE_MAGIC),
+	    "pool %s: %p is not from a pool", pp->pr_wmesg, item);
+	KASSERTMSG(ph->ph_pool == pp, "pool %s: %p is from another pool", pp->pr_wmesg, item);
+	KASSERTMSG(off >= pp->pr_first && n * pp->pr_size == at && n < pp->pr_perpage,
+	    "pool %s: %p is not the start of an item", pp->pr_wmesg, item);
+	*index = (unsigned)n;
+	return ph;
 }
+
+/* The pattern of free items: of the first two words as many as there are. */
+#define	POOL_FREE_PATTERN	0xdeadbeefdeadbeefULL
+
+/* => lock debugging: pattern into, and out of, an item that nobody may touch */
+static inline void
+pool_pattern_fill(const struct pool *pp, void *item)
+{
+	uint64_t *word = item;
+
+	if (!UVMSTRESS_LOCKDEBUG)
+		return;
+	word[0] = POOL_FREE_PATTERN;	/* no item is smaller */
+	if (pp->pr_asked >= 2 * sizeof(*word))
+		word[1] = POOL_FREE_PATTERN;
+}
+
+void	pool_pattern_spoilt(const struct pool *, const void *item);	/* => panics */
+static inline void
+pool_pattern_check(const struct pool *pp, const void *item)
+{
+	const uint64_t *word = item;
+
+	if (UVMSTRESS_LOCKDEBUG && __builtin_expect(word[0] != POOL_FREE_PATTERN ||
+	    (pp->pr_asked >= 2 * sizeof(*word) && word[1] != POOL_FREE_PATTERN), 0))
+		pool_pattern_spoilt(pp, item);
+}
+/*
+ * => an item is being taken, or put back, in an interrupt: is it a context that the pool's level
+ *    covers?  Reports else.  An event, and a put is counted.
+ */
+void	pool_get_interrupt(const struct pool *, const char *what);
+void	pool_put_interrupt(const struct pool *, const char *what);
 /* => hidden: not for pool_foreach(); the cache in front, or NULL */
 struct pool *pool_create_internal(size_t, size_t, const char *, const struct pool_allocator *,
 	    ipl_t, bool hidden, struct pool_cache *);

@@ -35,9 +35,6 @@
 #include "kern_int.h"
 #include "pool_int.h"
 
-#define	PAGE_MAGIC	((uintptr_t)0x706f6f6c70616765)
-#define	FREE_PATTERN	0xdeadbeefdeadbeefULL
-#define	PATTERN_BYTES	16		/* of a free item are watched */
 #define	RECLAIM_MS	1000		/* after so long, surplus that is there will stay */
 
 static kmutex_t	pool_list_lock;		/* LC_pool_list */
@@ -60,47 +57,15 @@ item_addr(const struct pool *pp, struct pool_page *ph, unsigned index)
 	return (char *)ph + pp->pr_first + index * pp->pr_size;
 }
 
-struct pool_page *
-pool_item_page(const struct pool *pp, const void *item, unsigned *index)
-{
-	const uintptr_t va = (uintptr_t)item, mask = pp->pr_alloc->pa_pagesz - 1;
-	struct pool_page *ph = (struct pool_page *)(va & ~mask);
-	const size_t off = va & mask;
-	/* relative to the first item, divided by the size; exact, for pages have less than 2^16 bytes */
-	const uint64_t at = off - pp->pr_first, n = at * pp->pr_recip >> 32;
-
-	/* I-POOL-2 */
-	KASSERTMSG(ph != NULL && ph->ph_magic == ((uintptr_t)ph ^ PAGE_MAGIC),
-	    "pool %s: %p is not from a pool", pp->pr_wmesg, item);
-	KASSERTMSG(ph->ph_pool == pp, "pool %s: %p is from another pool", pp->pr_wmesg, item);
-	KASSERTMSG(off >= pp->pr_first && n * pp->pr_size == at && n < pp->pr_perpage,
-	    "pool %s: %p is not the start of an item", pp->pr_wmesg, item);
-	*index = (unsigned)n;
-	return ph;
-}
-
 void
-pool_pattern_fill(const struct pool *pp, void *item)
-{
-	uint64_t *word = item;
-
-	if (UVMSTRESS_LOCKDEBUG)
-		for (size_t i = 0; i < PATTERN_BYTES && i + sizeof(*word) <= pp->pr_asked;
-		    i += sizeof(*word))
-			*word++ = FREE_PATTERN;
-}
-
-void
-pool_pattern_check(const struct pool *pp, void *item)
+pool_pattern_spoilt(const struct pool *pp, const void *item)
 {
 	const uint64_t *word = item;
 
-	if (UVMSTRESS_LOCKDEBUG)
-		for (size_t i = 0; i < PATTERN_BYTES && i + sizeof(*word) <= pp->pr_asked;
-		    i += sizeof(*word), word++)
-			KASSERTMSG(*word == FREE_PATTERN,
-			    "pool %s: item %p modified after free: %#llx at offset %zu",
-			    pp->pr_wmesg, item, (unsigned long long)*word, i);
+	if (*word == POOL_FREE_PATTERN)
+		word++;
+	KASSERTMSG(*word == POOL_FREE_PATTERN, "pool %s: item %p modified after free: %#llx at offset %zu",
+	    pp->pr_wmesg, item, (unsigned long long)*word, (size_t)((const char *)word - (const char *)item));
 }
 
 static void
@@ -119,8 +84,8 @@ page_add(struct pool *pp, void *page)
 	KASSERT(mutex_owned(&pp->pr_lock));
 	KASSERTMSG(((uintptr_t)page & (pp->pr_alloc->pa_pagesz - 1)) == 0,
 	    "pool %s: page %p is not aligned", pp->pr_wmesg, page);
-	memset(ph, 0, sizeof(*ph));
-	ph->ph_magic = (uintptr_t)ph ^ PAGE_MAGIC;
+	memset(ph, 0, pp->pr_first);
+	ph->ph_magic = (uintptr_t)ph ^ POOL_PAGE_MAGIC;
 	ph->ph_pool = pp;
 	for (unsigned i = 0; i < pp->pr_perpage; i++) {
 		ph->ph_free[i / 64] |= 1ULL << i % 64;
@@ -259,8 +224,9 @@ pool_consistent(const struct pool *pp)
 
 /* --- get and put --- */
 
-void
-pool_check_interrupt(const struct pool *pp, const char *what)
+/* => in an interrupt: would its level interrupt one that has the pool in its hands? */
+static void
+check_interrupt(const struct pool *pp, const char *what)
 {
 	const struct cpu_info *ci = curcpu();
 	/* The handler's own level: spin mutexes that it holds have raised it since. */
@@ -270,6 +236,22 @@ pool_check_interrupt(const struct pool *pp, const char *what)
 		violation(VIOL_INTERRUPT_CONTEXT, "pool-ipl",
 		    "%s of pool %s, which is for IPL %d, from an interrupt at IPL %d", what,
 		    pp->pr_wmesg, pp->pr_ipl, level);
+}
+
+void
+pool_get_interrupt(const struct pool *pp, const char *what)
+{
+	check_interrupt(pp, what);
+	kernhist_log(KE_pool_get_intr, pp->pr_id, 0, 0);
+}
+
+void
+pool_put_interrupt(const struct pool *pp, const char *what)
+{
+	check_interrupt(pp, what);
+	/* relaxed: pairs with the reports; an interrupt of a higher level may count in between */
+	__atomic_fetch_add(&curcpu()->ci_nintrput, 1, __ATOMIC_RELAXED);
+	kernhist_log(KE_pool_put_intr, pp->pr_id, 0, 0);
 }
 
 /* => how many pages the pool keeps of its own accord */
@@ -386,8 +368,8 @@ pool_get(struct pool *pp, int flags)
 	void *item;
 
 	KASSERT(((flags & PR_WAITOK) != 0) != ((flags & PR_NOWAIT) != 0));
-	pool_check_context(pp, "get");
-	pool_note_get(pp);
+	if (__builtin_expect(cpu_intr_p(), 0))
+		pool_get_interrupt(pp, "get");
 	if ((flags & PR_WAITOK) != 0) {
 		lockdebug_sleep_barrier("pool_get(PR_WAITOK)");
 		/* relaxed: a hint, from set_npages() and pool_sethiwat(); trim() looks again */
@@ -412,9 +394,9 @@ pool_get(struct pool *pp, int flags)
 void
 pool_put(struct pool *pp, void *item)
 {
-	pool_check_context(pp, "put");
+	if (__builtin_expect(cpu_intr_p(), 0))
+		pool_put_interrupt(pp, "put");
 	lockdebug_mem_check(item, pp->pr_size);
-	pool_count_put(pp);
 	mutex_enter(&pp->pr_lock);
 	item_give(pp, item);
 	pp->pr_nput++;
@@ -710,6 +692,8 @@ static void
 lay_out(struct pool *pp, size_t size, size_t align)
 {
 	const size_t pagesz = pp->pr_alloc->pa_pagesz;
+	const size_t mark = UVMSTRESS_LOCKDEBUG && pp->pr_cache != NULL ? sizeof(uint8_t) : 0;
+	size_t n;
 
 	if (align == 0)
 		align = sizeof(uint64_t);
@@ -719,13 +703,17 @@ lay_out(struct pool *pp, size_t size, size_t align)
 	pp->pr_asked = size;
 	pp->pr_size = (size + align - 1) & ~(align - 1);
 	KASSERTMSG(pagesz <= 1UL << 16, "pool %s: pages of %zu bytes", pp->pr_wmesg, pagesz);
+	pp->pr_pagesz = pagesz;
 	pp->pr_recip = ((1UL << 32) + pp->pr_size - 1) / pp->pr_size;
-	pp->pr_first = (sizeof(struct pool_page) + align - 1) & ~(align - 1);
-	KASSERTMSG(pp->pr_first + pp->pr_size <= pagesz, "pool %s: an item of %zu bytes in a page",
-	    pp->pr_wmesg, size);
-	pp->pr_perpage = (unsigned)((pagesz - pp->pr_first) / pp->pr_size);
-	if (pp->pr_perpage > POOL_PAGE_ITEMS)
-		pp->pr_perpage = POOL_PAGE_ITEMS;
+	/* as many as there is room for, with a byte for each in the head if they may be cached */
+	n = (pagesz - sizeof(struct pool_page)) / (pp->pr_size + mark);
+	if (n > POOL_PAGE_ITEMS)
+		n = POOL_PAGE_ITEMS;
+	while (pp->pr_first = (sizeof(struct pool_page) + n * mark + align - 1) & ~(align - 1),
+	    n > 0 && pp->pr_first + n * pp->pr_size > pagesz)
+		n--;
+	KASSERTMSG(n > 0, "pool %s: an item of %zu bytes in a page", pp->pr_wmesg, size);
+	pp->pr_perpage = (unsigned)n;
 }
 
 struct pool *

@@ -21,9 +21,10 @@
  *
  * A put never blocks (R43): a magazine that cannot be had is done without.
  *
- * With lock debugging a bit in the page's header says of each object that it lies
- * in a magazine: freeing it twice panics, as in the pool (I-POOL-2).  Objects of
- * caches without a constructor hold the pool's pattern while they are free.
+ * With lock debugging a byte in the page's header says of each object that it lies
+ * in a magazine: freeing it twice panics, as in the pool (I-POOL-2).  Two CPUs that do so
+ * in the same instant may both find it 0: then the second get of the two finds it 0, and panics.
+ * Objects of caches without a constructor hold the pool's pattern while they are free.
  *
  * Lock order: pc_lock, then nothing; the pool is called without it.
  */
@@ -70,38 +71,39 @@ struct pool_cache {
 /* --- objects --- */
 
 /* => the object goes into a magazine, or comes out of one; its caller owns it */
-static void
-object_in(struct pool_cache *pc, void *obj)
+static inline void
+object_in(const struct pool_cache *pc, void *obj)
 {
 	const struct pool *pp = pc->pc_pool;
-	struct pool_page *ph;
+	uint8_t *cached;
 	unsigned index;
 
 	if (UVMSTRESS_LOCKDEBUG) {
-		ph = pool_item_page(pp, obj, &index);
-		/* relaxed: another bit of the word may be another CPU's */
-		KASSERTMSG((__atomic_fetch_or(&ph->ph_cached[index / 64], 1ULL << index % 64,
-		    __ATOMIC_RELAXED) & 1ULL << index % 64) == 0, "pool cache %s: %p freed twice",
+		cached = &pool_item_page(pp, obj, &index)->ph_cached[index];
+		/* relaxed: the magazine carries the object to object_out() */
+		KASSERTMSG(__atomic_load_n(cached, __ATOMIC_RELAXED) == 0, "pool cache %s: %p freed twice",
 		    pp->pr_wmesg, obj);
+		__atomic_store_n(cached, 1, __ATOMIC_RELAXED);
 		if (pc->pc_ctor == NULL)
 			pool_pattern_fill(pp, obj);
 	}
 	pool_poison(obj, pp->pr_size);
 }
 
-static void
-object_out(struct pool_cache *pc, void *obj)
+static inline void
+object_out(const struct pool_cache *pc, void *obj)
 {
 	const struct pool *pp = pc->pc_pool;
-	struct pool_page *ph;
+	uint8_t *cached;
 	unsigned index;
 
 	pool_unpoison(obj, pp->pr_size);
 	if (UVMSTRESS_LOCKDEBUG) {
-		ph = pool_item_page(pp, obj, &index);
-		/* relaxed: pairs with object_in(); the magazine carried the object here */
-		__atomic_fetch_and(&ph->ph_cached[index / 64], ~(1ULL << index % 64),
-		    __ATOMIC_RELAXED);
+		cached = &pool_item_page(pp, obj, &index)->ph_cached[index];
+		/* relaxed: as in object_in() */
+		KASSERTMSG(__atomic_load_n(cached, __ATOMIC_RELAXED) == 1,
+		    "pool cache %s: %p freed twice: it was in magazines twice", pp->pr_wmesg, obj);
+		__atomic_store_n(cached, 0, __ATOMIC_RELAXED);
 		if (pc->pc_ctor == NULL)
 			pool_pattern_check(pp, obj);
 	}
@@ -187,20 +189,33 @@ has_room(const struct magazine *m)
 	return m != NULL && m->m_n < MAG_OBJECTS;
 }
 
-/* => a cached object, or NULL */
-static void *
-get_cached(struct pool_cache *pc)
+/*
+ * => the current magazine will not do: another takes its place that has an object, or room;
+ *    NULL: there is none
+ */
+static __attribute__((noinline)) struct magazine *
+magazine_with(struct pool_cache *pc, struct pool_cache_cpu *pcc, bool object)
 {
-	struct cpu_info *ci = curcpu();
+	if (object ? has_object(pcc->pcc_previous) : has_room(pcc->pcc_previous))
+		swap_magazines(pcc);
+	else if (!(object ? exchange(pc, pcc, &pc->pc_full, &pc->pc_empty) :
+	    exchange(pc, pcc, &pc->pc_empty, &pc->pc_full)))
+		return NULL;
+	return pcc->pcc_current;
+}
+
+/* => a cached object, or NULL */
+static inline void *
+get_cached(struct pool_cache *pc, struct cpu_info *ci)
+{
 	const int s = BUG(magazine_without_spl) ? ci->ci_ilevel : spl_raise(ci, pc->pc_ipl);
 	struct pool_cache_cpu *pcc = BUG(magazine_without_spl) ?
 	    &pc->pc_cpu[ci->ci_index] : own_cpu(pc, ci);
+	struct magazine *m = pcc->pcc_current;
 	void *obj = NULL;
 
-	if (!has_object(pcc->pcc_current) && has_object(pcc->pcc_previous))
-		swap_magazines(pcc);
-	if (has_object(pcc->pcc_current) || exchange(pc, pcc, &pc->pc_full, &pc->pc_empty)) {
-		obj = pcc->pcc_current->m_obj[--pcc->pcc_current->m_n];
+	if (__builtin_expect(has_object(m), 1) || (m = magazine_with(pc, pcc, true)) != NULL) {
+		obj = m->m_obj[--m->m_n];
 		host_count(&pcc->pcc_nget, 1);
 	}
 	spl_restore(ci, s);
@@ -208,24 +223,19 @@ get_cached(struct pool_cache *pc)
 }
 
 /* => the object is in a magazine; false: there is no room */
-static bool
-put_cached(struct pool_cache *pc, void *obj)
+static inline bool
+put_cached(struct pool_cache *pc, struct cpu_info *ci, void *obj)
 {
-	struct cpu_info *ci = curcpu();
 	const int s = BUG(missing_spl) ? ci->ci_ilevel : spl_raise(ci, pc->pc_ipl);
 	struct pool_cache_cpu *pcc = own_cpu(pc, ci);
-	bool room = true;
+	struct magazine *m = pcc->pcc_current;
 
-	if (!has_room(pcc->pcc_current) && has_room(pcc->pcc_previous))
-		swap_magazines(pcc);
-	if (has_room(pcc->pcc_current) || exchange(pc, pcc, &pc->pc_empty, &pc->pc_full)) {
-		pcc->pcc_current->m_obj[pcc->pcc_current->m_n++] = obj;
+	if (__builtin_expect(has_room(m), 1) || (m = magazine_with(pc, pcc, false)) != NULL) {
+		m->m_obj[m->m_n++] = obj;
 		host_count(&pcc->pcc_nput, 1);
-	} else {
-		room = false;
 	}
 	spl_restore(ci, s);
-	return room;
+	return m != NULL;
 }
 
 /* => a get (or put) that passed the magazines by; stale: of which CPU, for the bug of old */
@@ -247,18 +257,19 @@ count_uncached(struct pool_cache *pc, struct pool_cache_cpu *stale, bool get)
 void *
 pool_cache_get(pool_cache_t pc, int flags)
 {
-	struct pool_cache_cpu *stale = BUG(curcpu_across_sleep) ? &pc->pc_cpu[curcpu()->ci_index] : NULL;
+	struct cpu_info *ci = curcpu();
+	struct pool_cache_cpu *stale = BUG(curcpu_across_sleep) ? &pc->pc_cpu[ci->ci_index] : NULL;
 	void *obj;
 
 	KASSERT(((flags & PR_WAITOK) != 0) != ((flags & PR_NOWAIT) != 0));
 	KASSERTMSG((flags & PR_ZERO) == 0 || pc->pc_ctor == NULL,
 	    "pool cache %s: zero would undo the constructor", pc->pc_pool->pr_wmesg);
-	pool_check_context(pc->pc_pool, "cached get");
-	pool_note_get(pc->pc_pool);
+	if (__builtin_expect(ci->ci_idepth != 0, 0))
+		pool_get_interrupt(pc->pc_pool, "cached get");
 	if ((flags & PR_WAITOK) != 0)
 		lockdebug_sleep_barrier("pool_cache_get(PR_WAITOK)");
-	obj = get_cached(pc);
-	if (obj != NULL) {
+	obj = get_cached(pc, ci);
+	if (__builtin_expect(obj != NULL, 1)) {
 		object_out(pc, obj);
 		if ((flags & PR_ZERO) != 0)
 			memset(obj, 0, pc->pc_pool->pr_asked);
@@ -293,11 +304,16 @@ add_magazine(struct pool_cache *pc)
 void
 pool_cache_put(pool_cache_t pc, void *obj)
 {
-	pool_check_context(pc->pc_pool, "cached put");
+	struct cpu_info *ci = curcpu();
+
+	if (__builtin_expect(ci->ci_idepth != 0, 0))
+		pool_put_interrupt(pc->pc_pool, "cached put");
 	lockdebug_mem_check(obj, pc->pc_pool->pr_size);
-	pool_count_put(pc->pc_pool);
 	object_in(pc, obj);
-	if (put_cached(pc, obj) || (add_magazine(pc) && put_cached(pc, obj)))
+	if (__builtin_expect(put_cached(pc, ci, obj), 1))
+		return;
+	/* the pool's page may have taken its time: on whichever CPU we are by now */
+	if (add_magazine(pc) && put_cached(pc, curcpu(), obj))
 		return;
 	/* No memory for a magazine, or another CPU had the one that we made. */
 	object_out(pc, obj);

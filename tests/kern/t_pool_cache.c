@@ -9,6 +9,8 @@
 #include <sys/pool.h>
 #include <sys/sleepq.h>
 
+#include "../../src/kern/pool_int.h"
+
 #define	PAGE	4096
 
 static int npages;			/* atomic */
@@ -304,6 +306,26 @@ KTEST_DEATH(I_POOL_2_double_free_panics, "an object put twice is caught in the m
 	o = get(PR_WAITOK);
 	put(o);
 	pool_cache_put(cache, o);
+}
+
+/* Two CPUs that put it in the same instant both find it out: here the second is made to. */
+KTEST_DEATH(I_POOL_2_double_free_at_once_panics, "an object that is in magazines twice is caught as it is taken",
+    "it was in magazines twice")
+{
+	struct pool_page *ph;
+	struct object *o;
+	unsigned n;
+
+	begin(1);
+	o = get(PR_WAITOK);
+	put(o);
+	ph = (struct pool_page *)((uintptr_t)o & ~(uintptr_t)(PAGE - 1));
+	n = (unsigned)(((uintptr_t)o - (uintptr_t)ph - ph->ph_pool->pr_first) / ph->ph_pool->pr_size);
+	CHECK_EQ(ph->ph_cached[n], 1);
+	ph->ph_cached[n] = 0;
+	pool_cache_put(cache, o);
+	CHECK(get(PR_WAITOK) == o);
+	get(PR_WAITOK);
 }
 
 KTEST_DEATH(use_after_free_is_seen, "a write to a cached object without constructor is seen",
