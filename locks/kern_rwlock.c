@@ -9,16 +9,13 @@
  *
  * All changes of RW_WAITERS are made with the sleep queue's bucket locked.
  */
+#define	RWLOCK_HERE			/* a build of ThreadSanitizer's has rw_lock_held() and its kin here */
 #include "lockdebug_int.h"
 
 #include <host/race.h>
 #include <sys/inject.h>
 #include <sys/rwlock.h>
 
-#define	RW_WAITERS	1UL
-#define	RW_LOCKED	2UL
-#define	RW_READ		16UL		/* one reader; an LWP's address has these bits clear */
-#define	RW_FLAGS	3UL
 #define	RW_ALIVE	0xb2
 #define	RW_DEAD		0xde
 #define	SPINS_MAX	500
@@ -335,24 +332,4 @@ rw_downgrade(krwlock_t *rw)
 		sleepq_unlock(sq);
 	}
 	lock_point(HP_UNLOCK, rw->rw_id);
-}
-
-bool
-rw_write_held(const krwlock_t *rw)
-{
-	return (word(rw) & ~RW_WAITERS) == writer_word(curlwp);
-}
-
-bool
-rw_read_held(const krwlock_t *rw)
-{
-	uintptr_t old = word(rw);
-
-	return old >= RW_READ && (old & RW_LOCKED) == 0 && lockdebug_holds(rw) == LOCK_READ;
-}
-
-bool
-rw_lock_held(const krwlock_t *rw)
-{
-	return rw_write_held(rw) || rw_read_held(rw);
 }

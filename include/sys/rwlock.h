@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/cpu.h>
 #include <sys/lockdebug.h>
 
 typedef struct krwlock {
@@ -37,9 +38,55 @@ rw_older(const krwlock_t *a, const krwlock_t *b)
 {
 	return a->rw_id < b->rw_id;
 }
+/* Bits of rw_owner. */
+#define	RW_WAITERS	1UL		/* somebody sleeps */
+#define	RW_LOCKED	2UL		/* a writer has it */
+#define	RW_READ		16UL		/* one reader; an LWP's address has these bits clear */
+#define	RW_FLAGS	3UL
+
 /* => by the current LWP (exact with lock debugging, else "by somebody" for readers). */
+#if UVMSTRESS_TSAN && !defined(RWLOCK_HERE)
+bool	rw_read_held(const krwlock_t *);	/* kern_rwlock.c: bare, see host/race.h */
+bool	rw_write_held(const krwlock_t *);
+bool	rw_lock_held(const krwlock_t *);
+#else
+#if UVMSTRESS_TSAN
+#define	RW_ASKED
 bool	rw_read_held(const krwlock_t *);
 bool	rw_write_held(const krwlock_t *);
 bool	rw_lock_held(const krwlock_t *);
+#else
+#define	RW_ASKED	static inline
+#endif
+
+RW_ASKED bool
+rw_write_held(const krwlock_t *rw)
+{
+	/* relaxed: whoever has it has written the word himself */
+	return (__atomic_load_n(&rw->rw_owner, __ATOMIC_RELAXED) & ~RW_WAITERS) ==
+	    ((uintptr_t)curlwp | RW_LOCKED);
+}
+
+RW_ASKED bool
+rw_read_held(const krwlock_t *rw)
+{
+	const struct held_stack *hs = &curlwp->l_held;
+	const uintptr_t old = __atomic_load_n(&rw->rw_owner, __ATOMIC_RELAXED);
+
+	if (old < RW_READ || (old & RW_LOCKED) != 0)
+		return false;
+	/* It is of a map's that this is asked most, and that is the first lock of a fault. */
+	if (hs->hs_n > 0 && hs->hs_v[0].hl_lock == rw)
+		return (hs->hs_v[0].hl_how & LO_MODE) != LO_WRITE;
+	return lockdebug_holds(rw) == LOCK_READ;
+}
+
+RW_ASKED bool
+rw_lock_held(const krwlock_t *rw)
+{
+	return rw_write_held(rw) || rw_read_held(rw);
+}
+#undef RW_ASKED
+#endif
 
 #endif /* SYS_RWLOCK_H */

@@ -141,7 +141,17 @@ bool	vm_map_upgrade_try(struct vm_map *);
  */
 int	uvm_map_lock_split(struct vm_map *, vaddr_t start, vaddr_t end, bool drain);
 bool	vm_map_locked_write(struct vm_map *);
-bool	vm_map_locked(struct vm_map *);		/* R or W, by this LWP; audit=off: R by anybody */
+static inline bool
+vm_map_intrsafe(const struct vm_map *map)
+{
+	return (map->flags & VM_MAP_INTRSAFE) != 0;
+}
+/* => R or W, by this LWP; audit=off: R by anybody */
+static inline bool
+vm_map_locked(const struct vm_map *map)
+{
+	return vm_map_intrsafe(map) ? mutex_owned(&map->mutex) : rw_lock_held(&map->lock);
+}
 /* => not by this LWP; audit=off: not W, for whose R it is nobody knows.  For assertions */
 bool	vm_map_notlocked(struct vm_map *);
 

@@ -16,12 +16,6 @@
 
 #include "uvm_map_i.h"
 
-static bool
-intrsafe(const struct vm_map *map)
-{
-	return (map->flags & VM_MAP_INTRSAFE) != 0;
-}
-
 static struct lwp *
 busy_by(const struct vm_map *map)
 {
@@ -52,7 +46,7 @@ locked(struct vm_map *map)
 void
 vm_map_lock(struct vm_map *map)
 {
-	if (intrsafe(map)) {
+	if (vm_map_intrsafe(map)) {
 		mutex_enter(&map->mutex);
 		locked(map);
 		return;
@@ -75,7 +69,7 @@ vm_map_lock_try(struct vm_map *map)
 {
 	struct lwp *busy;
 
-	if (intrsafe(map)) {
+	if (vm_map_intrsafe(map)) {
 		if (!mutex_tryenter(&map->mutex))
 			return false;
 	} else {
@@ -95,7 +89,7 @@ void
 vm_map_unlock(struct vm_map *map)
 {
 	kernhist_log(KE_map_unlock, map->id, map->timestamp, 0);
-	if (intrsafe(map)) {
+	if (vm_map_intrsafe(map)) {
 		mutex_exit(&map->mutex);
 		return;
 	}
@@ -109,21 +103,21 @@ vm_map_unlock(struct vm_map *map)
 void
 vm_map_lock_read(struct vm_map *map)
 {
-	KASSERTMSG(!intrsafe(map), "I-FLT-9: map %u is interrupt-safe, and is read-locked", map->id);
+	KASSERTMSG(!vm_map_intrsafe(map), "I-FLT-9: map %u is interrupt-safe, and is read-locked", map->id);
 	rw_enter(&map->lock, RW_READER);
 }
 
 bool
 vm_map_lock_read_try(struct vm_map *map)
 {
-	KASSERT(!intrsafe(map));
+	KASSERT(!vm_map_intrsafe(map));
 	return rw_tryenter(&map->lock, RW_READER);
 }
 
 void
 vm_map_unlock_read(struct vm_map *map)
 {
-	KASSERT(!intrsafe(map));
+	KASSERT(!vm_map_intrsafe(map));
 	KASSERT(rw_read_held(&map->lock));
 	rw_exit(&map->lock);
 }
@@ -195,13 +189,7 @@ uvm_map_lock_split(struct vm_map *map, vaddr_t start, vaddr_t end, bool drain)
 bool
 vm_map_locked_write(struct vm_map *map)
 {
-	return intrsafe(map) ? mutex_owned(&map->mutex) : rw_write_held(&map->lock);
-}
-
-bool
-vm_map_locked(struct vm_map *map)
-{
-	return intrsafe(map) ? mutex_owned(&map->mutex) : rw_lock_held(&map->lock);
+	return vm_map_intrsafe(map) ? mutex_owned(&map->mutex) : rw_write_held(&map->lock);
 }
 
 bool
