@@ -9,7 +9,7 @@
  * Spin: interrupts above the mutex's level come in while it spins, IPIs among
  * them: a CPU that waits for a lock still answers a shootdown (S4).
  *
- * Nearly all acquisitions go the short way (enter_shortly()): the audit is `order', or there
+ * Nearly all acquisitions go the short way (enter_shortly(), and mutex_tryenter() likewise): the audit is `order', or there
  * is none, the LWP has gone this chain before, and the mutex is free.
  */
 #include "lockdebug_int.h"
@@ -333,7 +333,7 @@ enter_shortly(kmutex_t *m, unsigned how, const void *where)
 	uint64_t chain;
 
 	if (__builtin_expect(lockdebug_slow() || m->mtx_alive != MUTEX_ALIVE || l == NULL, 0) ||
-	    !lockdebug_known(l, key, how, where, &chain)) {
+	    !lockdebug_known(l, m->mtx_class, key, how, where, &chain)) {
 		enter(m, how, where);
 		return;
 	}
@@ -363,8 +363,9 @@ mutex_enter_nested(kmutex_t *m, const kmutex_t *parent)
 	enter_shortly(m, LO_WRITE | LO_NESTED, __builtin_return_address(0));
 }
 
-bool
-mutex_tryenter(kmutex_t *m)
+/* The long way. */
+static __attribute__((noinline)) bool
+try_slowly(kmutex_t *m, const void *where)
 {
 	struct lockorder_want w;
 	uint64_t chain;
@@ -375,10 +376,26 @@ mutex_tryenter(kmutex_t *m)
 		return false;
 	if (!LOCKDEBUG_ON())
 		return plain_try(m);
-	chain = want(&w, m, LO_WRITE | LO_TRY, __builtin_return_address(0));
+	chain = want(&w, m, LO_WRITE | LO_TRY, where);
 	if (!plain_try(m))
 		return false;
 	lockdebug_locked(&w, chain, m->mtx_class, 0);
+	return true;
+}
+
+bool
+mutex_tryenter(kmutex_t *m)
+{
+	const void *where = __builtin_return_address(0);
+	struct lwp *l = curlwp;
+	uint64_t chain;
+
+	if (__builtin_expect(lockdebug_slow() || m->mtx_alive != MUTEX_ALIVE || l == NULL, 0) ||
+	    !lockdebug_known(l, m->mtx_class, m->mtx_key, LO_WRITE | LO_TRY, where, &chain))
+		return try_slowly(m, where);
+	if (!plain_try(m))
+		return false;
+	lockdebug_got(l, m, m->mtx_id, m->mtx_class, m->mtx_key, LO_WRITE | LO_TRY, where, chain);
 	return true;
 }
 

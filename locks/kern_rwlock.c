@@ -177,7 +177,7 @@ rw_enter(krwlock_t *rw, const krw_t op)
 	uint64_t chain;
 
 	if (__builtin_expect(lockdebug_slow() || rw->rw_alive != RW_ALIVE || l == NULL, 0) ||
-	    !lockdebug_known(l, rw->rw_key, how, where, &chain) || !try_once(rw, op)) {
+	    !lockdebug_known(l, rw->rw_class, rw->rw_key, how, where, &chain) || !try_once(rw, op)) {
 		enter(rw, op, where);
 		return;
 	}

@@ -120,11 +120,12 @@ lockdebug_locked(const struct lockorder_want *w, uint64_t chain, enum lock_class
 void	lockdebug_release(const void *lock, unsigned how);
 
 /*
- * The short way: audit=order, a lock wanted in thread context by a chain that is known.
+ * The short way: audit=order, a lock wanted, or tried, in thread context by a chain that is known.
  * => false: nothing has been done, and the long way is to be gone
  */
 static inline __attribute__((always_inline)) bool
-lockdebug_known(const struct lwp *l, unsigned key, unsigned how, const void *where, uint64_t *chain)
+lockdebug_known(const struct lwp *l, enum lock_class class, unsigned key, unsigned how, const void *where,
+    uint64_t *chain)
 {
 	const struct held_stack *hs = &l->l_held;
 	const struct cpu_info *ci = l->l_cpu;
@@ -133,7 +134,10 @@ lockdebug_known(const struct lwp *l, unsigned key, unsigned how, const void *whe
 	    ci->ci_idepth != 0 || ci->ci_ilevel > LOCKORDER_KEY_IPL(key) :
 	    (ci->ci_idepth | ci->ci_mtx_count | ci->ci_ilevel) != 0, 0))
 		return false;
-	if (__builtin_expect(l->l_onlytry != 0 || hs->hs_n == hs->hs_max, 0))
+	if (__builtin_expect(l->l_onlytry != 0, 0) && (how & LO_TRY) == 0 &&
+	    (class >= 64 || (l->l_onlytry >> class & 1) != 0))
+		return false;
+	if (__builtin_expect(hs->hs_n == hs->hs_max, 0))
 		return false;
 	*chain = lockorder_hash(hs->hs_n > 0 ? hs->hs_v[hs->hs_n - 1].hl_chain : LO_CHAIN_SEED,
 	    lockorder_what(key, how), where);
