@@ -79,6 +79,7 @@ struct pool {
 	unsigned	 pr_hardlimit;		/* p: items out at most */
 	unsigned	 pr_nwaiters;		/* p */
 	uint64_t	 pr_nget, pr_nput, pr_nfail, pr_nreclaim; /* p */
+	uint64_t	 pr_looked;		/* p: gets and puts until pool_reclaim() last looked at all pages */
 
 	TAILQ_ENTRY(pool) pr_list;		/* l */
 	unsigned	 pr_busy;		/* l: pool_drain_all() is at work on it */

@@ -222,6 +222,22 @@ pool_consistent(const struct pool *pp)
 	return npages == pp->pr_npages && nout == pp->pr_nout && nidle == pp->pr_nidle;
 }
 
+/*
+ * => the same, whenever so many items were taken and put back since the last time as there are pages
+ *    to be looked at: that is the price of a page for each, be the daemon's rounds as quick as they may
+ */
+static bool
+used_consistently(struct pool *pp)
+{
+	const uint64_t uses = pp->pr_nget + pp->pr_nput;
+
+	KASSERT(mutex_owned(&pp->pr_lock));
+	if (uses - pp->pr_looked < pp->pr_npages)
+		return true;
+	pp->pr_looked = uses;
+	return pool_consistent(pp);
+}
+
 /* --- get and put --- */
 
 /* => in an interrupt: would its level interrupt one that has the pool in its hands? */
@@ -449,7 +465,7 @@ pool_reclaim(struct pool *pp)
 
 	lockdebug_sleep_barrier("pool_reclaim");
 	mutex_enter(&pp->pr_lock);
-	KDASSERT(pool_consistent(pp));
+	KDASSERT(used_consistently(pp));
 	n = pages_collect(pp, pp->pr_lowat, &list);	/* I-POOL-8 */
 	mutex_exit(&pp->pr_lock);
 	pages_free(pp, &list);
@@ -770,6 +786,7 @@ pool_finish(struct pool *pp)
 	KASSERT(pp->pr_nwaiters == 0);
 	nout = pp->pr_nout;
 	pp->pr_lowat = 0;
+	KDASSERT(pool_consistent(pp));
 	mutex_exit(&pp->pr_lock);
 	if (nout != 0) {
 		violation(VIOL_LEAK, "I-POOL-1", "pool %s: %u items are out", pp->pr_wmesg, nout);
