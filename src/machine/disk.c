@@ -77,20 +77,24 @@ disk_fini(void)
 	mutex_destroy(&disk_lock);
 }
 
-/* => the next piece of the request from byte `done` on; number of vectors. */
+/* => the next piece of the request from byte `done` on; number of vectors: frames that adjoin share one */
 static int
 disk_vector(const struct buf *bp, uint32_t done, struct iovec *iov)
 {
 	uint32_t left = bp->b_bytes - done;
+	const char *end = NULL;
 	int n = 0;
 
 	while (left > 0) {
 		uint32_t at = bp->b_pgoff + done, in = at & PAGE_MASK;
 		uint32_t len = left < PAGE_SIZE - in ? left : PAGE_SIZE - in;
+		char *base = (char *)frame_host(bp->b_pages[at >> PAGE_SHIFT]) + in;
 
-		iov[n].iov_base = frame_host(bp->b_pages[at >> PAGE_SHIFT]) + in;
-		iov[n].iov_len = len;
-		n++;
+		if (base == end)
+			iov[n - 1].iov_len += len;
+		else
+			iov[n++] = (struct iovec){ base, len };
+		end = base + len;
 		done += len;
 		left -= len;
 	}
@@ -104,6 +108,9 @@ disk_vector(const struct buf *bp, uint32_t done, struct iovec *iov)
 static ssize_t
 dma(const struct buf *bp, const struct iovec *iov, int niov, off_t at)
 {
+	if (niov == 1)			/* a page that is wanted back, mostly: with less ado */
+		return syscall(bp->b_write ? SYS_pwrite64 : SYS_pread64, bp->b_fd, iov->iov_base, iov->iov_len,
+		    at);
 	return syscall(bp->b_write ? SYS_pwritev : SYS_preadv, bp->b_fd, iov, niov, at, 0L);
 }
 

@@ -91,6 +91,43 @@ KTEST(what_is_written_is_read_back,
 	end();
 }
 
+KTEST(frames_that_adjoin_are_no_others,
+    "frames that adjoin go out and come in in the request's order, as those that do not")
+{
+	static const int order[] = { 3, 4, 5, 0, 1, 9, 8, 7, 2, 6 };
+	const int n = sizeof(order) / sizeof(order[0]);
+	uint64_t word;
+
+	begin();
+	for (int turn = 0; turn < 2; turn++) {		/* up, then down: one of them adjoins */
+		memset(&buf, 0, sizeof(buf));
+		buf.b_fd = fd;
+		buf.b_write = true;
+		buf.b_npages = n;
+		buf.b_bytes = (uint32_t)n * PAGE_SIZE;
+		buf.b_iodone = iodone;
+		for (int i = 0; i < n; i++) {
+			const int at = turn == 0 ? i : n - 1 - i;
+
+			fv_fill(pg[order[at]], 1000 + (uint64_t)i);
+			buf.b_pages[i] = fv_pa(pg[order[at]]);
+		}
+		disk_strategy(&buf);
+		ktest_settle();
+		for (int i = 0; i < n; i++) {
+			CHECK(pread(fd, &word, sizeof(word), i * (off_t)PAGE_SIZE + 504 * 8) == sizeof(word));
+			CHECK_EQ(word, 1000 + (uint64_t)i);
+			fv_fill(pg[order[i]], 0);
+		}
+		buf.b_write = false;
+		disk_strategy(&buf);
+		ktest_settle();
+		for (int i = 0; i < n; i++)
+			CHECK_EQ(fv_words(pg[order[turn == 0 ? i : n - 1 - i]])[511], 1000 + (uint64_t)i);
+	}
+	end();
+}
+
 KTEST(completion_is_an_interrupt_at_ipl_vm,
     "completion is an interrupt at ipl vm")
 {
