@@ -45,10 +45,12 @@ frame_copy(paddr_t src, paddr_t dst)
  * as much as all the rest of a fault, so each free is marked at eight places, and one
  * in sixteen throughout; which, the generation tells.
  */
-static size_t
-step(uint32_t generation)
+#define	FEW	(FRAME_WORDS / 8)
+
+static bool
+throughout(uint32_t generation)
 {
-	return generation % 16 == 0 ? 1 : FRAME_WORDS / 8;
+	return __builtin_expect(generation % 16 == 0, 0);
 }
 
 void
@@ -56,17 +58,40 @@ frame_mark_free(paddr_t pa, uint32_t generation)
 {
 	volatile uint64_t *word = ram_host(pa);
 
-	for (size_t i = 0; i < FRAME_WORDS; i += step(generation))
+	for (size_t i = 0; i < FRAME_WORDS; i += FEW)
 		word[i] = FREE_PATTERN;
+	if (throughout(generation))
+		for (size_t i = 0; i < FRAME_WORDS; i++)
+			word[i] = FREE_PATTERN;
 }
 
-const uint64_t *
-frame_not_free(paddr_t pa, uint32_t generation)
+/* => NULL, or the first of every step-th word that is something else */
+static const uint64_t *
+first_spoilt(const uint64_t *word, size_t step)
 {
-	const uint64_t *word = ram_host(pa);
-
-	for (size_t i = 0; i < FRAME_WORDS; i += step(generation))
+	for (size_t i = 0; i < FRAME_WORDS; i += step)
 		if (word[i] != FREE_PATTERN)
 			return &word[i];
 	return NULL;
+}
+
+/* One branch for all words that are looked at: lines come from memory, and none waits for another. */
+const uint64_t *
+frame_not_free(paddr_t pa, uint32_t generation)
+{
+	typedef uint64_t pair __attribute__((vector_size(16)));
+	const uint64_t *word = ram_host(pa);
+	const pair *pairs = ram_host(pa), free = { FREE_PATTERN, FREE_PATTERN };
+	uint64_t spoilt = 0;
+	pair any = { 0, 0 };
+
+	if (throughout(generation)) {
+		for (size_t i = 0; i < FRAME_WORDS / 2; i += 4)
+			any |= (pairs[i] ^ free) | (pairs[i + 1] ^ free) | (pairs[i + 2] ^ free) |
+			    (pairs[i + 3] ^ free);
+		return __builtin_expect((any[0] | any[1]) == 0, 1) ? NULL : first_spoilt(word, 1);
+	}
+	for (size_t i = 0; i < FRAME_WORDS; i += FEW)
+		spoilt |= word[i] ^ FREE_PATTERN;
+	return __builtin_expect(spoilt == 0, 1) ? NULL : first_spoilt(word, FEW);
 }
