@@ -166,8 +166,11 @@ bool	 host_rng_chance(struct host_rng *, double p);
 uint64_t host_rng_seed(void);
 
 /*
- * Memory.  Page aligned, zeroed, MADV_NOHUGEPAGE unless huge is asked for.
- * NULL with errno when the host has not got it.  A schedule keeps what it gives back, cleared, for the next one.
+ * Memory.  Page aligned, zeroed; NULL with errno when the host has not got it.  From 2 MiB on in huge
+ * pages if the host has any, so that simulated RAM and its page structures, which are touched all
+ * over, cost the host few faults and the processor few walks of its page table; else in small ones.
+ * Resident is what was touched, to the next 2 MiB.  A schedule keeps what it gives back, cleared, for
+ * the next one.
  */
 void	*host_mem_map(size_t bytes);
 /* => the same, of which race detectors are not told: for ever, and for bare files alone, whose

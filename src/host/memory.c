@@ -78,8 +78,10 @@ kept_put(void *p, size_t bytes)
 	return false;
 }
 
-void *
-host_mem_map(size_t bytes)
+#define	HUGE_PAGE	((size_t)2 << 20)
+
+static void *
+map(size_t bytes)
 {
 	void *p = sched_mine() ? kept_get(bytes) : NULL;
 
@@ -88,9 +90,38 @@ host_mem_map(size_t bytes)
 	p = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 	    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (p == MAP_FAILED)
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/* => begins with a huge page; what was mapped for that at either end is gone again */
+static void *
+map_huge(size_t bytes)
+{
+	char *p = map(bytes + HUGE_PAGE);
+	size_t before;
+
+	if (p == NULL)
 		return NULL;
-	madvise(p, bytes, MADV_NOHUGEPAGE);	/* resident memory is then what was touched */
+	before = -(uintptr_t)p % HUGE_PAGE;
+	if (before > 0)
+		munmap(p, before);
+	munmap(p + before + bytes, HUGE_PAGE - before);
+	madvise(p + before, bytes, MADV_HUGEPAGE);
+	return p + before;
+}
+
+void *
+host_mem_map(size_t bytes)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	void *p;
+
+	bytes = (bytes + page - 1) / page * page;
+	if (bytes >= HUGE_PAGE)
+		return map_huge(bytes);
+	p = map(bytes);
+	if (p != NULL)
+		madvise(p, bytes, MADV_NOHUGEPAGE);
 	return p;
 }
 
