@@ -22,7 +22,7 @@ struct pv_entry;
  *	p  pm_lock of the pmap whose page table page this is
  */
 struct vm_page_md {
-	kmutex_t	 md_pvlock;	/* LC_pv, IPL_VM */
+	kmutex_t	 md_pvlock;	/* LC_pv, IPL_VM; with what follows, 56 bytes of one cache line */
 	union {
 		struct pv_entry	  *md_pvlist;	/* v: managed mappings of the page */
 		struct vm_page_md *md_ptpnext;	/* p PT page: next in limbo (pmap_ptp.c) */

@@ -20,29 +20,36 @@
 /*
  *	p  uvm_pageqlock	f  uvm_fpageqlock	:  stable after boot
  *	@  relaxed atomic: a sum of changes made under many owner locks, exact at rest
+ *
+ * What is written under one lock has cache lines of its own, and so have the fields that
+ * everybody reads.  Pages by kind of owner are counted by each CPU: uvm_gauge().
  */
+#define	UVM_LINE	__attribute__((aligned(64)))	/* begins a cache line */
+
 struct uvm {
 	struct vm_page	*pages;			/* : array of npages */
 	uint64_t	 npages;		/* : */
-	struct pglist	 page_free;		/* f: last freed, first used */
-	struct pglist	 page_active;		/* p */
-	struct pglist	 page_inactive;		/* p */
-	uint64_t	 free;			/* f, read @ */
-	uint64_t	 paging;		/* f, read @: PG_PAGEOUT pages in flight (I-PD-1) */
-	uint64_t	 nfreed;		/* f: pages freed since boot */
-	uint64_t	 pd_taken;		/* f: pages that the daemon took for itself */
-	uint64_t	 nwaiters;		/* f: LWPs in uvm_wait() */
-	uint64_t	 active, inactive, wired;	/* p, read @ */
-	uint64_t	 orphans;		/* p: loaned pages without owner */
-	uint64_t	 anonpages;		/* @: pages with PQ_ANON */
-	uint64_t	 filepages, aobjpages;	/* @: tabled pages by owner kind */
-	uint64_t	 ptpages;		/* @: page table pages, part of kernpages */
-	uint64_t	 kernpages;		/* f: PQ_PRIVATE pages */
 	uint64_t	 reserve_pagedaemon, reserve_kernel;	/* : */
 	uint64_t	 freemin, freetarg;	/* : */
-	uint64_t	 inactarg;		/* p, read @ */
 	uint64_t	 wiredmax;		/* : */
 	struct lwp	*pagedaemon_lwp;	/* : */
+	uint32_t	 pgfl_max;		/* : pages in a CPU's cache at most; 0: there are none */
+
+	struct pglist	 page_active UVM_LINE;	/* p */
+	struct pglist	 page_inactive;		/* p */
+	uint64_t	 active, inactive, wired;	/* p, read @ */
+	uint64_t	 orphans;		/* p: loaned pages without owner */
+	uint64_t	 inactarg;		/* p, read @ */
+
+	uint64_t	 ptpages UVM_LINE;	/* @: page table pages, part of kernpages */
+
+	struct pglist	 page_free UVM_LINE;	/* f: last freed, first used */
+	uint64_t	 free;			/* f, read @: pages in page_free; CPUs have more (uvm_pgflcache.c) */
+	uint64_t	 paging;		/* f, read @: PG_PAGEOUT pages in flight (I-PD-1) */
+	uint64_t	 nfreed;		/* f: pages that came to page_free since boot */
+	uint64_t	 pd_taken;		/* f: pages that the daemon took for itself */
+	uint64_t	 nwaiters;		/* f: LWPs in uvm_wait() */
+	uint64_t	 kernpages;		/* f: PQ_PRIVATE pages */
 	bool		 pd_kicked;		/* f: the daemon has a round to do */
 	bool		 pd_idle;		/* f: it sleeps */
 	bool		 pd_stop;		/* f */
@@ -52,8 +59,8 @@ struct uvm {
 };
 extern struct uvm uvm;
 
-extern kmutex_t uvm_pageqlock;			/* LC_pageq, adaptive */
-extern kmutex_t uvm_fpageqlock;			/* LC_fpageq, spin, IPL_VM */
+extern kmutex_t uvm_pageqlock UVM_LINE;		/* LC_pageq, adaptive */
+extern kmutex_t uvm_fpageqlock UVM_LINE;	/* LC_fpageq, spin, IPL_VM */
 
 #define	uvm_lock_pageq()	mutex_enter(&uvm_pageqlock)
 #define	uvm_unlock_pageq()	mutex_exit(&uvm_pageqlock)

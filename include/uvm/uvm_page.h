@@ -18,6 +18,7 @@
 
 #include <machine/pmap.h>
 #include <machine/ram.h>
+#include <stddef.h>
 #include <uvm/uvm_object.h>
 
 struct vm_anon;
@@ -26,24 +27,34 @@ struct vm_anon;
  *	o  owner lock (setter; PG_BUSY's holder keeps the right to clear with it)
  *	p  uvm_pageqlock	f  uvm_fpageqlock	:  stable after boot
  *	o+p: both to write, either to read
+ *
+ * Three cache lines, by who comes for them.  The first is the machine floor's: a TLB hit
+ * reads it, a mapping writes it.  The second is what every allocation, queue operation and
+ * free writes, whoever owns the page.  The third is for pages of objects alone: a fault of
+ * anonymous memory never touches it.
  */
 struct vm_page {
 	struct vm_page_md mdpage;		/* machine floor's; must be first */
-	TAILQ_ENTRY(vm_page) pageq;		/* p, or f when free */
-	TAILQ_ENTRY(vm_page) listq;		/* o: uobject's memq */
-	RB_ENTRY(vm_page) rb_node;		/* o: uobject's rb_tree */
 	struct vm_anon	*uanon;			/* o+p */
+
+	TAILQ_ENTRY(vm_page) pageq;		/* p, or f when free; IPL_VM when a CPU has it (uvm_pgflcache.c) */
 	struct uvm_object *uobject;		/* o+p */
-	voff_t		 offset;		/* o+p: in uobject */
+	struct lwp	*owner;			/* o: who made it busy, for reports; NULL: passed on with a transfer */
+	const char	*owner_tag;		/* o: likewise, where */
 	uint32_t	 flags;			/* o: PG_ */
-	uint32_t	 pqflags;		/* p: PQ_; PQ_FREE by f */
-	bool		 on_free;		/* f: PQ_FREE, for those who look at pages of others */
+	uint32_t	 pqflags;		/* p: PQ_; PQ_FREE by f, or its CPU */
 	uint32_t	 wire_count;		/* p */
 	uint32_t	 loan_count;		/* o+p */
-	const char	*owner_tag;		/* o: who made it busy, for reports */
-	struct lwp	*owner;			/* o: likewise; NULL: passed on with a transfer */
+	bool		 on_free;		/* f: in uvm.page_free, for those who look at pages of others */
 	uint8_t		 busy_event;		/* o: enum lock_event that PG_BUSY's holder has begun */
+
+	TAILQ_ENTRY(vm_page) listq		/* o: uobject's memq */
+	    __attribute__((aligned(64)));
+	RB_ENTRY(vm_page) rb_node;		/* o: uobject's rb_tree */
+	voff_t		 offset;		/* o+p: in uobject */
 };
+_Static_assert(offsetof(struct vm_page, pageq) == 64 && offsetof(struct vm_page, listq) == 128 &&
+    sizeof(struct vm_page) == 192, "three cache lines, as said above");
 
 #define	PG_BUSY		0x0001	/* long-term lock, held across I/O with no real lock */
 #define	PG_WANTED	0x0002	/* somebody sleeps on the page */
@@ -199,6 +210,21 @@ void	uvm_pglistfree(struct vm_page *first, uint64_t npages);
 void	uvm_wait(const char *wmesg);
 bool	uvm_reclaimable(void);
 void	uvm_page_wakewaiters(void);	/* fpageq held: pages were freed */
+
+/* => fpageq held: the page, free and on no list, goes to the head of page_free; and off it */
+void	uvm_page_list(struct vm_page *);
+void	uvm_page_unlist(struct vm_page *);
+
+/*
+ * A CPU's own free pages (uvm_pgflcache.c).  Any context to IPL_VM, but for drain: thread
+ * context, no lock held, which waits for all CPUs.
+ */
+void	uvm_pgflcache_init(void);		/* boot */
+struct vm_page *uvm_pgflcache_alloc(void);	/* => a page that is PQ_FREE and the caller's, or NULL */
+bool	uvm_pgflcache_free(struct vm_page *);	/* => false: the page is the caller's still */
+void	uvm_pgflcache_fill(void);		/* => fpageq held: if memory is plenty and the cache empty */
+void	uvm_pgflcache_drain(void);		/* => all CPUs' pages go back to page_free */
+uint64_t uvm_pgflcache_count(void);		/* => pages in all of them; exact at rest */
 
 int	uvm_page_init(uint64_t npages);		/* boot; 0 or ENOMEM of the host */
 unsigned uvm_page_fini(void);			/* VIOL_LEAK if pages are not free; how many */

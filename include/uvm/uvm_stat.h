@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/cpu.h>
+#include <uvm/uvm_object.h>
 
 enum uvm_counter {
 #define	UVM_COUNTER(name, text)	UVMC_##name,
@@ -21,8 +22,18 @@ extern const char *const uvm_counter_text[UVMC_COUNT];
 #define	UVM_LATENCY_SAMPLE	16	/* faults for one that is timed */
 #define	UVM_LATENCY_BUCKETS	512
 
+/* Pages by what owns them, counted by the CPU that gives or takes them: one CPU's share may be negative. */
+enum uvm_gauge {
+	UVMG_anonpages,				/* with PQ_ANON */
+	UVMG_filepages, UVMG_aobjpages,		/* tabled, by kind of owner */
+	UVMG_COUNT
+};
+
 /* Per-CPU part of UVM, ci_uvm.  !: only the LWP that holds the CPU; read by reports. */
 struct uvm_cpu {
+	struct pglist	uc_pgfl;		/* ! at IPL_VM: its own free pages (uvm_pgflcache.c) */
+	uint32_t uc_npgfl;			/* ! at IPL_VM, read @: how many */
+	uint64_t uc_gauge[UVMG_COUNT];		/* ! likewise; modulo 2^64 */
 	uint64_t uc_count[UVMC_COUNT];		/* ! relaxed atomic stores, so reports may read */
 	uint32_t uc_latency[UVM_LATENCY_BUCKETS];	/* ! read at rest */
 	uint64_t uc_latency_max;		/* ! */
@@ -33,6 +44,11 @@ struct uvm_cpu {
 #define	UVMCNT_ADD(name, n)							\
 	host_count(&((struct uvm_cpu *)curcpu()->ci_uvm)->uc_count[UVMC_##name], (uint64_t)(n))
 #define	UVMCNT(name)	UVMCNT_ADD(name, 1)
+/* => a gauge goes up by n, or down by -n, on the current CPU */
+#define	UVMGAUGE(gauge, n)							\
+	host_count(&((struct uvm_cpu *)curcpu()->ci_uvm)->uc_gauge[gauge], (uint64_t)(int64_t)(n))
+/* => the sum over all CPUs, never below 0; exact at rest */
+uint64_t uvm_gauge(enum uvm_gauge);
 
 /*
  * How long faults take, from trap to return: one in UVM_LATENCY_SAMPLE of each CPU.

@@ -333,7 +333,15 @@ check_list(const char *id, const char *name, const struct pglist *list, uint32_t
 static unsigned
 check_lists(const struct census *ce)
 {
-	return check_list(CHECK_ID(I_PG_14), "on the free list", &uvm.page_free, PQ_FREE, ce->free) +
+	unsigned bad = 0;
+
+	for (int i = 0; i < ncpu; i++) {
+		const struct uvm_cpu *uc = cpus[i].ci_uvm;
+
+		bad += check_list(CHECK_ID(I_PG_14), "among a CPU's free pages", &uc->uc_pgfl, PQ_FREE, uc->uc_npgfl);
+	}
+	return bad + check_list(CHECK_ID(I_PG_14), "on the free list", &uvm.page_free, PQ_FREE,
+	    ce->free - uvm_pgflcache_count()) +
 	    check_list(CHECK_ID(I_PG_3), "on the active queue", &uvm.page_active, PQ_ACTIVE, ce->active) +
 	    check_list(CHECK_ID(I_PG_3), "on the inactive queue", &uvm.page_inactive, PQ_INACTIVE,
 	    ce->inactive);

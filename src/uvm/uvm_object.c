@@ -95,15 +95,14 @@ uvm_pagenext(struct uvm_object *uobj, voff_t off)
 	return best;
 }
 
-/* The gauge that counts pages of objects of this kind. */
-static uint64_t *
-uvm_obj_gauge(const struct uvm_object *uobj)
+/* => the object has n pages more, or -n fewer: by the gauge of its kind */
+static void
+uvm_obj_gauge(const struct uvm_object *uobj, int n)
 {
 	if (UVM_OBJ_IS_VNODE(uobj))
-		return &uvm.filepages;
-	if (UVM_OBJ_IS_AOBJ(uobj))
-		return &uvm.aobjpages;
-	return NULL;
+		UVMGAUGE(UVMG_filepages, n);
+	else if (UVM_OBJ_IS_AOBJ(uobj))
+		UVMGAUGE(UVMG_aobjpages, n);
 }
 
 /*
@@ -113,7 +112,6 @@ uvm_obj_gauge(const struct uvm_object *uobj)
 void
 uvm_pageinsert(struct vm_page *pg, struct uvm_object *uobj, voff_t off)
 {
-	uint64_t *gauge = uvm_obj_gauge(uobj);
 	struct vm_page *dup;
 
 	KASSERT(mutex_owned(&uobj->vmobjlock));
@@ -130,8 +128,7 @@ uvm_pageinsert(struct vm_page *pg, struct uvm_object *uobj, voff_t off)
 	if (UVM_OBJ_IS_AOBJ(uobj))
 		pg->pqflags |= PQ_AOBJ;
 	uobj->uo_npages++;
-	if (gauge != NULL)
-		__atomic_fetch_add(gauge, 1, __ATOMIC_RELAXED);
+	uvm_obj_gauge(uobj, 1);
 }
 
 /*
@@ -141,7 +138,6 @@ void
 uvm_pageremove(struct vm_page *pg)
 {
 	struct uvm_object *uobj = pg->uobject;
-	uint64_t *gauge = uvm_obj_gauge(uobj);
 
 	KASSERT(mutex_owned(&uobj->vmobjlock));
 	KASSERT((pg->flags & PG_TABLED) != 0);
@@ -153,6 +149,5 @@ uvm_pageremove(struct vm_page *pg)
 	pg->uobject = NULL;
 	pg->offset = 0;
 	uobj->uo_npages--;
-	if (gauge != NULL)
-		__atomic_fetch_sub(gauge, 1, __ATOMIC_RELAXED);
+	uvm_obj_gauge(uobj, -1);
 }

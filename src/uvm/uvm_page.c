@@ -4,7 +4,8 @@
  *
  * Free pages.  One list under uvm_fpageqlock, a spin mutex at IPL_VM and a
  * leaf, because a pmap takes page table pages with its own lock held and an
- * interrupt may free.  The list is last in, first out: a frame freed just now
+ * interrupt may free; in times of plenty each CPU has some of its own besides
+ * (uvm_pgflcache.c).  The list is last in, first out: a frame freed just now
  * is warm, and the order does not depend on addresses.
  *
  *	free		 who may still take a page
@@ -75,6 +76,7 @@ uvm_page_init(uint64_t npages)
 	}
 	uvm.free = npages;
 	uvm_page_targets();
+	uvm_pgflcache_init();
 	return 0;
 }
 
@@ -147,7 +149,7 @@ uvm_page_fini(void)
 		    uvm.pages[i].flags,
 		    uvm.pages[i].owner_tag != NULL ? uvm.pages[i].owner_tag : "nobody");
 	else
-		KASSERT(uvm.free == uvm.npages);
+		KASSERT(uvm.free + uvm_pgflcache_count() == uvm.npages);
 	mutex_destroy(&uvm_fpageqlock);
 	mutex_destroy(&uvm_pageqlock);
 	host_mem_unmap(uvm.pages, uvm.npages * sizeof(*uvm.pages));
@@ -256,12 +258,39 @@ uvm_page_kick(void)
 		uvm_kick_pdaemon_locked();
 }
 
+void
+uvm_page_list(struct vm_page *pg)
+{
+	KASSERT(mutex_owned(&uvm_fpageqlock));
+	KASSERT(pg->pqflags == PQ_FREE && !pg->on_free);
+	pg->on_free = true;
+	TAILQ_INSERT_HEAD(&uvm.page_free, pg, pageq);
+	__atomic_store_n(&uvm.free, uvm.free + 1, __ATOMIC_RELAXED);
+	uvm.nfreed++;
+}
+
+void
+uvm_page_unlist(struct vm_page *pg)
+{
+	KASSERT(mutex_owned(&uvm_fpageqlock));
+	KASSERT(pg != NULL && pg->pqflags == PQ_FREE && pg->on_free);
+	pg->on_free = false;
+	TAILQ_REMOVE(&uvm.page_free, pg, pageq);
+	__atomic_store_n(&uvm.free, uvm.free - 1, __ATOMIC_RELAXED);
+}
+
 /* Take one page off the free list, or NULL. */
 static struct vm_page *
 uvm_page_take(int flags)
 {
+	/* the daemon's own needs stay countable, see uvmpd_progress() */
+	const bool cached = (flags & UVM_PGA_PRIVATE) == 0 && curlwp != uvm.pagedaemon_lwp;
 	struct vm_page *pg;
 
+	if (cached && (pg = uvm_pgflcache_alloc()) != NULL) {
+		pg->pqflags = 0;
+		return pg;
+	}
 	mutex_spin_enter(&uvm_fpageqlock);
 	if (!uvm_page_mayalloc(flags)) {
 		if (curlwp != uvm.pagedaemon_lwp)
@@ -273,11 +302,7 @@ uvm_page_take(int flags)
 	if (uvm.free <= uvm.reserve_kernel)
 		UVMCNT(pga_reserve);
 	pg = TAILQ_FIRST(&uvm.page_free);
-	KASSERT(pg != NULL);
-	KASSERT(pg->pqflags == PQ_FREE && pg->on_free);
-	pg->on_free = false;
-	TAILQ_REMOVE(&uvm.page_free, pg, pageq);
-	__atomic_store_n(&uvm.free, uvm.free - 1, __ATOMIC_RELAXED);
+	uvm_page_unlist(pg);
 	KASSERTMSG(uvm.free >= uvm.reserve_pagedaemon || curlwp == uvm.pagedaemon_lwp,
 	    "I-PD-7: %s takes a page of the daemon's reserve", curlwp->l_name);
 	KASSERTMSG(uvm.free >= uvm.reserve_kernel || (flags & UVM_PGA_USERESERVE) != 0 ||
@@ -291,6 +316,8 @@ uvm_page_take(int flags)
 		uvm.pd_taken++;			/* it knows */
 	else
 		uvm_page_kick();
+	if (cached)
+		uvm_pgflcache_fill();
 	mutex_spin_exit(&uvm_fpageqlock);
 	return pg;
 }
@@ -334,7 +361,7 @@ uvm_pagealloc(struct uvm_object *obj, voff_t off, struct vm_anon *anon, int flag
 		pg->uanon = anon;
 		pg->pqflags |= PQ_ANON;
 		anon->an_page = pg;
-		__atomic_fetch_add(&uvm.anonpages, 1, __ATOMIC_RELAXED);
+		UVMGAUGE(UVMG_anonpages, 1);
 		kernhist_log(KE_page_alloc_anon, VM_PAGE_ID(pg), anon->an_id, pg->flags);
 	} else {
 		kernhist_log(KE_page_alloc, VM_PAGE_ID(pg), 0, pg->flags);
@@ -372,7 +399,7 @@ uvm_pagefree(struct vm_page *pg)
 		KASSERT((pg->pqflags & PQ_ANON) != 0);	/* I-PG-10 */
 		pg->uanon->an_page = NULL;
 		pg->uanon = NULL;
-		__atomic_fetch_sub(&uvm.anonpages, 1, __ATOMIC_RELAXED);
+		UVMGAUGE(UVMG_anonpages, -1);
 	}
 	if (pg->flags & PG_WANTED)
 		wakeup(pg);
@@ -383,13 +410,11 @@ uvm_pagefree(struct vm_page *pg)
 	kernhist_log(KE_page_free, VM_PAGE_ID(pg), pg->flags, pg->pqflags);
 	pg->flags = 0;
 	ram_frame_freed(&pg->mdpage);
-
+	if (!private && uvm_pgflcache_free(pg))
+		return;
 	mutex_spin_enter(&uvm_fpageqlock);
 	pg->pqflags = PQ_FREE;
-	pg->on_free = true;
-	TAILQ_INSERT_HEAD(&uvm.page_free, pg, pageq);
-	__atomic_store_n(&uvm.free, uvm.free + 1, __ATOMIC_RELAXED);
-	uvm.nfreed++;
+	uvm_page_list(pg);
 	if (private)
 		uvm.kernpages--;
 	uvm_page_wakewaiters();
@@ -429,7 +454,7 @@ uvm_pagefree_loaned(struct vm_page *pg)
 	else if (pg->uanon != NULL) {
 		if (pg->pqflags & PQ_ANON) {
 			pg->pqflags &= ~PQ_ANON;
-			__atomic_fetch_sub(&uvm.anonpages, 1, __ATOMIC_RELAXED);
+			UVMGAUGE(UVMG_anonpages, -1);
 		} else				/* it was the borrower */
 			uvm_page_setloans(pg, pg->loan_count - 1);
 		pg->uanon->an_page = NULL;
@@ -471,7 +496,7 @@ uvm_page_adopt(struct vm_page *pg)
 	uvm_page_setloans(pg, pg->loan_count - 1);
 	pg->pqflags |= PQ_ANON;
 	kernhist_log(KE_page_adopt, VM_PAGE_ID(pg), pg->uanon->an_id, 0);
-	__atomic_fetch_add(&uvm.anonpages, 1, __ATOMIC_RELAXED);
+	UVMGAUGE(UVMG_anonpages, 1);
 	UVMCNT(loan_adopted);
 }
 

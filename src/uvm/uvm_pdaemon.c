@@ -206,6 +206,17 @@ uvmpd_tune(struct uvmpd *up)
 	uvmpd_balance(up);
 }
 
+static bool
+waited_for(void)
+{
+	bool yes;
+
+	mutex_spin_enter(&uvm_fpageqlock);
+	yes = uvm.nwaiters > 0;
+	mutex_spin_exit(&uvm_fpageqlock);
+	return yes;
+}
+
 /*
  * One round.
  * => nothing held.
@@ -216,6 +227,9 @@ uvmpd_round(struct uvmpd *up)
 	uint64_t start;
 	bool short_of;
 
+	/* before free memory is judged, and after whoever waits for it said so */
+	if (uvmpd_have(up) < uvm.freetarg || waited_for())
+		uvm_pgflcache_drain();
 	uvm_lock_pageq();
 	uvmpd_tune(up);
 	up->up_needsfree = uvmpd_have(up) < uvm.freetarg;

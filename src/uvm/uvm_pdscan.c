@@ -41,10 +41,9 @@ uvmpd_have(const struct uvmpd *up)
 void
 uvmpd_balance(struct uvmpd *up)
 {
-	/* relaxed: sums of changes under many owner locks */
-	uint64_t anon = __atomic_load_n(&uvm.anonpages, __ATOMIC_RELAXED) +
-	    __atomic_load_n(&uvm.aobjpages, __ATOMIC_RELAXED);
-	uint64_t file = __atomic_load_n(&uvm.filepages, __ATOMIC_RELAXED);
+	uint64_t anon = uvm_gauge(UVMG_anonpages) + uvm_gauge(UVMG_aobjpages);
+	uint64_t file = uvm_gauge(UVMG_filepages);
+	/* relaxed: pairs with the stores under fpageq */
 	uint64_t all = uvm.active + uvm.inactive + __atomic_load_n(&uvm.free, __ATOMIC_RELAXED);
 	bool anon_over = anon * 100 > all * ANON_MAX, file_over = file * 100 > all * FILE_MAX;
 

@@ -55,14 +55,27 @@ uvm_stat_fini(void)
 	uvm_cpus = NULL;
 }
 
+uint64_t
+uvm_gauge(enum uvm_gauge g)
+{
+	uint64_t n = 0;
+
+	/* relaxed: pairs with UVMGAUGE() on that CPU */
+	for (int i = 0; i < ncpu; i++)
+		n += __atomic_load_n(&uvm_cpus[i].ul_cpu.uc_gauge[g], __ATOMIC_RELAXED);
+	return (int64_t)n < 0 ? 0 : n;		/* read while a page went from one CPU to another */
+}
+
 /* => takes pageq, then fpageq: the page gauges belong to one moment. */
 static void
 uvm_stat_pages(struct uvmexp *ue)
 {
+	uint64_t others;
+
 	uvm_lock_pageq();
 	mutex_spin_enter(&uvm_fpageqlock);
 	ue->npages = uvm.npages;
-	ue->free = uvm.free;
+	ue->free = uvm.free + uvm_pgflcache_count();
 	ue->active = uvm.active;
 	ue->inactive = uvm.inactive;
 	ue->wired = uvm.wired;
@@ -73,12 +86,14 @@ uvm_stat_pages(struct uvmexp *ue)
 	mutex_spin_exit(&uvm_fpageqlock);
 	uvm_unlock_pageq();
 	/* I-STAT-1: what is on no queue, not wired and not the kernel's is in somebody's hands.
-	 * Orphans are on loan to the kernel, hence wired (R6): counted already. */
-	ue->busy = ue->npages - ue->free - ue->active - ue->inactive - ue->wired - ue->kernpages;
-	/* relaxed: pair with the changes under the owner locks */
-	ue->anonpages = __atomic_load_n(&uvm.anonpages, __ATOMIC_RELAXED);
-	ue->filepages = __atomic_load_n(&uvm.filepages, __ATOMIC_RELAXED);
-	ue->aobjpages = __atomic_load_n(&uvm.aobjpages, __ATOMIC_RELAXED);
+	 * Orphans are on loan to the kernel, hence wired (R6): counted already.  A page that went from one
+	 * CPU's free pages to another's meanwhile may be counted twice. */
+	others = ue->free + ue->active + ue->inactive + ue->wired + ue->kernpages;
+	ue->busy = others < ue->npages ? ue->npages - others : 0;
+	ue->anonpages = uvm_gauge(UVMG_anonpages);
+	ue->filepages = uvm_gauge(UVMG_filepages);
+	ue->aobjpages = uvm_gauge(UVMG_aobjpages);
+	/* relaxed: pairs with the changes under the pmaps' locks */
 	ue->ptpages = __atomic_load_n(&uvm.ptpages, __ATOMIC_RELAXED);
 	ue->reserve_pagedaemon = uvm.reserve_pagedaemon;
 	ue->reserve_kernel = uvm.reserve_kernel;
@@ -118,7 +133,7 @@ uvm_stat_glance(struct uvm_glance *ug)
 	for (int i = 0; i < ncpu; i++)
 		ug->ug_faults += __atomic_load_n(&uvm_cpus[i].ul_cpu.uc_count[UVMC_faults],
 		    __ATOMIC_RELAXED);
-	ug->ug_free = __atomic_load_n(&uvm.free, __ATOMIC_RELAXED);
+	ug->ug_free = __atomic_load_n(&uvm.free, __ATOMIC_RELAXED) + uvm_pgflcache_count();
 	ug->ug_npages = uvm.npages;
 	ug->ug_active = __atomic_load_n(&uvm.active, __ATOMIC_RELAXED);
 	ug->ug_inactive = __atomic_load_n(&uvm.inactive, __ATOMIC_RELAXED);

@@ -167,13 +167,13 @@ uvm_loanbreak_anon(struct vm_anon *anon)
 		KASSERT((old->pqflags & PQ_ANON) != 0);
 		old->flags &= ~PG_CLEAN;
 		old->pqflags &= ~PQ_ANON;
-		__atomic_fetch_sub(&uvm.anonpages, 1, __ATOMIC_RELAXED);
+		UVMGAUGE(UVMG_anonpages, -1);
 		old->uanon = NULL;
 		uvm_page_orphan(old);
 	}
 	pg->uanon = anon;
 	pg->pqflags |= PQ_ANON;
-	__atomic_fetch_add(&uvm.anonpages, 1, __ATOMIC_RELAXED);
+	UVMGAUGE(UVMG_anonpages, 1);
 	anon->an_page = pg;
 	uvm_pageactivate(pg);
 	uvm_unlock_pageq();

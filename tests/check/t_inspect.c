@@ -166,6 +166,18 @@ KTEST(I_PG_14_free_pages_miscounted, "a free list that is longer than its counte
 	end();
 }
 
+KTEST(I_PG_14_free_pages_of_a_cpu_miscounted, "a CPU that has fewer free pages than it says")
+{
+	struct uvm_cpu *uc;
+
+	begin("a");
+	uc = cpus[0].ci_uvm;
+	uc->uc_npgfl++;
+	told("I-PG-14 I-PG-14 I-PG-14");	/* its list, the rest of them, the counter */
+	uc->uc_npgfl--;
+	end();
+}
+
 KTEST(I_OBJ_10_busy_page_of_nobody, "a page that was left busy")
 {
 	begin("o");
@@ -178,9 +190,9 @@ KTEST(I_OBJ_10_busy_page_of_nobody, "a page that was left busy")
 KTEST(I_STAT_2_anon_page_miscounted, "a counter of a kind of pages that is wrong")
 {
 	begin("a");
-	uvm.anonpages++;
+	UVMGAUGE(UVMG_anonpages, 1);
 	told("I-STAT-2");
-	uvm.anonpages--;
+	UVMGAUGE(UVMG_anonpages, -1);
 	end();
 }
 

@@ -48,7 +48,7 @@ aged(int first, int n, char kind)
 static inline void
 squeeze(void *arg)
 {
-	tu_take(uvm.free - uvm.reserve_kernel, 0);
+	tu_take(tu_free() - uvm.reserve_kernel, 0);
 	uvm_kick_pdaemon();
 }
 

@@ -13,6 +13,7 @@
 #include <host/sched.h>
 #include <ktest.h>
 #include <sys/lwp.h>
+#include <uvm/uvm.h>
 
 #include "kern_int.h"
 
@@ -458,6 +459,9 @@ script_run(const char *file, int line, const char *text, const struct script_lwp
 		sc.actor[i] = (struct actor){ .ac_lwp = sl[i], .ac_kind = -1 };
 	parse(text);
 	find_actors();
+	/* a CPU whose LWP waits for its step answers no cross call: it keeps no pages to be fetched */
+	uvm_pgflcache_drain();
+	uvm.pgfl_max = 0;
 	sc.making = true;			/* may wait for memory: no step yet */
 	for (int i = 0; i < n; i++) {
 		l[i] = NULL;

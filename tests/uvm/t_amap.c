@@ -145,14 +145,14 @@ KTEST(fresh_anon_is_locked_and_dies_whole, "an anon comes locked with one refere
 	anon = uvm_analloc();
 	CHECK(mutex_owned(&anon->an_lock) && anon->an_ref == 1);
 	pg = uvm_pagealloc(NULL, 0, anon, 0);
-	CHECK_EQ(uvm.anonpages, 1);
+	CHECK_EQ(uvm_gauge(UVMG_anonpages), 1);
 	uvm_lock_pageq();
 	uvm_page_unbusy(&(struct vm_page *){ (pg->flags &= ~PG_FAKE, pg) }, 1);
 	uvm_unlock_pageq();
 	anon->an_ref = 0;
 	mutex_exit(&anon->an_lock);
 	uvm_anfree(anon);
-	CHECK_EQ(uvm.anonpages, 0);
+	CHECK_EQ(uvm_gauge(UVMG_anonpages), 0);
 	CHECK_EQ(uvm_anon_count(), 0);
 	tm_shutdown();
 }
@@ -345,7 +345,7 @@ KTEST(R26_cow_now_without_memory_fails_whole, "a fork that cannot copy what is w
 	begin_wired(40);
 	child = fork_child();			/* pools have room for so many now */
 	proc_exit(child);
-	tu_take(uvm.free - uvm.reserve_kernel - 20, 0);
+	tu_take(tu_free() - uvm.reserve_kernel - 20, 0);
 	CHECK_EQ(proc_fork(tm_proc, "child", &child), ENOMEM);
 	CHECK_EQ(uvm_anon_count(), 40);
 	tu_release();
@@ -373,7 +373,7 @@ KTEST(R26_cow_now_waits_for_memory, "a fork that runs out of pages goes on when 
 	begin_wired(40);
 	/* A page that could be freed, so that waiting is not pointless. */
 	CHECK_EQ(tm_put_at(tm_proc, 60, 2, 'o'), 0);
-	tu_take(uvm.free - uvm.reserve_kernel - 20, 0);
+	tu_take(tu_free() - uvm.reserve_kernel - 20, 0);
 	tm_start(tm_proc, &tt, 1, releaser, NULL);
 	while (proc_fork(tm_proc, "child", &child) != 0)
 		kpause("again", 1000000);

@@ -160,21 +160,21 @@ KTEST(fork_copies_lazily, "fork copies no page; each store to a shared one copie
 	CHECK_EQ(tm_put_at(tm_proc, 0, 32, 'a'), 0);
 	for (int i = 0; i < 32; i++)
 		tm_store(i, (uint64_t)i);
-	before = uvm.anonpages;
+	before = uvm_gauge(UVMG_anonpages);
 	child = spawn(tm_proc);
-	CHECK_EQ(uvm.anonpages, before);
+	CHECK_EQ(uvm_gauge(UVMG_anonpages), before);
 	tm_store(3, 33);
 	tm_store_in(child, 4, 44);
-	CHECK_EQ(uvm.anonpages, before + 2);
+	CHECK_EQ(uvm_gauge(UVMG_anonpages), before + 2);
 	CHECK_EQ(tm_load_in(child, 3), 3);
 	CHECK_EQ(tm_load(4), 4);
 	/* Who stores last takes what is left without a copy. */
 	tm_store_in(child, 3, 55);
-	CHECK_EQ(uvm.anonpages, before + 2);
+	CHECK_EQ(uvm_gauge(UVMG_anonpages), before + 2);
 	proc_exit(child);
-	CHECK_EQ(uvm.anonpages, before);
+	CHECK_EQ(uvm_gauge(UVMG_anonpages), before);
 	tm_store(5, 5);
-	CHECK_EQ(uvm.anonpages, before);
+	CHECK_EQ(uvm_gauge(UVMG_anonpages), before);
 	tm_shutdown();
 }
 

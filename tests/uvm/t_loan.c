@@ -126,9 +126,9 @@ KTEST(store_by_the_lender_breaks_the_loan, "the loan keeps what it was lent; the
 	CHECK(pgs[0]->uanon == NULL && pgs[0]->uobject == NULL && pgs[0]->wire_count == 1);
 	CHECK_EQ(uvm.orphans, 1);
 	CHECK(counted(UVMC_loan_broken) == 1 && counted(UVMC_loan_orphaned) == 1);
-	free = uvm.free;
+	free = tu_free();
 	unlend(1);
-	CHECK(uvm.orphans == 0 && uvm.free == free + 1 && pgs[0]->pqflags == PQ_FREE);
+	CHECK(uvm.orphans == 0 && tu_free() == free + 1 && pgs[0]->pqflags == PQ_FREE);
 	end();
 }
 
@@ -302,9 +302,9 @@ KTEST(R14_T62_fork_copies_what_the_kernel_has, "the child of a lender has a copy
 	tm_store(0, 5);
 	tm_store(1, 6);
 	lend(0, 1);
-	forked = uvm.anonpages;
+	forked = uvm_gauge(UVMG_anonpages);
 	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
-	CHECK(uvm.anonpages > forked);
+	CHECK(uvm_gauge(UVMG_anonpages) > forked);
 	CHECK_EQ(pgs[0]->uanon->an_ref, 1);		/* not shared copy-on-write */
 	CHECK_EQ(tm_load_in(child, 0), 5);
 	CHECK(tm_page(child, 0) != pgs[0]);
@@ -427,9 +427,9 @@ KTEST(T52_truncated_file_on_loan, "the file is truncated and written anew; the l
 	tm_store(FILE_PAGE, 7);
 	for (int i = 0; i < 16; i++)
 		CHECK_EQ(*tu_words(pgs[i]), tu_word((voff_t)ptoa(i)));
-	free = uvm.free;
+	free = tu_free();
 	unlend(16);
-	CHECK(uvm.orphans == 0 && uvm.free == free + 16);
+	CHECK(uvm.orphans == 0 && tu_free() == free + 16);
 	end();
 }
 

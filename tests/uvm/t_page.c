@@ -58,9 +58,9 @@ KTEST(fresh_page_is_busy_fake_and_clean, "fresh page is busy fake and clean")
 	    (PG_BUSY | PG_FAKE | PG_CLEAN | PG_TABLED));
 	CHECK(pg->uobject == obj && pg->uanon == NULL && pg->offset == 0);
 	CHECK((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE | PQ_FREE)) == 0);
-	CHECK(uvm.aobjpages == 1);
+	CHECK(uvm_gauge(UVMG_aobjpages) == 1);
 	discard(pg);
-	CHECK(pg->pqflags == PQ_FREE && uvm.aobjpages == 0);
+	CHECK(pg->pqflags == PQ_FREE && uvm_gauge(UVMG_aobjpages) == 0);
 	end();
 }
 
@@ -91,10 +91,10 @@ KTEST(anon_page_names_its_anon, "anon page names its anon")
 	mutex_enter(&anon.an_lock);
 	pg = uvm_pagealloc(NULL, 0, &anon, UVM_PGA_ZERO);
 	CHECK(pg != NULL && anon.an_page == pg && pg->uanon == &anon);
-	CHECK((pg->pqflags & PQ_ANON) != 0 && uvm.anonpages == 1);
+	CHECK((pg->pqflags & PQ_ANON) != 0 && uvm_gauge(UVMG_anonpages) == 1);
 	CHECK(uvm_page_owner_lock(pg) == &anon.an_lock);
 	uvm_pagefree(pg);
-	CHECK(anon.an_page == NULL && uvm.anonpages == 0);
+	CHECK(anon.an_page == NULL && uvm_gauge(UVMG_anonpages) == 0);
 	mutex_exit(&anon.an_lock);
 	mutex_destroy(&anon.an_lock);
 	end();
@@ -361,6 +361,110 @@ KTEST(no_sleeper_on_a_page_is_forgotten, "no sleeper on a page is forgotten")
 	__atomic_store_n(&waiters.stop, true, __ATOMIC_RELAXED);
 	for (int i = 0; i < 6; i++)
 		lwp_wait(l[i]);
+	end();
+}
+
+/* --- pages that a CPU keeps --- */
+
+/* => pages that nobody has, wherever they lie */
+static uint64_t
+unused(void)
+{
+	return uvm.free + uvm_pgflcache_count();
+}
+
+KTEST(cpu_takes_and_gives_pages_by_the_batch, "one page in half a cache comes from page_free, and the last freed is the next")
+{
+	struct vm_page *pg, *again;
+	uint64_t all, global;
+
+	begin(1);
+	CHECK(tu_free() == unused() && uvm.pgfl_max >= 4);
+	all = unused();
+	pg = fresh(0);
+	CHECK_EQ(uvm_pgflcache_count(), uvm.pgfl_max / 2);
+	CHECK_EQ(unused(), all - 1);
+	global = uvm.free;
+	for (unsigned i = 1; i <= uvm.pgfl_max / 2; i++)
+		fresh((voff_t)ptoa(i));
+	CHECK(uvm.free == global && uvm_pgflcache_count() == 0);
+	discard(pg);
+	CHECK(uvm.free == global && uvm_pgflcache_count() == 1 && pg->pqflags == PQ_FREE && !pg->on_free);
+	again = fresh(0);
+	CHECK(again == pg);
+	discard(again);
+	for (unsigned i = 1; i <= uvm.pgfl_max / 2; i++)
+		discard(tu_lookup(obj, (voff_t)ptoa(i)));
+	CHECK_EQ(unused(), all);
+	CHECK_EQ(tu_free(), all);
+	end();
+}
+
+KTEST(cpu_keeps_no_more_than_a_cache, "what is freed in plenty stays with the CPU up to its limit, half of which goes back")
+{
+	struct vm_page *pgs[64];
+	uint64_t all, nfreed;
+
+	begin(1);
+	all = tu_free();
+	CHECK(uvm.pgfl_max < 64);
+	for (int i = 0; i < 64; i++)
+		pgs[i] = fresh((voff_t)ptoa(i));
+	uvm_pgflcache_drain();
+	nfreed = uvm.nfreed;
+	for (int i = 0; i < 64; i++) {
+		discard(pgs[i]);
+		CHECK(uvm_pgflcache_count() <= uvm.pgfl_max);
+	}
+	CHECK(uvm.nfreed > nfreed && uvm.nfreed - nfreed <= 64 - uvm.pgfl_max / 2);
+	CHECK_EQ(unused(), all);
+	end();
+}
+
+/* Memory is short: nothing goes to a cache, what is freed can be had by all, at once. */
+KTEST(cpu_keeps_nothing_when_memory_is_short, "below the target pages are freed to page_free, and none taken in stock")
+{
+	struct vm_page *pg;
+	uint64_t free;
+
+	begin(1);
+	tu_take(tu_free() - uvm.freetarg, 0);
+	CHECK_EQ(uvm.free, uvm.freetarg);
+	pg = fresh(0);
+	CHECK(uvm_pgflcache_count() == 0 && uvm.free == uvm.freetarg - 1);
+	free = uvm.free;
+	discard(pg);
+	CHECK(uvm_pgflcache_count() == 0 && uvm.free == free + 1 && pg->on_free);
+	end();
+}
+
+/* => the cross call: its CPU has pages from now on */
+static void
+stock(void *arg)
+{
+	struct vm_page *pg = uvm_pagealloc(NULL, 0, NULL, 0);
+
+	CHECK(pg != NULL);
+	uvm_pagefree(pg);
+}
+
+KTEST(I_PD_5_daemon_fetches_what_cpus_keep, "memory becomes short: what all CPUs keep goes back to page_free")
+{
+	struct vm_page *pgs[512];
+	int n = 0;
+
+	begin(4);
+	tu_take(tu_free() - uvm.freetarg - 4 * uvm.pgfl_max, 0);
+	xc_broadcast(stock, NULL);
+	CHECK(uvm_pgflcache_count() > 0);		/* all four do, but for what daemons that have just begun take */
+	/* these are the kernel's, for whom no CPU keeps any */
+	while (n < 512 && (pgs[n] = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE)) != NULL)
+		n++;
+	CHECK(n > 0 && n < 512);
+	CHECK(uvm_quiesce());
+	CHECK_EQ(uvm_pgflcache_count(), 0);
+	while (n > 0)
+		uvm_pagefree(pgs[--n]);
 	end();
 }
 

@@ -97,7 +97,7 @@ one_round(uint64_t left)
 {
 	uint64_t rounds = tu_count(UVMC_pdwoke);
 
-	tu_take(uvm.free - left, 0);
+	tu_take(tu_free() - left, 0);
 	uvm_kick_pdaemon();
 	TU_WAIT(tu_count(UVMC_pdwoke) > rounds && !uvm.pd_kicked && uvm.paging == 0);
 }
@@ -266,7 +266,7 @@ KTEST(short_memory_drains_pools, "short memory drains pools")
 		item[i] = pool_get(pp, PR_WAITOK);
 	for (int i = 0; i < 64; i++)
 		pool_put(pp, item[i]);
-	tu_take(uvm.free - uvm.freemin + 10, 0);
+	tu_take(tu_free() - uvm.freemin + 10, 0);
 	kern = uvm_km_pages();
 	uvm_kick_pdaemon();
 	TU_WAIT(uvm_km_pages() <= kern - 32);
@@ -394,7 +394,7 @@ KTEST(T49_storm_of_gets_under_pressure, "T49 storm of gets under pressure")
 
 	begin(4);
 	CHECK_EQ(tu_put(obj, 0, 0, PGO_FREE), 0);
-	tu_take(uvm.free - uvm.freetarg - NFILE / 4, 0);
+	tu_take(tu_free() - uvm.freetarg - NFILE / 4, 0);
 	for (int i = 0; i < 6; i++) {
 		CHECK_EQ(lwp_create(&l[i], NULL, "storm", storm, (void *)(uintptr_t)i), 0);
 		lwp_start(l[i]);

@@ -297,7 +297,7 @@ SCENARIO(T38_sibling_exits_while_fork_waits_for_memory,
 	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(LOCKED)), 0);
 	fork_locked(NULL);			/* pools have room for it now */
 	proc_exit(child);
-	tu_take(uvm.free - uvm.reserve_kernel - LOCKED / 2, 0);
+	tu_take(tu_free() - uvm.reserve_kernel - LOCKED / 2, 0);
 	SCRIPT("a until wait; b until done; a until done",
 	    { "a", NULL, fork_locked, NULL }, { "b", NULL, exit_sibling, sibling });
 	tu_release();

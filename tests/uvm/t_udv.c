@@ -67,7 +67,7 @@ KTEST(processes_draw_on_one_screen, "every mapping shows the device's memory, wh
 	CHECK_EQ(fb_word(4, 0), 44);
 	CHECK_EQ(fb_word(5, 0), 55);
 	CHECK_EQ(tu_count(UVMC_flt_device) > 0, true);
-	CHECK_EQ(uvm.anonpages, 0);
+	CHECK_EQ(uvm_gauge(UVMG_anonpages), 0);
 	proc_exit(other);
 	CHECK_EQ(udv_count(), 1);
 	CHECK_EQ(sys_munmap(tm_proc, TM_VA(0), ptoa(8)), 0);
@@ -146,7 +146,7 @@ KTEST(device_memory_is_never_copied, "fork shares it; a mapping that is copy-on-
 	tm_store(4, 3);
 	CHECK_EQ(fb_word(0, 0), 3);
 	proc_exit(child);
-	CHECK_EQ(uvm.anonpages, 0);
+	CHECK_EQ(uvm_gauge(UVMG_anonpages), 0);
 	tm_shutdown();
 }
 

@@ -95,7 +95,7 @@ KTEST(page_holds_what_the_file_holds, "page holds what the file holds")
 		for (size_t i = 0; i < PAGE_SIZE / 8; i++)
 			CHECK(tu_words(pg)[i] == tu_word((voff_t)(ptoa(p) + i * 8)));
 	}
-	CHECK_EQ(uvm.filepages, 20);
+	CHECK_EQ(uvm_gauge(UVMG_filepages), 20);
 	end();
 }
 

@@ -61,6 +61,7 @@ tu_check_pages(void)
 {
 	uint64_t wired = 0, anon = 0, file = 0, aobj = 0, private = 0, queued = 0, free = 0;
 
+	uvm_pgflcache_drain();		/* and so we have seen what each CPU did to its pages */
 	for (uint64_t i = 0; i < uvm.npages; i++) {
 		struct vm_page *pg = &uvm.pages[i];
 		uint32_t q = pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE);
@@ -80,16 +81,16 @@ tu_check_pages(void)
 		aobj += (pg->pqflags & PQ_AOBJ) != 0;
 		file += pg->uobject != NULL && UVM_OBJ_IS_VNODE(pg->uobject);
 	}
-	CHECK_EQ(free, uvm.free);						/* I-PG-14 */
+	CHECK_EQ(free, uvm.free + uvm_pgflcache_count());			/* I-PG-14 */
 	CHECK_EQ(tu_queue_length(&uvm.page_free, PQ_FREE), uvm.free);
 	CHECK_EQ(tu_queue_length(&uvm.page_active, PQ_ACTIVE), uvm.active);	/* I-PG-3 */
 	CHECK_EQ(tu_queue_length(&uvm.page_inactive, PQ_INACTIVE), uvm.inactive);
 	CHECK_EQ(queued, uvm.active + uvm.inactive);
 	CHECK_EQ(wired, uvm.wired);						/* I-PG-4 */
 	CHECK_EQ(private, uvm.kernpages);
-	CHECK_EQ(anon, uvm.anonpages);						/* I-STAT-2 */
-	CHECK_EQ(file, uvm.filepages);
-	CHECK_EQ(aobj, uvm.aobjpages);
+	CHECK_EQ(anon, uvm_gauge(UVMG_anonpages));						/* I-STAT-2 */
+	CHECK_EQ(file, uvm_gauge(UVMG_filepages));
+	CHECK_EQ(aobj, uvm_gauge(UVMG_aobjpages));
 }
 
 /* --- files and objects --- */
@@ -296,11 +297,19 @@ tu_count(enum uvm_counter c)
 }
 
 uint64_t
+tu_free(void)
+{
+	uvm_pgflcache_drain();
+	return uvm.free;
+}
+
+uint64_t
 tu_take(uint64_t n, int flags)
 {
 	struct vm_page *pg;
 	uint64_t got = 0;
 
+	uvm_pgflcache_drain();		/* or some is left when all is taken */
 	for (; got < n; got++) {
 		pg = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE | flags);
 		if (pg == NULL)

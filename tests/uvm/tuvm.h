@@ -63,6 +63,8 @@ void	tu_unmap_all(void);
 
 /* => counts of one event, on all CPUs. */
 uint64_t tu_count(enum uvm_counter);
+/* => free pages, with none left in CPUs' caches.  Thread context, no lock held; so is tu_take(). */
+uint64_t tu_free(void);
 /* => n un-owned pages taken away; tu_release() gives all back. */
 uint64_t tu_take(uint64_t n, int flags);
 /* => all that an ordinary allocation may have; idle pool pages too. */
