@@ -30,6 +30,19 @@ struct vm_anon *uvm_analloc(void);
 void	uvm_anfree(struct vm_anon *);
 /* => locked; a reference goes, and with the last one the anon; unlocked on return */
 void	uvm_anon_unref(struct vm_anon *);
+/*
+ * Anons that lose references in a row.  Those that lose their last one are freed some at a time, with
+ * uvm_pageqlock taken once for all of them.  It starts as zeroes.
+ */
+#define	UVM_ANON_BATCH	8
+struct uvm_anon_batch {
+	struct vm_anon	*ab_anons[UVM_ANON_BATCH];	/* unlocked, ref 0 */
+	int		 ab_n;
+};
+/* => as uvm_anon_unref(), but the last ones are there until uvm_anfree_batch() */
+void	uvm_anon_unref_batch(struct vm_anon *, struct uvm_anon_batch *);
+/* => as uvm_anfree() of each, and the batch is empty */
+void	uvm_anfree_batch(struct uvm_anon_batch *);
 /* => anon locked (R25); the page, its owner object locked too if it has one; pauses if on loan */
 struct vm_page *uvm_anon_lockloanpg(struct vm_anon *);
 /* => the same, for callers with more locks: false instead of a pause */

@@ -256,6 +256,7 @@ amap_wipeout(struct vm_amap *amap)
 void
 amap_wiperange(struct vm_amap *amap, uint64_t slot, uint64_t n)
 {
+	struct uvm_anon_batch ab = { .ab_n = 0 };
 	uint64_t end = slot + n;
 
 	KASSERT(amap_refs(amap) == 0 || amap_locked(amap));
@@ -264,8 +265,9 @@ amap_wiperange(struct vm_amap *amap, uint64_t slot, uint64_t n)
 
 		amap_slot_clear(amap, slot);
 		mutex_enter(&anon->an_lock);
-		uvm_anon_unref(anon);
+		uvm_anon_unref_batch(anon, &ab);
 	}
+	uvm_anfree_batch(&ab);
 }
 
 /* --- references --- */

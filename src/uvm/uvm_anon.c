@@ -170,8 +170,9 @@ uvm_anfree(struct vm_anon *anon)
 	anon_put(anon);
 }
 
-void
-uvm_anon_unref(struct vm_anon *anon)
+/* => anon locked; a reference goes, the anon is unlocked: was it the last one? */
+static bool
+drop_ref(struct vm_anon *anon)
 {
 	bool last;
 
@@ -179,8 +180,76 @@ uvm_anon_unref(struct vm_anon *anon)
 	last = --anon->an_ref == 0;
 	kernhist_log(KE_anon_unref, anon->an_id, (uint32_t)anon->an_ref, 0);
 	mutex_exit(&anon->an_lock);
-	if (last)
+	return last;
+}
+
+void
+uvm_anon_unref(struct vm_anon *anon)
+{
+	if (drop_ref(anon))
 		uvm_anfree(anon);
+}
+
+/* --- many at once --- */
+
+/* => anon locked: its page is its own, and nobody is at it */
+static bool
+quiet(const struct vm_anon *anon)
+{
+	const struct vm_page *pg = anon->an_page;
+
+	return pg != NULL && !uvm_page_loaned(pg) && (pg->flags & PG_BUSY) == 0;
+}
+
+/* => anons locked, ref 0, quiet, their pages without mappings: gone on return */
+static void
+free_quiet(struct vm_anon **anons, int n)
+{
+	uvm_lock_pageq();
+	for (int i = 0; i < n; i++)
+		uvm_pagefree(anons[i]->an_page);
+	uvm_unlock_pageq();
+	while (n-- > 0) {
+		free_slot(anons[n], true);
+		anon_put(anons[n]);
+	}
+}
+
+void
+uvm_anfree_batch(struct uvm_anon_batch *ab)
+{
+	struct vm_anon *kept[UVM_ANON_BATCH];
+	int n = 0, others = 0;
+
+	for (int i = 0; i < ab->ab_n; i++) {
+		struct vm_anon *anon = ab->ab_anons[i];
+
+		/* With other anons held: as in uvm_anfree(). */
+		mutex_enter_nested(&anon->an_lock, NULL);
+		KASSERTMSG(anon->an_ref == 0, "R25: uvm_anfree_batch of an anon with %d references", anon->an_ref);
+		if (quiet(anon)) {
+			uvm_page_protect(anon->an_page, VM_PROT_NONE);
+			kept[n++] = anon;
+		} else {
+			mutex_exit(&anon->an_lock);
+			ab->ab_anons[others++] = anon;
+		}
+	}
+	if (n > 0)
+		free_quiet(kept, n);
+	/* these may have to pause, so nothing of ours is locked any more */
+	for (int i = 0; i < others; i++)
+		uvm_anfree(ab->ab_anons[i]);
+	ab->ab_n = 0;
+}
+
+void
+uvm_anon_unref_batch(struct vm_anon *anon, struct uvm_anon_batch *ab)
+{
+	if (drop_ref(anon))
+		ab->ab_anons[ab->ab_n++] = anon;
+	if (ab->ab_n == UVM_ANON_BATCH)
+		uvm_anfree_batch(ab);
 }
 
 /*

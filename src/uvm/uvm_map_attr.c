@@ -158,13 +158,16 @@ uvm_map_advice(struct vm_map *map, vaddr_t start, vaddr_t end, int advice)
 
 /* --- cleaning: msync, madvise --- */
 
-/* => anon locked, pageq held: nobody works on the page or has it pinned */
+/*
+ * => anon locked: nobody works on the page or has it pinned.  It stays so for as long as the anon, which
+ *    owns it then, is locked: pageq has no part in it
+ */
 static bool
 idle(const struct vm_page *pg)
 {
 	/* B-18: a busy page belongs to whoever made it busy */
 	return !uvm_page_loaned(pg) && ((pg->flags & PG_BUSY) == 0 || BUG(clean_requeues_busy)) &&
-	    (pg->wire_count == 0 || BUG(wired_deactivated));
+	    (!uvm_page_wired(pg) || BUG(wired_deactivated));
 }
 
 /* => anon locked */
@@ -188,15 +191,8 @@ anon_deactivate(struct vm_anon *anon)
 static bool
 anon_is_free(struct vm_anon *anon)
 {
-	bool is;
-
 	KASSERT(mutex_owned(&anon->an_lock));
-	if (anon->an_page == NULL)
-		return true;
-	uvm_lock_pageq();
-	is = idle(anon->an_page);
-	uvm_unlock_pageq();
-	return is;
+	return anon->an_page == NULL || idle(anon->an_page);
 }
 
 /*
@@ -225,7 +221,8 @@ unmap_free_anons(struct vm_map *map, struct vm_map_entry *e, vaddr_t start, vadd
  *    on.
  */
 static void
-anon_free(struct vm_map *map, struct vm_map_entry *e, vaddr_t off, struct vm_anon *anon)
+anon_free(struct vm_map *map, struct vm_map_entry *e, vaddr_t off, struct vm_anon *anon,
+    struct uvm_anon_batch *ab)
 {
 	mutex_enter(&anon->an_lock);
 	if (!anon_is_free(anon)) {
@@ -236,7 +233,7 @@ anon_free(struct vm_map *map, struct vm_map_entry *e, vaddr_t off, struct vm_ano
 	 * there yet if the page was busy when the others' went. */
 	pmap_remove(map->pmap, e->start + off, e->start + off + PAGE_SIZE);
 	amap_unadd(&e->aref, off);
-	uvm_anon_unref(anon);
+	uvm_anon_unref_batch(anon, ab);
 }
 
 /* => map(R): the amap layer of a part of an entry (DEACTIVATE and FREE only) */
@@ -244,6 +241,7 @@ static void
 clean_amap(struct vm_map *map, struct vm_map_entry *e, vaddr_t start, vaddr_t end, int flags)
 {
 	struct vm_amap *amap = e->aref.ar_amap;
+	struct uvm_anon_batch ab = { .ab_n = 0 };
 	bool free;
 
 	if (BUG(clean_object_first) && UVM_ET_ISOBJ(e))
@@ -261,13 +259,14 @@ clean_amap(struct vm_map *map, struct vm_map_entry *e, vaddr_t start, vaddr_t en
 		if (anon == NULL)
 			continue;
 		if (free) {
-			anon_free(map, e, off, anon);
+			anon_free(map, e, off, anon, &ab);
 			continue;
 		}
 		mutex_enter(&anon->an_lock);
 		anon_deactivate(anon);
 		mutex_exit(&anon->an_lock);
 	}
+	uvm_anfree_batch(&ab);
 	pmap_update(map->pmap);
 	amap_unlock(amap);
 }
