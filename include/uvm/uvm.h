@@ -34,6 +34,7 @@ struct uvm {
 	uint64_t	 wiredmax;		/* : */
 	struct lwp	*pagedaemon_lwp;	/* : */
 	uint32_t	 pgfl_max;		/* : pages in a CPU's cache at most; 0: there are none */
+	uint32_t	 intent_max;		/* : pages that a CPU notes down to be active; 0: none */
 
 	struct pglist	 page_active UVM_LINE;	/* p */
 	struct pglist	 page_inactive;		/* p */

@@ -47,6 +47,8 @@ struct vm_page {
 	uint32_t	 loan_count;		/* o+p */
 	bool		 on_free;		/* f: in uvm.page_free, for those who look at pages of others */
 	uint8_t		 busy_event;		/* o: enum lock_event that PG_BUSY's holder has begun */
+	uint16_t	 intent;		/* o or p; both to clear: the CPU, from 1 on, that has noted it down
+						 * to be active (uvm_pgintent.c) */
 
 	TAILQ_ENTRY(vm_page) listq		/* o: uobject's memq */
 	    __attribute__((aligned(64)));
@@ -170,6 +172,8 @@ void	uvm_pageunwire(struct vm_page *);	/* 1 -> 0: activated, unless an orphan */
 /* => pageq held, owner locked, unwired (R8); the caller has cleared the referenced attribute (R20) */
 void	uvm_pagedeactivate(struct vm_page *);
 void	uvm_pageactivate(struct vm_page *);	/* wired: nothing */
+/* => pageq not held, owner locked since the page was allocated: it counts as active */
+void	uvm_pageactivate_fresh(struct vm_page *);
 void	uvm_pagedequeue(struct vm_page *);
 /* => owner locked, page not BUSY; tag says who, for reports (I-OBJ-10). */
 void	uvm_page_busy(struct vm_page *, const char *tag);
@@ -225,6 +229,18 @@ bool	uvm_pgflcache_free(struct vm_page *);	/* => false: the page is the caller's
 void	uvm_pgflcache_fill(void);		/* => fpageq held: if memory is plenty and the cache empty */
 void	uvm_pgflcache_drain(void);		/* => all CPUs' pages go back to page_free */
 uint64_t uvm_pgflcache_count(void);		/* => pages in all of them; exact at rest */
+
+/*
+ * Pages that are noted down to become active (uvm_pgintent.c).
+ * realise: all on the active queue, pageq held; flush: the same, pageq not held, any lock below it.
+ * cancel: pageq held, owner locked, pg->intent != 0: on no list any more.
+ */
+void	uvm_pgintent_init(void);		/* boot */
+void	uvm_pgintent_fini(void);
+void	uvm_pgintent_realise(void);
+void	uvm_pgintent_flush(void);
+void	uvm_pgintent_cancel(struct vm_page *);
+uint64_t uvm_pgintent_count(void);		/* => how many, exact at rest */
 
 int	uvm_page_init(uint64_t npages);		/* boot; 0 or ENOMEM of the host */
 unsigned uvm_page_fini(void);			/* VIOL_LEAK if pages are not free; how many */

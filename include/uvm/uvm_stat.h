@@ -33,6 +33,9 @@ enum uvm_gauge {
 struct uvm_cpu {
 	struct pglist	uc_pgfl;		/* ! at IPL_VM: its own free pages (uvm_pgflcache.c) */
 	uint32_t uc_npgfl;			/* ! at IPL_VM, read @: how many */
+	kmutex_t uc_intentlock;			/* LC_pgintent */
+	struct pglist	uc_intents;		/* uc_intentlock: pages to become active (uvm_pgintent.c) */
+	uint32_t uc_nintents;			/* uc_intentlock, read @: how many */
 	uint64_t uc_gauge[UVMG_COUNT];		/* ! likewise; modulo 2^64 */
 	uint64_t uc_count[UVMC_COUNT];		/* ! relaxed atomic stores, so reports may read */
 	uint32_t uc_latency[UVM_LATENCY_BUCKETS];	/* ! read at rest */

@@ -61,6 +61,7 @@ sample_pages(unsigned n)
 		unsigned left = n;
 
 		uvm_lock_pageq();
+		uvm_pgintent_realise();
 		TAILQ_FOREACH(pg, queues[q], pageq) {
 			if (left-- == 0)
 				break;

@@ -94,6 +94,8 @@ put_page(const struct vm_page *copy, const struct vm_page *pg, FILE *out)
 	put_flags(page_flags, copy->flags, out);
 	fprintf(out, ", queues ");
 	put_flags(page_queues, copy->pqflags, out);
+	if (copy->intent != 0)
+		fprintf(out, " (CPU %u has noted it down to become active)", copy->intent - 1u);
 	fprintf(out, ", wired %u, on loan %u", copy->wire_count, copy->loan_count);
 	put_owner(copy, pg, out);
 	if (copy->owner_tag != NULL) {

@@ -560,9 +560,7 @@ uvmfault_promote(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_
 	(void)amap_add(&ufi->entry->aref, ufi->orig_rvaddr - ufi->entry->start, anon, replace);
 	KASSERT((pg->flags & PG_CLEAN) == 0);		/* I-ANON-4: no backing store has it */
 	pg->flags &= ~PG_FAKE;
-	uvm_lock_pageq();
-	uvm_pageactivate(pg);
-	uvm_unlock_pageq();
+	uvm_pageactivate_fresh(pg);
 	uvm_page_unbusy(&pg, 1);
 	flt->promoted = true;
 	KASSERT(mutex_owned(&anon->an_lock));
@@ -620,7 +618,8 @@ wire_page(struct vm_page *pg)
 	else if ((pg->pqflags & PQ_AOBJ) != 0)
 		uao_dropswap(pg->uobject, (uint64_t)atop(pg->offset));
 	/* I-FLT-8 */
-	KASSERTMSG((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0, "I-FLT-8, R7: a wired page is queued");
+	KASSERTMSG((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0 && pg->intent == 0,
+	    "I-FLT-8, R7: a wired page is queued");
 	KASSERT(pg->wire_count >= 1);
 	KASSERTMSG((pg->pqflags & PQ_ANON) == 0 || pg->uanon->an_swslot == 0,
 	    "I-FLT-8, R34: a wired page has swap slot %#x", (unsigned)pg->uanon->an_swslot);

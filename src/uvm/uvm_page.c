@@ -15,7 +15,8 @@
  *	> 0			the page daemon, which must be able to free (I-PD-7)
  *
  * Paging queues.  Active and inactive under uvm_pageqlock.  A wired page is on
- * neither (R7); an owned page that is not busy is on one of them or wired.
+ * neither (R7); an owned page that is not busy is on one of them or wired; or
+ * it is fresh, and noted down to become active (uvm_pgintent.c).
  *
  * Owners.  uobject and uanon change with the owner lock and pageq held, so
  * either is enough to read them, and a page found on a queue cannot lose its
@@ -77,6 +78,7 @@ uvm_page_init(uint64_t npages)
 	uvm.free = npages;
 	uvm_page_targets();
 	uvm_pgflcache_init();
+	uvm_pgintent_init();
 	return 0;
 }
 
@@ -150,6 +152,7 @@ uvm_page_fini(void)
 		    uvm.pages[i].owner_tag != NULL ? uvm.pages[i].owner_tag : "nobody");
 	else
 		KASSERT(uvm.free + uvm_pgflcache_count() == uvm.npages);
+	uvm_pgintent_fini();
 	mutex_destroy(&uvm_fpageqlock);
 	mutex_destroy(&uvm_pageqlock);
 	host_mem_unmap(uvm.pages, uvm.npages * sizeof(*uvm.pages));
@@ -403,7 +406,7 @@ uvm_pagefree(struct vm_page *pg)
 	}
 	if (pg->flags & PG_WANTED)
 		wakeup(pg);
-	if (pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE))
+	if ((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) != 0 || pg->intent != 0)
 		uvm_pagedequeue(pg);
 	KASSERTMSG(pg->wire_count == 0, "I-PG-16: a page that is wired %u times is freed", pg->wire_count);
 	let_go(pg);
@@ -532,6 +535,8 @@ void
 uvm_pagedequeue(struct vm_page *pg)
 {
 	KASSERT(mutex_owned(&uvm_pageqlock));
+	if (pg->intent != 0)
+		uvm_pgintent_cancel(pg);
 	if (pg->pqflags & PQ_ACTIVE) {
 		TAILQ_REMOVE(&uvm.page_active, pg, pageq);
 		__atomic_store_n(&uvm.active, uvm.active - 1, __ATOMIC_RELAXED);
@@ -618,6 +623,8 @@ uvm_pageactivate(struct vm_page *pg)
 	KASSERT(!uvm_page_leaving(pg));
 	if (pg->wire_count > 0)
 		return;						/* R7 */
+	if (pg->intent != 0)
+		return;						/* as good as active */
 	/* a fresh one always is; relaxed: pairs with uvm_page_tag() */
 	if ((pg->pqflags & PQ_ACTIVE) == 0 && __atomic_load_n(&pg->owner_tag, __ATOMIC_RELAXED) != fresh)
 		kernhist_log(KE_page_activate, VM_PAGE_ID(pg), 0, 0);

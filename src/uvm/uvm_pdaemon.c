@@ -231,6 +231,7 @@ uvmpd_round(struct uvmpd *up)
 	if (uvmpd_have(up) < uvm.freetarg || waited_for())
 		uvm_pgflcache_drain();
 	uvm_lock_pageq();
+	uvm_pgintent_realise();
 	uvmpd_tune(up);
 	up->up_needsfree = uvmpd_have(up) < uvm.freetarg;
 	short_of = uvmpd_have(up) < uvm.freemin && !up->up_swapfull;
@@ -242,6 +243,7 @@ uvmpd_round(struct uvmpd *up)
 		if (up->up_needsfree && up->up_started == 0 && up->up_freed == 0 && !up->up_swapfull &&
 		    uvm_swapisfilled())
 			up->up_dropswap = uvm.freetarg;
+		uvm_pgintent_realise();
 		uvmpd_scan_active(up);
 		/* what was just deactivated is all there is when memory is this short */
 		if (up->up_needsfree && uvmpd_have(up) < uvm.freetarg)

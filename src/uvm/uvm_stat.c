@@ -73,6 +73,7 @@ uvm_stat_pages(struct uvmexp *ue)
 	uint64_t others;
 
 	uvm_lock_pageq();
+	uvm_pgintent_realise();
 	mutex_spin_enter(&uvm_fpageqlock);
 	ue->npages = uvm.npages;
 	ue->free = uvm.free + uvm_pgflcache_count();
@@ -135,7 +136,7 @@ uvm_stat_glance(struct uvm_glance *ug)
 		    __ATOMIC_RELAXED);
 	ug->ug_free = __atomic_load_n(&uvm.free, __ATOMIC_RELAXED) + uvm_pgflcache_count();
 	ug->ug_npages = uvm.npages;
-	ug->ug_active = __atomic_load_n(&uvm.active, __ATOMIC_RELAXED);
+	ug->ug_active = __atomic_load_n(&uvm.active, __ATOMIC_RELAXED) + uvm_pgintent_count();
 	ug->ug_inactive = __atomic_load_n(&uvm.inactive, __ATOMIC_RELAXED);
 	ug->ug_wired = __atomic_load_n(&uvm.wired, __ATOMIC_RELAXED);
 }

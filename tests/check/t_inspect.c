@@ -61,6 +61,7 @@ KTEST(I_PG_1_page_of_nobody, "a page in use that nobody has")
 KTEST(I_PG_1_page_on_no_queue, "a page of an anon that is neither wired nor on a queue")
 {
 	begin("a");
+	uvm_pgintent_flush();
 	uvm_lock_pageq();
 	uvm_pagedequeue(tm_page(tm_proc, 0));
 	uvm_unlock_pageq();
@@ -106,6 +107,16 @@ KTEST(I_PG_3_queue_of_another_length, "a queue that is shorter than its counter"
 	uvm.active++;
 	told("I-PG-3");
 	uvm.active--;
+	end();
+}
+
+KTEST(I_PG_3_noted_down_by_nobody, "a page that is to become active soon, and no CPU knows")
+{
+	begin("a");
+	uvm_pgintent_flush();
+	tm_page(tm_proc, 0)->intent = 1;
+	told("I-PG-3");
+	tm_page(tm_proc, 0)->intent = 0;
 	end();
 }
 

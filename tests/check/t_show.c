@@ -72,6 +72,7 @@ KTEST(what_is_said_is_shown, "an object that the finder names is shown as it is,
 	setup();
 	tm_put(tm_proc, "a");
 	tm_store(0, 1);
+	uvm_pgintent_flush();
 	pg = tm_page(tm_proc, 0);
 	violation_about(KS_page, VM_PAGE_ID(pg), pg);
 	violation(VIOL_INVARIANT, "I-PG-2", "look");

@@ -462,6 +462,8 @@ script_run(const char *file, int line, const char *text, const struct script_lwp
 	/* a CPU whose LWP waits for its step answers no cross call: it keeps no pages to be fetched */
 	uvm_pgflcache_drain();
 	uvm.pgfl_max = 0;
+	uvm_pgintent_flush();
+	uvm.intent_max = 0;		/* each fault by itself, as its steps say */
 	sc.making = true;			/* may wait for memory: no step yet */
 	for (int i = 0; i < n; i++) {
 		l[i] = NULL;

@@ -467,12 +467,54 @@ KTEST(I_PG_1_promoted_page_is_on_a_queue, "a page that was promoted, whether zer
 	map_file(1, 1, UMAP_PRIVATE);
 	tm_store(0, 1);
 	tm_store(1, 1);
+	uvm_pgintent_flush();
 	CHECK((tm_page(tm_proc, 0)->pqflags & PQ_ACTIVE) != 0);
 	CHECK((tm_page(tm_proc, 1)->pqflags & PQ_ACTIVE) != 0);
 	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
 	tm_store(0, 2);
+	uvm_pgintent_flush();
 	CHECK((tm_page(tm_proc, 0)->pqflags & PQ_ACTIVE) != 0);
 	proc_exit(child);
+	end();
+}
+
+/* --- fresh pages become active together --- */
+
+KTEST(fresh_pages_become_active_in_batches, "a fresh page is noted down by its CPU, and put on its queue with the others of it")
+{
+	begin(1);
+	tm_put_at(tm_proc, 0, 64, 'a');
+	uvm_pgintent_flush();
+	CHECK_EQ(uvm.active, 0);
+	for (unsigned i = 0; i + 1 < uvm.intent_max; i++)
+		tm_store((int)i, 1);
+	CHECK(uvm.intent_max > 1 && uvm.active == 0 && uvm_pgintent_count() == uvm.intent_max - 1);
+	CHECK_EQ(tm_page(tm_proc, 0)->intent, 1);
+	tm_store((int)uvm.intent_max - 1, 1);
+	CHECK(uvm.active == uvm.intent_max && uvm_pgintent_count() == 0);
+	CHECK(tm_page(tm_proc, 0)->intent == 0 && (tm_page(tm_proc, 0)->pqflags & PQ_ACTIVE) != 0);
+	tm_store((int)uvm.intent_max, 1);
+	uvm_pgintent_flush();
+	CHECK_EQ(uvm.active, uvm.intent_max + 1);
+	end();
+}
+
+KTEST(R7_page_noted_down_is_wired, "what is wired, deactivated or freed before it was put on its queue is on no CPU's list")
+{
+	begin(1);
+	tm_put_at(tm_proc, 0, 8, 'a');
+	uvm_pgintent_flush();
+	for (int i = 0; i < 3; i++)
+		tm_store(i, 1);
+	CHECK_EQ(uvm_pgintent_count(), 3);
+	CHECK_EQ(sys_madvise(tm_proc, TM_VA(2), PAGE_SIZE, UMADV_FREE), 0);
+	CHECK(uvm_pgintent_count() == 2 && tm_page(tm_proc, 2) == NULL);
+	CHECK_EQ(sys_madvise(tm_proc, TM_VA(1), PAGE_SIZE, UMADV_DONTNEED), 0);
+	CHECK(uvm_pgintent_count() == 1 && (tm_page(tm_proc, 1)->pqflags & PQ_INACTIVE) != 0);
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), PAGE_SIZE), 0);
+	CHECK(uvm_pgintent_count() == 0 && tm_page(tm_proc, 0)->intent == 0);
+	CHECK(uvm.active == 0 && uvm.inactive == 1);
+	CHECK_EQ(sys_munlock(tm_proc, TM_VA(0), PAGE_SIZE), 0);
 	end();
 }
 

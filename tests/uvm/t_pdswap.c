@@ -255,6 +255,21 @@ KTEST(old_policy_unmaps, "with the policy of before 1999 a page is unmapped when
 	tm_shutdown();
 }
 
+KTEST(I_PG_1_daemon_finds_what_is_noted_down, "pages that their CPU has only noted down to become active are reclaimed like others")
+{
+	ts_boot(1, NPAGES, 64, 1);
+	CHECK_EQ(tm_put_at(tm_proc, 0, 8, 'a'), 0);
+	uvm_pgintent_flush();
+	fill(0, 8, 5);
+	CHECK(uvm_pgintent_count() == 8 && uvm.active == 0);
+	for (int i = 0; i < 8; i++)
+		pmap_clear_reference(tm_page(tm_proc, i));
+	squeeze();
+	CHECK_EQ(resident(0, 8), 0);
+	expect(0, 8, 5);
+	tm_shutdown();
+}
+
 /* --- T-22, T-40: a store at each step --- */
 
 static struct {

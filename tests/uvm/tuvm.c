@@ -62,6 +62,7 @@ tu_check_pages(void)
 	uint64_t wired = 0, anon = 0, file = 0, aobj = 0, private = 0, queued = 0, free = 0;
 
 	uvm_pgflcache_drain();		/* and so we have seen what each CPU did to its pages */
+	uvm_pgintent_flush();
 	for (uint64_t i = 0; i < uvm.npages; i++) {
 		struct vm_page *pg = &uvm.pages[i];
 		uint32_t q = pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE);
