@@ -198,21 +198,31 @@ anon_is_free(struct vm_anon *anon)
 /*
  * => map(R), amap locked: the mappings of what is to be given up are gone on all CPUs, in one
  *    go for all of them; else each page, as it is freed, would ask every CPU.  None comes back: a
- *    fault wants the amap
+ *    fault wants the amap.  Neighbours go together, so that the pmap is locked once for them; who makes
+ *    one of them busy meanwhile, or borrows it, counts on no mapping of ours
  */
 static void
 unmap_free_anons(struct vm_map *map, struct vm_map_entry *e, vaddr_t start, vaddr_t end)
 {
-	for (vaddr_t off = start - e->start; off < end - e->start; off += PAGE_SIZE) {
-		struct vm_anon *anon = amap_lookup(&e->aref, off);
+	vaddr_t first = start, va;		/* [first,va): to be unmapped */
 
-		if (anon == NULL)
+	for (va = start; va < end; va += PAGE_SIZE) {
+		struct vm_anon *anon = amap_lookup(&e->aref, va - e->start);
+		bool free = false;
+
+		if (anon != NULL) {
+			mutex_enter(&anon->an_lock);
+			free = anon_is_free(anon);
+			mutex_exit(&anon->an_lock);
+		}
+		if (free)
 			continue;
-		mutex_enter(&anon->an_lock);
-		if (anon_is_free(anon))
-			pmap_remove(map->pmap, e->start + off, e->start + off + PAGE_SIZE);
-		mutex_exit(&anon->an_lock);
+		if (first < va)
+			pmap_remove(map->pmap, first, va);
+		first = va + PAGE_SIZE;
 	}
+	if (first < va)
+		pmap_remove(map->pmap, first, va);
 	pmap_update(map->pmap);
 }
 
@@ -231,7 +241,8 @@ anon_free(struct vm_map *map, struct vm_map_entry *e, vaddr_t off, struct vm_ano
 	}
 	/* Another amap may have the anon too; then nobody but us takes our mapping away.  It is
 	 * there yet if the page was busy when the others' went. */
-	pmap_remove(map->pmap, e->start + off, e->start + off + PAGE_SIZE);
+	if (pmap_mapped(map->pmap, e->start + off, 1) != 0)
+		pmap_remove(map->pmap, e->start + off, e->start + off + PAGE_SIZE);
 	amap_unadd(&e->aref, off);
 	uvm_anon_unref_batch(anon, ab);
 }
