@@ -264,8 +264,12 @@ KTEST(I_PG_1_daemon_finds_what_is_noted_down, "pages that their CPU has only not
 	CHECK(uvm_pgintent_count() == 8 && uvm.active == 0);
 	for (int i = 0; i < 8; i++)
 		pmap_clear_reference(tm_page(tm_proc, i));
-	squeeze();
+	/* no counter is read until then: who reads them has the pages put on the queue */
+	tu_take(tu_free() - uvm.reserve_kernel, 0);
+	uvm_kick_pdaemon();
+	TU_WAIT(uvm_pgintent_count() == 0 && uvm_pdaemon_idle() && uvm_aio_idle());
 	CHECK_EQ(resident(0, 8), 0);
+	tu_release();
 	expect(0, 8, 5);
 	tm_shutdown();
 }
