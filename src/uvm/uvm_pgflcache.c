@@ -180,7 +180,9 @@ drain(void *arg)
 void
 uvm_pgflcache_drain(void)
 {
-	/* who puts one in meanwhile has seen plenty since, and then the waiters have been woken */
+	/* Who puts one in meanwhile has seen plenty since, and then the waiters have been woken.  Or he had seen
+	 * it before, and counts his page only after we have looked: that one, of each CPU at most, is
+	 * fetched in the next round. */
 	if (uvm_pgflcache_count() > 0)
 		xc_broadcast(drain, NULL);
 }

@@ -378,6 +378,55 @@ KTEST(freed_anon_leaves_no_mapping, "an anon that is taken out of its slot and f
 	end();
 }
 
+/* More than go in one batch, mapped still; one is lent, one is busy, one has a reference elsewhere. */
+KTEST(anons_that_go_together, "each of many anons goes its own way: with its page and mappings, or when its page is given back, or let go")
+{
+	struct uvm_anon_batch ab = { .ab_n = 0 };
+	struct vm_anon *anons[20];
+	struct vm_page *lent, *busy;
+	struct vm_map_entry *e;
+
+	begin(1);
+	CHECK_EQ(tm_put_at(tm_proc, 0, 20, 'a'), 0);
+	for (int i = 0; i < 20; i++) {
+		tm_store(i, 5);
+		anons[i] = anon_at(i);
+	}
+	lent = tm_page(tm_proc, 3);
+	lend(lent);
+	busy = tm_page(tm_proc, 9);
+	mutex_enter(&anons[9]->an_lock);
+	uvm_page_busy(busy, "test");
+	mutex_exit(&anons[9]->an_lock);
+	mutex_enter(&anons[11]->an_lock);
+	anons[11]->an_ref++;
+	mutex_exit(&anons[11]->an_lock);
+	e = tm_entry(tm_proc, 0);
+	amap_lock(e->aref.ar_amap);
+	for (int i = 0; i < 20; i++) {
+		amap_unadd(&e->aref, (voff_t)ptoa(i));
+		mutex_enter(&anons[i]->an_lock);
+		uvm_anon_unref_batch(anons[i], &ab);
+	}
+	CHECK(ab.ab_n > 0);
+	uvm_anfree_batch(&ab);
+	amap_unlock(e->aref.ar_amap);
+	CHECK(ab.ab_n == 0 && uvm_anon_count() == 2);
+	CHECK(uvm.orphans == 1 && lent->uanon == NULL && *tu_words(lent) == 5);
+	for (int i = 0; i < 20; i++)			/* the busy one's goes with it; the lent one is the borrower's, read-only */
+		if (i != 3)
+			CHECK_EQ(pmap_extract(tm_map(tm_proc)->pmap, TM_VA(i), NULL), i == 9 || i == 11);
+	mutex_enter(&anons[9]->an_lock);
+	CHECK(anons[9]->an_ref == 0 && (busy->flags & PG_RELEASED) != 0);
+	uvm_anon_release(anons[9]);
+	mutex_enter(&anons[11]->an_lock);
+	CHECK_EQ(anons[11]->an_ref, 1);
+	uvm_anon_unref(anons[11]);
+	CHECK_EQ(uvm_anon_count(), 0);
+	unlend(lent);
+	end();
+}
+
 KTEST_DEATH(H5_analloc_with_kernel_map_locked, "an anon is not allocated with kernel_map locked", "vm_map_notlocked")
 {
 	begin(1);

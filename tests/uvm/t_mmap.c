@@ -406,6 +406,36 @@ KTEST(madvise_free_asks_for_TLBs_once, "MADV_FREE of many pages flushes TLBs onc
 	end();
 }
 
+/* Neighbours are unmapped in one go; what lies between them is not theirs. */
+KTEST(madvise_free_leaves_what_lies_between, "MADV_FREE unmaps neither the file's pages between private ones, nor a page that is busy")
+{
+	vaddr_t va = TM_VA(0);
+	struct vm_page *pg;
+
+	begin();
+	CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(8), RW, UMAP_PRIVATE | FIXED, vp, UF_READ, 0), 0);
+	CHECK_EQ(sys_madvise(tm_proc, va, ptoa(8), UMADV_RANDOM), 0);	/* no neighbours mapped ahead */
+	for (int i = 0; i < 8; i++)
+		if (i == 2 || i == 6)
+			CHECK_EQ(tm_load(i), tu_word((voff_t)ptoa(i)));
+		else
+			tm_store(i, 5);
+	pg = tm_page(tm_proc, 4);
+	mutex_enter(&pg->uanon->an_lock);
+	uvm_page_busy(pg, "test");
+	mutex_exit(&pg->uanon->an_lock);
+	CHECK_EQ(sys_madvise(tm_proc, va, ptoa(8), UMADV_FREE), 0);
+	for (int i = 0; i < 8; i++)
+		CHECK_EQ(pmap_extract(tm_map(tm_proc)->pmap, TM_VA(i), NULL), i == 2 || i == 4 || i == 6);
+	mutex_enter(&pg->uanon->an_lock);
+	uvm_page_unbusy(&pg, 1);
+	mutex_exit(&pg->uanon->an_lock);
+	for (int i = 0; i < 8; i++)
+		CHECK_EQ(tm_load(i), i == 4 ? 5 : tu_word((voff_t)ptoa(i)));
+	CHECK_EQ(uvm_anon_count(), 1);
+	end();
+}
+
 /* The child's anon is the parent's too; freed in one, it is not mapped there any more. */
 KTEST(freed_anon_is_not_mapped, "after MADV_FREE no mapping of the old page is left, though a child has it")
 {

@@ -384,6 +384,10 @@ KTEST(cpu_takes_and_gives_pages_by_the_batch, "one page in half a cache comes fr
 	pg = fresh(0);
 	CHECK_EQ(uvm_pgflcache_count(), uvm.pgfl_max / 2);
 	CHECK_EQ(unused(), all - 1);
+	mutex_spin_enter(&uvm_fpageqlock);
+	uvm_pgflcache_fill();			/* as when an interrupt has freed in between */
+	mutex_spin_exit(&uvm_fpageqlock);
+	CHECK_EQ(uvm_pgflcache_count(), uvm.pgfl_max / 2);
 	global = uvm.free;
 	for (unsigned i = 1; i <= uvm.pgfl_max / 2; i++)
 		fresh((voff_t)ptoa(i));
@@ -500,6 +504,32 @@ KTEST(run_of_pages_respects_the_reserves, "run of pages respects the reserves")
 	tu_take(NPAGES, 0);
 	CHECK(uvm_pglistalloc(2, &pg, false, 0) == ENOMEM);
 	CHECK(uvm_pglistalloc(uvm.reserve_kernel, &pg, true, UVM_PGA_USERESERVE) == ENOMEM);
+	end();
+}
+
+/* There is plenty, so nobody is short; but the first page of the only run lies with a CPU. */
+KTEST(I_PD_5_run_of_pages_is_fetched_from_CPUs, "who waits for a run gets the pages that CPUs keep, be there ever so many others")
+{
+	struct vm_page *run, *pg, *got = NULL;
+
+	begin(1);
+	CHECK_EQ(uvm_pglistalloc(NPAGES / 2, &run, false, 0), 0);
+	tu_take(NPAGES, 0);
+	for (int i = 0; i < NPAGES / 2; i += 16)
+		uvm_pagefree(&run[i]);
+	CHECK(uvm.free >= uvm.freetarg + uvm.pgfl_max && uvm.reserve_kernel < 16);
+	CHECK(uvm_quiesce());
+	pg = uvm_pagealloc(NULL, 0, NULL, 0);
+	CHECK_EQ(pg - run, NPAGES / 2 - 16);		/* freed last */
+	uvm_pagefree(pg);
+	CHECK(pg->pqflags == PQ_FREE && !pg->on_free);
+	for (int i = 1; i < 16; i++)
+		uvm_pagefree(&pg[i]);
+	CHECK_EQ(uvm_pglistalloc(16, &got, true, 0), 0);
+	CHECK(got == pg);
+	for (int i = 0; i < NPAGES / 2; i++)
+		if (run[i].pqflags == PQ_PRIVATE)
+			uvm_pagefree(&run[i]);
 	end();
 }
 
