@@ -11,7 +11,7 @@
 /*
  * inspect_at_rest: walk everything and hold it against the invariants of the spec; of so many
  * pages that claim to be what a swap slot or a file holds, spread over all of them, see that
- * they are.
+ * they are.  0: of none.
  * => the caller is an LWP, every other one stands at its user boundary (<sys/stop.h>) or has
  *    exited, no I/O is in flight
  * => each invariant that was looked at is counted (<harness/checks.h>); violations are reported

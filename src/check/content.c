@@ -9,10 +9,8 @@
  * or in the wrong object is noticed at its first word: 1 in 2^24 gets through.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <harness/content.h>
@@ -198,45 +196,19 @@ content_file_word(uint64_t object, uint64_t word, uint64_t size)
 	return value & ((1ULL << (size - word * 8) * 8) - 1);	/* little endian: low bytes first */
 }
 
-/* => an unlinked host file, empty; fd or -errno */
-static int
-unlinked_file(void)
-{
-	static const char suffix[] = "/uvmstress-XXXXXX";
-	const char *dir = getenv("TMPDIR");
-	char path[1024];
-	int fd;
-
-	if (dir == NULL || strlen(dir) + sizeof(suffix) > sizeof(path))
-		dir = "/tmp";
-	strcpy(path, dir);
-	strcat(path, suffix);
-	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	unlink(path);
-	return fd;
-}
-
 int
 content_zero_file(uint64_t size)
 {
-	int fd = unlinked_file();
+	int fd, error = host_file_temp(NULL, size, &fd);
 
-	if (fd >= 0 && ftruncate(fd, (off_t)size) != 0) {
-		int error = errno;
-
-		close(fd);
-		return -error;
-	}
-	return fd;
+	return error != 0 ? -error : fd;
 }
 
 int
 content_file_create(uint64_t object, uint64_t size)
 {
 	uint64_t words[8 * PAGE_WORDS];
-	int fd = unlinked_file();
+	int fd = content_zero_file(0);
 
 	if (fd < 0)
 		return fd;

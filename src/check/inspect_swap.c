@@ -351,11 +351,12 @@ inspect_swap(unsigned contents)
 	uvm_quiesce();
 	gather(&hs);
 	bad = hs.hs_bad + check_holders(&hs) + inspect_swap_counts() + check_devices(&hs);
-	if (scratch != NULL) {
+	if (scratch != NULL && contents != 0) {
 		CHECKS_RAN(CHK_I_SWP_5);
 		bad += check_contents(&hs, scratch, contents);
-		uvm_pagefree(scratch);
 	}
+	if (scratch != NULL)
+		uvm_pagefree(scratch);
 	free(hs.hs_v);
 	return bad;
 }

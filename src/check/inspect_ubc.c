@@ -195,16 +195,19 @@ check_file_page(struct vm_page *pg, bool content)
 unsigned
 inspect_files(unsigned contents)
 {
-	uint64_t step = uvm.npages / contents + 1, first = host_rng_below(&curlwp->l_rng, step);
+	uint64_t step = contents != 0 ? uvm.npages / contents + 1 : 1;
+	uint64_t first = host_rng_below(&curlwp->l_rng, step);
 	unsigned n = 0;
 
-	CHECKS_RAN(CHK_I_OBJ_3, CHK_I_OBJ_7);
+	CHECKS_RAN(CHK_I_OBJ_3);
+	if (contents != 0)
+		CHECKS_RAN(CHK_I_OBJ_7);
 	for (uint64_t i = 0; i < uvm.npages; i++) {
 		struct vm_page *pg = &uvm.pages[i];
 
 		if ((pg->pqflags & PQ_FREE) == 0 && pg->uobject != NULL &&
 		    UVM_OBJ_IS_VNODE(pg->uobject))
-			n += check_file_page(pg, i % step == first);
+			n += check_file_page(pg, contents != 0 && i % step == first);
 	}
 	return n;
 }

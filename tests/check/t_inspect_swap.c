@@ -175,6 +175,7 @@ KTEST(I_SWP_5_content, "a clean page that is not what its slot holds")
 	CHECK(pread(sdp->swd_fd, &c, 1, at) == 1);
 	c ^= 1;
 	CHECK(pwrite(sdp->swd_fd, &c, 1, at) == 1);
+	CHECK_EQ(inspect_swap(0), 0);			/* the content of no page */
 	CHECK_EQ(inspect_all(), 1);
 	c ^= 1;
 	CHECK(pwrite(sdp->swd_fd, &c, 1, at) == 1);

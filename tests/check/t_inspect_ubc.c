@@ -167,6 +167,7 @@ KTEST(I_OBJ_7_clean_page_that_is_not_what_the_file_holds, "a store that nobody w
 	begin();
 	word = tu_words(tu_lookup(&vp->v_uobj, 0));
 	++*word;
+	CHECK_EQ(inspect_files(0), 0);			/* the content of no page */
 	CHECK_EQ(inspect(), 1);
 	--*word;
 	END("I-OBJ-7");
