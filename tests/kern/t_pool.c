@@ -536,6 +536,21 @@ KTEST_DEATH(destroy_with_items_out_reports_the_leak, "a pool with an item out ca
 	pool_destroy(pp);
 }
 
+#if UVMSTRESS_LOCKDEBUG
+KTEST_DEATH(I_POOL_1_reclaim_sees_counts_that_are_wrong, "once a pool was used as often as it has pages, reclaim counts them",
+    "used_consistently")
+{
+	struct pool *pp = begin(1, 64, IPL_NONE);
+
+	pool_put(pp, pool_get(pp, PR_WAITOK));
+	pool_reclaim(pp);				/* which looks at whatever there is yet */
+	pool_get(pp, PR_WAITOK);
+	pool_get(pp, PR_WAITOK);
+	pp->pr_nout++;
+	pool_reclaim(pp);
+}
+#endif
+
 KTEST(I_POOL_7_pages_that_nobody_wants_stay, "a mark is lowered behind the reclaim LWP's back")
 {
 	struct pool *pp = begin(1, QUARTER, IPL_NONE);

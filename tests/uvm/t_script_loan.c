@@ -69,6 +69,21 @@ lend(int n)
 	CHECK_EQ(uvm_loan(tm_map(tm_proc), TM_VA(0), ptoa((uint64_t)n), pgs, UVM_LOAN_TOPAGE), 0);
 }
 
+/* Not by uvm_loan(), which would copy a page that others refer to (R13). */
+static void
+lend_by_hand(struct vm_page *pg)
+{
+	kmutex_t *slock = uvm_page_owner_lock(pg);
+
+	mutex_enter(slock);
+	pmap_copy_on_write(pg);
+	uvm_lock_pageq();
+	uvm_page_setloans(pg, pg->loan_count + 1);
+	uvm_pagewire(pg);					/* R6 */
+	uvm_unlock_pageq();
+	mutex_exit(slock);
+}
+
 /* --- T-52 --- */
 
 static void
@@ -423,6 +438,37 @@ SCENARIO(T62_fork_of_what_is_on_loan_while_a_sibling_stores,
 	end();
 }
 MISTAKE(T62_fork_of_what_is_on_loan_while_a_sibling_stores, fork_cows_wired, "R10|R14|wired|I-LOAN|check failed")
+
+/* --- MADV_FREE --- */
+
+static void
+free_both(void *arg)
+{
+	CHECK_EQ(sys_madvise(tm_proc, TM_VA(0), ptoa(2), UMADV_FREE), 0);
+}
+
+/* a has looked at the anon, which other has too, and leaves its mapping alone, for its page is on loan; then it is not. */
+SCENARIO(loan_ends_between_two_looks_of_MADV_FREE,
+    "a page that is given up is not mapped any more, though it was not unmapped with the others (I-SYS-6)")
+{
+	begin();
+	CHECK_EQ(tm_put_at(tm_proc, 0, 2, 'a'), 0);
+	tm_store(0, 5);
+	tm_store(1, 6);
+	CHECK_EQ(proc_fork(tm_proc, "other", &other), 0);
+	tm_store(1, 7);					/* the amap is ours alone, the anon of page 0 is not */
+	CHECK_EQ(tm_load(0), 5);
+	pgs[0] = tm_page(tm_proc, 0);
+	script_lock("anon", &pgs[0]->uanon->an_lock);
+	lend_by_hand(pgs[0]);
+	SCRIPT("a until unlock(anon); e until done; a until done",
+	    { "a", tm_proc, free_both, NULL }, { "e", NULL, give_back, NULL });
+	CHECK(!pmap_extract(tm_map(tm_proc)->pmap, TM_VA(0), NULL));
+	CHECK_EQ(tm_load(0), 0);
+	CHECK_EQ(tm_load_in(other, 0), 5);
+	proc_exit(other);
+	end();
+}
 
 /* --- T-81 --- */
 
