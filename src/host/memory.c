@@ -3,9 +3,10 @@
  *
  * What a schedule gives back is kept for the next one, where it is small: of a machine that lives for
  * some hundred microseconds, half of them would go into mappings that the host makes, fills page by
- * page and takes away again.  It is cleared when it is given back, so that who gets it cannot tell; a
- * pointer of the last machine's leads to zeroes then, where it would crash otherwise, so
- * AddressSanitizer's builds keep nothing.
+ * page and takes away again.  It is cleared when it is given back, so that who gets it cannot tell.
+ * Sanitizers could: AddressSanitizer sees a pointer of the last machine's crash where it leads to
+ * zeroes else, and to ThreadSanitizer memory is new, and races with nobody's, when it is mapped.  So
+ * their builds keep nothing.
  *
  * The file is bare: one thread of a schedule runs at a time, of which no race detector knows.
  */
@@ -20,7 +21,7 @@
 
 #include "host_int.h"
 
-#if defined(__SANITIZE_ADDRESS__)
+#if UVMSTRESS_TSAN || defined(__SANITIZE_ADDRESS__)
 #define	KEEPS	false
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -31,8 +32,9 @@
 #define	KEEPS	true
 #endif
 
+#define	HUGE_PAGE	((size_t)2 << 20)
 #define	KEPT		16
-#define	KEPT_BYTES	(UINT64_C(2) << 20)	/* more is dearer to clear than to map, if little of it was touched */
+#define	KEPT_BELOW	HUGE_PAGE	/* more is dearer to clear than to map, if little of it was touched */
 
 static struct {
 	void	*k_mem;			/* NULL: none */
@@ -53,24 +55,13 @@ kept_get(size_t bytes)
 	return p;
 }
 
-/* => not by memset(), which ThreadSanitizer would see */
-static void
-clear(void *p, size_t bytes)
-{
-#if UVMSTRESS_TSAN
-	__asm__ volatile("rep stosb" : "+D" (p), "+c" (bytes) : "a" (0) : "memory");
-#else
-	memset(p, 0, bytes);
-#endif
-}
-
 /* => it is kept; false: there is no room */
 static bool
 kept_put(void *p, size_t bytes)
 {
 	for (int i = 0; i < KEPT; i++)
 		if (kept[i].k_mem == NULL) {
-			clear(p, bytes);
+			memset(p, 0, bytes);
 			kept[i].k_mem = p;
 			kept[i].k_bytes = bytes;
 			return true;
@@ -78,7 +69,13 @@ kept_put(void *p, size_t bytes)
 	return false;
 }
 
-#define	HUGE_PAGE	((size_t)2 << 20)
+static size_t
+whole_pages(size_t bytes)
+{
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	return (bytes + page - 1) / page * page;
+}
 
 static void *
 map(size_t bytes)
@@ -113,10 +110,9 @@ map_huge(size_t bytes)
 void *
 host_mem_map(size_t bytes)
 {
-	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	void *p;
 
-	bytes = (bytes + page - 1) / page * page;
+	bytes = whole_pages(bytes);
 	if (bytes >= HUGE_PAGE)
 		return map_huge(bytes);
 	p = map(bytes);
@@ -128,9 +124,11 @@ host_mem_map(size_t bytes)
 void *
 host_mem_map_bare(size_t bytes)
 {
-	void *old = sched_mine() ? kept_get(bytes) : NULL;
+	void *old;
 	long p;
 
+	bytes = whole_pages(bytes);
+	old = sched_mine() ? kept_get(bytes) : NULL;
 	if (old != NULL)
 		return old;
 	p = syscall(SYS_mmap, NULL, bytes, PROT_READ | PROT_WRITE,
@@ -141,7 +139,8 @@ host_mem_map_bare(size_t bytes)
 void
 host_mem_unmap(void *p, size_t bytes)
 {
-	if (!KEEPS || !sched_mine() || bytes > KEPT_BYTES || !kept_put(p, bytes))
+	bytes = whole_pages(bytes);
+	if (!KEEPS || !sched_mine() || bytes >= KEPT_BELOW || !kept_put(p, bytes))
 		munmap(p, bytes);
 }
 

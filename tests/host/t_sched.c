@@ -284,6 +284,59 @@ KTEST(memory_comes_back_clear, "memory that one schedule gave back is zeroes for
 	CHECK_EQ(nonzero, 0);
 }
 
+static void
+map_write_unmap(void *arg)
+{
+	for (int i = 0; i < 4; i++) {
+		unsigned char *p = host_mem_map(sizes[1]);
+
+		CHECK(p != NULL);
+		for (size_t k = 0; k < sizes[1]; k += 4096)
+			p[k] = 1;
+		host_mem_unmap(p, sizes[1]);
+		host_point(HP_TEST, 1);
+	}
+}
+
+static void
+memory_goes_round(void)
+{
+	struct host_thread *ht[NTHREADS];
+
+	for (int i = 0; i < NTHREADS; i++)
+		CHECK_EQ(host_thread_create(&ht[i], "maps", map_write_unmap, NULL), 0);
+	for (int i = 0; i < NTHREADS; i++)
+		host_thread_join(ht[i]);
+}
+
+KTEST(memory_has_no_past, "what one thread gave back and another got is new to a race detector")
+{
+	CHECK(schedule(&host_strategy_random, 1, 0, memory_goes_round).hst_switches > NTHREADS);
+}
+
+/* => sizes that huge pages hold, and that pages do not divide */
+static void
+map_odd_sizes(void)
+{
+	for (size_t i = 0; i < 40; i++) {
+		const size_t bytes = i % 2 == 0 ? 2 << 20 : (1 << 20) - 5000;
+		unsigned char *p = host_mem_map(bytes);
+
+		CHECK(p != NULL);
+		for (size_t k = 0; k < bytes; k += 4096)
+			p[k] = 1;
+		host_mem_unmap(p, bytes);
+	}
+}
+
+KTEST(memory_is_not_hoarded, "memory that is kept for the next is found by it, whatever its size")
+{
+	size_t before = host_mem_resident();
+
+	schedule(&host_strategy_random, 1, 0, map_odd_sizes);
+	CHECK(host_mem_resident() < before + (8 << 20) || UVMSTRESS_TSAN);
+}
+
 /* => what the program does with these switches */
 static struct host_sched_stat
 thin(const struct host_switch *v, size_t n)
