@@ -38,14 +38,11 @@ struct left {
 	uint64_t le_r15, le_r14, le_r13, le_r12, le_rbx, le_rbp, le_pc;
 };
 
-#define	LEAVE								\
-	"pushq %rbp\n\t"						\
-	"pushq %rbx\n\t"						\
-	"pushq %r12\n\t"						\
-	"pushq %r13\n\t"						\
-	"pushq %r14\n\t"						\
-	"pushq %r15\n\t"						\
-	"movq %rsp, (%rdi)\n\t"
+/* What unwinders are told of each push and pop: a signal may come between any two. */
+#define	PUSH(reg)	"pushq %" reg "\n\t.cfi_adjust_cfa_offset 8\n\t.cfi_rel_offset %" reg ", 0\n\t"
+#define	POP(reg)	"popq %" reg "\n\t.cfi_adjust_cfa_offset -8\n\t.cfi_restore %" reg "\n\t"
+#define	LEAVE	PUSH("rbp") PUSH("rbx") PUSH("r12") PUSH("r13") PUSH("r14") PUSH("r15") "movq %rsp, (%rdi)\n\t"
+#define	GO_ON	POP("r15") POP("r14") POP("r13") POP("r12") POP("rbx") POP("rbp") "ret"
 
 /* The one is as far as its ht_sp, the other goes on from its own.  Its frames stay the compiler's business. */
 static __attribute__((naked, noinline)) void
@@ -54,13 +51,7 @@ exchange(void **from, void *to, uint64_t fs)
 	__asm__(LEAVE
 	    "wrfsbase %rdx\n\t"
 	    "movq %rsi, %rsp\n\t"
-	    "popq %r15\n\t"
-	    "popq %r14\n\t"
-	    "popq %r13\n\t"
-	    "popq %r12\n\t"
-	    "popq %rbx\n\t"
-	    "popq %rbp\n\t"
-	    "ret");
+	    GO_ON);
 }
 
 /*

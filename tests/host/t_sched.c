@@ -1,5 +1,6 @@
 /* Controlled schedules, on the host floor alone: no machine, no LWPs. */
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -254,6 +255,73 @@ KTEST(where_others_stand, "one thread of a schedule sees where another one waits
 	/* ThreadSanitizer puts signals off: no answer */
 	CHECK(strstr(name, "wait_here") != NULL || (answered == 0 && UVMSTRESS_TSAN));
 }
+
+#if defined(__x86_64__)
+
+static unsigned steps, in_exchange, lost;	/* one thread at a time */
+static int carried_by;			/* likewise */
+
+/* => after each instruction: where two threads are exchanged, does a backtrace lead to how the thread began? */
+static void
+on_step(int sig)
+{
+	void *pcs[HOST_BACKTRACE_MAX];
+	const int n = host_backtrace(pcs, HOST_BACKTRACE_MAX, 0);
+	bool leads = false;
+	char name[128];
+
+	steps++;
+	if (n < 3)
+		return;
+	host_symbolise(pcs[2], name, sizeof(name));	/* below the handler and the host's trampoline */
+	if (strncmp(name, "exchange+", 9) != 0)
+		return;
+	for (int i = 3; i < n && !leads; i++) {
+		host_symbolise(pcs[i], name, sizeof(name));
+		leads = strstr(name, "pool_main+") != NULL || strstr(name, "step_by_step+") != NULL;
+	}
+	in_exchange++;
+	lost += !leads;
+}
+
+static void
+points(void *arg)
+{
+	host_point(HP_TEST, 1);
+	carried_by = host_bell_id();
+}
+
+/* The trap flag is the host thread's: it stays when another thread is carried. */
+static __attribute__((noinline)) void
+step_by_step(void)
+{
+	struct host_thread *ht[2];
+
+	for (int i = 0; i < 2; i++)
+		CHECK_EQ(host_thread_create(&ht[i], "points", points, NULL), 0);
+	__asm__ volatile("leaq -128(%%rsp), %%rsp; pushfq; orq $0x100, (%%rsp); popfq; leaq 128(%%rsp), %%rsp"
+	    ::: "memory", "cc");
+	for (int i = 0; i < 2; i++)
+		host_thread_join(ht[i]);
+	__asm__ volatile("leaq -128(%%rsp), %%rsp; pushfq; andq $~0x100, (%%rsp); popfq; leaq 128(%%rsp), %%rsp"
+	    ::: "memory", "cc");
+}
+
+KTEST(backtraces_everywhere, "a backtrace leads through an exchange of threads at each of its instructions")
+{
+	const struct sigaction sa = { .sa_handler = on_step };
+
+	if (UVMSTRESS_TSAN)
+		return;			/* puts signals off */
+	host_backtrace_init();
+	CHECK_EQ(sigaction(SIGTRAP, &sa, NULL), 0);
+	schedule(&host_strategy_random, 1, 0, step_by_step);
+	CHECK_EQ(lost, 0);
+	/* Some hosts do not carry; valgrind knows no trap flag. */
+	CHECK(in_exchange > 0 || carried_by != host_bell_id() || steps == 0);
+}
+
+#endif
 
 static const size_t sizes[] = { 5000, 1 << 20, 4 << 20 };
 #define	NSIZES		(sizeof(sizes) / sizeof(sizes[0]))
