@@ -133,9 +133,9 @@ def one_of(runs, check, *words):
         found = minimized(path, *words)
         try:
             return check(*found)
-        except AssertionError as e:
+        except (AssertionError, AttributeError, IndexError) as e:      # the latter: what is looked for is not there
             why = e
-    raise why
+    raise AssertionError(why)
 
 
 @case
