@@ -67,6 +67,7 @@ static struct {
 
 	struct host_thread *carrier;	/* of all threads; NULL: each carries itself */
 	struct host_thread *pool[2];	/* free threads; 1: that are carried */
+	pid_t		 pool_of;	/* the process that has their host threads */
 	bool		 pinned;
 } s;
 
@@ -682,6 +683,11 @@ reset(const struct host_sched_config *hsc)
 	const size_t want = hsc->hsc_strategy->hs_state;
 
 	s.config = *hsc;
+	if (s.pool_of != getpid()) {
+		/* A child of fork() has none of them, and their stacks are given to others. */
+		s.pool[0] = s.pool[1] = NULL;
+		s.pool_of = getpid();
+	}
 	s.strategy = hsc->hsc_strategy;
 	s.watched = hsc->hsc_record != NULL || hsc->hsc_compare != NULL || hsc->hsc_stop != NULL;
 	if (want > s.state_room) {

@@ -3,6 +3,8 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <host/host.h>
 #include <host/rcu.h>
@@ -207,6 +209,41 @@ KTEST(each_thread_its_own, "a thread's stack and thread-local storage are its ow
 	CHECK(schedule(&host_strategy_random, 1, 0, each_its_own).hst_switches > 100);
 	CHECK_EQ(own_errors, 0);
 	CHECK_EQ(own, 99);
+}
+
+static void *
+use_stack(void *arg)
+{
+	volatile char words[200000];
+
+	for (size_t i = 0; i < sizeof(words); i++)
+		words[i] = 7;
+	return NULL;
+}
+
+KTEST(a_child_makes_its_own, "threads that a process kept for its next schedule are not those of a child of fork()")
+{
+	const uint64_t hash = schedule(&host_strategy_random, 1, 0, program).hst_hash;
+	pthread_t others[NTHREADS];
+	pthread_attr_t attr;
+	int status;
+	pid_t pid;
+
+	if (UVMSTRESS_TSAN)
+		return;			/* has no threads in a child of many */
+	pid = fork();
+	CHECK(pid >= 0);
+	if (pid == 0) {
+		pthread_attr_init(&attr);
+		pthread_attr_setstacksize(&attr, 512 * 1024);	/* as those of the schedule */
+		for (int i = 0; i < NTHREADS; i++)
+			CHECK_EQ(pthread_create(&others[i], &attr, use_stack, NULL), 0);
+		for (int i = 0; i < NTHREADS; i++)
+			pthread_join(others[i], NULL);
+		_exit(schedule(&host_strategy_random, 1, 0, program).hst_hash != hash);
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
 }
 
 static struct host_thread *asked_of;
