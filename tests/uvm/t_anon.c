@@ -39,21 +39,6 @@ anon_at(int page)
 	return anon;
 }
 
-/* Lend a page to the kernel: it becomes read-only for everybody (R15). */
-static void
-lend(struct vm_page *pg)
-{
-	kmutex_t *slock = uvm_page_owner_lock(pg);
-
-	mutex_enter(slock);
-	pmap_copy_on_write(pg);
-	uvm_lock_pageq();
-	uvm_page_setloans(pg, pg->loan_count + 1);
-	uvm_pagewire(pg);					/* R6 */
-	uvm_unlock_pageq();
-	mutex_exit(slock);
-}
-
 /* The kernel gives it back: an owned page is as before, an orphan is freed. */
 static void
 unlend(struct vm_page *pg)
@@ -71,7 +56,7 @@ begin_lent(void)
 	tm_put(tm_proc, "aa");
 	tm_store(0, 5);
 	pg = tm_page(tm_proc, 0);
-	lend(pg);
+	tu_lend(pg);
 	return pg;
 }
 
@@ -158,7 +143,7 @@ KTEST(store_to_a_lent_shared_page_is_a_plain_1B, "with two references to the ano
 	tm_store(0, 5);
 	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
 	pg = tm_page(tm_proc, 0);
-	lend(pg);
+	tu_lend(pg);
 	tm_store(0, 6);
 	CHECK(pg->uanon != NULL && pg->loan_count == 1);
 	CHECK_EQ(tm_load_in(child, 0), 5);
@@ -232,7 +217,7 @@ KTEST(store_to_a_lent_file_page_replaces_it_in_the_object, "the file goes on wit
 
 	begin_file();
 	pg = tm_page(tm_proc, 0);
-	lend(pg);
+	tu_lend(pg);
 	mutex_enter(&vp->v_uobj.vmobjlock);
 	pmap_revoke(pg);
 	mutex_exit(&vp->v_uobj.vmobjlock);
@@ -256,7 +241,7 @@ KTEST(page_that_replaces_a_lent_one_is_as_dirty, "a store from before the loan i
 	begin_file();			/* clean, but for the modified attribute */
 	tm_store(0, 6);
 	pg = tm_page(tm_proc, 0);
-	lend(pg);
+	tu_lend(pg);
 	/* a wiring that may not store, so that it does not make the page dirty itself (R30) */
 	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), ptoa(2), R), 0);
 	CHECK_EQ(uvm_vslock(tm_proc->p_vmspace, TM_VA(0), ptoa(1), R), 0);
@@ -393,7 +378,7 @@ KTEST(anons_that_go_together, "each of many anons goes its own way: with its pag
 		anons[i] = anon_at(i);
 	}
 	lent = tm_page(tm_proc, 3);
-	lend(lent);
+	tu_lend(lent);
 	busy = tm_page(tm_proc, 9);
 	mutex_enter(&anons[9]->an_lock);
 	uvm_page_busy(busy, "test");

@@ -69,21 +69,6 @@ lend(int n)
 	CHECK_EQ(uvm_loan(tm_map(tm_proc), TM_VA(0), ptoa((uint64_t)n), pgs, UVM_LOAN_TOPAGE), 0);
 }
 
-/* Not by uvm_loan(), which would copy a page that others refer to (R13). */
-static void
-lend_by_hand(struct vm_page *pg)
-{
-	kmutex_t *slock = uvm_page_owner_lock(pg);
-
-	mutex_enter(slock);
-	pmap_copy_on_write(pg);
-	uvm_lock_pageq();
-	uvm_page_setloans(pg, pg->loan_count + 1);
-	uvm_pagewire(pg);					/* R6 */
-	uvm_unlock_pageq();
-	mutex_exit(slock);
-}
-
 /* --- T-52 --- */
 
 static void
@@ -460,7 +445,7 @@ SCENARIO(loan_ends_between_two_looks_of_MADV_FREE,
 	CHECK_EQ(tm_load(0), 5);
 	pgs[0] = tm_page(tm_proc, 0);
 	script_lock("anon", &pgs[0]->uanon->an_lock);
-	lend_by_hand(pgs[0]);
+	tu_lend(pgs[0]);
 	SCRIPT("a until unlock(anon); e until done; a until done",
 	    { "a", tm_proc, free_both, NULL }, { "e", NULL, give_back, NULL });
 	CHECK(!pmap_extract(tm_map(tm_proc)->pmap, TM_VA(0), NULL));

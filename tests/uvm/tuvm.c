@@ -337,6 +337,20 @@ tu_hungry(void *arg)
 }
 
 void
+tu_lend(struct vm_page *pg)
+{
+	kmutex_t *slock = uvm_page_owner_lock(pg);
+
+	mutex_enter(slock);
+	pmap_copy_on_write(pg);
+	uvm_lock_pageq();
+	uvm_page_setloans(pg, pg->loan_count + 1);
+	uvm_pagewire(pg);					/* R6 */
+	uvm_unlock_pageq();
+	mutex_exit(slock);
+}
+
+void
 tu_exhaust(void)
 {
 	do		/* relaxed: the page daemon may be draining pools as well */

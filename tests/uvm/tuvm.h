@@ -45,6 +45,9 @@ struct vm_page *tu_get(struct uvm_object *, voff_t);
 int	tu_get_error(struct uvm_object *, voff_t, int flags);
 /* => lets go of a BUSY page. */
 void	tu_unbusy(struct vm_page *);
+/* => owner not locked, page not busy: it is on loan to the kernel, read-only for everybody (R15).  By
+ *    hand: uvm_loan() would copy a page that others refer to (R13) */
+void	tu_lend(struct vm_page *);
 /* => the page is resident: made so and let go. */
 struct vm_page *tu_resident(struct uvm_object *, voff_t);
 /* => the resident page, or NULL. */
