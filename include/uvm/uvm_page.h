@@ -47,8 +47,8 @@ struct vm_page {
 	uint32_t	 loan_count;		/* o+p */
 	bool		 on_free;		/* f: in uvm.page_free, for those who look at pages of others */
 	uint8_t		 busy_event;		/* o: enum lock_event that PG_BUSY's holder has begun */
-	uint16_t	 intent;		/* o or p; both to clear: the CPU, from 1 on, that has noted it down
-						 * to be active (uvm_pgintent.c) */
+	uint16_t	 intent;		/* o to set, when it is fresh; p to clear: the CPU, from 1 on, that
+						 * has noted it down to be active (uvm_pgintent.c) */
 
 	TAILQ_ENTRY(vm_page) listq		/* o: uobject's memq */
 	    __attribute__((aligned(64)));

@@ -43,6 +43,13 @@ struct uvm_cpu {
 	unsigned uc_traps;			/* ! counts to the next one sampled */
 };
 
+/* => of CPU i */
+static inline struct uvm_cpu *
+uvm_cpu(int i)
+{
+	return cpus[i].ci_uvm;
+}
+
 /* => count one event on the current CPU; an interrupt may count too. */
 #define	UVMCNT_ADD(name, n)							\
 	host_count(&((struct uvm_cpu *)curcpu()->ci_uvm)->uc_count[UVMC_##name], (uint64_t)(n))

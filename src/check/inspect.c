@@ -339,7 +339,7 @@ check_lists(const struct census *ce)
 	unsigned bad = 0;
 
 	for (int i = 0; i < ncpu; i++) {
-		const struct uvm_cpu *uc = cpus[i].ci_uvm;
+		const struct uvm_cpu *uc = uvm_cpu(i);
 
 		bad += check_list(CHECK_ID(I_PG_14), "among a CPU's free pages", &uc->uc_pgfl, PQ_FREE, uc->uc_npgfl);
 	}

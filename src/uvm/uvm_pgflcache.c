@@ -36,19 +36,13 @@
 #define	PGFL_MIN	4u		/* fewer are not worth it */
 #define	PGFL_SHARE	16		/* of RAM, for all CPUs together */
 
-static struct uvm_cpu *
-cpu(int i)
-{
-	return cpus[i].ci_uvm;
-}
-
 void
 uvm_pgflcache_init(void)
 {
 	uint64_t share = uvm.npages / PGFL_SHARE / (uint64_t)ncpu;
 
 	for (int i = 0; i < ncpu; i++)
-		TAILQ_INIT(&cpu(i)->uc_pgfl);
+		TAILQ_INIT(&uvm_cpu(i)->uc_pgfl);
 	uvm.pgfl_max = share < PGFL_MIN ? 0 : share < PGFL_MAX ? (uint32_t)share : PGFL_MAX;
 }
 
@@ -83,7 +77,7 @@ uvm_pgflcache_count(void)
 	uint64_t n = 0;
 
 	for (int i = 0; i < ncpu; i++)
-		n += __atomic_load_n(&cpu(i)->uc_npgfl, __ATOMIC_RELAXED);
+		n += __atomic_load_n(&uvm_cpu(i)->uc_npgfl, __ATOMIC_RELAXED);
 	return n;
 }
 

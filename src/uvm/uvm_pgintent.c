@@ -26,18 +26,12 @@
 
 #define	PGINTENT_MAX	32u
 
-static struct uvm_cpu *
-cpu(int i)
-{
-	return cpus[i].ci_uvm;
-}
-
 void
 uvm_pgintent_init(void)
 {
 	for (int i = 0; i < ncpu; i++) {
-		mutex_init(&cpu(i)->uc_intentlock, MUTEX_DEFAULT, IPL_NONE, LC_pgintent);
-		TAILQ_INIT(&cpu(i)->uc_intents);
+		mutex_init(&uvm_cpu(i)->uc_intentlock, MUTEX_DEFAULT, IPL_NONE, LC_pgintent);
+		TAILQ_INIT(&uvm_cpu(i)->uc_intents);
 	}
 	uvm.intent_max = PGINTENT_MAX;
 }
@@ -46,7 +40,7 @@ void
 uvm_pgintent_fini(void)
 {
 	for (int i = 0; i < ncpu; i++)
-		mutex_destroy(&cpu(i)->uc_intentlock);
+		mutex_destroy(&uvm_cpu(i)->uc_intentlock);
 }
 
 /* => its lock held */
@@ -70,7 +64,7 @@ uvm_pgintent_count(void)
 	uint64_t n = 0;
 
 	for (int i = 0; i < ncpu; i++)
-		n += counted(cpu(i));
+		n += counted(uvm_cpu(i));
 	return n;
 }
 
@@ -104,8 +98,8 @@ uvm_pgintent_realise(void)
 {
 	KASSERT(mutex_owned(&uvm_pageqlock));
 	for (int i = 0; i < ncpu; i++)
-		if (counted(cpu(i)) != 0)
-			realise(cpu(i));
+		if (counted(uvm_cpu(i)) != 0)
+			realise(uvm_cpu(i));
 }
 
 void
@@ -119,7 +113,7 @@ uvm_pgintent_flush(void)
 void
 uvm_pgintent_cancel(struct vm_page *pg)
 {
-	struct uvm_cpu *uc = cpu(pg->intent - 1);
+	struct uvm_cpu *uc = uvm_cpu(pg->intent - 1);
 
 	mutex_enter(&uc->uc_intentlock);
 	take_off(uc, pg);

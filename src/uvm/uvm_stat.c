@@ -213,7 +213,7 @@ uvm_latency_get(struct uvm_latency *ul)
 
 	memset(ul, 0, sizeof(*ul));
 	for (int i = 0; i < ncpu; i++) {
-		const struct uvm_cpu *uc = cpus[i].ci_uvm;
+		const struct uvm_cpu *uc = uvm_cpu(i);
 
 		for (unsigned b = 0; b < UVM_LATENCY_BUCKETS; b++) {
 			bucket[b] += uc->uc_latency[b];
