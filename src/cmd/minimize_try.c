@@ -190,7 +190,8 @@ attempt(const struct attempt *at)
 		return NULL;
 	if (pid == 0)
 		be_attempt(at);
-	if (!WIFEXITED(child_wait(pid, SIGKILL, WALL_S, INFINITY).ce_status))			/* half of it may be written */
+	/* half of it may be written */
+	if (!WIFEXITED(child_wait(pid, SIGKILL, WALL_S, INFINITY).ce_status))
 		shared->ad_same = false;
 	return run_stopped() ? NULL : shared;
 }
