@@ -82,7 +82,7 @@ struct overrides {
 	{ CMD_NOSHORT + 66, "chaos", "SPEC", "delays of threads that run free: p=0.001,ns=100us,...", "chaos" }, \
 	{ CMD_NOSHORT + 65, "keep-going", NULL, "iterations: go on after a violation", "keep-going" }, \
 	{ CMD_NOSHORT + 58, "audit", "NAME", "lock auditing: off, order, full", "audit" }, \
-	{ CMD_NOSHORT + 59, "interrupts", "NAME", "how interrupts reach a CPU: poll", "interrupts" }, \
+	{ CMD_NOSHORT + 59, "interrupts", "NAME", "how interrupts reach a CPU: poll, signal", "interrupts" }, \
 	{ CMD_NOSHORT + 60, "inject", "SPEC", "places that fail: page-alloc:p=0.01,...", "inject" }, \
 	{ CMD_NOSHORT + 61, "bug", "NAME", "known bugs to switch on: see `uvmstress list bugs`", "bug" }, \
 	{ CMD_NOSHORT + 63, "waivers", "FILE", "findings of the lock auditor that may stand, with reasons", "waivers" }, \
