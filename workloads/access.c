@@ -137,6 +137,14 @@ private_store(struct job_worker *jw, const struct shadow *sh, vaddr_t va)
 	return 0;
 }
 
+int
+private_touch(struct job_worker *jw, vaddr_t va)
+{
+	if (draw_write(jw))
+		return private_store(jw, &jw->jw_proc->jp_shadow, va);
+	return private_check(jw, &jw->jw_proc->jp_shadow, va);
+}
+
 /* Only the writer of a word raises it by storing, so its own floor is its last store. */
 int
 coherent_store(struct job_worker *jw, struct coherent *co, vaddr_t base, uint64_t page,

@@ -108,6 +108,8 @@ int	content_bad(struct job_worker *, const char *id, vaddr_t va, const char *fmt
  */
 int	private_store(struct job_worker *, const struct shadow *, vaddr_t);
 int	private_check(struct job_worker *, const struct shadow *, vaddr_t);
+/* => one of the two, as the job's write-fraction has it; in the process's own shadow */
+int	private_touch(struct job_worker *, vaddr_t);
 /* => load must give exactly want */
 int	expect_word(struct job_worker *, vaddr_t, uint64_t want, const char *id);
 /* => a region mapped at va: store the next stamp of writer, check the word of any writer */

@@ -66,11 +66,7 @@ pick_page(struct job_worker *jw)
 static int
 touch(struct job_worker *jw, uint64_t page)
 {
-	vaddr_t va = own_word(jw, BASE, page);
-
-	if (draw_write(jw))
-		return private_store(jw, &jw->jw_proc->jp_shadow, va);
-	return private_check(jw, &jw->jw_proc->jp_shadow, va);
+	return private_touch(jw, own_word(jw, BASE, page));
 }
 
 /* => some pages of this thread's, as many as `most', are new: which, how many */

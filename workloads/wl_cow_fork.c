@@ -86,12 +86,7 @@ random_word(struct job_worker *jw, const struct cow_proc *cp)
 static int
 op_touch(struct job_worker *jw)
 {
-	struct cow_proc *cp = jw->jw_proc->jp_private;
-	vaddr_t va = random_word(jw, cp);
-
-	if (draw_write(jw))
-		return private_store(jw, &jw->jw_proc->jp_shadow, va);
-	return private_check(jw, &jw->jw_proc->jp_shadow, va);
+	return private_touch(jw, random_word(jw, jw->jw_proc->jp_private));
 }
 
 static int

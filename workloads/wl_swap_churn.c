@@ -150,11 +150,7 @@ npages_of(const struct job_worker *jw)
 static int
 touch(struct job_worker *jw, uint64_t page)
 {
-	vaddr_t va = own_word(jw, BASE, page);
-
-	if (draw_write(jw))
-		return private_store(jw, &jw->jw_proc->jp_shadow, va);
-	return private_check(jw, &jw->jw_proc->jp_shadow, va);
+	return private_touch(jw, own_word(jw, BASE, page));
 }
 
 static int
