@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "child.h"
+
 enum bug_shows {
 	SHOWS_FREE,			/* to LWPs that run freely */
 	SHOWS_RACE,			/* to race detectors only */
@@ -47,7 +49,9 @@ struct museum_ask {
 	uint64_t	 ma_seed;
 	const struct museum_strategy *ma_strategy;	/* executions until one fails; NULL: one, as the profile says */
 	const char	*ma_dir;	/* a directory for what it writes, which is gone afterwards */
-	double		 ma_limit_s;	/* it is killed some time after that; with ma_strategy it is asked to end then */
+	double		 ma_limit_s;	/* it is killed some time after that; with ma_strategy this is CPU time of all
+					   its threads, and it is asked to end then, or after ten times as long */
+	int		 ma_core;	/* 1 + the host's core that it keeps to; 0: none */
 	bool		 ma_verbose;
 };
 
@@ -61,10 +65,20 @@ struct museum_run {
 	uint64_t mr_executions;			/* the one that failed too; 0: it did not come to say */
 };
 
+/* A run that is under way.  The owner's. */
+struct museum_child {
+	struct child_proc mc_child;
+	bool	 mc_started;
+	char	*mc_json, *mc_out;		/* what it writes */
+};
+
 /*
- * museum_run: in a process of its own.
- * => the caller calls museum_run_fini()
+ * museum_start: in a process of its own.  What is asked may not change until it has ended.
+ * museum_ended: does not wait.  => has it ended?  Then the caller calls museum_run_fini()
+ * museum_run: both, and waits
  */
+void	museum_start(const struct museum_ask *, struct museum_child *, struct museum_run *);
+bool	museum_ended(const struct museum_ask *, struct museum_child *, struct museum_run *);
 void	museum_run(const struct museum_ask *, struct museum_run *);
 void	museum_run_fini(struct museum_run *);
 /* => the words that repeat such a run; of the caller */
@@ -79,7 +93,8 @@ char	*museum_judge(const char *notices, const struct museum_run *);
 struct museum_options {
 	const char	*mo_word;	/* only bugs with one of these, between commas, in their name; NULL: all */
 	unsigned	 mo_seeds;
-	double		 mo_limit_s;	/* for each bug and seed */
+	double		 mo_limit_s;	/* for each bug and seed; strategies: CPU time for each cell */
+	unsigned	 mo_jobs;	/* strategies: so many controlled cells at a time; 0: one for each core */
 	bool		 mo_quiet_too;	/* run each profile without a bug, too */
 	bool		 mo_verbose;
 	const char	*mo_json;	/* NULL: none */

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,6 @@
 
 #include <harness/xalloc.h>
 
-#include "child.h"
 #include "cmd.h"
 #include "museum.h"
 #include "preload.h"
@@ -29,6 +29,7 @@
 #define EXIT_ASAN 67
 #define EXECUTIONS_MAX	1000000000	/* more than anybody waits for */
 #define GRACE_S	  30.0			/* after its limit: for a report on a busy host */
+#define WALL_FACTOR	10		/* the host may have so many others to run */
 
 struct words {
 	char *w_v[WORDS_MAX + 1];
@@ -129,10 +130,16 @@ sanitizer_option(const char *name, const char *options)
 }
 
 static void __attribute__((noreturn))
-be_run(struct words *w, bool verbose)
+be_run(struct words *w, const struct museum_ask *ma)
 {
-	int null = verbose ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
+	int null = ma->ma_verbose ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
+	cpu_set_t set;
 
+	if (ma->ma_core != 0) {
+		CPU_ZERO(&set);
+		CPU_SET(ma->ma_core - 1, &set);
+		sched_setaffinity(0, sizeof(set), &set);
+	}
 	if (null >= 0) {
 		dup2(null, STDOUT_FILENO);
 		dup2(null, STDERR_FILENO);
@@ -143,16 +150,19 @@ be_run(struct words *w, bool verbose)
 	_exit(127);
 }
 
-/* => its status as of waitpid(); killed when its time is long over */
-static int
-wait_for(pid_t pid, const struct museum_ask *ma, struct museum_run *mr)
+static struct child_limits
+limits(const struct museum_ask *ma)
 {
-	const struct child_end ce = child_wait(pid, SIGTERM, ma->ma_strategy != NULL ? ma->ma_limit_s : INFINITY,
-	    ma->ma_limit_s + GRACE_S);
+	struct child_limits cl = {
+		.cl_ask = SIGTERM, .cl_ask_s = INFINITY, .cl_ask_cpu_s = INFINITY, .cl_kill_s = ma->ma_limit_s + GRACE_S,
+	};
 
-	mr->mr_wall_s = ce.ce_wall_s;
-	mr->mr_cpu_s = ce.ce_cpu_s;
-	return ce.ce_status;
+	if (ma->ma_strategy != NULL) {
+		cl.cl_ask_cpu_s = ma->ma_limit_s;
+		cl.cl_ask_s = WALL_FACTOR * ma->ma_limit_s;
+		cl.cl_kill_s = cl.cl_ask_s + GRACE_S;
+	}
+	return cl;
 }
 
 static char *
@@ -253,34 +263,63 @@ remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 }
 
 void
-museum_run(const struct museum_ask *ma, struct museum_run *mr)
+museum_start(const struct museum_ask *ma, struct museum_child *mc, struct museum_run *mr)
 {
-	char *json = xasprintf("%s/result.json", ma->ma_dir), *out = xasprintf("%s/out", ma->ma_dir);
 	struct words w = { .w_n = 0 };
 	pid_t pid;
 
 	*mr = (struct museum_run){ .mr_end = MR_FAILED };
+	*mc = (struct museum_child){
+		.mc_json = xasprintf("%s/result.json", ma->ma_dir), .mc_out = xasprintf("%s/out", ma->ma_dir),
+	};
 	if (run_words(&w, ma)) {
 		word(&w, "--quiet");
 		word(&w, "--json");
-		word(&w, json);
+		word(&w, mc->mc_json);
 		word(&w, "--out");
-		word(&w, out);
+		word(&w, mc->mc_out);
 		fflush(NULL);
-		pid = fork();
+		pid = child_fork();
 		if (pid == 0)
-			be_run(&w, ma->ma_verbose);
+			be_run(&w, ma);
+		mc->mc_started = pid > 0;
 		if (pid > 0)
-			judge_end(mr, ma, wait_for(pid, ma, mr), json);
+			child_start(&mc->mc_child, pid);
 		else
 			mr->mr_message = xstrdup("the host has no process for it");
-		unlink(json);
-		nftw(out, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 	} else
 		mr->mr_message = xstrdup("its profile is not there");
 	words_fini(&w);
-	free(json);
-	free(out);
+}
+
+bool
+museum_ended(const struct museum_ask *ma, struct museum_child *mc, struct museum_run *mr)
+{
+	const struct child_limits cl = limits(ma);
+	struct child_end ce;
+
+	if (mc->mc_started) {
+		if (!child_ended(&mc->mc_child, &cl, &ce))
+			return false;
+		mr->mr_wall_s = ce.ce_wall_s;
+		mr->mr_cpu_s = ce.ce_cpu_s;
+		judge_end(mr, ma, ce.ce_status, mc->mc_json);
+	}
+	unlink(mc->mc_json);
+	nftw(mc->mc_out, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	free(mc->mc_json);
+	free(mc->mc_out);
+	return true;
+}
+
+void
+museum_run(const struct museum_ask *ma, struct museum_run *mr)
+{
+	struct museum_child mc;
+
+	museum_start(ma, &mc, mr);
+	while (!museum_ended(ma, &mc, mr))
+		child_pause();
 }
 
 void

@@ -13,16 +13,18 @@
 #include "museum.h"
 #include "uvmstress_config.h"
 
-enum { OPT_SEEDS = CMD_NOSHORT, OPT_LIMIT, OPT_ALARMS, OPT_JSON, OPT_STRATEGIES, OPT_RESUME };
+enum { OPT_SEEDS = CMD_NOSHORT, OPT_LIMIT, OPT_ALARMS, OPT_JSON, OPT_STRATEGIES, OPT_RESUME, OPT_JOBS };
 
 static const struct cmd_option selftest_options_rows[] = {
 	{ 'v', "verbose", NULL, "print what each case was told, and what dying ones print", NULL },
 	{ OPT_SEEDS, "seeds", "N", "bugs: with how many seeds each, 1 to 100; else 5", NULL },
-	{ OPT_LIMIT, "limit", "D", "bugs: how long each seed may take; else 60s", NULL },
+	{ OPT_LIMIT, "limit", "D", "bugs: how long each seed may take; strategies: so much CPU time; else 60s", NULL },
 	{ OPT_ALARMS, "only-bugs", NULL, "bugs: do not run the same without a bug, too", NULL },
 	{ OPT_JSON, "json", "FILE", "bugs: the table as one JSON object, too; - = standard output", NULL },
 	{ OPT_STRATEGIES, "strategies", "LIST",
 	    "bugs: who finds which, how soon, in small executions: free,chaos,random,pos,pct:2,pct:3,mix or all", NULL },
+	{ OPT_JOBS, "jobs", "N", "bugs, strategies: so many controlled cells at a time, each on one core; else all cores",
+	    NULL },
 	{ OPT_RESUME, "resume", NULL, "bugs, strategies: what the --json FILE has already is not run again", NULL },
 	{ 0, NULL, NULL, NULL, NULL },
 };
@@ -61,7 +63,7 @@ parse_number(const struct command *cmd, const struct cmd_option *opt, const char
 static int
 parse_options(const struct command *cmd, struct museum_options *mo, int argc, char **argv, int *first)
 {
-	uint64_t seeds = 5, limit = UINT64_C(60000000000);
+	uint64_t seeds = 5, limit = UINT64_C(60000000000), jobs = 0;
 	const struct cmd_option *row;
 	const char *arg;
 	int c, error = 0;
@@ -75,6 +77,8 @@ parse_options(const struct command *cmd, struct museum_options *mo, int argc, ch
 			error = parse_number(cmd, row, arg, OPT_INT, 1, 100, &seeds);
 		else if (c == OPT_LIMIT)
 			error = parse_number(cmd, row, arg, OPT_DURATION, 1, UINT64_C(3600000000000), &limit);
+		else if (c == OPT_JOBS)
+			error = parse_number(cmd, row, arg, OPT_INT, 1, 256, &jobs);
 		else if (c == OPT_ALARMS)
 			mo->mo_quiet_too = false;
 		else if (c == OPT_STRATEGIES)
@@ -85,6 +89,7 @@ parse_options(const struct command *cmd, struct museum_options *mo, int argc, ch
 			mo->mo_json = arg;
 	}
 	mo->mo_seeds = (unsigned)seeds;
+	mo->mo_jobs = (unsigned)jobs;
 	mo->mo_limit_s = (double)limit / 1e9;
 	return error == 0 ? CMD_END : CMD_BAD;
 }
@@ -103,6 +108,8 @@ selftest_main(const struct command *cmd, int argc, char **argv)
 		return cmd_usage(cmd, "one word at most after the name of a self-test");
 	if (mo.mo_resume && (mo.mo_strategies == NULL || mo.mo_json == NULL))
 		return cmd_usage(cmd, "--resume goes on with what --strategies has written to the --json FILE");
+	if (mo.mo_jobs != 0 && mo.mo_strategies == NULL)
+		return cmd_usage(cmd, "--jobs is about --strategies");
 	name = first == argc ? "bugs" : argv[first];
 	mo.mo_word = first + 1 < argc ? argv[first + 1] : NULL;
 	for (size_t i = 0; i < NTESTS; i++) {

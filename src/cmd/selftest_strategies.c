@@ -5,57 +5,48 @@
  * shows, by how LWPs are scheduled.
  *
  * A cell is one bug, one strategy, one seed: small executions of the bug's profile, one after the
- * other on all cores, until one fails or the time is up.  All strategies have the same profile,
- * so that nothing but the schedule makes the difference.  Seeds turn slowest: what has been run
- * when somebody stops it is a table of fewer seeds, and --resume goes on from the file.
+ * other, until one fails or the CPU time is up: of a busy host, the clock says nothing.  All
+ * strategies have the same profile, so that nothing but the schedule makes the difference.  A
+ * controlled execution keeps one core busy: such cells have one each, several at a time.  LWPs that
+ * run freely are to have all cores, and so their cells run alone.
+ *
+ * Seeds turn slowest: what has been run when somebody stops it is a table of fewer seeds, and
+ * --resume goes on from the file.
  *
  * A miss counts as longer than any other cell: the median of a bug that is missed by half the seeds
- * is no number.
+ * is no number, and the seeds that are left cannot change that and are not run.
  */
 #include <sys/stat.h>
 
 #include <errno.h>
 #include <math.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include <jansson.h>
 
 #include <harness/xalloc.h>
 
 #include "cmd.h"
 #include "museum.h"
 #include "run.h"
+#include "strategies.h"
 #include "uvmstress_config.h"
 
-#define SCHEMA		"uvmstress-strategies/1"
 #define SEED_STEP	10000000	/* more than the executions of a cell */
 #define STEPS_MANY	3		/* depth from which on controlled schedules are to be ten times as fast */
-#define STRATEGIES_MAX	8
+#define WRITE_S		5.0		/* between two writes of the file */
 
-struct cell {
-	char *ce_bug;
-	unsigned ce_strategy, ce_seed;
-	bool ce_found;
-	uint64_t ce_executions;
-	double ce_wall_s, ce_cpu_s;
-	char *ce_by;			/* who noticed, or what came instead; "" */
-};
-
-/* Of the cells of a bug and a strategy. */
-struct figure {
-	unsigned fi_cells, fi_found;
-	double fi_executions, fi_wall_s, fi_cpu_s;	/* medians; INFINITY: half of them are misses */
-};
-
-struct strategies {
-	const struct museum_options *sr_options;
-	bool sr_on[STRATEGIES_MAX];
-	char *sr_dir;
-	struct cell *sr_cells;
-	size_t sr_ncells;
-	unsigned sr_others;		/* cells where something came that the row does not name */
+/* A cell that is being run, or none. */
+struct slot {
+	bool sl_busy;
+	int sl_core;			/* 1 + its core, for controlled ones */
+	char *sl_dir, *sl_profile;	/* sl_profile: while busy */
+	const struct museum_bug *sl_bug;
+	unsigned sl_strategy, sl_seed;
+	struct museum_ask sl_ask;
+	struct museum_child sl_child;
+	struct museum_run sl_run;
 };
 
 /* --- cells --- */
@@ -72,9 +63,8 @@ cell_of(const struct strategies *sr, const char *bug, unsigned strategy, unsigne
 	return NULL;
 }
 
-/* => ce_bug and ce_by are the table's from now on */
-static void
-add_cell(struct strategies *sr, const struct cell *ce)
+void
+strategies_add(struct strategies *sr, const struct cell *ce)
 {
 	sr->sr_cells = xgrow(sr->sr_cells, sr->sr_ncells, sizeof(*sr->sr_cells));
 	sr->sr_cells[sr->sr_ncells++] = *ce;
@@ -99,33 +89,97 @@ tell_cell(const struct strategies *sr, const struct museum_ask *ma, const struct
 }
 
 static void
-run_cell(struct strategies *sr, const struct museum_bug *mb, unsigned strategy, unsigned seed)
+start_cell(struct strategies *sr, struct slot *sl, const struct museum_bug *mb, unsigned strategy, unsigned seed)
 {
-	char *profile = museum_small(mb), *by;
-	const struct museum_ask ma = {
-		.ma_profile = profile, .ma_bug = mb->mb_name, .ma_strategy = &museum_strategies[strategy],
-		.ma_seed = 1 + (uint64_t)(seed - 1) * SEED_STEP, .ma_dir = sr->sr_dir,
+	sl->sl_busy = true;
+	sl->sl_profile = museum_small(mb);
+	sl->sl_bug = mb;
+	sl->sl_strategy = strategy;
+	sl->sl_seed = seed;
+	sl->sl_ask = (struct museum_ask){
+		.ma_profile = sl->sl_profile, .ma_bug = mb->mb_name, .ma_strategy = &museum_strategies[strategy],
+		.ma_seed = 1 + (uint64_t)(seed - 1) * SEED_STEP, .ma_dir = sl->sl_dir,
 		.ma_limit_s = sr->sr_options->mo_limit_s,
+		.ma_core = museum_strategies[strategy].ms_controlled ? sl->sl_core : 0,
 	};
-	struct museum_run mr;
-	struct cell ce = { .ce_bug = xstrdup(mb->mb_name), .ce_strategy = strategy, .ce_seed = seed };
+	museum_start(&sl->sl_ask, &sl->sl_child, &sl->sl_run);
+}
 
-	museum_run(&ma, &mr);
-	by = mr.mr_end == MR_NOTICED ? museum_judge(mb->mb_notices, &mr) : NULL;
-	ce.ce_found = by != NULL;
-	ce.ce_executions = mr.mr_executions;
-	ce.ce_wall_s = mr.mr_wall_s;
-	ce.ce_cpu_s = mr.mr_cpu_s;
-	ce.ce_by = by != NULL ? by : xstrdup(mr.mr_message != NULL ? mr.mr_message : "");
-	museum_run_fini(&mr);
+/* => who noticed, or what came instead, of the caller; found: is it who the row names? */
+static char *
+told_by(const struct strategies *sr, const struct slot *sl, bool *found)
+{
+	const struct museum_run *mr = &sl->sl_run;
+	char *by = mr->mr_end == MR_NOTICED ? museum_judge(sl->sl_bug->mb_notices, mr) : NULL;
+
+	*found = by != NULL;
+	if (by != NULL)
+		return by;
+	if (mr->mr_end == MR_CLEAN && mr->mr_cpu_s < sr->sr_options->mo_limit_s && !run_stopped())
+		return xstrdup("ended by the clock: the host had other things to do");
+	return xstrdup(mr->mr_message != NULL ? mr->mr_message : "");
+}
+
+/* It has ended. */
+static void
+end_cell(struct strategies *sr, struct slot *sl)
+{
+	const struct museum_run *mr = &sl->sl_run;
+	struct cell ce = {
+		.ce_bug = xstrdup(sl->sl_bug->mb_name), .ce_strategy = sl->sl_strategy, .ce_seed = sl->sl_seed,
+		.ce_executions = mr->mr_executions, .ce_wall_s = mr->mr_wall_s, .ce_cpu_s = mr->mr_cpu_s,
+	};
+
+	ce.ce_by = told_by(sr, sl, &ce.ce_found);
 	if (run_stopped() && !ce.ce_found) {		/* it had not all its time */
 		free(ce.ce_bug);
 		free(ce.ce_by);
 	} else {
-		tell_cell(sr, &ma, &ce);
-		add_cell(sr, &ce);
+		tell_cell(sr, &sl->sl_ask, &ce);
+		strategies_add(sr, &ce);
 	}
-	free(profile);
+	museum_run_fini(&sl->sl_run);
+	free(sl->sl_profile);
+	sl->sl_busy = false;
+}
+
+/* => how many are still being run */
+static unsigned
+look(struct strategies *sr)
+{
+	unsigned busy = 0;
+
+	for (unsigned i = 0; i < sr->sr_nslots; i++) {
+		struct slot *sl = &sr->sr_slots[i];
+
+		if (sl->sl_busy && museum_ended(&sl->sl_ask, &sl->sl_child, &sl->sl_run))
+			end_cell(sr, sl);
+		busy += sl->sl_busy;
+	}
+	return busy;
+}
+
+/* => at most so many are being run */
+static void
+wait_until(struct strategies *sr, unsigned busy)
+{
+	while (look(sr) > busy)
+		child_pause();
+}
+
+/* Have so many of its seeds been missed that its median is no number, whatever the others find? */
+static bool
+is_over_limit(const struct strategies *sr, const char *bug, unsigned strategy)
+{
+	unsigned missed = 0;
+
+	for (size_t i = 0; i < sr->sr_ncells; i++) {
+		const struct cell *ce = &sr->sr_cells[i];
+
+		missed += ce->ce_strategy == strategy && !ce->ce_found && ce->ce_seed <= sr->sr_options->mo_seeds &&
+		    strcmp(ce->ce_bug, bug) == 0;
+	}
+	return 2 * missed >= sr->sr_options->mo_seeds;
 }
 
 /* --- figures --- */
@@ -146,8 +200,8 @@ median(double *v, size_t n)
 	return n == 0 ? INFINITY : n % 2 != 0 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
-static struct figure
-figure_of(const struct strategies *sr, const char *bug, unsigned strategy)
+struct figure
+strategies_figure(const struct strategies *sr, const char *bug, unsigned strategy)
 {
 	double *v = xcalloc(3 * sr->sr_ncells + 1, sizeof(*v)), *wall = v + sr->sr_ncells, *cpu = wall + sr->sr_ncells;
 	struct figure fi = { .fi_cells = 0 };
@@ -184,19 +238,19 @@ verdict_of(const struct strategies *sr, const char *bug)
 	bool free_run = false, controlled = false;
 
 	for (unsigned i = 0; museum_strategies[i].ms_name != NULL; i++) {
-		const struct figure fi = figure_of(sr, bug, i);
+		const struct figure fi = strategies_figure(sr, bug, i);
 
 		if (i == 0) {
 			free_run = fi.fi_cells != 0;
-			ve.ve_free_s = fi.fi_wall_s;
+			ve.ve_free_s = fi.fi_cpu_s;
 		}
 		if (!museum_strategies[i].ms_controlled)
 			continue;
 		controlled |= fi.fi_cells != 0;
 		ve.ve_controlled += fi.fi_found;
-		if (fi.fi_wall_s < ve.ve_best_s) {
+		if (fi.fi_cpu_s < ve.ve_best_s) {
 			ve.ve_best = museum_strategies[i].ms_name;
-			ve.ve_best_s = fi.fi_wall_s;
+			ve.ve_best_s = fi.fi_cpu_s;
 		}
 	}
 	if (isinf(ve.ve_free_s))
@@ -215,7 +269,7 @@ tell_figure(const struct figure *fi)
 	if (fi->fi_cells != 0 && isinf(fi->fi_executions))
 		snprintf(text, sizeof(text), "- (%u of %u)", fi->fi_found, fi->fi_cells);
 	else if (fi->fi_cells != 0)
-		snprintf(text, sizeof(text), "%.0f/%.2fs", fi->fi_executions, fi->fi_wall_s);
+		snprintf(text, sizeof(text), "%.0f/%.2fs", fi->fi_executions, fi->fi_cpu_s);
 	printf(" %14s", text);
 }
 
@@ -226,7 +280,7 @@ tell_bug(const struct strategies *sr, const struct museum_bug *mb)
 
 	printf("  %-28s %u", mb->mb_name, mb->mb_depth);
 	for (unsigned i = 0; museum_strategies[i].ms_name != NULL; i++) {
-		const struct figure fi = figure_of(sr, mb->mb_name, i);
+		const struct figure fi = strategies_figure(sr, mb->mb_name, i);
 
 		if (sr->sr_on[i])
 			tell_figure(&fi);
@@ -270,137 +324,13 @@ tell_table(const struct strategies *sr)
 		many += ve.ve_compared && mb->mb_depth >= STEPS_MANY;
 		fast += ve.ve_compared && mb->mb_depth >= STEPS_MANY && ve.ve_free_s >= 10 * ve.ve_best_s;
 	}
-	printf("medians of executions and seconds; - : half of the seeds or more found nothing in %g s\n",
-	    sr->sr_options->mo_limit_s);
+	printf("medians of executions and CPU seconds; - (k of n): half of the seeds or more find nothing in %g s of CPU, "
+	    "n of them were run\n", sr->sr_options->mo_limit_s);
 	if (!controlled)
 		return 0;
 	printf("controlled schedules found %u of %u bugs; of %u with %d ordered steps or more %u ten times as fast "
 	    "as free-running\n", found, bugs, many, STEPS_MANY, fast);
 	return bugs - found;
-}
-
-/* --- the file --- */
-
-static json_t *
-json_cells(const struct strategies *sr)
-{
-	json_t *array = xcheck(json_array());
-
-	for (size_t i = 0; i < sr->sr_ncells; i++) {
-		const struct cell *ce = &sr->sr_cells[i];
-
-		json_array_append_new(array, json_pack("{s:s, s:s, s:i, s:b, s:I, s:f, s:f, s:s}", "bug", ce->ce_bug,
-		    "strategy", museum_strategies[ce->ce_strategy].ms_name, "seed", (int)ce->ce_seed,
-		    "found", (int)ce->ce_found, "executions", (json_int_t)ce->ce_executions,
-		    "wall_s", ce->ce_wall_s, "cpu_s", ce->ce_cpu_s, "by", ce->ce_by));
-	}
-	return array;
-}
-
-/* => null for what is no number */
-static json_t *
-number_or_null(double value)
-{
-	return isinf(value) ? json_null() : json_real(value);
-}
-
-static json_t *
-json_figures(const struct strategies *sr)
-{
-	json_t *array = xcheck(json_array());
-
-	for (const struct museum_bug *mb = museum_bugs; mb->mb_name != NULL; mb++)
-		for (unsigned i = 0; museum_strategies[i].ms_name != NULL; i++) {
-			const struct figure fi = figure_of(sr, mb->mb_name, i);
-
-			if (fi.fi_cells != 0)
-				json_array_append_new(array, json_pack("{s:s, s:i, s:s, s:i, s:i, s:o, s:o, s:o}", "bug",
-				    mb->mb_name, "depth", mb->mb_depth, "strategy", museum_strategies[i].ms_name,
-				    "seeds", (int)fi.fi_cells, "found", (int)fi.fi_found,
-				    "median_executions", number_or_null(fi.fi_executions),
-				    "median_wall_s", number_or_null(fi.fi_wall_s),
-				    "median_cpu_s", number_or_null(fi.fi_cpu_s)));
-		}
-	return array;
-}
-
-static void
-write_root(const void *what, FILE *out)
-{
-	json_dumpf(what, out, JSON_INDENT(1));
-	fputc('\n', out);
-}
-
-static int
-write_file(const struct strategies *sr)
-{
-	json_t *root = json_pack("{s:s, s:s, s:f, s:o, s:o}", "schema", SCHEMA, "version", UVMSTRESS_VERSION,
-	    "limit_s", sr->sr_options->mo_limit_s, "medians", json_figures(sr), "cells", json_cells(sr));
-	int status = EXIT_CLEAN;
-	char why[600];
-
-	if (report_write(sr->sr_options->mo_json, write_root, root, why, sizeof(why)) != 0)
-		status = cmd_fail(EXIT_HOST, "%s", why);
-	json_decref(root);
-	return status;
-}
-
-/* => one of the file's cells; false: it is none */
-static bool
-read_cell(struct strategies *sr, json_t *from)
-{
-	const char *bug, *strategy, *by;
-	struct cell ce = { .ce_strategy = 0 };
-	json_int_t executions;
-	int seed, found;
-
-	if (json_unpack(from, "{s:s, s:s, s:i, s:b, s:I, s:F, s:F, s:s}", "bug", &bug, "strategy", &strategy,
-	    "seed", &seed, "found", &found, "executions", &executions, "wall_s", &ce.ce_wall_s,
-	    "cpu_s", &ce.ce_cpu_s, "by", &by) != 0 || seed < 1)
-		return false;
-	while (museum_strategies[ce.ce_strategy].ms_name != NULL &&
-	    strcmp(museum_strategies[ce.ce_strategy].ms_name, strategy) != 0)
-		ce.ce_strategy++;
-	if (museum_strategies[ce.ce_strategy].ms_name == NULL)
-		return false;
-	ce.ce_bug = xstrdup(bug);
-	ce.ce_by = xstrdup(by);
-	ce.ce_seed = (unsigned)seed;
-	ce.ce_found = found != 0;
-	ce.ce_executions = (uint64_t)executions;
-	add_cell(sr, &ce);
-	return true;
-}
-
-/* => an exit status, told; there need be no file yet */
-static int
-read_file(struct strategies *sr)
-{
-	const char *path = sr->sr_options->mo_json, *schema;
-	json_error_t err;
-	json_t *root, *cells, *row;
-	double limit;
-	bool good;
-	size_t i;
-
-	if (access(path, F_OK) != 0)
-		return EXIT_CLEAN;
-	root = json_load_file(path, 0, &err);
-	if (root == NULL)
-		return cmd_fail(EXIT_USAGE, "%s:%d: %s", path, err.line, err.text);
-	good = json_unpack(root, "{s:s, s:F, s:o}", "schema", &schema, "limit_s", &limit, "cells", &cells) == 0 &&
-	    strcmp(schema, SCHEMA) == 0 && json_is_array(cells);
-	if (good && fabs(limit - sr->sr_options->mo_limit_s) > 1e-6) {
-		json_decref(root);
-		return cmd_fail(EXIT_USAGE, "%s was made with --limit %gs: say the same, or write another file", path,
-		    limit);
-	}
-	if (good)
-		json_array_foreach(cells, i, row)
-			good = good && read_cell(sr, row);
-	json_decref(root);
-	return good ? EXIT_CLEAN :
-	    cmd_fail(EXIT_USAGE, "%s is not what --strategies has written: remove it, or write another file", path);
 }
 
 /* --- all of it --- */
@@ -431,39 +361,102 @@ parse_list(struct strategies *sr)
 	return status;
 }
 
+/* => an exit status, told */
 static int
-run_seed(struct strategies *sr, unsigned seed)
+write_sometimes(struct strategies *sr)
+{
+	if (sr->sr_options->mo_json == NULL || now_s() < sr->sr_written + WRITE_S)
+		return EXIT_CLEAN;
+	sr->sr_written = now_s();
+	return strategies_write(sr);
+}
+
+/* Of one seed, what is controlled, or what is not.  => an exit status, told; none is being run */
+static int
+run_seed(struct strategies *sr, unsigned seed, bool controlled)
 {
 	int status = EXIT_CLEAN;
 
-	for (const struct museum_bug *mb = museum_bugs; mb->mb_name != NULL && status == EXIT_CLEAN; mb++) {
-		bool ran = false;
+	for (const struct museum_bug *mb = museum_bugs; mb->mb_name != NULL; mb++)
+		for (unsigned i = 0; museum_strategies[i].ms_name != NULL && is_run(sr, mb); i++) {
+			struct slot *sl = sr->sr_slots;
 
-		for (unsigned i = 0; museum_strategies[i].ms_name != NULL && is_run(sr, mb); i++)
-			if (sr->sr_on[i] && !run_stopped() && cell_of(sr, mb->mb_name, i, seed) == NULL) {
-				run_cell(sr, mb, i, seed);
-				ran = true;
-			}
-		if (ran && sr->sr_options->mo_json != NULL)
-			status = write_file(sr);
-	}
+			if (!sr->sr_on[i] || museum_strategies[i].ms_controlled != controlled || run_stopped() ||
+			    status != EXIT_CLEAN || cell_of(sr, mb->mb_name, i, seed) != NULL ||
+			    is_over_limit(sr, mb->mb_name, i))
+				continue;
+			while (sl->sl_busy)
+				sl++;
+			start_cell(sr, sl, mb, i, seed);
+			wait_until(sr, controlled ? sr->sr_nslots - 1 : 0);
+			status = write_sometimes(sr);
+		}
+	wait_until(sr, 0);
 	return status;
 }
 
 static int
 run_all(struct strategies *sr)
 {
-	int status = sr->sr_options->mo_resume ? read_file(sr) : EXIT_CLEAN;
+	int status = sr->sr_options->mo_resume ? strategies_read(sr) : EXIT_CLEAN;
 	unsigned missed;
 
-	for (unsigned seed = 1; status == EXIT_CLEAN && seed <= sr->sr_options->mo_seeds && !run_stopped(); seed++)
-		status = run_seed(sr, seed);
+	if (status != EXIT_CLEAN)
+		return status;
+	for (unsigned seed = 1; status == EXIT_CLEAN && seed <= sr->sr_options->mo_seeds && !run_stopped(); seed++) {
+		status = run_seed(sr, seed, false);
+		if (status == EXIT_CLEAN)
+			status = run_seed(sr, seed, true);
+	}
+	if (status == EXIT_CLEAN && sr->sr_options->mo_json != NULL)
+		status = strategies_write(sr);
 	if (status != EXIT_CLEAN)
 		return status;
 	missed = tell_table(sr);
 	if (run_stopped())
 		printf("ended before all were run\n");
 	return missed != 0 ? EXIT_VIOLATION : EXIT_CLEAN;
+}
+
+/* => an exit status, told; sr_slots are there, if not their directories */
+static int
+make_slots(struct strategies *sr)
+{
+	int status = EXIT_CLEAN, core = -1;
+	unsigned cores = 1;
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof(set), &set) == 0)
+		cores = (unsigned)CPU_COUNT(&set);
+	else {
+		CPU_ZERO(&set);
+		CPU_SET(0, &set);
+	}
+	sr->sr_nslots = sr->sr_options->mo_jobs != 0 ? sr->sr_options->mo_jobs : cores;
+	sr->sr_slots = xcalloc(sr->sr_nslots, sizeof(*sr->sr_slots));
+	for (unsigned i = 0; i < sr->sr_nslots && status == EXIT_CLEAN; i++) {
+		struct slot *sl = &sr->sr_slots[i];
+
+		do
+			core = (core + 1) % CPU_SETSIZE;
+		while (!CPU_ISSET(core, &set));
+		sl->sl_core = 1 + core;
+		sl->sl_dir = xasprintf("%s/%u", sr->sr_dir, i);
+		if (mkdir(sl->sl_dir, 0700) != 0)
+			status = cmd_fail(EXIT_HOST, "cannot make %s: %s", sl->sl_dir, strerror(errno));
+	}
+	return status;
+}
+
+static void
+free_slots(struct strategies *sr)
+{
+	for (unsigned i = 0; i < sr->sr_nslots; i++)
+		if (sr->sr_slots[i].sl_dir != NULL) {
+			rmdir(sr->sr_slots[i].sl_dir);
+			free(sr->sr_slots[i].sl_dir);
+		}
+	free(sr->sr_slots);
 }
 
 int
@@ -487,7 +480,10 @@ selftest_strategies(const struct museum_options *mo)
 		status = cmd_fail(EXIT_HOST, "cannot make %s: %s", sr.sr_dir, strerror(errno));
 	else {
 		run_catch_signals();
-		status = run_all(&sr);
+		status = make_slots(&sr);
+		if (status == EXIT_CLEAN)
+			status = run_all(&sr);
+		free_slots(&sr);
 		rmdir(sr.sr_dir);
 	}
 	for (size_t i = 0; i < sr.sr_ncells; i++) {

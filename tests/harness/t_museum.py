@@ -7,7 +7,10 @@ missing, or others come first; run: they are to be noticed."""
 import json
 import os
 import re
+import signal
+import subprocess
 import sys
+import time
 
 import harness
 from harness import case, equal, has, main, run
@@ -121,11 +124,83 @@ def a_table_of_strategies_is_resumed_by_what_fits_it():
     equal(r.returncode, 2)
     has(r.stderr, 'was made with --limit 600s')
     was = open('m.json', encoding='utf-8').read()
-    for text in was.replace('uvmstress-strategies/1', 'uvmstress-strategies/2'), was.replace('"pos"', '"pso"'), '{':
+    for text in was.replace('uvmstress-strategies/2', 'uvmstress-strategies/1'), was.replace('"pos"', '"pso"'), '{':
         harness.write('m.json', text)
         r = run(*words, '--limit', '600s')
         equal(r.returncode, 2, text)
         has(r.stderr, 'm.json')
+
+
+@case
+def the_limit_of_a_cell_is_cpu_time():
+    """The clock ends it only after ten times as long, and then that is told."""
+    if mode != 'run':
+        return
+    r, table = strategies('late-activate-miss', '--strategies', 'pct:2', '--limit', '300ms', '--seeds', '1', '-v')
+    equal(r.returncode, 1, r.stdout.decode() + r.stderr.decode())
+    (c,) = table['cells']
+    equal((c['found'], table['limit_cpu_s']), (False, 0.3))
+    if c['by'] == '':
+        assert c['cpu_s'] >= 0.3, c
+    else:
+        has(c['by'], 'ended by the clock')
+        assert c['wall_s'] >= 3, c
+
+
+@case
+def several_controlled_cells_run_at_a_time():
+    """Each has a process of its own, and all of them end when that is asked for."""
+    if mode != 'run':
+        return
+    p = subprocess.Popen([harness.binary, 'selftest', 'bugs', 'late-activate-miss', '--strategies', 'pos,pct:2,pct:3',
+                          '--jobs', '3', '--limit', '1h', '--seeds', '1', '--json', 'm.json'], stdout=subprocess.PIPE)
+    children = []
+    while len(children) < 3:
+        assert p.poll() is None, children
+        with open(f'/proc/{p.pid}/task/{p.pid}/children', encoding='ascii') as f:
+            children = f.read().split()
+        time.sleep(0.01)
+    p.send_signal(signal.SIGTERM)
+    has(p.communicate()[0], 'ended before all were run')
+    for pid in children:
+        assert not os.path.exists(f'/proc/{pid}'), pid
+    equal(json.load(open('m.json', encoding='utf-8'))['cells'], [])
+
+
+@case
+def cells_beside_each_other_find_what_they_find_alone():
+    if mode != 'run':
+        return
+    tables = []
+    for jobs in '1', '4':
+        r, table = strategies('wire-without-copy,timestamp', '--strategies', 'random', '--limit', '10m',
+                              '--seeds', '2', '--jobs', jobs)
+        equal(r.returncode, 0, r.stdout.decode() + r.stderr.decode())
+        tables.append(sorted((c['bug'], c['seed'], c['found'], c['executions'], c['by']) for c in table['cells']))
+    equal(len(tables[0]), 4)
+    equal(tables[0], tables[1])
+    equal(run('selftest', 'bugs', 'loan', '--jobs', '2').returncode, 2)
+
+
+@case
+def seeds_that_cannot_change_a_median_are_not_run():
+    """Of three, two misses are enough, and one is not."""
+    if mode != 'run':
+        return
+
+    def cell(bug, seed, found):
+        return {'bug': bug, 'strategy': 'pct:2', 'seed': seed, 'found': found, 'executions': 7, 'wall_s': 3600.0,
+                'cpu_s': 3600.0, 'by': ''}
+
+    cells = [cell('late-activate-miss', 1, False), cell('late-activate-miss', 2, False),
+             cell('loan-stale-tlb', 1, False), cell('loan-stale-tlb', 2, True)]
+    harness.write('m.json', json.dumps({'schema': 'uvmstress-strategies/2', 'limit_cpu_s': 3600.0, 'cells': cells}))
+    r, table = strategies('late-activate-miss,loan-stale-tlb', '--strategies', 'pct:2', '--limit', '1h', '--seeds', '3',
+                          '--resume')
+    equal(r.returncode, 1, r.stdout.decode() + r.stderr.decode())
+    equal(table['cells'][:4], cells)
+    equal([(c['bug'], c['seed'], c['found']) for c in table['cells'][4:]], [('loan-stale-tlb', 3, True)])
+    has(r.stdout, '- (0 of 2)')
 
 
 @case
