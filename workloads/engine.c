@@ -852,6 +852,19 @@ machine_down(void)
 	result_add_check(engine.en_result, "leak-at-exit", 1, leaks);
 }
 
+/* => for the caller to free: why a job could not be set up, where it did not say so itself */
+static char *
+setup_failed(const struct job_run *jr, int error)
+{
+	const char *name = jr->jr_job->job_name;
+
+	if (jr->jr_why[0] != '\0')
+		return xasprintf("[%s]: %s", name, jr->jr_why);
+	if (error == ENOSPC || error == EDQUOT || error == EFBIG)
+		return xasprintf("[%s]: cannot write its files in $TMPDIR (or /tmp): %s", name, strerror(error));
+	return xasprintf("[%s]: %s", name, strerror(error));
+}
+
 /* => 0, or an errno with a line in rr_error */
 static int
 set_up_jobs(const struct profile *p)
@@ -865,8 +878,7 @@ set_up_jobs(const struct profile *p)
 
 		error = job_setup(jr);
 		if (error != 0)
-			engine.en_result->rr_error = xasprintf("[%s]: %s", jr->jr_job->job_name,
-			    jr->jr_why[0] != '\0' ? jr->jr_why : strerror(error));
+			engine.en_result->rr_error = setup_failed(jr, error);
 	}
 	return error;
 }

@@ -5,7 +5,8 @@
  * of its own.  Three quarters are one and the same shared page.  When the page daemon takes
  * it, all its tables go; but wired (it is one page for the limit, at however many addresses)
  * it stays, and they do.  The others are private pages of which each has a value; when
- * such a page goes to swap its table goes as well.
+ * such a page goes to swap its table goes as well.  A worker that wires has none of them: it
+ * would wait for such a page with the kernel's reserve untouched, and tables never run out.
  *
  * In the end no table is to be had.  Then faults unlock everything and wait (R29), and
  * when there is nothing to wait for the process is killed, and begins anew.  That is no
@@ -62,9 +63,11 @@ slot_va(const struct exhaust *ex, uint64_t slot)
 }
 
 static bool
-slot_shared(uint64_t slot)
+slot_shared(const struct job_worker *jw, uint64_t slot)
 {
-	return slot % 4 != 3;
+	const struct exhaust_options *eo = jw->jw_run->jr_job->job_options;
+
+	return eo->eo_wire || slot % 4 != 3;
 }
 
 /* What the worker stores to a private slot: once, when it is mapped. */
@@ -111,7 +114,7 @@ check_slot(struct job_worker *jw, const struct exhaust *ex, uint64_t slot)
 {
 	struct exhaust_run *er = jw->jw_run->jr_private;
 
-	if (slot_shared(slot))
+	if (slot_shared(jw, slot))
 		return coherent_check(jw, &er->er_page, slot_va(ex, slot), 0,
 		    (unsigned)host_rng_below(&jw->jw_rng, er->er_page.co_nwriters));
 	return expect_word(jw, slot_va(ex, slot), slot_value(jw, ex, slot), "private");
@@ -143,17 +146,17 @@ op_spread(struct job_worker *jw)
 		return begin_anew(jw, ex);
 	if (ex->ex_n == 0)
 		ex->ex_first = ++jw->jw_seq;
-	if (slot_shared(ex->ex_n))
+	if (slot_shared(jw, ex->ex_n))
 		error = sys_shmat(p, er->er_aobj, &va, VM_PROT_READ | VM_PROT_WRITE);
 	else
 		error = map_private(p, va, PAGE_SIZE);
 	if (error != 0)
 		return call_failed(jw, "mmap", va, error);
-	if (slot_shared(ex->ex_n) && eo->eo_wire)
+	if (eo->eo_wire)
 		error = sys_mlock(p, va, PAGE_SIZE);
 	if (error == EAGAIN)		/* others have wired what may be wired */
 		error = 0;
-	if (error == 0 && slot_shared(ex->ex_n))
+	if (error == 0 && slot_shared(jw, ex->ex_n))
 		error = coherent_store(jw, &er->er_page, va, 0, writer_of(jw));
 	else if (error == 0)
 		error = user_store(va, slot_value(jw, ex, ex->ex_n));

@@ -336,6 +336,18 @@ def what_a_dead_run_left_is_swept_and_what_lives_is_not():
     equal(sorted(n for n in os.listdir('.') if n.startswith('r.json')), ['r.json', 'r.json.notes.tmp'])
 
 
+@case
+def a_full_disk_under_a_job_is_3_with_its_place():
+    write('x.ini', '[global]\nswap = 0\ntime = 1s\n[f]\nworkload = file-map\nfile-size = 1M\n')
+
+    def few_bytes():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, 1 << 18))
+    r = harness.run('run', 'x.ini', preexec_fn=few_bytes)
+    equal(r.returncode, 3, r.stderr)
+    has(r.stderr, 'uvmstress: [f]: cannot write its files in $TMPDIR (or /tmp): File too large')
+
+
 if __name__ == '__main__':
     DIES = os.path.abspath(sys.argv.pop(2))
     __file__ = os.path.abspath(__file__)
