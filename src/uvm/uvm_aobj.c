@@ -9,6 +9,7 @@
  * the list locked, and the last reference is never dropped with it (B-3).
  */
 #include <string.h>
+#include <sys/inject.h>
 #include <sys/kernel.h>
 #include <sys/pool.h>
 #include <uvm/uvm_aobj_i.h>
@@ -305,6 +306,10 @@ uao_get(struct uvm_object *uobj, voff_t off, struct vm_page **pps, int *npagesp,
 	if (off < 0 || (vsize_t)off + ptoa(n) > uao_size(uobj)) {
 		mutex_exit(&uobj->vmobjlock);
 		return EINVAL;
+	}
+	if (inject(INJECT_pager_again)) {
+		mutex_exit(&uobj->vmobjlock);
+		return EAGAIN;
 	}
 	while (i < n) {
 		struct vm_page *pg;

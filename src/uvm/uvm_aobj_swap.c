@@ -14,6 +14,7 @@
 #include <sys/kmem.h>
 #include <sys/pool.h>
 #include <uvm/uvm_aobj_i.h>
+#include <uvm/uvm_fault_i.h>
 #include <uvm/uvm_swap.h>
 
 #define	TRYLOCK_PAUSE_NS	100000
@@ -214,8 +215,11 @@ pagein_page(struct uvm_aobj *aobj, uint64_t page)
 	struct vm_page *pg = NULL;
 	int n = 1, error;
 
-	error = uao_get(uobj, (voff_t)ptoa(page), &pg, &n, 0, VM_PROT_READ, UVM_ADV_RANDOM,
-	    PGO_SYNCIO);
+	while ((error = uao_get(uobj, (voff_t)ptoa(page), &pg, &n, 0, VM_PROT_READ, UVM_ADV_RANDOM,
+	    PGO_SYNCIO)) == EAGAIN) {
+		uvmfault_pause("uaooff", TRYLOCK_PAUSE_NS);	/* R18 */
+		mutex_enter(&uobj->vmobjlock);
+	}
 	if (error != 0)
 		return error == ENOMEM;
 	mutex_enter(&uobj->vmobjlock);

@@ -100,8 +100,8 @@ overwrite_piece(struct uvm_object *uobj, struct uvm_uio *uio, vsize_t *lenp)
 	if (touch(uio->uio_base, *lenp) != 0)
 		return EBUSY;
 	error = ubc_alloc(uobj, uio->uio_offset, lenp, UBC_WRITE | UBC_FAULTBUSY, &va);
-	if (error != 0)
-		return error == ENOMEM ? EBUSY : error;
+	if (error != 0)				/* R18: the slow way's fault comes again by itself */
+		return error == ENOMEM || error == EAGAIN ? EBUSY : error;
 	error = copyin_kva(uio->uio_base, va, *lenp, !BUG(ubc_self_copy), &done);
 	ubc_release(va, done, UBC_WRITE | UBC_FAULTBUSY);
 	KASSERT(error == 0 || error == EBUSY);

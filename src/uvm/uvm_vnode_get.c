@@ -392,6 +392,8 @@ uvn_get(struct uvm_object *uobj, voff_t off, struct vm_page **pps, int *npagesp,
 	if (flags & PGO_LOCKED)
 		return uvn_get_locked(uobj, off, pps, npagesp, access, flags);
 	mutex_exit(&uobj->vmobjlock);
+	if (inject(INJECT_pager_again))
+		return EAGAIN;
 	while ((aio = uvm_aio_get(false)) == NULL) {
 		if (!uvm_reclaimable())
 			return ENOMEM;

@@ -7,6 +7,7 @@
 #include "tmap.h"
 
 #include <string.h>
+#include <sys/inject.h>
 #include <uvm/uvm_bio_i.h>
 
 #define	RW	(VM_PROT_READ | VM_PROT_WRITE)
@@ -205,6 +206,56 @@ KTEST(R39_window_that_cannot_be_mapped_is_tried_again, "a window that cannot be 
 	for (int i = 0; i < 4; i++)
 		CHECK_EQ(tm_load(i), tu_word((voff_t)ptoa(i)));
 	CHECK(tu_count(UVMC_flt_shortage) >= 7);
+	end();
+}
+
+/* => the next so many gets of pagers answer EAGAIN; nothing of the file is in memory */
+static void
+pagers_say_again(const char *spec)
+{
+	char why[80];
+
+	inject_stop();
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_CLEANIT | PGO_FREE | PGO_SYNCIO), 0);
+	CHECK_EQ(obj->uo_npages, 0);
+	CHECK_EQ(inject_configure(spec, 1, why, sizeof(why)), 0);
+	inject_start();
+}
+
+static uint64_t
+times_said(void)
+{
+	uint64_t calls, failed;
+
+	inject_counts(INJECT_pager_again, &calls, &failed);
+	return failed;
+}
+
+/* R18: AGAIN is a word between pagers and UVM, and no answer to anybody else. */
+KTEST(R18_a_pager_that_says_AGAIN_is_asked_again, "a pager that says AGAIN is asked again, by whoever asked")
+{
+	const int how[] = { 0, SYSR_LOAN };
+	size_t len;
+
+	begin(4 * PAGE_SIZE);
+	for (int i = 0; i < 2; i++) {
+		pagers_say_again("pager-again:every=1,times=2");
+		len = 2 * PAGE_SIZE;
+		CHECK_EQ(sys_read(tm_proc, vp, 0, TM_VA(0), &len, how[i]), 0);
+		CHECK(len == 2 * PAGE_SIZE && times_said() == 2);
+		CHECK_EQ(tm_load(1), tu_word((voff_t)PAGE_SIZE));
+		CHECK_EQ(tu_count(UVMC_loan_read), 2 * i);	/* by loan, not by the copy that would do, too */
+	}
+	map_file(4 * PAGE_SIZE);
+	pagers_say_again("pager-again:every=1,times=3");
+	CHECK(load(FILE_VA) == tu_word(0) && times_said() == 3);
+	fill(TM_VA(4), 2 * PAGE_SIZE, 7);
+	pagers_say_again("pager-again:every=1,times=2");
+	CHECK_EQ(wr(0, TM_VA(4), 2 * PAGE_SIZE), 2 * PAGE_SIZE);	/* of whole pages: by overwriting */
+	CHECK_EQ(times_said(), 2);
+	inject_stop();
+	CHECK(tu_count(UVMC_ubc_fallback) == 1 && file_word(8) == 8 + 7);
+	CHECK_EQ(file_word((voff_t)PAGE_SIZE), PAGE_SIZE + 7);
 	end();
 }
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/inject.h>
 
 #define	NPAGES	4096
 
@@ -109,6 +110,23 @@ KTEST(off_and_on_again, "a device that was taken off and put on again begins emp
 		CHECK_EQ(stat_of(1)->se_inuse, 4);
 	}
 	check_lane("aaoo");
+	tm_shutdown();
+}
+
+KTEST(R18_swapoff_asks_an_object_again, "an object that says AGAIN is asked again, and is emptied")
+{
+	uint64_t calls, failed;
+	char why[80];
+
+	begin(1, "ooaa");
+	CHECK_EQ(inject_configure("pager-again:every=1,times=3", 1, why, sizeof(why)), 0);
+	inject_start();
+	CHECK_EQ(uvm_swap_off(1), 0);
+	inject_stop();
+	inject_counts(INJECT_pager_again, &calls, &failed);
+	CHECK_EQ(failed, 3);
+	CHECK_EQ(tu_count(UVMC_swapoff_wait), 0);	/* at the first look */
+	check_lane("ooaa");
 	tm_shutdown();
 }
 
