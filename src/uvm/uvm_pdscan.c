@@ -174,8 +174,12 @@ uvmpd_scan_inactive(struct uvmpd *up)
 static bool
 idle(struct vm_page *pg)
 {
-	if (!uvm_pd_unmap)
-		return !pmap_clear_reference(pg);	/* R24; and R20 for the caller */
+	if (!uvm_pd_unmap) {
+		if (!pmap_clear_reference(pg))		/* R20 for the caller */
+			return true;
+		UVMCNT(pdspared);			/* R24 */
+		return false;
+	}
 	/* As before 1999: everything goes, and whoever wants it again faults. */
 	pmap_revoke(pg);
 	pmap_clear_reference(pg);
