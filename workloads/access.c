@@ -311,6 +311,40 @@ run_in_child(struct job_worker *jw, int (*fn)(struct job_worker *, void *), void
 	return error;
 }
 
+/* The child ends by itself: its parent may wait for that. */
+static void
+vfork_main(void *arg)
+{
+	struct proc *child = curlwp->l_proc;
+
+	visit_main(arg);
+	proc_attach(NULL);
+	proc_exit(child);
+}
+
+int
+run_in_vfork(struct job_worker *jw, int (*fn)(struct job_worker *, void *), void *arg)
+{
+	struct visit vi = { jw, fn, arg, 0 };
+	struct proc *child;
+	struct lwp *l;
+	int error;
+
+	error = proc_vfork(curlwp->l_proc, "vfork", &child);
+	if (error != 0)
+		return call_failed(jw, "vfork", 0, error);
+	error = proc_lwp_create(child, &l, "vfork", vfork_main, &vi);
+	if (error != 0) {
+		proc_exit(child);
+		proc_vfork_wait(child);
+		return error == ENOMEM ? ENOMEM : call_failed(jw, "lwp_create", 0, error);
+	}
+	lwp_start(l);
+	proc_vfork_wait(child);
+	lwp_wait(l);			/* it may go on in a space of its own, with our jw */
+	return vi.vi_error;
+}
+
 int
 visit_procs(struct job_run *jr, int (*fn)(struct job_worker *, struct job_proc *))
 {

@@ -130,6 +130,8 @@ int	run_in_proc(struct job_worker *, struct proc *,
 	    int (*fn)(struct job_worker *, void *), void *arg);
 /* => fork the worker's process, run fn in the child, let the child exit. */
 int	run_in_child(struct job_worker *, int (*fn)(struct job_worker *, void *), void *arg);
+/* => likewise by vfork: fn begins in the worker's own memory, and may uvmspace_exec() */
+int	run_in_vfork(struct job_worker *, int (*fn)(struct job_worker *, void *), void *arg);
 
 /* => fn in each of the job's processes in turn, by the caller's own LWP; stops at an error */
 int	visit_procs(struct job_run *, int (*fn)(struct job_worker *, struct job_proc *));

@@ -55,7 +55,8 @@ take(struct job *job, char *word, char *why, size_t whylen)
 	i = find(wl, word);
 	if (i == wl->wl_nops)
 		return unknown(wl, word, why, whylen);
-	value = share != NULL ? strtoul(share, &end, 10) : wl->wl_ops[i].wo_weight;
+	value = share != NULL ? strtoul(share, &end, 10) :
+	    wl->wl_ops[i].wo_weight != 0 ? wl->wl_ops[i].wo_weight : 1;
 	if (share != NULL && (*share < '0' || *share > '9' || *end != '\0' || value == 0 || value > SHARE_MAX)) {
 		snprintf(why, whylen, "the share of %s must be a number from 1 to %u", word, SHARE_MAX);
 		return EINVAL;

@@ -9,6 +9,10 @@
  *	  instant of the fork, and then never changes again (T-6);
  *	- what the child stores stays in the child;
  * and in the parent nothing of all this shows.  Children fork in turn.
+ *
+ * A child of vfork (where `operations` names it) is in the parent's memory, and does there
+ * what the parent's thread would, while that waits and the others go on; then it execs, into
+ * memory of its own at the same addresses, or exits: the parent's memory is as it was (T-10).
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -204,10 +208,49 @@ op_fork(struct job_worker *jw)
 	return error != 0 ? error : check_all(jw, &ge, "cow-isolation");
 }
 
+/* After exec: memory of its own, where the parent has memory as well. */
+static int
+after_exec(struct job_worker *jw)
+{
+	struct proc *self = curlwp->l_proc;
+	int error;
+
+	uvmspace_exec(self);
+	error = map_private(self, BASE, PAGE_SIZE);
+	if (error != 0)
+		return call_failed(jw, "mmap", BASE, error);
+	error = expect_word(jw, BASE, 0, "private");
+	if (error == 0 && (error = user_store(BASE, ++jw->jw_seq)) != 0)
+		return call_failed(jw, "store after exec", BASE, error);
+	return error != 0 ? error : expect_word(jw, BASE, jw->jw_seq, "private");
+}
+
+/* Runs in the child, which is in our memory: what it stores there is ours. */
+static int
+vforked(struct job_worker *jw, void *arg)
+{
+	int error = 0;
+
+	for (int i = 0; i < PROBES && error == 0; i++)
+		error = op_touch(jw);
+	if (error == 0)
+		error = op_count(jw);
+	return error != 0 || host_rng_below(&jw->jw_rng, 2) == 0 ? error : after_exec(jw);
+}
+
+static int
+op_vfork(struct job_worker *jw)
+{
+	int error = run_in_vfork(jw, vforked, NULL);
+
+	return error != 0 ? error : op_touch(jw);
+}
+
 static const struct workload_op ops[] = {
 	{ "touch", "store to or check one of this thread's words", 150, op_touch },
 	{ "count", "increment this thread's counter", 50, op_count },
 	{ "fork", "fork; child and grandchildren check, store, check again, exit", 1, op_fork },
+	{ "vfork", "vfork; the child stores in our memory, then execs or exits, and we wait", 0, op_vfork },
 };
 
 static int

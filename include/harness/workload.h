@@ -36,7 +36,7 @@ struct job_proc;	/* the engine's: one simulated process of a job */
 struct workload_op {
 	const char *wo_name;
 	const char *wo_help;	/* one line */
-	unsigned wo_weight;	/* share beside the other operations */
+	unsigned wo_weight;	/* share beside the other operations; 0: only where it is named */
 	int (*wo_run)(struct job_worker *); /* => 0 or an errno */
 	bool wo_alone;		/* not beside a sibling thread: there the first one is done instead */
 };

@@ -12,7 +12,7 @@ struct vnode;
 /*	m  vm_map.lock	@  atomic	*/
 struct vmspace {
 	struct vm_map	 vm_map;
-	int		 vm_refcnt;		/* @: the process, and who holds it (I-MAP-16) */
+	int		 vm_refcnt;		/* @: its processes, and who holds it (I-MAP-16) */
 	vaddr_t		 vm_daddr;		/* m: start of the heap */
 	vaddr_t		 vm_dend;		/* m: break */
 };
@@ -26,6 +26,7 @@ struct proc {
 	char		 p_name[32];		/* : */
 	struct vmspace	*p_vmspace;		/* l to write; own threads may read */
 	int		 p_refs;		/* @ table's, threads', finders' */
+	bool		 p_shares;		/* l: runs in its parent's address space, and that waits */
 	bool		 p_nomem;		/* @ a trap of it found no memory: a kernel would have killed it */
 	struct rcu_head	 p_rcu;
 	struct proc	*p_hash;		/* l to write, RCU to read */
@@ -36,6 +37,16 @@ int	proc_create(const char *name, struct proc **);
 /* => child with a copy of parent's address space by the entries' inheritance; sleeps;
  *    no thread in it yet.  The parent's other threads may run meanwhile. */
 int	proc_fork(struct proc *parent, const char *name, struct proc **childp);
+/*
+ * => a child in its parent's own address space (uvmspace_share), until it execs or exits; no
+ *    thread in it yet.  With a reference, which proc_vfork_wait() gives back.
+ */
+int	proc_vfork(struct proc *parent, const char *name, struct proc **childp);
+/* => the child has an address space of its own, or none; sleeps until then, nothing locked.
+ *    Who has made it must wait: it stores to what is his. */
+void	proc_vfork_wait(struct proc *child);
+/* => does it run in the address space of its parent?  At rest, or a hint */
+bool	proc_shares(const struct proc *);
 /* => all LWPs of it are gone (or it is the caller, detached): frees the address space */
 void	proc_exit(struct proc *);
 /* => by pid with a reference, RCU inside; proc_rele() */
@@ -55,7 +66,12 @@ int	proc_lwp_create(struct proc *, struct lwp **, const char *name, void (*)(voi
 struct vmspace *uvmspace_alloc(vaddr_t min, vaddr_t max);
 void	uvmspace_free(struct vmspace *);
 struct vmspace *uvmspace_fork(struct vmspace *);	/* uvm-spec 1.15; parent's map(W) inside */
-void	uvmspace_exec(struct proc *);			/* drop all mappings */
+struct vmspace *uvmspace_share(struct vmspace *);	/* one more process in it; the caller is one */
+/* => no mappings are left; what others share is left to them, and p has another address space.
+ *    p's only LWP, or none of it runs */
+void	uvmspace_exec(struct proc *);
+/* => likewise: p gets vm, the reference to the one before is given back */
+void	proc_newspace(struct proc *, struct vmspace *vm);
 uint64_t vmspace_count(void);
 
 void	uvm_proc_init(void);

@@ -440,6 +440,8 @@ inspect_proc(struct proc *p, void *arg)
 	struct amap_tally *at = arg;
 	struct vm_map *map = &p->p_vmspace->vm_map;
 
+	if (proc_shares(p))
+		return;			/* its parent's */
 	vm_map_lock_read(map);
 	at->at_bad += uvm_map_check(map);
 	tally_map(map, at);

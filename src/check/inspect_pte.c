@@ -184,6 +184,8 @@ walk_proc(struct proc *p, void *arg)
 	struct pte_walk pw = { .pw_map = &p->p_vmspace->vm_map };
 	unsigned *bad = arg;
 
+	if (proc_shares(p))
+		return;			/* its parent's */
 	vm_map_lock_read(pw.pw_map);
 	pmap_foreach(pw.pw_map->pmap, check_pte, &pw);
 	vm_map_unlock_read(pw.pw_map);

@@ -75,18 +75,40 @@ note_map(struct refs *rf, struct vm_map *map)
 	vm_map_unlock_read(map);
 }
 
+/* Who is in an address space. */
+struct tenants {
+	const struct vmspace *te_vm;
+	int		 te_n;
+};
+
+static void
+count_tenant(struct proc *p, void *arg)
+{
+	struct tenants *te = arg;
+
+	te->te_n += p->p_vmspace == te->te_vm;
+}
+
 static void
 note_proc(struct proc *p, void *arg)
 {
 	struct refs *rf = arg;
 	/* relaxed: nothing runs */
 	int refs = __atomic_load_n(&p->p_vmspace->vm_refcnt, __ATOMIC_RELAXED);
+	struct tenants te = { p->p_vmspace, 1 };
 
+	if (proc_shares(p))
+		return;			/* its parent's */
 	note_map(rf, &p->p_vmspace->vm_map);
 	if (refs != 1) {
+		te.te_n = 0;
+		proc_foreach(count_tenant, &te);
+	}
+	if (refs != te.te_n) {
 		about_map(&p->p_vmspace->vm_map);
 		violation(VIOL_INVARIANT, CHECK_ID(I_MAP_16),
-		    "the address space of process %u has %d references at rest", p->p_pid, refs);
+		    "the address space of process %u has %d references at rest, for %d processes",
+		    p->p_pid, refs, te.te_n);
 		rf->rf_bad++;
 	}
 }

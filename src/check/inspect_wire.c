@@ -158,7 +158,8 @@ one_uarea(vaddr_t start, void *arg)
 static void
 walk_proc(struct proc *p, void *arg)
 {
-	walk_map(arg, &p->p_vmspace->vm_map);
+	if (!proc_shares(p))		/* else it is its parent's */
+		walk_map(arg, &p->p_vmspace->vm_map);
 }
 
 static unsigned

@@ -5,6 +5,9 @@
  * table, by its threads while they run, and by who has found it; the last
  * reference frees it after a grace period, so that a look-up may look at a
  * process that is going away, and find that it has no reference left to give.
+ *
+ * A child of vfork is in its parent's address space, and the parent's LWP waits until it
+ * has left that by exec or exit; the parent's other LWPs go on.
  */
 #include <uvm/uvm_glue.h>
 #include <uvm/uvm_proc.h>
@@ -65,13 +68,14 @@ proc_publish(struct proc *p)
 }
 
 static int
-proc_make(const char *name, struct vmspace *vm, struct proc **pp)
+proc_make(const char *name, struct vmspace *vm, bool shares, struct proc **pp)
 {
 	struct proc *p = kmem_zalloc(sizeof(*p), KM_SLEEP);
 
 	strncpy(p->p_name, name, sizeof(p->p_name) - 1);
 	p->p_vmspace = vm;
-	p->p_refs = 1;
+	p->p_refs = shares ? 2 : 1;	/* the table's, and of who waits */
+	p->p_shares = shares;
 	p->p_alive = PROC_ALIVE;
 	__atomic_fetch_add(&nproc, 1, __ATOMIC_RELAXED);
 	proc_publish(p);
@@ -82,7 +86,7 @@ proc_make(const char *name, struct vmspace *vm, struct proc **pp)
 int
 proc_create(const char *name, struct proc **pp)
 {
-	return proc_make(name, uvmspace_alloc(VM_MIN_ADDRESS, VM_MAXUSER_ADDRESS), pp);
+	return proc_make(name, uvmspace_alloc(VM_MIN_ADDRESS, VM_MAXUSER_ADDRESS), false, pp);
 }
 
 int
@@ -90,7 +94,64 @@ proc_fork(struct proc *parent, const char *name, struct proc **childp)
 {
 	struct vmspace *vm = uvmspace_fork(parent->p_vmspace);
 
-	return vm == NULL ? ENOMEM : proc_make(name, vm, childp);
+	return vm == NULL ? ENOMEM : proc_make(name, vm, false, childp);
+}
+
+/* --- vfork --- */
+
+int
+proc_vfork(struct proc *parent, const char *name, struct proc **childp)
+{
+	return proc_make(name, uvmspace_share(parent->p_vmspace), true, childp);
+}
+
+bool
+proc_shares(const struct proc *p)
+{
+	return __atomic_load_n(&p->p_shares, __ATOMIC_RELAXED);
+}
+
+/* => p has left its parent's address space, if that is where it was; by p, or who ends it */
+static void
+wake_parent(struct proc *p)
+{
+	if (!proc_shares(p))
+		return;
+	mutex_enter(&proc_lock);
+	/* relaxed: pairs with proc_shares() */
+	__atomic_store_n(&p->p_shares, false, __ATOMIC_RELAXED);
+	wakeup(&p->p_shares);
+	mutex_exit(&proc_lock);
+}
+
+void
+proc_vfork_wait(struct proc *child)
+{
+	mutex_enter(&proc_lock);
+	if (child->p_shares)
+		UVMCNT(forks_ppwait);
+	while (child->p_shares) {
+		/* patient: the child may stand at its user boundary, and then so do we */
+		lwp_patient(true);
+		(void)mtsleep(&child->p_shares, false, "vfork", 0, &proc_lock);
+		lwp_patient(false);
+	}
+	mutex_exit(&proc_lock);
+	proc_rele(child);
+}
+
+void
+proc_newspace(struct proc *p, struct vmspace *vm)
+{
+	struct vmspace *old = p->p_vmspace;
+
+	mutex_enter(&proc_lock);
+	p->p_vmspace = vm;
+	mutex_exit(&proc_lock);
+	if (curlwp->l_proc == p)
+		proc_attach(p);		/* out of the old pmap, before its last reference may go */
+	uvmspace_free(old);
+	wake_parent(p);
 }
 
 static void
@@ -132,6 +193,7 @@ proc_exit(struct proc *p)
 	p->p_vmspace = NULL;
 	mutex_exit(&proc_lock);
 	uvmspace_free(vm);
+	wake_parent(p);
 	proc_rele(p);
 }
 

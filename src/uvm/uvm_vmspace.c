@@ -8,6 +8,9 @@
  *
  * Wired and copy-on-write exclude each other (R13): what the parent has wired is
  * copied for the child now.
+ *
+ * After vfork parent and child are in one address space.  So exec may empty it in place only
+ * if nobody else is in it (T-10); otherwise it leaves it to them and takes a new one.
  */
 #include <uvm/uvm_proc.h>
 
@@ -57,8 +60,19 @@ uvmspace_free(struct vmspace *vm)
 	__atomic_fetch_sub(&nvmspace, 1, __ATOMIC_RELAXED);
 }
 
-void
-uvmspace_exec(struct proc *p)
+struct vmspace *
+uvmspace_share(struct vmspace *vm)
+{
+	host_point(HP_ATOMIC, vm->vm_map.id);
+	/* relaxed: the caller's reference is there */
+	__atomic_add_fetch(&vm->vm_refcnt, 1, __ATOMIC_RELAXED);
+	UVMCNT(forks_sharevm);
+	return vm;
+}
+
+/* => nobody else is in it */
+static void
+empty(struct proc *p)
 {
 	struct vm_map *map = &p->p_vmspace->vm_map;
 	struct vm_map_entry *dead = NULL;
@@ -70,6 +84,19 @@ uvmspace_exec(struct proc *p)
 	uvm_unmap_remove(map, vm_map_min(map), vm_map_max(map), &dead);
 	vm_map_unlock(map);
 	uvm_unmap_detach(dead);
+}
+
+void
+uvmspace_exec(struct proc *p)
+{
+	struct vm_map *map = &p->p_vmspace->vm_map;
+
+	host_point(HP_ATOMIC, map->id);
+	/* acquire: one is us, and who was in it before has left it as it is now */
+	if (__atomic_load_n(&p->p_vmspace->vm_refcnt, __ATOMIC_ACQUIRE) == 1)
+		empty(p);
+	else
+		proc_newspace(p, uvmspace_alloc(vm_map_min(map), vm_map_max(map)));
 }
 
 /* --- fork --- */

@@ -2,6 +2,8 @@
  * The inspector of references finds what it is for.  Each case makes one count wrong, or
  * one owner, must hear the invariant's id, and puts it back: then all is well again.
  */
+#include <harness/inspect.h>
+
 #include "tinspect.h"
 
 static void
@@ -114,6 +116,24 @@ KTEST(I_MAP_16_address_space_that_somebody_holds, "a reference that was not give
 	vm = proc_vmspace_hold(tm_proc);
 	CHECK_EQ(inspect_refs(), 1);
 	uvmspace_free(vm);
+	END("I-MAP-16");
+}
+
+KTEST(I_MAP_16_two_processes_in_one_address_space, "what a child of vfork shares is counted once; a reference too many is told")
+{
+	struct proc *child;
+	struct vmspace *vm;
+
+	begin("aaso");
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), PAGE_SIZE), 0);
+	CHECK_EQ(proc_vfork(tm_proc, "v", &child), 0);
+	inspect_at_rest(0);		/* counts no entry, slot or wiring twice */
+	CHECK_EQ(tm_seen[0], '\0');
+	vm = proc_vmspace_hold(child);
+	CHECK_EQ(inspect_refs(), 1);
+	uvmspace_free(vm);
+	proc_exit(child);
+	proc_vfork_wait(child);
 	END("I-MAP-16");
 }
 

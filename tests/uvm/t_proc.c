@@ -181,6 +181,95 @@ KTEST(thread_is_attached_before_it_runs, "threads of a process run in it, and sh
 	tm_shutdown();
 }
 
+/* --- vfork --- */
+
+/* What the child does in its parent's address space, and how it leaves it. */
+struct vfork_test {
+	struct proc	*vt_child;
+	bool		 vt_execs;
+	bool		 vt_left;	/* atomic: it is about to */
+};
+
+static void
+vforked(void *arg)
+{
+	struct vfork_test *vt = arg;
+	vaddr_t va = TM_BASE;
+
+	CHECK(curlwp->l_proc == vt->vt_child && vt->vt_child->p_vmspace == tm_proc->p_vmspace);
+	CHECK_EQ(tm_load(0), 1);
+	tm_store(0, 2);
+	for (int i = 0; i < 20; i++)
+		lwp_userret(1);
+	__atomic_store_n(&vt->vt_left, true, __ATOMIC_RELAXED);
+	if (!vt->vt_execs) {
+		proc_attach(NULL);
+		proc_exit(vt->vt_child);
+		return;
+	}
+	uvmspace_exec(vt->vt_child);
+	CHECK(vt->vt_child->p_vmspace != tm_proc->p_vmspace && !proc_shares(vt->vt_child));
+	CHECK_EQ(tm_load_error(0), EFAULT);
+	CHECK_EQ(sys_mmap(vt->vt_child, &va, PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE,
+	    UMAP_ANON | UMAP_FIXED, NULL, 0, 0), 0);
+	CHECK_EQ(tm_load(0), 0);
+	tm_store(0, 3);
+}
+
+static void
+vfork_and_wait(bool execs)
+{
+	struct vfork_test vt = { .vt_execs = execs };
+	struct lwp *l;
+
+	begin(2);
+	tm_put(tm_proc, "aa");
+	tm_store(0, 1);
+	CHECK_EQ(proc_vfork(tm_proc, "v", &vt.vt_child), 0);
+	CHECK(tm_proc->p_vmspace->vm_refcnt == 2 && vmspace_count() == 1 && uvm_anon_count() == 1);
+	CHECK_EQ(proc_lwp_create(vt.vt_child, &l, "v", vforked, &vt), 0);
+	lwp_start(l);
+	proc_vfork_wait(vt.vt_child);
+	CHECK(__atomic_load_n(&vt.vt_left, __ATOMIC_RELAXED));
+	CHECK_EQ(tm_load(0), 2);		/* its store was to what is ours */
+	CHECK_EQ(tm_load(1), 0);
+	TM_SHAPE(tm_proc, "aa");
+	lwp_wait(l);
+	CHECK_EQ(vmspace_count(), execs ? 2 : 1);
+	if (execs)
+		proc_exit(vt.vt_child);
+	CHECK(tm_proc->p_vmspace->vm_refcnt == 1 && vmspace_count() == 1);
+	CHECK(tu_count(UVMC_forks_sharevm) == 1 && tu_count(UVMC_forks_ppwait) <= 1);
+	tm_shutdown();
+}
+
+KTEST(vfork_waits_for_exec, "a child of vfork stores to its parent's memory, and leaves it alone from its exec on")
+{
+	vfork_and_wait(true);
+}
+
+KTEST(vfork_waits_for_exit, "a child of vfork that exits leaves its parent's memory as it is")
+{
+	vfork_and_wait(false);
+}
+
+KTEST(exec_of_a_space_that_is_looked_at, "exec leaves to a debugger what he has in his hands, and takes another space")
+{
+	struct vmspace *vm;
+
+	begin(1);
+	tm_put(tm_proc, "aa");
+	tm_store(1, 5);
+	vm = proc_vmspace_hold(tm_proc);
+	uvmspace_exec(tm_proc);
+	CHECK(tm_proc->p_vmspace != vm && vm->vm_map.nentries == 1 && uvm_anon_count() == 1);
+	CHECK(curlwp->l_pmap == tm_proc->p_vmspace->vm_map.pmap);
+	CHECK_EQ(tm_load_error(1), EFAULT);
+	uvmspace_free(vm);
+	CHECK(vmspace_count() == 1 && uvm_anon_count() == 0);
+	tm_shutdown();
+}
+
 /* Processes come and go while others look them up. */
 static void
 finder(struct tm_thread *tt)

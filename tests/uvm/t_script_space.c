@@ -304,9 +304,48 @@ exec_child(void *arg)
 	TM_SHAPE(other, "....");
 }
 
+/* The parent's own LWP waits for the child, as vfork(2) does; b is a sibling of it. */
+static void
+wait_for_child(void *arg)
+{
+	proc_vfork_wait(arg);
+	script_point("left");
+}
+
+static void
+exec_itself(void *arg)
+{
+	CHECK(curlwp->l_proc == other);
+	uvmspace_exec(other);
+	CHECK_EQ(tm_load_error(1), EFAULT);
+}
+
+/* b has looked its address up, in the map that it shares with the child, and is at the amap. */
+SCENARIO(T10_vforked_child_execs_below_a_fault_of_a_sibling,
+    "exec of a child of vfork leaves the address space to its parent, which wakes then (I-MAP-16, I-SYS-1)")
+{
+	struct access stored = { 0, 7 };
+
+	scenario_begin_on(5);
+	tm_put(tm_proc, "aa");
+	tm_store(1, 2);
+	CHECK_EQ(proc_vfork(tm_proc, "other", &other), 0);
+	script_lock("amap", &tm_entry(tm_proc, 0)->aref.ar_amap->am_l);
+	SCRIPT("p until blocked; b until lock(amap); c until done; p until test(left);"
+	    "b until done; p until done",
+	    { "p", tm_proc, wait_for_child, other }, { "b", tm_proc, store, &stored },
+	    { "c", other, exec_itself, NULL });
+	TM_SHAPE(tm_proc, "aa");
+	CHECK_EQ(tm_load(0), 7);
+	CHECK_EQ(tm_load(1), 2);
+	CHECK(tm_proc->p_vmspace->vm_refcnt == 1 && vmspace_count() == 2);
+	proc_exit(other);
+	scenario_end();
+}
+
 /*
- * Not vfork, which there is none of: a forked child has the parent's amap, not its map.  b, of the parent,
- * has made a new amap for its store when the child drops all that it has.
+ * Of a fork: the child has the parent's amap, not its map.  b, of the parent, has made a new amap
+ * for its store when the child drops all that it has.
  */
 SCENARIO(T10_forked_child_execs_below_a_fault_of_the_parent,
     "exec takes the child's mappings, and nothing of what the parent shares with it (I-MAP-16, I-SYS-1)")
