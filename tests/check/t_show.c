@@ -209,7 +209,7 @@ KTEST(wild_pointers_are_told_not_followed, "pages, anons, objects, maps and entr
 	CHECK(strstr(SAID(show_map, wild), "no memory") != NULL);
 	CHECK(strstr(SAID(show_anon, &anon), "a page that is none") != NULL);
 	CHECK(strstr(SAID(show_anon, &anon), "OVERWRITTEN") != NULL || strstr(SAID(show_anon, &anon), "overwritten") != NULL);
-	TAILQ_FIRST(&obj.memq) = (struct vm_page *)0x18;
+	obj.uo_pages = UINT32_MAX;
 	CHECK(strstr(SAID(show_object, &obj), "a page that is none") != NULL);
 	map.header.next = (struct vm_map_entry *)0x20;
 	CHECK(strstr(SAID(show_map, &map), "an entry that is no memory") != NULL);
