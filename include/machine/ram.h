@@ -22,16 +22,16 @@ struct pv_entry;
  *	p  pm_lock of the pmap whose page table page this is
  */
 struct vm_page_md {
-	kmutex_t	 md_pvlock;	/* LC_pv, IPL_VM; with what follows, 56 bytes of one cache line */
+	kmutex_t	 md_pvlock;	/* LC_pv, IPL_VM; with what follows, 48 bytes of one cache line */
 	union {
 		struct pv_entry	  *md_pvlist;	/* v: managed mappings of the page */
 		struct vm_page_md *md_ptpnext;	/* p PT page: next in limbo (pmap_ptp.c) */
 	};
-	uint32_t	 md_attrs;	/* @ PTE_REF | PTE_MOD harvested from removed mappings */
-	uint32_t	 md_ptpcount;	/* p PT page: valid entries in it (I-PMAP-9) */
 	uint32_t	 md_generation;	/* @ bumped when the frame is freed; checked on each TLB hit */
-	uint32_t	 md_readonly;	/* @ nobody may store to the frame: pmap_page_readonly() */
 	uint32_t	 md_leaving;	/* @ removed mappings that may be in TLBs yet (pmap_pv.c) */
+	uint16_t	 md_ptpcount;	/* p PT page: valid entries in it (I-PMAP-9) */
+	uint8_t		 md_attrs;	/* @ PTE_REF | PTE_MOD harvested from removed mappings */
+	uint8_t		 md_readonly;	/* @ nobody may store to the frame: pmap_page_readonly() */
 	paddr_t		 md_pa;		/* : */
 };
 

@@ -6,7 +6,6 @@
 #define UVM_UVM_OBJECT_H
 
 #include <bsd/sys/queue.h>
-#include <bsd/sys/tree.h>
 #include <stdint.h>
 #include <sys/mutex.h>
 #include <uvm/uvm_param.h>
@@ -14,7 +13,6 @@
 struct vm_page;
 struct uvm_pagerops;
 
-RB_HEAD(uvm_pagetree, vm_page);
 TAILQ_HEAD(pglist, vm_page);
 
 /*
@@ -25,8 +23,7 @@ TAILQ_HEAD(pglist, vm_page);
 struct uvm_object {
 	kmutex_t	 vmobjlock;
 	const struct uvm_pagerops *pgops;	/* : */
-	struct pglist	 memq;			/* o: pages, scan order; may hold PG_MARKER pages (H-8) */
-	struct uvm_pagetree rb_tree;		/* o: the same pages by offset, no markers */
+	uint32_t	 uo_pages;		/* o: its pages by offset: a tree of links as in struct vm_page */
 	int		 uo_npages;		/* o */
 	int		 uo_refs;		/* o */
 	uint32_t	 uo_id;			/* : birth number */

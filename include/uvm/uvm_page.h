@@ -28,46 +28,43 @@ struct vm_anon;
  *	p  uvm_pageqlock	f  uvm_fpageqlock	:  stable after boot
  *	o+p: both to write, either to read
  *
- * Three cache lines, by who comes for them.  The first is the machine floor's: a TLB hit
- * reads it, a mapping writes it.  The second is what every allocation, queue operation and
- * free writes, whoever owns the page.  The third is for pages of objects alone: a fault of
- * anonymous memory never touches it.
+ * Two cache lines, by who comes for them.  The first is the machine floor's, with what wires
+ * and loans do, whose mappings change too: a TLB hit reads it, a mapping writes it.  The second
+ * is what every allocation, queue operation and free writes.
+ *
+ * Of a tree of pages (uvm_object.c) a link is the number of the page's frame, from 1 on; 0: none.
  */
 struct vm_page {
 	struct vm_page_md mdpage;		/* machine floor's; must be first */
 	struct vm_anon	*uanon;			/* o+p */
+	uint32_t	 wire_count;		/* p */
+	uint32_t	 loan_count;		/* o+p */
 
 	TAILQ_ENTRY(vm_page) pageq;		/* p, or f when free; IPL_VM when a CPU has it (uvm_pgflcache.c) */
 	struct uvm_object *uobject;		/* o+p */
 	struct lwp	*owner;			/* o: who made it busy, for reports; NULL: passed on with a transfer */
 	const char	*owner_tag;		/* o: likewise, where */
-	uint32_t	 flags;			/* o: PG_ */
-	uint32_t	 pqflags;		/* p: PQ_; PQ_FREE by f, or its CPU */
-	uint32_t	 wire_count;		/* p */
-	uint32_t	 loan_count;		/* o+p */
+	voff_t		 offset;		/* o+p: in uobject */
+	uint32_t	 tree_left, tree_right;	/* o: links of uobject's tree: smaller offsets, larger */
+	uint16_t	 flags;			/* o: PG_ */
+	uint16_t	 pqflags;		/* p: PQ_; PQ_FREE by f, or its CPU */
 	bool		 on_free;		/* f: in uvm.page_free, for those who look at pages of others */
 	uint8_t		 busy_event;		/* o: enum lock_event that PG_BUSY's holder has begun */
 	uint16_t	 intent;		/* o to set, when it is fresh; p to clear: the CPU, from 1 on, that
 						 * has noted it down to be active (uvm_pgintent.c) */
-
-	TAILQ_ENTRY(vm_page) listq		/* o: uobject's memq */
-	    __attribute__((aligned(64)));
-	RB_ENTRY(vm_page) rb_node;		/* o: uobject's rb_tree */
-	voff_t		 offset;		/* o+p: in uobject */
 };
-_Static_assert(offsetof(struct vm_page, pageq) == 64 && offsetof(struct vm_page, listq) == 128 &&
-    sizeof(struct vm_page) == 192, "three cache lines, as said above");
+_Static_assert(offsetof(struct vm_page, pageq) == 64 && sizeof(struct vm_page) == 128,
+    "two cache lines, as said above");
 
 #define	PG_BUSY		0x0001	/* long-term lock, held across I/O with no real lock */
 #define	PG_WANTED	0x0002	/* somebody sleeps on the page */
-#define	PG_TABLED	0x0004	/* in uobject's memq and tree */
+#define	PG_TABLED	0x0004	/* in uobject's tree */
 #define	PG_CLEAN	0x0008	/* equals backing store, but for the modified attribute */
 #define	PG_PAGEOUT	0x0010	/* being written to be freed */
 #define	PG_RELEASED	0x0020	/* free it when unbusied */
 #define	PG_FAKE		0x0040	/* content not valid yet */
 #define	PG_RDONLY	0x0080	/* no backing block yet: never writable */
 #define	PG_ZERO		0x0100	/* free page known to be zero */
-#define	PG_MARKER	0x1000	/* not a page: a scan's bookmark in memq */
 
 #define	PQ_FREE		0x0001
 #define	PQ_ANON		0x0002	/* owned by uanon */
@@ -100,7 +97,7 @@ void	uvm_pagefree(struct vm_page *);
 struct vm_page *uvm_pagelookup(struct uvm_object *, voff_t);
 /* => uobj locked; the first page at or after the offset, or NULL: a scan resumes by it */
 struct vm_page *uvm_pagenext(struct uvm_object *, voff_t);
-/* => uobj locked; for uvm_page.c: into and out of the object's list and tree */
+/* => uobj locked; for uvm_page.c: into and out of the object's tree */
 void	uvm_pageinsert(struct vm_page *, struct uvm_object *, voff_t);
 void	uvm_pageremove(struct vm_page *);
 

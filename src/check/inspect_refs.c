@@ -10,7 +10,7 @@
  * I-AMAP-7  who may store to a slot without copying is alone, or the amap is shared
  * I-MAP-8   an object has one for each entry at least: its owner may have more
  * I-MAP-10  no map is busy; I-MAP-16: an address space is its process' alone
- * I-OBJ-1   the list and the tree of a mapped object hold the same pages, as many as it says
+ * I-OBJ-1   the tree of a mapped object holds pages of its own, as many as it says
  * I-ANON-1  an anon's page says that it is the anon's; I-ANON-4, I-ANON-6: and where its data are
  *
  * That am_ref is the number of entries is inspect.c's (I-MAP-7).
@@ -212,7 +212,7 @@ check_anons(const struct refs *rf)
 	return bad;
 }
 
-/* I-OBJ-1: from the list to the tree; as many in both is the rest. */
+/* I-OBJ-1: a scan by offset finds as many pages as are counted, and a look-up each of them. */
 unsigned
 inspect_object(struct uvm_object *uobj)
 {
@@ -220,9 +220,7 @@ inspect_object(struct uvm_object *uobj)
 	unsigned bad = 0;
 	int n = 0;
 
-	TAILQ_FOREACH(pg, &uobj->memq, listq) {
-		if ((pg->flags & PG_MARKER) != 0)
-			continue;
+	for (voff_t off = 0; (pg = uvm_pagenext(uobj, off)) != NULL; off = pg->offset + (voff_t)PAGE_SIZE) {
 		n++;
 		bad += pg->uobject != uobj || uvm_pagelookup(uobj, pg->offset) != pg;
 	}
@@ -230,7 +228,7 @@ inspect_object(struct uvm_object *uobj)
 	if (bad == 0 && n == uobj->uo_npages)
 		return 0;
 	about_object(uobj);
-	violation(VIOL_INVARIANT, CHECK_ID(I_OBJ_1), "object %u: %d pages on its list, %d counted, %u of "
+	violation(VIOL_INVARIANT, CHECK_ID(I_OBJ_1), "object %u: %d pages in its tree, %d counted, %u of "
 	    "them not to be found by their offset", uobj->uo_id, n, uobj->uo_npages, bad);
 	return 1;
 }

@@ -21,7 +21,7 @@ static const struct flag {
 } page_flags[] = {
 	{ PG_BUSY, "BUSY" }, { PG_WANTED, "WANTED" }, { PG_TABLED, "TABLED" }, { PG_CLEAN, "CLEAN" },
 	{ PG_PAGEOUT, "PAGEOUT" }, { PG_RELEASED, "RELEASED" }, { PG_FAKE, "FAKE" },
-	{ PG_RDONLY, "RDONLY" }, { PG_ZERO, "ZERO" }, { PG_MARKER, "MARKER" }, { 0, NULL },
+	{ PG_RDONLY, "RDONLY" }, { PG_ZERO, "ZERO" }, { 0, NULL },
 }, page_queues[] = {
 	{ PQ_FREE, "FREE" }, { PQ_ANON, "ANON" }, { PQ_AOBJ, "AOBJ" }, { PQ_ACTIVE, "ACTIVE" },
 	{ PQ_INACTIVE, "INACTIVE" }, { PQ_PRIVATE, "PRIVATE" }, { 0, NULL },
@@ -185,12 +185,36 @@ object_kind(const struct uvm_object *obj)
 	return obj->pgops == &aobj_pager ? "aobj" : "other";
 }
 
+/*
+ * What uvm_pagenext() does, of a tree that may be anything: the first page at or after the offset
+ * into *page, and where it is.  NULL: there is none; a pointer to no page: the tree leads there.
+ */
+static const struct vm_page *
+peek_next(const struct uvm_object *copy, voff_t off, struct vm_page *page)
+{
+	const struct vm_page *pg, *best = NULL;
+	struct vm_page at;
+
+	for (uint32_t link = copy->uo_pages, left = WALK_MAX; link != 0 && left-- > 0;) {
+		pg = uvm.pages + (link - 1);
+		if (!show_is_page(pg) || !host_mem_read(&at, pg, sizeof(at)))
+			return pg;
+		if (at.offset >= off) {
+			best = pg;
+			*page = at;
+		}
+		link = at.offset < off ? at.tree_right : at.tree_left;
+	}
+	return best;
+}
+
 void
 show_object(const struct uvm_object *obj, FILE *out)
 {
 	struct uvm_object copy;
 	const struct vm_page *pg;
 	struct vm_page page;
+	voff_t off = 0;
 	int shown = 0;
 
 	if (!host_mem_read(&copy, obj, sizeof(copy))) {
@@ -199,12 +223,12 @@ show_object(const struct uvm_object *obj, FILE *out)
 	}
 	fprintf(out, "object %u (%s): %d references, %d pages\n", copy.uo_id, object_kind(&copy),
 	    copy.uo_refs, copy.uo_npages);
-	for (pg = TAILQ_FIRST(&copy.memq); pg != NULL && shown < PAGES_SHOWN; shown++) {
+	while ((pg = peek_next(&copy, off, &page)) != NULL && shown++ < PAGES_SHOWN) {
 		fprintf(out, "    ");
 		show_page(pg, out);
-		if (!show_is_page(pg) || !host_mem_read(&page, pg, sizeof(page)))
+		if (!show_is_page(pg))
 			return;
-		pg = TAILQ_NEXT(&page, listq);
+		off = page.offset + (voff_t)PAGE_SIZE;
 	}
 	if (pg != NULL)
 		fprintf(out, "    and more\n");
@@ -216,17 +240,11 @@ show_find_page(const struct uvm_object *obj, voff_t off)
 	struct uvm_object copy;
 	const struct vm_page *pg;
 	struct vm_page page;
-	int left = WALK_MAX;
 
 	if (!host_mem_read(&copy, obj, sizeof(copy)))
 		return NULL;
-	for (pg = TAILQ_FIRST(&copy.memq); pg != NULL && left-- > 0; pg = TAILQ_NEXT(&page, listq)) {
-		if (!show_is_page(pg) || !host_mem_read(&page, pg, sizeof(page)))
-			return NULL;
-		if (page.offset == off)
-			return pg;
-	}
-	return NULL;
+	pg = peek_next(&copy, off, &page);
+	return pg != NULL && show_is_page(pg) && page.offset == off ? pg : NULL;
 }
 
 /* --- maps --- */

@@ -71,7 +71,7 @@ pmap_pv_link(struct vm_page_md *md, struct pv_entry *pv)
 static void
 md_harvest(struct vm_page_md *md, uint64_t oldpte)
 {
-	__atomic_fetch_or(&md->md_attrs, (uint32_t)(oldpte & PTE_RM), __ATOMIC_RELAXED);
+	__atomic_fetch_or(&md->md_attrs, (uint8_t)(oldpte & PTE_RM), __ATOMIC_RELAXED);
 }
 
 struct pv_entry *
@@ -266,7 +266,7 @@ md_clear(struct vm_page_md *md, uint64_t bit)
 	bool set;
 
 	mutex_enter(&md->md_pvlock);
-	set = (__atomic_fetch_and(&md->md_attrs, (uint32_t)~bit, __ATOMIC_RELAXED) & bit) != 0;
+	set = (__atomic_fetch_and(&md->md_attrs, (uint8_t)~bit, __ATOMIC_RELAXED) & bit) != 0;
 	for (struct pv_entry *pv = md->md_pvlist; pv != NULL; pv = pv->pv_next) {
 		if (pte_clear_bits(pv_pte(md, pv), bit) & bit) {
 			set = true;

@@ -117,7 +117,7 @@ uao_free_pages(struct uvm_object *uobj)
 {
 	struct vm_page *pg;
 
-	while ((pg = TAILQ_FIRST(&uobj->memq)) != NULL) {
+	while ((pg = uvm_pagenext(uobj, 0)) != NULL) {
 		if (pg->flags & PG_BUSY) {
 			uvm_pagewait(pg, &uobj->vmobjlock, "uaodet");
 			mutex_enter(&uobj->vmobjlock);

@@ -1,14 +1,28 @@
 /*
  * uvm_object: pages by offset.
  *
- * An object keeps its pages twice: in a list (memq) for walks that take them
- * all, and in a tree by offset for look-ups.  Both change together under
- * vmobjlock (I-OBJ-1).
+ * An object keeps its pages in a tree by offset, under vmobjlock (I-OBJ-1), for
+ * look-ups and scans.  A scan that drops the lock on the way (waiting for a
+ * busy page, starting a write) resumes by offset: uvm_pagenext() finds the
+ * first page at or after the place where it stopped, whatever came or went
+ * meanwhile.  So there is no list beside the tree, and no marker in it.
  *
- * A scan that drops the lock on the way (waiting for a busy page, starting a
- * write) resumes by offset: uvm_pagenext() finds the first page at or after
- * the place where it stopped, whatever came or went meanwhile.  So the scans
- * here need no marker pages in memq; PG_MARKER is kept for walkers that do.
+ * The tree has to fit into eight bytes of each page, which are two links and
+ * neither parent nor colour.  So it is a treap: by offset from left to right,
+ * and from top to bottom by the number of the page in its object with its bits
+ * reversed.  Of the numbers 0 to 7:
+ *
+ *	0
+ *	 `------ 4		0 of all; then 4 (reversed 001), 2 (010), 6 (011),
+ *	     2 ---- 6		1 (100), 5, 3, 7
+ *	   1   3  5   7
+ *
+ * Its shape follows from which pages there are, not from the order in which
+ * they came.  A run of n pages is log2(n) + 1 deep (rounded up), wherever it
+ * begins, and so are pages at equal distances; pages at random lie as deep as
+ * with random priorities, 1.4 times log2(n) on average.  (Numbers whose lower
+ * half is the upper one reversed make a list.  There are 2^k of them below
+ * 2^2k, and whoever chooses just these has an object that is slow.)
  */
 #include <sys/kernel.h>
 #include <sys/kernhist.h>
@@ -16,13 +30,77 @@
 
 static uint32_t uvm_obj_lastid;		/* @ births, relaxed: only uniqueness counts */
 
-static int
-uvm_page_cmp(const struct vm_page *a, const struct vm_page *b)
+/* => the page of a link, or NULL */
+static inline struct vm_page *
+uvm_pg_of(uint32_t link)
 {
-	return (a->offset > b->offset) - (a->offset < b->offset);
+	return link == 0 ? NULL : &uvm.pages[link - 1];
 }
 
-RB_GENERATE_INTERNAL(uvm_pagetree, vm_page, rb_node, uvm_page_cmp, __attribute__((__unused__)) static)
+/* => does the page at a come above the one at b?  a lacks the lowest of the bits in which they differ. */
+static inline bool
+uvm_pg_above(voff_t a, voff_t b)
+{
+	const uint64_t differ = (uint64_t)a ^ (uint64_t)b;
+
+	return ((uint64_t)b & differ & -differ) != 0;
+}
+
+/*
+ * Put the page below those that come above it, and share out the subtree that was there:
+ * its smaller offsets to the left of the page, its larger ones to the right.
+ */
+static void
+uvm_pg_link(uint32_t *link, struct vm_page *new)
+{
+	uint32_t *left = &new->tree_left, *right = &new->tree_right, rest;
+	struct vm_page *pg;
+
+	while ((pg = uvm_pg_of(*link)) != NULL && uvm_pg_above(pg->offset, new->offset))
+		link = new->offset < pg->offset ? &pg->tree_left : &pg->tree_right;
+	KASSERTMSG(pg == NULL || pg->offset != new->offset, "I-OBJ-1: object %u has a page at 0x%llx",
+	    new->uobject->uo_id, (unsigned long long)new->offset);
+	rest = *link;
+	*link = VM_PAGE_ID(new) + 1;
+	while ((pg = uvm_pg_of(rest)) != NULL) {
+		if (pg->offset < new->offset) {
+			*left = rest;
+			left = &pg->tree_right;
+			rest = *left;
+		} else {
+			*right = rest;
+			right = &pg->tree_left;
+			rest = *right;
+		}
+	}
+	*left = *right = 0;
+}
+
+/* Where the page was go its two subtrees, of whose tops the upper one comes first each time. */
+static void
+uvm_pg_unlink(uint32_t *link, struct vm_page *old)
+{
+	uint32_t left = old->tree_left, right = old->tree_right;
+	struct vm_page *pg;
+
+	while ((pg = uvm_pg_of(*link)) != old) {
+		KASSERTMSG(pg != NULL, "I-OBJ-1: object %u does not find its page at 0x%llx",
+		    old->uobject->uo_id, (unsigned long long)old->offset);
+		link = old->offset < pg->offset ? &pg->tree_left : &pg->tree_right;
+	}
+	while (left != 0 && right != 0) {
+		if (uvm_pg_above(uvm_pg_of(left)->offset, uvm_pg_of(right)->offset)) {
+			*link = left;
+			link = &uvm_pg_of(left)->tree_right;
+			left = *link;
+		} else {
+			*link = right;
+			link = &uvm_pg_of(right)->tree_left;
+			right = *link;
+		}
+	}
+	*link = left != 0 ? left : right;
+}
 
 void
 uvm_obj_boot(void)
@@ -38,8 +116,7 @@ uvm_obj_init(struct uvm_object *uobj, const struct uvm_pagerops *ops, int refs)
 {
 	mutex_init(&uobj->vmobjlock, MUTEX_DEFAULT, IPL_NONE, LC_uobj);
 	uobj->pgops = ops;
-	TAILQ_INIT(&uobj->memq);
-	RB_INIT(&uobj->rb_tree);
+	uobj->uo_pages = 0;
 	uobj->uo_npages = 0;
 	uobj->uo_refs = refs;
 	uobj->uo_id = __atomic_add_fetch(&uvm_obj_lastid, 1, __ATOMIC_RELAXED);
@@ -52,8 +129,7 @@ void
 uvm_obj_destroy(struct uvm_object *uobj)
 {
 	KASSERTMSG(uobj->uo_npages == 0, "object %u has %d pages", uobj->uo_id, uobj->uo_npages);
-	KASSERT(TAILQ_EMPTY(&uobj->memq));
-	KASSERT(RB_EMPTY(&uobj->rb_tree));
+	KASSERT(uobj->uo_pages == 0);
 	mutex_destroy(&uobj->vmobjlock);
 }
 
@@ -63,12 +139,12 @@ uvm_obj_destroy(struct uvm_object *uobj)
 struct vm_page *
 uvm_pagelookup(struct uvm_object *uobj, voff_t off)
 {
-	struct vm_page *pg = RB_ROOT(&uobj->rb_tree);
+	struct vm_page *pg = uvm_pg_of(uobj->uo_pages);
 
 	KASSERT(mutex_owned(&uobj->vmobjlock));
 	KASSERT(((uint64_t)off & PAGE_MASK) == 0);
 	while (pg != NULL && pg->offset != off)
-		pg = off < pg->offset ? RB_LEFT(pg, rb_node) : RB_RIGHT(pg, rb_node);
+		pg = uvm_pg_of(off < pg->offset ? pg->tree_left : pg->tree_right);
 	KASSERT(pg == NULL || (pg->uobject == uobj && (pg->flags & PG_TABLED) != 0));
 	return pg;
 }
@@ -79,18 +155,18 @@ uvm_pagelookup(struct uvm_object *uobj, voff_t off)
 struct vm_page *
 uvm_pagenext(struct uvm_object *uobj, voff_t off)
 {
-	struct vm_page *pg = RB_ROOT(&uobj->rb_tree), *best = NULL;
+	struct vm_page *pg = uvm_pg_of(uobj->uo_pages), *best = NULL;
 
 	KASSERT(mutex_owned(&uobj->vmobjlock));
 	while (pg != NULL) {
 		if (pg->offset < off) {
-			pg = RB_RIGHT(pg, rb_node);
+			pg = uvm_pg_of(pg->tree_right);
 			continue;
 		}
 		best = pg;
 		if (pg->offset == off)
 			break;
-		pg = RB_LEFT(pg, rb_node);
+		pg = uvm_pg_of(pg->tree_left);
 	}
 	return best;
 }
@@ -112,18 +188,13 @@ uvm_obj_gauge(const struct uvm_object *uobj, int n)
 void
 uvm_pageinsert(struct vm_page *pg, struct uvm_object *uobj, voff_t off)
 {
-	struct vm_page *dup;
-
 	KASSERT(mutex_owned(&uobj->vmobjlock));
 	KASSERT(pg->uobject == NULL);
 	KASSERT((pg->flags & PG_TABLED) == 0);
 	pg->uobject = uobj;
 	pg->offset = off;
-	dup = RB_INSERT(uvm_pagetree, &uobj->rb_tree, pg);
-	KASSERTMSG(dup == NULL, "I-OBJ-1: object %u has a page at 0x%llx", uobj->uo_id,
-	    (unsigned long long)off);
+	uvm_pg_link(&uobj->uo_pages, pg);
 	kernhist_log(KE_page_insert, VM_PAGE_ID(pg), uobj->uo_id, (uint64_t)off);
-	TAILQ_INSERT_TAIL(&uobj->memq, pg, listq);
 	pg->flags |= PG_TABLED;
 	if (UVM_OBJ_IS_AOBJ(uobj))
 		pg->pqflags |= PQ_AOBJ;
@@ -142,8 +213,7 @@ uvm_pageremove(struct vm_page *pg)
 	KASSERT(mutex_owned(&uobj->vmobjlock));
 	KASSERT((pg->flags & PG_TABLED) != 0);
 	kernhist_log(KE_page_remove, VM_PAGE_ID(pg), uobj->uo_id, (uint64_t)pg->offset);
-	RB_REMOVE(uvm_pagetree, &uobj->rb_tree, pg);
-	TAILQ_REMOVE(&uobj->memq, pg, listq);
+	uvm_pg_unlink(&uobj->uo_pages, pg);
 	pg->flags &= ~PG_TABLED;
 	pg->pqflags &= ~PQ_AOBJ;
 	pg->uobject = NULL;

@@ -391,7 +391,7 @@ uvm_pagefree(struct vm_page *pg)
 
 	KASSERT(slock == NULL || mutex_owned(slock));
 	KASSERT((pg->pqflags & PQ_FREE) == 0);
-	KASSERT((pg->flags & (PG_PAGEOUT | PG_MARKER)) == 0);
+	KASSERT((pg->flags & PG_PAGEOUT) == 0);
 	KDASSERT(!pmap_page_mapped(pg));
 
 	if (pg->loan_count > 0 && uvm_pagefree_loaned(pg))

@@ -194,6 +194,29 @@ said(void (*show)(const void *, FILE *), const void *what)
 
 #define	SAID(show, what)	said((void (*)(const void *, FILE *))(show), (what))
 
+KTEST(pages_of_an_object_are_listed_by_offset, "the first of an object's pages in order; and any by its offset through the map")
+{
+	const char *text, *at;
+	char place[40];
+
+	setup();
+	tm_put(tm_proc, "oooooooooo");
+	for (int i = 9; i >= 0; i--)
+		tm_load(i);
+	text = SAID(show_object, tm_obj);
+	CHECK(strstr(text, "10 pages\n") != NULL && strstr(text, "and more") != NULL);
+	for (int i = 0; i < 8; i++, text = at) {
+		snprintf(place, sizeof(place), "of object %u at %#llx;", tm_obj->uo_id, (unsigned long long)ptoa(i));
+		at = strstr(text, place);
+		CHECK(at != NULL);
+	}
+	violation_about(KS_va, 0, (const void *)TM_VA(9));
+	violation(VIOL_CONTENT, "content", "look");
+	snprintf(place, sizeof(place), "of object %u at %#llx;", tm_obj->uo_id, (unsigned long long)ptoa(9));
+	CHECK(object("page ") != NULL && strstr(object("page ")->ro_text, place) != NULL);
+	teardown();
+}
+
 KTEST(wild_pointers_are_told_not_followed, "pages, anons, objects, maps and entries that are none")
 {
 	const void *wild = (const void *)0x10;
@@ -209,7 +232,7 @@ KTEST(wild_pointers_are_told_not_followed, "pages, anons, objects, maps and entr
 	CHECK(strstr(SAID(show_map, wild), "no memory") != NULL);
 	CHECK(strstr(SAID(show_anon, &anon), "a page that is none") != NULL);
 	CHECK(strstr(SAID(show_anon, &anon), "OVERWRITTEN") != NULL || strstr(SAID(show_anon, &anon), "overwritten") != NULL);
-	TAILQ_FIRST(&obj.memq) = (struct vm_page *)0x18;
+	obj.uo_pages = UINT32_MAX;
 	CHECK(strstr(SAID(show_object, &obj), "a page that is none") != NULL);
 	map.header.next = (struct vm_map_entry *)0x20;
 	CHECK(strstr(SAID(show_map, &map), "an entry that is no memory") != NULL);

@@ -315,7 +315,7 @@ tu_take(uint64_t n, int flags)
 		pg = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE | flags);
 		if (pg == NULL)
 			break;
-		TAILQ_INSERT_TAIL(&tu_taken, pg, listq);
+		TAILQ_INSERT_TAIL(&tu_taken, pg, pageq);
 	}
 	return got;
 }
@@ -364,7 +364,7 @@ tu_release_one(void)
 {
 	struct vm_page *pg = TAILQ_FIRST(&tu_taken);
 
-	TAILQ_REMOVE(&tu_taken, pg, listq);
+	TAILQ_REMOVE(&tu_taken, pg, pageq);
 	uvm_pagefree(pg);
 }
 
