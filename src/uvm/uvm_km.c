@@ -139,6 +139,9 @@ uvm_km_pgremove(struct vm_map *map, vaddr_t start, vaddr_t end)
 		}
 		pmap_kremove(first, va - first);
 		pmap_update(pmap_kernel());
+		KASSERTMSG(!pmap_deferred(pmap_kernel()),
+		    "I-PMAP-6: frames of kernel memory at %#lx are to be freed before all TLBs forget them",
+		    (unsigned long)first);
 		for (int i = 0; i < n; i++) {
 			kmutex_t *slock = uvm_page_owner_lock(pages[i]);
 

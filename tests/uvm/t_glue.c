@@ -115,6 +115,34 @@ KTEST(who_runs_keeps_its_u_area, "an LWP that returns to user mode between the s
 	end(&tt);
 }
 
+/* => so many rounds of the page daemon, with time for the swapper after each */
+static void
+daemon_rounds(int n)
+{
+	for (int i = 0; i < n && tu_count(UVMC_swapouts) == 0; i++) {
+		uint64_t woke = tu_count(UVMC_pdwoke);
+
+		uvm_kick_pdaemon();
+		TU_WAIT(tu_count(UVMC_pdwoke) > woke && uvm_pdaemon_idle());
+		kpause("rounds", 1000000);
+	}
+}
+
+KTEST(the_page_daemon_asks_for_it, "u-areas go out when memory is shorter than freemin, and not before")
+{
+	struct tm_thread tt;
+
+	tu_swap = 1 << 20;
+	begin(&tt);
+	daemon_rounds(20);
+	CHECK(tu_count(UVMC_swapouts) == 0 && areas_in() == 1);
+	tu_exhaust();
+	daemon_rounds(10000);
+	CHECK_EQ(tu_count(UVMC_swapouts), 1);
+	tu_release();
+	end(&tt);
+}
+
 KTEST(a_u_area_out_is_memory_like_any_other, "its pages are on a queue, may be revoked, and come back with what they held")
 {
 	struct tm_thread tt;

@@ -460,6 +460,28 @@ KTEST(cleaning_a_lent_page, "msync() of a page that was stored to before it was 
 	end();
 }
 
+KTEST(what_a_broken_loan_leaves_is_dirty, "the copy knows of a store before the loan that only a mapping had noted: nobody stores to it, and the file gets it")
+{
+	vaddr_t va = TM_VA(0);
+	struct vm_page *pg;
+
+	begin(1);
+	map_file(1, false);
+	CHECK_EQ(sys_mmap(tm_proc, &va, PAGE_SIZE, R, UMAP_SHARED | UMAP_FIXED, vp, UF_READ, 0), 0);
+	(void)tm_load(FILE_PAGE);
+	tm_store(FILE_PAGE, 6);			/* without a fault */
+	pg = tu_lookup(&vp->v_uobj, 0);
+	CHECK((pg->flags & PG_CLEAN) != 0 && pmap_is_modified(pg));
+	lend(FILE_PAGE, 1);
+	CHECK_EQ(uvm_vslock(tm_proc->p_vmspace, va, PAGE_SIZE, R), 0);
+	CHECK(pgs[0] == pg && tu_lookup(&vp->v_uobj, 0) != pg);
+	uvm_vsunlock(tm_proc->p_vmspace, va, PAGE_SIZE);
+	unlend(1);
+	CHECK_EQ(vnode_fsync(vp), 0);
+	CHECK_EQ(tu_host_word(vp, 0), 6);
+	end();
+}
+
 KTEST(invalidated_file_page_on_loan, "msync(INVALIDATE) and reclaim take the page from the file, not from the loan")
 {
 	begin(1);
