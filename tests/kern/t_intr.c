@@ -386,6 +386,32 @@ high(void *arg)
 	say("h");
 }
 
+static void
+note(void *arg)
+{
+	say(arg);
+}
+
+KTEST(softints_of_one_level_all_run, "of soft interrupts of one level that are pending none is left out")
+{
+	static char names[3][2] = { "a", "b", "c" };
+	struct softint *si[3];
+
+	ktest_kern(1, ktest_seed());
+	for (int i = 0; i < 3; i++)
+		si[i] = softint_establish(IPL_SOFTNET, note, names[i]);
+	softint_schedule(si[2]);
+	softint_schedule(si[0]);
+	intr_poll();
+	CHECK_STORY("ac");		/* in the order in which they were made */
+	softint_schedule(si[1]);
+	intr_poll();
+	CHECK_STORY("acb");
+	for (int i = 0; i < 3; i++)
+		softint_disestablish(si[i]);
+	kern_shutdown();
+}
+
 KTEST(softint_runs_once_at_its_level, "a soft interrupt runs once for each time it was pending, at its level")
 {
 	int s;

@@ -752,6 +752,28 @@ KTEST(balance_spares_the_kind_that_has_little, "file pages go rather than anonym
 	tm_shutdown();
 }
 
+KTEST(balance_gives_up_what_can_go, "without swap the few file pages that there are go, though they are few: nothing else can")
+{
+	struct vnode *vp;
+	vaddr_t va = TM_VA(2000);
+
+	ts_boot(1, NPAGES, 0, 1);
+	vp = tu_file(ptoa(20));
+	CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(20), RW, UMAP_SHARED | UMAP_FIXED, vp, UF_READ | UF_WRITE,
+	    0), 0);
+	CHECK_EQ(tm_put_at(tm_proc, 0, 400, 'a'), 0);
+	fill(0, 400, 5);
+	for (int i = 0; i < 20; i++)			/* less than FILE_MIN */
+		tm_load(2000 + i);
+	age(2000, 20);
+	squeeze();
+	CHECK(tu_count(UVMC_pdrefile) == 0 && vp->v_uobj.uo_npages == 0);
+	expect(0, 400, 5);
+	CHECK_EQ(sys_munmap(tm_proc, va, ptoa(20)), 0);
+	vrele(vp);
+	tm_shutdown();
+}
+
 /* --- everybody at once --- */
 
 #define	STORM	3000				/* pages; memory has 2048 */
