@@ -142,12 +142,29 @@ settle(struct job_worker *jw, struct buffer *bu)
 
 /* --- operations --- */
 
+/* => the buffer is HELD; then its packet is on its way */
+static int
+send_part(struct job_worker *jw, struct buffer *bu, uint64_t off, uint64_t len, int flags)
+{
+	struct nic_sum ns;
+	int error;
+
+	nic_sum_init(&ns);
+	nic_sum_add(&ns, shadow_word(&jw->jw_proc->jp_shadow, bu->bu_va + off), len);
+	bu->bu_expect = nic_sum_value(&ns);
+	bu->bu_bytes = len;
+	error = sys_send(jw->jw_proc->jp_proc, bu->bu_va + off, len, flags, &bu->bu_send);
+	if (error != 0)
+		return call_failed(jw, "send", bu->bu_va, error);
+	release(bu, SENT);
+	return 0;
+}
+
 static int
 op_send(struct job_worker *jw)
 {
 	struct buffer *bu = own_buffer(jw);
 	uint64_t off = 0, len = SO_SEND_MAX;
-	struct nic_sum ns;
 	int error = settle(jw, bu), flags = 0;
 
 	for (int i = 0; i < 4 && error == 0; i++)
@@ -160,15 +177,7 @@ op_send(struct job_worker *jw)
 	}
 	if (host_rng_chance(&jw->jw_rng, opts(jw->jw_run->jr_job)->tx_copy_fraction))
 		flags = SO_SEND_COPY;
-	nic_sum_init(&ns);
-	nic_sum_add(&ns, shadow_word(&jw->jw_proc->jp_shadow, bu->bu_va + off), len);
-	bu->bu_expect = nic_sum_value(&ns);
-	bu->bu_bytes = len;
-	error = sys_send(jw->jw_proc->jp_proc, bu->bu_va + off, len, flags, &bu->bu_send);
-	if (error != 0)
-		return call_failed(jw, "send", bu->bu_va, error);
-	release(bu, SENT);
-	return 0;
+	return send_part(jw, bu, off, len, flags);
 }
 
 static int
@@ -207,6 +216,30 @@ op_lock(struct job_worker *jw)
 	if (error != 0)
 		return call_failed(jw, "mlock", bu->bu_va, error);
 	error = private_check(jw, &jw->jw_proc->jp_shadow, word_va(jw, bu, 0, OWN_WORDS));
+	if (error != 0)
+		return error;
+	error = sys_munlock(p, bu->bu_va, 2 * PAGE_SIZE);
+	return error != 0 ? call_failed(jw, "munlock", bu->bu_va, error) : 0;
+}
+
+/* What is wired is not lent (I-LOAN-5): the packet is a copy. */
+static int
+op_send_wired(struct job_worker *jw)
+{
+	struct proc *p = jw->jw_proc->jp_proc;
+	struct buffer *bu = own_buffer(jw);
+	int error = settle(jw, bu);
+
+	if (error == 0)
+		error = sys_mlock(p, bu->bu_va, 2 * PAGE_SIZE);
+	if (error == EAGAIN)			/* over the limit: not our business */
+		return 0;
+	if (error != 0)
+		return call_failed(jw, "mlock", bu->bu_va, error);
+	error = send_part(jw, bu, 0, SO_SEND_MAX, 0);
+	if (error == 0 && bu->bu_send.ss_loaned != 0)
+		error = content_bad(jw, "I-LOAN-5", bu->bu_va, "%lu bytes were lent, and the first two pages are "
+		    "wired", (unsigned long)bu->bu_send.ss_loaned);
 	if (error != 0)
 		return error;
 	error = sys_munlock(p, bu->bu_va, 2 * PAGE_SIZE);
@@ -282,6 +315,7 @@ static const struct workload_op ops[] = {
 	    op_interfere },
 	{ "check", "check words of a buffer", 230, op_check },
 	{ "lock", "mlock and munlock a buffer on its way", 10, op_lock },
+	{ "send-wired", "mlock a buffer, send it, which copies it, munlock", 0, op_send_wired },
 	{ "remap", "unmap a buffer on its way, map it anew", 6, op_remap },
 	{ "fork", "a child looks at a buffer on its way, and stores to it", 4, op_fork },
 };
