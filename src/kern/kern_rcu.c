@@ -37,6 +37,7 @@ run_batch(struct rcu_head *batch, uint64_t *n)
 
 		host_point(HP_RCU, 0);
 		batch->rh_func(batch);
+		lwp_beat();			/* a batch may be long */
 		batch = next;
 		(*n)++;
 	}

@@ -484,6 +484,7 @@ each_pool(unsigned (*fn)(struct pool *))
 		pp->pr_busy++;			/* keeps it, and its place in the list */
 		mutex_exit(&pool_list_lock);
 		n += fn(pp);
+		lwp_beat();			/* there may be many, and much in each */
 		mutex_enter(&pool_list_lock);
 		if (--pp->pr_busy == 0)
 			cv_broadcast(&pool_list_cv);

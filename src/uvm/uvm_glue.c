@@ -253,6 +253,7 @@ swapout(struct uarea *ua)
 	mutex_exit(&uarea_lock);
 	uvm_fault_unwire(uarea_map, ua->ua_va, ua->ua_va + UAREA_SIZE);
 	UVMCNT(swapouts);
+	lwp_beat();			/* of many, in one round */
 	mutex_enter(&uarea_lock);
 	give(ua, UA_OUT);
 	wakeup(ua);

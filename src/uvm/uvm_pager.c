@@ -180,6 +180,7 @@ uvm_aiodone_main(void *arg)
 		lockevent_begin(LE_aiodone);
 		aio->ua_iodone(aio);
 		lockevent_end(LE_aiodone);
+		lwp_beat();			/* the queue may never be empty */
 		mutex_spin_enter(&uvm_aiodone_lock);
 		uvm_aio_async--;
 	}

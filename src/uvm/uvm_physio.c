@@ -186,6 +186,7 @@ physiod(void *arg)
 		account(pc);
 		mutex_spin_exit(&physio_lock);
 		kmem_free(pc, sizeof(*pc));
+		lwp_beat();			/* the list may never be empty */
 		mutex_spin_enter(&physio_lock);
 	}
 	mutex_spin_exit(&physio_lock);

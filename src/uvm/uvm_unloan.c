@@ -223,6 +223,7 @@ loanfree_main(void *arg)
 		loanfree_busy = true;
 		mutex_spin_exit(&loanfree_lock);
 		lf->lf_func(lf);
+		lwp_beat();			/* the list may never be empty */
 		mutex_spin_enter(&loanfree_lock);
 	}
 	mutex_spin_exit(&loanfree_lock);

@@ -315,4 +315,33 @@ KTEST(T54_senders_on_all_cpus, "four threads send and store; each packet has wha
 	end();
 }
 
+#define	BUSY_ITEMS	4
+
+static struct uvm_loanfree busy_items[BUSY_ITEMS];
+static uint64_t busy_beats[BUSY_ITEMS];
+
+/* Puts the next item there while it runs itself: the list is never seen empty. */
+static void
+busy_item(struct uvm_loanfree *lf)
+{
+	size_t i = (size_t)(lf - busy_items);
+
+	busy_beats[i] = curlwp->l_beats;
+	if (i + 1 == BUSY_ITEMS)
+		return;
+	busy_items[i + 1].lf_func = busy_item;
+	uvm_loanfree(&busy_items[i + 1]);
+}
+
+KTEST(loanfree_that_is_never_idle_lives, "the LWP that ends loans gives a sign of life with each, though there is always another one")
+{
+	tm_boot(1, NPAGES);
+	busy_items[0].lf_func = busy_item;
+	uvm_loanfree(&busy_items[0]);
+	uvm_loanfree_drain();
+	for (int i = 1; i < BUSY_ITEMS; i++)
+		CHECK(busy_beats[i] > busy_beats[i - 1]);
+	end();
+}
+
 KTEST_MAIN()
