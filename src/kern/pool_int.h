@@ -142,6 +142,11 @@ void	pool_put_interrupt(const struct pool *, const char *what);
 /* => hidden: not for pool_foreach(); the cache in front, or NULL */
 struct pool *pool_create_internal(size_t, size_t, const char *, const struct pool_allocator *,
 	    ipl_t, bool hidden, struct pool_cache *);
+/*
+ * => as pool_get(), but for PR_ZERO: how many there were of one page, at most so many; 0: none.  More than
+ *    one only if they are there already: none is waited for, or has a page fetched.
+ */
+unsigned pool_get_run(struct pool *, int flags, void **items, unsigned most);
 /* => off the list of pools; returns when pool_drain_all() has let go of it */
 void	pool_unlist(struct pool *);
 /* => what is left of pool_destroy() after that */

@@ -383,6 +383,33 @@ pool_get(struct pool *pp, int flags)
 {
 	void *item;
 
+	if (pool_get_run(pp, flags, &item, 1) == 0)
+		return NULL;
+	if ((flags & PR_ZERO) != 0)
+		memset(item, 0, pp->pr_asked);
+	return item;
+}
+
+/* => more free items of that item's page, as many as are wanted at most; pr_lock held */
+static unsigned
+take_neighbours(struct pool *pp, const void *item, void **items, unsigned most)
+{
+	unsigned index, n = 0;
+	const struct pool_page *ph = pool_item_page(pp, item, &index);
+
+	/* as long as there are any, the page is the first that is partly free */
+	while (n < most && LIST_FIRST(&pp->pr_partial) == ph && pp->pr_nout < pp->pr_hardlimit) {
+		items[n++] = item_take(pp);
+		pp->pr_nget++;
+	}
+	return n;
+}
+
+unsigned
+pool_get_run(struct pool *pp, int flags, void **items, unsigned most)
+{
+	unsigned n = 0;
+
 	KASSERT(((flags & PR_WAITOK) != 0) != ((flags & PR_NOWAIT) != 0));
 	if (__builtin_expect(cpu_intr_p(), 0))
 		pool_get_interrupt(pp, "get");
@@ -394,17 +421,16 @@ pool_get(struct pool *pp, int flags)
 			trim(pp);
 	}
 	mutex_enter(&pp->pr_lock);
-	item = get_locked(pp, flags);
-	if (item != NULL)
+	items[0] = get_locked(pp, flags);
+	if (items[0] != NULL) {
 		pp->pr_nget++;
-	else
+		n = 1 + take_neighbours(pp, items[0], items + 1, most - 1);
+	} else
 		pp->pr_nfail++;
 	if (has_surplus(pp))	/* it grew, and meanwhile somebody had put one back */
 		want_reclaim();
 	mutex_exit(&pp->pr_lock);
-	if (item != NULL && (flags & PR_ZERO) != 0)
-		memset(item, 0, pp->pr_asked);
-	return item;
+	return n;
 }
 
 void

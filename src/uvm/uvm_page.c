@@ -89,8 +89,8 @@ uvm_page_init(uint64_t npages)
  * one pool page for its buffer; that page may need a second for the pool's own
  * header; twice that, for the round after.
  * reserve_kernel: whoever gets the last page above it must be able to map it, or
- * waits for ever for memory that is there: four page tables and a pool page for the
- * pv entry, on every CPU.
+ * waits for ever for memory that is there: four page tables, a pool page for the
+ * pv entry, and one for the magazines of what else is in that, on every CPU.
  */
 static void
 uvm_page_targets(void)
@@ -99,7 +99,7 @@ uvm_page_targets(void)
 	uint64_t hi = 1048576 / PAGE_SIZE * (uint64_t)ncpu;
 
 	uvm.reserve_pagedaemon = 4;
-	uvm.reserve_kernel = uvm.reserve_pagedaemon + 5 * (uint64_t)ncpu;
+	uvm.reserve_kernel = uvm.reserve_pagedaemon + 6 * (uint64_t)ncpu;
 	uvm.freemin = uvm.npages / 200;
 	if (uvm.freemin < lo)
 		uvm.freemin = lo;
