@@ -39,22 +39,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <host/race.h>
+
 #include "kern_int.h"
 #include "pool_int.h"
 
 #include <sys/bug.h>
 
-#define	MAG_OBJECTS	14		/* a magazine is two cache lines, which are one CPU's */
+#define	MAG_OBJECTS	15		/* a magazine is four cache lines, which are one CPU's */
 #define	SHARE_BYTES	16384		/* of objects in a CPU's own depot, at most */
 #define	SHARE_MAX	20u		/* magazines in it, at most */
 #define	RUN_MAX		POOL_PAGE_ITEMS	/* objects of a page at once: all of them, so that no other CPU gets any */
 
+/*
+ * An object, and its byte in its page's head, so that it is looked up once, when it is put.
+ * Without lock debugging it is not looked up, and there is no byte.
+ */
+struct cached {
+	void		*c_obj;
+	uint8_t		*c_mark;
+};
+
 struct magazine {
 	struct magazine	*m_next;		/* d_lock, while in a depot */
-	unsigned	 m_n;			/* its CPU's, or d_lock */
-	void		*m_obj[MAG_OBJECTS];	/* its CPU's, or d_lock */
+	unsigned	 m_n;			/* its CPU's, or d_lock; a current one: see pcc_n */
+	struct cached	 m_obj[MAG_OBJECTS];	/* its CPU's, or d_lock */
 };
-_Static_assert(sizeof(struct magazine) == 128, "no line of a magazine is another CPU's");
+_Static_assert(sizeof(struct magazine) == 256, "no line of a magazine is another CPU's");
 
 /* Its lock protects all fields. */
 struct depot {
@@ -64,12 +75,17 @@ struct depot {
 	unsigned	 d_nfull;		/* how many in d_full */
 };
 
-/* All fields but the depot: the LWP that holds the CPU, at pc_ipl; counters read @ by pool_cache_nout(). */
+/*
+ * All fields but the depot: the LWP that holds the CPU, at pc_ipl; both numbers of objects read @ by
+ * pool_cache_nout().  What is out is what came and has not gone, less what lies there: so gets and puts
+ * have one number to change.
+ */
 struct pool_cache_cpu {
 	struct magazine	*pcc_current;		/* or NULL */
 	struct magazine	*pcc_previous;		/* or NULL */
-	uint64_t	 pcc_nget;
-	uint64_t	 pcc_nput;
+	size_t		 pcc_n;			/* objects in the current one, whose m_n is not kept */
+	size_t		 pcc_max;		/* of how many: MAG_OBJECTS, or 0: there is none */
+	uint64_t	 pcc_came;		/* objects with the current magazine or from the pool, less those that went so */
 	struct depot	 pcc_depot;
 } __attribute__((aligned(64)));
 
@@ -91,43 +107,53 @@ struct pool_cache {
 
 /* --- objects --- */
 
-/* => the object goes into a magazine, or comes out of one; its caller owns it */
-static inline void
+/* => its byte says so; out: as it came out of a magazine */
+static __attribute__((noreturn, cold)) void
+freed_twice(const struct pool *pp, const void *obj, bool out)
+{
+	kern_assert_fail("assertion", out ? "*mark == 1" : "*mark == 0", __FILE__, __LINE__, __func__,
+	    "pool cache %s: %p freed twice%s", pp->pr_wmesg, obj, out ? ": it was in magazines twice" : "");
+}
+
+/* => the object goes into a magazine, with what is returned; its caller owns it */
+static inline __attribute__((always_inline)) struct cached
 object_in(const struct pool_cache *pc, void *obj)
 {
 	const struct pool *pp = pc->pc_pool;
-	uint8_t *cached;
-	unsigned index;
+	struct cached c = { obj, NULL };
+	size_t index;
 
 	if (UVMSTRESS_LOCKDEBUG) {
-		cached = &pool_item_page(pp, obj, &index)->ph_cached[index];
+		c.c_mark = &pool_item_page(pp, obj, &index)->ph_cached[index];
 		/* relaxed: the magazine carries the object to object_out() */
-		KASSERTMSG(__atomic_load_n(cached, __ATOMIC_RELAXED) == 0, "pool cache %s: %p freed twice",
-		    pp->pr_wmesg, obj);
-		__atomic_store_n(cached, 1, __ATOMIC_RELAXED);
-		if (pc->pc_ctor == NULL)
+		if (__builtin_expect(__atomic_load_n(c.c_mark, __ATOMIC_RELAXED) != 0, 0))
+			freed_twice(pp, obj, false);
+		__atomic_store_n(c.c_mark, 1, __ATOMIC_RELAXED);
+		if (__builtin_expect(pc->pc_ctor == NULL, 1))
 			pool_pattern_fill(pp, obj);
 	}
 	pool_poison(obj, pp->pr_size);
+	return c;
 }
 
-static inline void
-object_out(const struct pool_cache *pc, void *obj)
+/* => it came out of a magazine: the object, its caller's */
+static inline __attribute__((always_inline)) void *
+object_out(const struct pool_cache *pc, struct cached c)
 {
 	const struct pool *pp = pc->pc_pool;
-	uint8_t *cached;
-	unsigned index;
 
-	pool_unpoison(obj, pp->pr_size);
+	pool_unpoison(c.c_obj, pp->pr_size);
 	if (UVMSTRESS_LOCKDEBUG) {
-		cached = &pool_item_page(pp, obj, &index)->ph_cached[index];
+		if (__builtin_expect(((uintptr_t)c.c_obj ^ (uintptr_t)c.c_mark) > pp->pr_mask, 0))
+			pool_item_strange(pp, c.c_obj);
 		/* relaxed: as in object_in() */
-		KASSERTMSG(__atomic_load_n(cached, __ATOMIC_RELAXED) == 1,
-		    "pool cache %s: %p freed twice: it was in magazines twice", pp->pr_wmesg, obj);
-		__atomic_store_n(cached, 0, __ATOMIC_RELAXED);
-		if (pc->pc_ctor == NULL)
-			pool_pattern_check(pp, obj);
+		if (__builtin_expect(__atomic_load_n(c.c_mark, __ATOMIC_RELAXED) != 1, 0))
+			freed_twice(pp, c.c_obj, true);
+		__atomic_store_n(c.c_mark, 0, __ATOMIC_RELAXED);
+		if (__builtin_expect(pc->pc_ctor == NULL, 1))
+			pool_pattern_check(pp, c.c_obj);
 	}
+	return c.c_obj;
 }
 
 static void
@@ -140,23 +166,37 @@ object_destroy(struct pool_cache *pc, void *obj)
 
 /* --- the own CPU --- */
 
-/* => at pc_ipl on that CPU; valid until the level is lowered */
-static inline struct pool_cache_cpu *
-own_cpu(struct pool_cache *pc, const struct cpu_info *ci)
+static __attribute__((noreturn, cold)) void
+too_low(const struct pool_cache *pc, int ilevel)
 {
-	KASSERTMSG(ci->ci_ilevel >= (int)pc->pc_ipl,
+	kern_assert_fail("assertion", "ci->ci_ilevel >= pc->pc_ipl", __FILE__, __LINE__, __func__,
 	    "I-POOL-9: cache %s: a CPU's magazines are touched at IPL %d, which does not keep interrupts out",
-	    pc->pc_pool->pr_wmesg, ci->ci_ilevel);
+	    pc->pc_pool->pr_wmesg, ilevel);
+}
+
+/* => at ipl, the cache's, on that CPU; valid until the level is lowered */
+static inline __attribute__((always_inline)) struct pool_cache_cpu *
+own_cpu(struct pool_cache *pc, const struct cpu_info *ci, ipl_t ipl)
+{
+	if (__builtin_expect(ci->ci_ilevel < (int)ipl, 0))
+		too_low(pc, ci->ci_ilevel);
 	return &pc->pc_cpu[ci->ci_index];
 }
 
-static void
-swap_magazines(struct pool_cache_cpu *pcc)
+/* => the current magazine, or NULL, is current no more, and m, or NULL, is */
+static struct magazine *
+replace_current(struct pool_cache_cpu *pcc, struct magazine *m)
 {
-	struct magazine *m = pcc->pcc_current;
+	struct magazine *old = pcc->pcc_current;
 
-	pcc->pcc_current = pcc->pcc_previous;
-	pcc->pcc_previous = m;
+	if (old != NULL)
+		old->m_n = (unsigned)pcc->pcc_n;
+	host_count(&pcc->pcc_came, -(uint64_t)pcc->pcc_n);
+	pcc->pcc_current = m;
+	pcc->pcc_n = m != NULL ? m->m_n : 0;
+	pcc->pcc_max = m != NULL ? MAG_OBJECTS : 0;
+	host_count(&pcc->pcc_came, pcc->pcc_n);
+	return old;
 }
 
 static void
@@ -240,8 +280,7 @@ exchange(struct pool_cache *pc, struct pool_cache_cpu *pcc, bool full)
 
 	if (m == NULL)
 		return false;
-	pcc->pcc_previous = pcc->pcc_current;
-	pcc->pcc_current = m;
+	pcc->pcc_previous = replace_current(pcc, m);
 	return true;
 }
 
@@ -259,50 +298,16 @@ has_room(const struct magazine *m)
 
 /*
  * => the current magazine will not do: another takes its place that has an object, or room;
- *    NULL: there is none
+ *    false: there is none
  */
-static __attribute__((noinline)) struct magazine *
-magazine_with(struct pool_cache *pc, struct pool_cache_cpu *pcc, bool object)
+static bool
+find_magazine(struct pool_cache *pc, struct pool_cache_cpu *pcc, bool object)
 {
-	if (object ? has_object(pcc->pcc_previous) : has_room(pcc->pcc_previous))
-		swap_magazines(pcc);
-	else if (!exchange(pc, pcc, object))
-		return NULL;
-	return pcc->pcc_current;
-}
-
-/* => a cached object, or NULL */
-static inline void *
-get_cached(struct pool_cache *pc, struct cpu_info *ci)
-{
-	const int s = BUG(magazine_without_spl) ? ci->ci_ilevel : spl_raise(ci, pc->pc_ipl);
-	struct pool_cache_cpu *pcc = BUG(magazine_without_spl) ?
-	    &pc->pc_cpu[ci->ci_index] : own_cpu(pc, ci);
-	struct magazine *m = pcc->pcc_current;
-	void *obj = NULL;
-
-	if (__builtin_expect(has_object(m), 1) || (m = magazine_with(pc, pcc, true)) != NULL) {
-		obj = m->m_obj[--m->m_n];
-		host_count(&pcc->pcc_nget, 1);
+	if (object ? has_object(pcc->pcc_previous) : has_room(pcc->pcc_previous)) {
+		pcc->pcc_previous = replace_current(pcc, pcc->pcc_previous);
+		return true;
 	}
-	spl_restore(ci, s);
-	return obj;
-}
-
-/* => the object is in a magazine; false: there is no room */
-static inline bool
-put_cached(struct pool_cache *pc, struct cpu_info *ci, void *obj)
-{
-	const int s = BUG(missing_spl) ? ci->ci_ilevel : spl_raise(ci, pc->pc_ipl);
-	struct pool_cache_cpu *pcc = own_cpu(pc, ci);
-	struct magazine *m = pcc->pcc_current;
-
-	if (__builtin_expect(has_room(m), 1) || (m = magazine_with(pc, pcc, false)) != NULL) {
-		m->m_obj[m->m_n++] = obj;
-		host_count(&pcc->pcc_nput, 1);
-	}
-	spl_restore(ci, s);
-	return m != NULL;
+	return exchange(pc, pcc, object);
 }
 
 /* => a get (or put) that passed the magazines by; stale: of which CPU, for the bug of old */
@@ -311,15 +316,44 @@ count_uncached(struct pool_cache *pc, struct pool_cache_cpu *stale, bool get)
 {
 	struct cpu_info *ci = curcpu();
 	const int s = spl_raise(ci, pc->pc_ipl);
-	struct pool_cache_cpu *pcc = stale != NULL ? stale : own_cpu(pc, ci);
+	struct pool_cache_cpu *pcc = stale != NULL ? stale : own_cpu(pc, ci, pc->pc_ipl);
 
-	KASSERTMSG(pcc == own_cpu(pc, ci), "I-POOL-9: cache %s: magazines of CPU %d are used on CPU %d",
+	KASSERTMSG(pcc == own_cpu(pc, ci, pc->pc_ipl), "I-POOL-9: cache %s: magazines of CPU %d are used on CPU %d",
 	    pc->pc_pool->pr_wmesg, (int)(pcc - pc->pc_cpu), ci->ci_index);
-	host_count(get ? &pcc->pcc_nget : &pcc->pcc_nput, 1);
+	host_count(&pcc->pcc_came, get ? 1 : -(uint64_t)1);
 	spl_restore(ci, s);
 }
 
-/* --- get and put --- */
+/*
+ * --- put, at the level ---
+ *
+ * Here and below what is rare is called last, so that on the way of nearly all there is nothing to save.
+ */
+
+/* => at pc_ipl; there is room */
+static inline void
+give(struct pool_cache_cpu *pcc, struct cached c)
+{
+	const size_t n = pcc->pcc_n;
+
+	pcc->pcc_current->m_obj[n] = c;
+	pcc->pcc_n = n + 1;
+}
+
+/* => the object is in the current magazine, or in one that takes its place; false: no room */
+static bool
+put_somewhere(struct pool_cache *pc, struct cached c)
+{
+	struct cpu_info *ci = curcpu();
+	const int s = spl_raise(ci, pc->pc_ipl);
+	struct pool_cache_cpu *pcc = own_cpu(pc, ci, pc->pc_ipl);
+	const bool done = pcc->pcc_n < pcc->pcc_max || find_magazine(pc, pcc, false);
+
+	if (done)
+		give(pcc, c);
+	spl_restore(ci, s);
+	return done;
+}
 
 /* => one more empty magazine is in the common depot; false: no memory.  Never blocks. */
 static bool
@@ -338,15 +372,14 @@ add_magazine(struct pool_cache *pc)
 
 /* => the object is cached, on whichever CPU we are; or it is destroyed.  Never blocks. */
 static void
-put_anywhere(struct pool_cache *pc, void *obj)
+put_anywhere(struct pool_cache *pc, struct cached c)
 {
-	/* the pool's page may have taken its time, hence curcpu() each time */
-	if (put_cached(pc, curcpu(), obj) || (add_magazine(pc) && put_cached(pc, curcpu(), obj)))
+	/* the pool's page may have taken its time, hence the CPU is looked up each time */
+	if (put_somewhere(pc, c) || (add_magazine(pc) && put_somewhere(pc, c)))
 		return;
 	/* No memory for a magazine, or another CPU had the one that we made. */
-	object_out(pc, obj);
 	count_uncached(pc, NULL, false);
-	object_destroy(pc, obj);
+	object_destroy(pc, object_out(pc, c));
 }
 
 /* => objects that came with one that was wanted: constructed, they go where they will be found */
@@ -359,58 +392,165 @@ keep(struct pool_cache *pc, void **objs, unsigned n)
 			continue;
 		}
 		count_uncached(pc, NULL, true);
-		object_in(pc, objs[i]);
-		put_anywhere(pc, objs[i]);
+		put_anywhere(pc, object_in(pc, objs[i]));
 	}
 }
 
-void *
-pool_cache_get(pool_cache_t pc, int flags)
-{
-	struct cpu_info *ci = curcpu();
-	struct pool_cache_cpu *stale = BUG(curcpu_across_sleep) ? &pc->pc_cpu[ci->ci_index] : NULL;
-	void *obj, *run[RUN_MAX];
-	unsigned n;
+/* --- get --- */
 
-	KASSERT(((flags & PR_WAITOK) != 0) != ((flags & PR_NOWAIT) != 0));
-	KASSERTMSG((flags & PR_ZERO) == 0 || pc->pc_ctor == NULL,
-	    "pool cache %s: zero would undo the constructor", pc->pc_pool->pr_wmesg);
-	if (__builtin_expect(ci->ci_idepth != 0, 0))
-		pool_get_interrupt(pc->pc_pool, "cached get");
-	if ((flags & PR_WAITOK) != 0)
-		lockdebug_sleep_barrier("pool_cache_get(PR_WAITOK)");
-	obj = get_cached(pc, ci);
-	if (__builtin_expect(obj != NULL, 1)) {
-		object_out(pc, obj);
-		if ((flags & PR_ZERO) != 0)
-			memset(obj, 0, pc->pc_pool->pr_asked);
-		return obj;
-	}
-	n = pool_get_run(pc->pc_pool, flags, run, RUN_MAX);
+/* => neither this CPU has an object, nor a depot: from the pool, and more of its page besides */
+static __attribute__((noinline)) void *
+get_uncached(struct pool_cache *pc, int flags, struct pool_cache_cpu *stale)
+{
+	void *run[RUN_MAX];
+	unsigned n = pool_get_run(pc->pc_pool, flags, run, RUN_MAX);
+
 	if (n == 0)
 		return NULL;
-	obj = run[0];
-	if (pc->pc_ctor != NULL && pc->pc_ctor(pc->pc_arg, obj, flags) != 0) {
+	if (pc->pc_ctor != NULL && pc->pc_ctor(pc->pc_arg, run[0], flags) != 0) {
 		while (n > 0)
 			pool_put(pc->pc_pool, run[--n]);
 		return NULL;
 	}
 	count_uncached(pc, stale, true);
 	keep(pc, run + 1, n - 1);
+	return run[0];
+}
+
+static inline struct pool_cache_cpu *
+cpu_to_get(struct pool_cache *pc, const struct cpu_info *ci, ipl_t ipl)
+{
+	return BUG(magazine_without_spl) ? &pc->pc_cpu[ci->ci_index] : own_cpu(pc, ci, ipl);
+}
+
+/* => at pc_ipl, the current magazine has one; its caller's */
+static inline __attribute__((always_inline)) void *
+take(struct pool_cache *pc, struct pool_cache_cpu *pcc)
+{
+	const size_t n = pcc->pcc_n - 1;
+	const struct cached c = pcc->pcc_current->m_obj[n];
+
+	pcc->pcc_n = n;
+	return object_out(pc, c);
+}
+
+/* => at pc_ipl, back to level s: the current magazine has none */
+static __attribute__((noinline)) void *
+get_elsewhere(struct pool_cache *pc, int flags, int s)
+{
+	struct cpu_info *ci = curcpu();
+	struct pool_cache_cpu *pcc = cpu_to_get(pc, ci, pc->pc_ipl);
+	struct pool_cache_cpu *stale = BUG(curcpu_across_sleep) ? pcc : NULL;
+	void *obj = find_magazine(pc, pcc, true) ? take(pc, pcc) : NULL;
+
+	spl_restore(ci, s);
+	return obj != NULL ? obj : get_uncached(pc, flags, stale);
+}
+
+/* => the object has been taken; what is left to be done at the end of its section */
+static __attribute__((noinline)) void *
+leave_with(struct cpu_info *ci, enum spl_rest rest, void *obj)
+{
+	spl_restore_rest(ci, rest);
 	return obj;
+}
+
+static inline __attribute__((always_inline)) void *
+get(struct pool_cache *pc, struct cpu_info *ci, int flags)
+{
+	const ipl_t ipl = pc->pc_ipl;
+	const int s = BUG(magazine_without_spl) ? ci->ci_ilevel : spl_raise(ci, ipl);
+	struct pool_cache_cpu *pcc = cpu_to_get(pc, ci, ipl);
+	enum spl_rest rest;
+	void *obj;
+
+	if (__builtin_expect(pcc->pcc_n == 0, 0))
+		return get_elsewhere(pc, flags, s);
+	obj = take(pc, pcc);
+	rest = spl_restore_quick(ci, s);
+	return __builtin_expect(rest == SPL_DONE, 1) ? obj : leave_with(ci, rest, obj);
+}
+
+/* => in interrupt, with locks held and waiting allowed, or with flags that few have */
+static __attribute__((noinline)) void *
+get_watched(struct pool_cache *pc, int flags)
+{
+	struct cpu_info *ci = curcpu();
+	void *obj;
+
+	KASSERT(((flags & PR_WAITOK) != 0) != ((flags & PR_NOWAIT) != 0));
+	KASSERTMSG((flags & PR_ZERO) == 0 || pc->pc_ctor == NULL,
+	    "pool cache %s: zero would undo the constructor", pc->pc_pool->pr_wmesg);
+	if (ci->ci_idepth != 0)
+		pool_get_interrupt(pc->pc_pool, "cached get");
+	if ((flags & PR_WAITOK) != 0)
+		lockdebug_sleep_barrier("pool_cache_get(PR_WAITOK)");
+	obj = get(pc, ci, flags & ~PR_ZERO);
+	if (obj != NULL && (flags & PR_ZERO) != 0)
+		memset(obj, 0, pc->pc_pool->pr_asked);
+	return obj;
+}
+
+void *
+pool_cache_get(pool_cache_t pc, int flags)
+{
+	const struct lwp *l = curlwp;
+	struct cpu_info *ci = l->l_cpu;
+
+	if (__builtin_expect((flags != PR_WAITOK || !lockdebug_barrier_open(l, ci)) &&
+	    (flags != PR_NOWAIT || ci->ci_idepth != 0), 0))
+		return get_watched(pc, flags);
+	return get(pc, ci, flags);
+}
+
+/* --- put --- */
+
+/* => at pc_ipl, back to level s: the current magazine has no room */
+static __attribute__((noinline)) void
+put_elsewhere(struct pool_cache *pc, void *obj, uint8_t *mark, int s)
+{
+	spl_restore(curcpu(), s);
+	put_anywhere(pc, (struct cached){ obj, mark });
+}
+
+static inline __attribute__((always_inline)) void
+put(struct pool_cache *pc, struct cpu_info *ci, void *obj)
+{
+	const ipl_t ipl = pc->pc_ipl;
+	const int s = BUG(missing_spl) ? ci->ci_ilevel : spl_raise(ci, ipl);
+	struct pool_cache_cpu *pcc = own_cpu(pc, ci, ipl);
+	const struct cached c = object_in(pc, obj);
+
+	if (__builtin_expect(pcc->pcc_n == pcc->pcc_max, 0)) {
+		put_elsewhere(pc, obj, c.c_mark, s);
+		return;
+	}
+	give(pcc, c);
+	spl_restore(ci, s);
+}
+
+/* => in interrupt, or with locks held: are any in the object? */
+static __attribute__((noinline)) void
+put_watched(struct pool_cache *pc, void *obj)
+{
+	struct cpu_info *ci = curcpu();
+
+	if (ci->ci_idepth != 0)
+		pool_put_interrupt(pc->pc_pool, "cached put");
+	lockdebug_mem_check(obj, pc->pc_pool->pr_size);
+	put(pc, ci, obj);
 }
 
 void
 pool_cache_put(pool_cache_t pc, void *obj)
 {
-	struct cpu_info *ci = curcpu();
+	const struct lwp *l = curlwp;
+	struct cpu_info *ci = l->l_cpu;
 
-	if (__builtin_expect(ci->ci_idepth != 0, 0))
-		pool_put_interrupt(pc->pc_pool, "cached put");
-	lockdebug_mem_check(obj, pc->pc_pool->pr_size);
-	object_in(pc, obj);
-	if (__builtin_expect(!put_cached(pc, ci, obj), 0))
-		put_anywhere(pc, obj);
+	if (__builtin_expect((ci->ci_idepth | l->l_held.hs_n) != 0, 0))
+		put_watched(pc, obj);
+	else
+		put(pc, ci, obj);
 }
 
 uint64_t
@@ -418,9 +558,11 @@ pool_cache_nout(pool_cache_t pc)
 {
 	uint64_t n = 0;
 
+	race_access_ignore(true);		/* as of counters: a number is wanted, no order */
 	for (int i = 0; i < ncpu; i++)
-		n += __atomic_load_n(&pc->pc_cpu[i].pcc_nget, __ATOMIC_RELAXED) -
-		    __atomic_load_n(&pc->pc_cpu[i].pcc_nput, __ATOMIC_RELAXED);
+		n += __atomic_load_n(&pc->pc_cpu[i].pcc_came, __ATOMIC_RELAXED) -
+		    __atomic_load_n(&pc->pc_cpu[i].pcc_n, __ATOMIC_RELAXED);
+	race_access_ignore(false);
 	return n;
 }
 
@@ -433,10 +575,10 @@ give_up_magazines(void *arg)
 	struct pool_cache *pc = arg;
 	struct cpu_info *ci = curcpu();
 	const int s = spl_raise(ci, pc->pc_ipl);
-	struct pool_cache_cpu *pcc = own_cpu(pc, ci);
-	struct magazine *const m[] = { pcc->pcc_current, pcc->pcc_previous };
+	struct pool_cache_cpu *pcc = own_cpu(pc, ci, pc->pc_ipl);
+	struct magazine *const m[] = { replace_current(pcc, NULL), pcc->pcc_previous };
 
-	pcc->pcc_current = pcc->pcc_previous = NULL;
+	pcc->pcc_previous = NULL;
 	mutex_enter(&pcc->pcc_depot.d_lock);
 	for (int i = 0; i < 2; i++)
 		if (m[i] != NULL)
@@ -464,10 +606,8 @@ depot_drain(struct pool_cache *pc, struct depot *d)
 	struct magazine *m;
 
 	while ((m = depot_take(d)) != NULL) {
-		for (unsigned i = 0; i < m->m_n; i++) {
-			object_out(pc, m->m_obj[i]);
-			object_destroy(pc, m->m_obj[i]);
-		}
+		for (unsigned i = 0; i < m->m_n; i++)
+			object_destroy(pc, object_out(pc, m->m_obj[i]));
 		pool_put(pc->pc_magpool, m);
 	}
 }
