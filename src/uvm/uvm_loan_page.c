@@ -23,6 +23,14 @@ protect(struct vm_page *pg)
 		uvm_page_protect(pg, VM_PROT_READ);
 }
 
+/* => the same, and it is to count a loan */
+static void
+protect_for_loan(struct vm_page *pg)
+{
+	if (!uvm_page_loaned(pg) && !BUG(loan_stays_writable))
+		uvm_page_lend(pg);
+}
+
 /* => owner locked, page valid and not BUSY, or by us; 0 or EBUSY */
 static int
 lend_to_kernel(struct vm_page *pg)
@@ -30,7 +38,7 @@ lend_to_kernel(struct vm_page *pg)
 	KASSERT((pg->flags & (PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0);
 	if (uvm_page_hardwired(pg))
 		return EBUSY;
-	protect(pg);
+	protect_for_loan(pg);
 	uvm_lock_pageq();
 	uvm_page_setloans(pg, pg->loan_count + 1);
 	if (!BUG(loan_not_wired))
@@ -179,7 +187,7 @@ lend_to_anon(struct vm_page *pg, struct vm_anon **anonp)
 		anon = uvm_analloc();
 		if (anon == NULL)
 			return ENOMEM;
-		protect(pg);
+		protect_for_loan(pg);
 		uvm_lock_pageq();
 		pg->uanon = anon;
 		uvm_page_setloans(pg, pg->loan_count + 1);
