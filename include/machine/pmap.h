@@ -138,8 +138,13 @@ void	pmap_page_protect(struct vm_page *, vm_prot_t);
  *    pmap_copy_on_write() cannot find; and a store through a stale TLB entry is VIOL_TLB.
  */
 void	pmap_page_readonly(struct vm_page *, bool);
-/* => pmap_copy_on_write(), and then on: what lending takes, at once if no TLB need be asked */
-void	pmap_page_lend(struct vm_page *);
+/*
+ * What lending takes, at once if no TLB need be asked.
+ * => lend: pmap_copy_on_write(), and then on; true: no TLB was asked
+ * => lend_quiet: on, if there is nothing to take away, and no TLB to be asked; else false, and nothing has changed
+ */
+bool	pmap_page_lend(struct vm_page *);
+bool	pmap_page_lend_quiet(struct vm_page *);
 
 /* => the page's owner is locked, so that nobody adds any: does a mapping let one store to it? */
 bool	pmap_is_writable(struct vm_page *);

@@ -206,7 +206,7 @@ void	uvm_pagezero(struct vm_page *);
  */
 void	uvm_page_protect(struct vm_page *, vm_prot_t);
 /* => owner locked: it is to be lent: nobody may store to it, and the machine knows (pmap_page_lend()) */
-void	uvm_page_lend(struct vm_page *);
+bool	uvm_page_lend(struct vm_page *);
 
 /* => n contiguous un-owned pages (PQ_PRIVATE, not BUSY), or 0/ENOMEM; sleeps if waitok. */
 int	uvm_pglistalloc(uint64_t npages, struct vm_page **first, bool waitok, int flags);

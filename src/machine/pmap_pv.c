@@ -205,18 +205,20 @@ pmap_page_readonly(struct vm_page *pg, bool readonly)
 	mutex_exit(&md->md_pvlock);
 }
 
-void
+bool
 pmap_page_lend(struct vm_page *pg)
 {
 	struct vm_page_md *md = (struct vm_page_md *)pg;
 	struct tlb_flush tf;
+	bool quiet;
 
 	tf.tf_nva = 0;			/* its addresses need not be zeroed */
 	tf.tf_ptps = NULL;
 	memset(tf.tf_cpus, 0, sizeof(tf.tf_cpus));
 	mutex_enter(&md->md_pvlock);
 	take_write(md, false, &tf);
-	if (tf.tf_nva != 0) {
+	quiet = tf.tf_nva == 0;
+	if (!quiet) {
 		mutex_exit(&md->md_pvlock);
 		if (!BUG(loan_stale_tlb))
 			pmap_tlb_complete(&tf);
@@ -224,6 +226,25 @@ pmap_page_lend(struct vm_page *pg)
 	}
 	set_readonly(md);
 	mutex_exit(&md->md_pvlock);
+	return quiet;
+}
+
+bool
+pmap_page_lend_quiet(struct vm_page *pg)
+{
+	struct vm_page_md *md = (struct vm_page_md *)pg;
+	bool quiet;
+
+	mutex_enter(&md->md_pvlock);
+	/* acquire, both: as in take_write() and pmap_tlb_collect_leaving() */
+	quiet = __atomic_load_n(&md->md_leaving, __ATOMIC_ACQUIRE) == 0;
+	for (struct pv_entry *pv = md->md_pvlist; pv != NULL && quiet; pv = pv->pv_next)
+		quiet = (pte_load(pv_pte(md, pv)) & (PTE_W | PTE_WIRED)) == 0 &&
+		    __atomic_load_n(&pv->pv_pmap->pm_unsettled, __ATOMIC_ACQUIRE) == 0;
+	if (quiet)
+		RELAXED_SET(md->md_readonly, true);
+	mutex_exit(&md->md_pvlock);
+	return quiet;
 }
 
 /* => the first mapping of the list goes; its pm_lock and md_pvlock held. */

@@ -517,7 +517,7 @@ uvm_page_protect(struct vm_page *pg, vm_prot_t prot)
 	pmap_page_protect(pg, prot);
 }
 
-void
+bool
 uvm_page_lend(struct vm_page *pg)
 {
 	kmutex_t *slock = uvm_page_owner_lock(pg);
@@ -525,7 +525,7 @@ uvm_page_lend(struct vm_page *pg)
 	KASSERT(slock != NULL && mutex_owned(slock));
 	KASSERTMSG(!uvm_page_hardwired(pg), "R10: page %#lx is wired, its mappings must stay",
 	    (unsigned long)VM_PAGE_TO_PHYS(pg));
-	pmap_page_lend(pg);
+	return pmap_page_lend(pg);
 }
 
 /* --- queues and wiring --- */
