@@ -93,11 +93,25 @@ struct pool {
 #define	POOL_PAGE_MAGIC	((uintptr_t)0x706f6f6c70616765)
 
 void	pool_item_strange(const struct pool *, const void *item) __attribute__((noreturn, cold)); /* => panics: why */
+
 /* => of an item, the head of its page */
 static inline struct pool_page *
 pool_page_of(const struct pool *pp, const void *item)
 {
 	return (struct pool_page *)((uintptr_t)item & ~pp->pr_mask);
+}
+
+/*
+ * => by what number the item begins at an offset of a page; none does: pr_perpage or more.
+ * Relative to the first item, divided by the size: by its odd part, times the inverse, and then by
+ * the power of two, in a circle, so that what is left over, or was below zero, is in the high bits.
+ */
+static inline __attribute__((always_inline)) uint64_t
+pool_item_index(const struct pool *pp, size_t off)
+{
+	const uint64_t n = (off - pp->pr_first) * pp->pr_inverse;
+
+	return n >> pp->pr_shift | n << (-pp->pr_shift & 63);
 }
 
 /* => checks that item is one of pp's, and by what number; panics else. Reads stable fields only. */
@@ -106,12 +120,7 @@ pool_item_page(const struct pool *pp, const void *item, size_t *index)
 {
 	const uintptr_t off = (uintptr_t)item & pp->pr_mask;
 	struct pool_page *ph = (struct pool_page *)((uintptr_t)item - off);
-	/*
-	 * Relative to the first item, divided by the size: by its odd part, times the inverse, and then by
-	 * the power of two, in a circle, so that what is left over, or was below zero, is in the high bits.
-	 */
-	const uint64_t n = (off - pp->pr_first) * pp->pr_inverse,
-	    i = n >> pp->pr_shift | n << (-pp->pr_shift & 63);
+	const uint64_t i = pool_item_index(pp, off);
 
 	if (__builtin_expect(ph == NULL || ph->ph_magic != ((uintptr_t)ph ^ pp->pr_magic) ||
 	    i >= pp->pr_perpage, 0))
