@@ -80,8 +80,7 @@ move_loan(struct mover *mv, uint64_t pages)
 
 	if (error != 0)
 		return error;
-	for (uint64_t i = 0; i < pages; i++)
-		pmap_kenter_pa(mv->mv_window + i * PAGE_SIZE, VM_PAGE_TO_PHYS(pgs[i]), VM_PROT_READ);
+	pmap_kenter_pages(mv->mv_window, pgs, (int)pages, VM_PROT_READ);
 	pmap_update(pmap_kernel());
 	for (uint64_t i = 0; i < pages && error == 0; i++) {
 		error = kern_load(mv->mv_window + i * PAGE_SIZE, &word);

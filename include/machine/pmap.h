@@ -138,6 +138,13 @@ void	pmap_page_protect(struct vm_page *, vm_prot_t);
  *    pmap_copy_on_write() cannot find; and a store through a stale TLB entry is VIOL_TLB.
  */
 void	pmap_page_readonly(struct vm_page *, bool);
+/*
+ * What lending takes, at once if no TLB need be asked.
+ * => lend: pmap_copy_on_write(), and then on; true: no TLB was asked
+ * => lend_quiet: on, if there is nothing to take away, and no TLB to be asked; else false, and nothing has changed
+ */
+bool	pmap_page_lend(struct vm_page *);
+bool	pmap_page_lend_quiet(struct vm_page *);
 
 /* => the page's owner is locked, so that nobody adds any: does a mapping let one store to it? */
 bool	pmap_is_writable(struct vm_page *);
@@ -159,6 +166,8 @@ vaddr_t	pmap_growkernel(vaddr_t end);
  * there; so they never fail.  Any context to IPL_VM.
  */
 void	pmap_kenter_pa(vaddr_t, paddr_t, vm_prot_t);
+/* => pmap_kenter_pa() of n pages, one after the other */
+void	pmap_kenter_pages(vaddr_t, struct vm_page *const *, int n, vm_prot_t);
 void	pmap_kremove(vaddr_t, vsize_t);
 
 /* Frames: the caller owns dst exclusively; src is read word by word, atomically. */

@@ -151,9 +151,16 @@ uvm_page_kloans(const struct vm_page *pg)
 {
 	return pg->loan_count - (uvm_page_borrowed(pg) ? 1 : 0);
 }
+/* => owner's lock held: does the machine know that nobody may store to it? */
+static inline bool
+uvm_page_readonly(const struct vm_page *pg)
+{
+	/* relaxed: pairs with pmap_page_lend() */
+	return __atomic_load_n(&pg->mdpage.md_readonly, __ATOMIC_RELAXED) != 0;
+}
 /*
- * => pageq held, and the owner's lock, if it has one.  0 -> 1: pmap_copy_on_write() was
- *    called since the owner was locked (R15); 1 -> 0: may be stored to again.
+ * => pageq held, and the owner's lock, if it has one.  0 -> 1: uvm_page_lend(), or pmap_copy_on_write(),
+ *    was called since the owner was locked (R15); 1 -> 0: may be stored to again.
  */
 void	uvm_page_setloans(struct vm_page *, uint32_t);
 /*
@@ -198,6 +205,8 @@ void	uvm_pagezero(struct vm_page *);
  *    mappings, and loans have theirs unmanaged.  The pmap asserts the same for each mapping.
  */
 void	uvm_page_protect(struct vm_page *, vm_prot_t);
+/* => owner locked: it is to be lent: nobody may store to it, and the machine knows (pmap_page_lend()) */
+bool	uvm_page_lend(struct vm_page *);
 
 /* => n contiguous un-owned pages (PQ_PRIVATE, not BUSY), or 0/ENOMEM; sleeps if waitok. */
 int	uvm_pglistalloc(uint64_t npages, struct vm_page **first, bool waitok, int flags);

@@ -94,23 +94,56 @@ spl_raise(struct cpu_info *ci, ipl_t ipl)
 
 	if (UVMSTRESS_TSAN)
 		return splraise(ipl);		/* which tells of it */
-	if ((int)ipl > old)
-		ci->ci_ilevel = ipl;
+	ci->ci_ilevel = (int)ipl > old ? (int)ipl : old;	/* no branch: either is common */
 	return old;
 }
 
-/* => splx() on the current CPU, which is known; no spin mutex has been taken since and is still held */
+/*
+ * splx() on the current CPU, which is known; no spin mutex has been taken since and is still held.
+ * In two parts, for who calls nothing but at his end: the second is to be called for what the first returns.
+ */
+enum spl_rest { SPL_DONE, SPL_POLL, SPL_TICK };
+
+static inline enum spl_rest
+spl_restore_quick(struct cpu_info *ci, int old)
+{
+	unsigned left;
+
+	if (UVMSTRESS_TSAN) {
+		splx(old);
+		return SPL_DONE;
+	}
+	KASSERT(old <= ci->ci_ilevel);
+	/* relaxed: as in clock_step() */
+	left = __atomic_load_n(&ci->ci_clockleft, __ATOMIC_RELAXED);
+	ci->ci_ilevel = old;
+	if (left != 0) {
+		if (__builtin_expect(left == 1, 0))
+			return SPL_TICK;
+		__atomic_store_n(&ci->ci_clockleft, left - 1, __ATOMIC_RELAXED);
+	}
+	/* acquire: as in intr_poll() */
+	return __builtin_expect(__atomic_load_n(&ci->ci_ipending, __ATOMIC_ACQUIRE) != 0, 0) ? SPL_POLL : SPL_DONE;
+}
+void	spl_restore_rest(struct cpu_info *, enum spl_rest);
+
 static inline void
 spl_restore(struct cpu_info *ci, int old)
 {
-	if (UVMSTRESS_TSAN) {
-		splx(old);
-		return;
-	}
-	KASSERT(old <= ci->ci_ilevel);
-	clock_step(ci, false);
-	ci->ci_ilevel = old;
-	intr_poll();
+	const enum spl_rest rest = spl_restore_quick(ci, old);
+
+	if (__builtin_expect(rest != SPL_DONE, 0))
+		spl_restore_rest(ci, rest);
+}
+
+/*
+ * => in no interrupt, and lockdebug_sleep_barrier() would find nothing: neither need be asked.  A
+ *    handler's level is above IPL_NONE; a spin mutex is among the locks held, if anybody looks at them
+ */
+static inline bool
+lockdebug_barrier_open(const struct lwp *l, const struct cpu_info *ci)
+{
+	return (ci->ci_ilevel | l->l_held.hs_n) == 0;
 }
 
 /* --- timers (kern_timer.c) --- */

@@ -264,6 +264,15 @@ splx(int old)
 	intr_poll();
 }
 
+/* => the level is restored already */
+void
+spl_restore_rest(struct cpu_info *ci, enum spl_rest rest)
+{
+	if (rest == SPL_TICK)
+		clock_tick(ci, false);
+	intr_poll();
+}
+
 void
 spl_sync(const struct cpu_info *ci)
 {

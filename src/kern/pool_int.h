@@ -40,7 +40,7 @@
  *	@  atomic; an item's byte is written by whoever owns the item
  */
 struct pool_page {
-	uintptr_t	 ph_magic;		/* : own address, scrambled */
+	uintptr_t	 ph_magic;		/* : own address and the pool's pr_magic */
 	struct pool	*ph_pool;		/* : */
 	LIST_ENTRY(pool_page) ph_list;		/* p */
 	unsigned	 ph_nout;		/* p */
@@ -50,22 +50,27 @@ struct pool_page {
 LIST_HEAD(pool_pages, pool_page);
 
 /*
+ * What an item is known by comes first, in a line that nobody writes: caches look at it at each get and put.
  *	p  pr_lock	:  stable after creation	l  pool_list_lock
  */
 struct pool {
-	kmutex_t	 pr_lock;		/* always spins: put must not sleep (R43) */
-	kcondvar_t	 pr_cv;			/* p: waiters for the hard limit */
-	const char	*pr_wmesg;		/* : */
-	uint32_t	 pr_id;			/* : birth number */
-	const struct pool_allocator *pr_alloc;	/* : */
-	ipl_t		 pr_ipl;		/* : highest level that it is used from */
-	size_t		 pr_pagesz;		/* : pr_alloc's */
-	size_t		 pr_asked;		/* : item's size as asked for */
+	uintptr_t	 pr_magic;		/* : own address, scrambled */
+	uintptr_t	 pr_mask;		/* : of offsets in a page: pr_alloc's page size - 1 */
 	size_t		 pr_size;		/* : item's size, rounded up to the alignment */
 	size_t		 pr_first;		/* : offset of a page's first item */
-	uint64_t	 pr_recip;		/* : 2^32 / pr_size, rounded up: see pool_item_page() */
-	unsigned	 pr_perpage;		/* : items in a page */
+	uint64_t	 pr_inverse;		/* : of the odd part of pr_size, modulo 2^64: see pool_item_page() */
+	size_t		 pr_perpage;		/* : items in a page */
+	const char	*pr_wmesg;		/* : */
+	uint32_t	 pr_id;			/* : birth number */
+	uint8_t		 pr_shift;		/* : pr_size is the odd part times two to the power of this */
+	uint8_t		 pr_lastword;		/* : of a free item's pattern: 1, or 0 */
 	bool		 pr_hidden;		/* : internal, not shown to pool_foreach() */
+
+	kmutex_t	 pr_lock __attribute__((aligned(64))); /* always spins: put must not sleep (R43) */
+	kcondvar_t	 pr_cv;			/* p: waiters for the hard limit */
+	const struct pool_allocator *pr_alloc;	/* : */
+	ipl_t		 pr_ipl;		/* : highest level that it is used from */
+	size_t		 pr_asked;		/* : item's size as asked for */
 	struct pool_cache *pr_cache;		/* : cache in front, or NULL */
 
 	struct pool_pages pr_full;		/* p: pages without a free item */
@@ -87,23 +92,40 @@ struct pool {
 
 #define	POOL_PAGE_MAGIC	((uintptr_t)0x706f6f6c70616765)
 
-/* => checks that item is one of pp's, and by what number; panics else. Reads stable fields only. */
-static inline struct pool_page *
-pool_item_page(const struct pool *pp, const void *item, unsigned *index)
-{
-	const uintptr_t va = (uintptr_t)item, mask = pp->pr_pagesz - 1;
-	struct pool_page *ph = (struct pool_page *)(va & ~mask);
-	const size_t off = va & mask;
-	/* relative to the first item, divided by the size; exact, for pages have less than 2^16 bytes */
-	const uint64_t at = off - pp->pr_first, n = at * pp->pr_recip >> 32;
+void	pool_item_strange(const struct pool *, const void *item) __attribute__((noreturn, cold)); /* => panics: why */
 
-	/* I-POOL-2 */
-	KASSERTMSG(ph != NULL && ph->ph_magic == ((uintptr_t)ph ^ POOL_PAGE_MAGIC),
-	    "pool %s: %p is not from a pool", pp->pr_wmesg, item);
-	KASSERTMSG(ph->ph_pool == pp, "pool %s: %p is from another pool", pp->pr_wmesg, item);
-	KASSERTMSG(off >= pp->pr_first && n * pp->pr_size == at && n < pp->pr_perpage,
-	    "pool %s: %p is not the start of an item", pp->pr_wmesg, item);
-	*index = (unsigned)n;
+/* => of an item, the head of its page */
+static inline struct pool_page *
+pool_page_of(const struct pool *pp, const void *item)
+{
+	return (struct pool_page *)((uintptr_t)item & ~pp->pr_mask);
+}
+
+/*
+ * => by what number the item begins at an offset of a page; none does: pr_perpage or more.
+ * Relative to the first item, divided by the size: by its odd part, times the inverse, and then by
+ * the power of two, in a circle, so that what is left over, or was below zero, is in the high bits.
+ */
+static inline __attribute__((always_inline)) uint64_t
+pool_item_index(const struct pool *pp, size_t off)
+{
+	const uint64_t n = (off - pp->pr_first) * pp->pr_inverse;
+
+	return n >> pp->pr_shift | n << (-pp->pr_shift & 63);
+}
+
+/* => checks that item is one of pp's, and by what number; panics else. Reads stable fields only. */
+static inline __attribute__((always_inline)) struct pool_page *
+pool_item_page(const struct pool *pp, const void *item, size_t *index)
+{
+	const uintptr_t off = (uintptr_t)item & pp->pr_mask;
+	struct pool_page *ph = (struct pool_page *)((uintptr_t)item - off);
+	const uint64_t i = pool_item_index(pp, off);
+
+	if (__builtin_expect(ph == NULL || ph->ph_magic != ((uintptr_t)ph ^ pp->pr_magic) ||
+	    i >= pp->pr_perpage, 0))
+		pool_item_strange(pp, item);		/* I-POOL-2 */
+	*index = i;
 	return ph;
 }
 
@@ -119,18 +141,17 @@ pool_pattern_fill(const struct pool *pp, void *item)
 	if (!UVMSTRESS_LOCKDEBUG)
 		return;
 	word[0] = POOL_FREE_PATTERN;	/* no item is smaller */
-	if (pp->pr_asked >= 2 * sizeof(*word))
-		word[1] = POOL_FREE_PATTERN;
+	word[pp->pr_lastword] = POOL_FREE_PATTERN;
 }
 
-void	pool_pattern_spoilt(const struct pool *, const void *item);	/* => panics */
+void	pool_pattern_spoilt(const struct pool *, const void *item) __attribute__((noreturn, cold)); /* => panics */
 static inline void
 pool_pattern_check(const struct pool *pp, const void *item)
 {
 	const uint64_t *word = item;
 
 	if (UVMSTRESS_LOCKDEBUG && __builtin_expect(word[0] != POOL_FREE_PATTERN ||
-	    (pp->pr_asked >= 2 * sizeof(*word) && word[1] != POOL_FREE_PATTERN), 0))
+	    word[pp->pr_lastword] != POOL_FREE_PATTERN, 0))
 		pool_pattern_spoilt(pp, item);
 }
 /*
@@ -142,6 +163,11 @@ void	pool_put_interrupt(const struct pool *, const char *what);
 /* => hidden: not for pool_foreach(); the cache in front, or NULL */
 struct pool *pool_create_internal(size_t, size_t, const char *, const struct pool_allocator *,
 	    ipl_t, bool hidden, struct pool_cache *);
+/*
+ * => as pool_get(), but for PR_ZERO: how many there were of one page, at most so many; 0: none.  More than
+ *    one only if they are there already: none is waited for, or has a page fetched.
+ */
+unsigned pool_get_run(struct pool *, int flags, void **items, unsigned most);
 /* => off the list of pools; returns when pool_drain_all() has let go of it */
 void	pool_unlist(struct pool *);
 /* => what is left of pool_destroy() after that */

@@ -58,14 +58,30 @@ item_addr(const struct pool *pp, struct pool_page *ph, unsigned index)
 }
 
 void
+pool_item_strange(const struct pool *pp, const void *item)
+{
+	const struct pool_page *ph = pool_page_of(pp, item);
+	const size_t off = (uintptr_t)item & pp->pr_mask;
+
+	KASSERTMSG(ph != NULL && ph->ph_magic == ((uintptr_t)ph ^ (uintptr_t)ph->ph_pool ^ POOL_PAGE_MAGIC),
+	    "pool %s: %p is not from a pool", pp->pr_wmesg, item);
+	KASSERTMSG(ph->ph_pool == pp, "pool %s: %p is from another pool", pp->pr_wmesg, item);
+	KASSERTMSG(off >= pp->pr_first && (off - pp->pr_first) % pp->pr_size == 0 &&
+	    (off - pp->pr_first) / pp->pr_size < pp->pr_perpage,
+	    "pool %s: %p is not the start of an item", pp->pr_wmesg, item);
+	panic("pool %s: the head of the page of %p changes", pp->pr_wmesg, item);
+}
+
+void
 pool_pattern_spoilt(const struct pool *pp, const void *item)
 {
 	const uint64_t *word = item;
 
 	if (*word == POOL_FREE_PATTERN)
-		word++;
+		word += pp->pr_lastword;
 	KASSERTMSG(*word == POOL_FREE_PATTERN, "pool %s: item %p modified after free: %#llx at offset %zu",
 	    pp->pr_wmesg, item, (unsigned long long)*word, (size_t)((const char *)word - (const char *)item));
+	panic("pool %s: the free item %p changes", pp->pr_wmesg, item);
 }
 
 static void
@@ -85,7 +101,7 @@ page_add(struct pool *pp, void *page)
 	KASSERTMSG(((uintptr_t)page & (pp->pr_alloc->pa_pagesz - 1)) == 0,
 	    "pool %s: page %p is not aligned", pp->pr_wmesg, page);
 	memset(ph, 0, pp->pr_first);
-	ph->ph_magic = (uintptr_t)ph ^ POOL_PAGE_MAGIC;
+	ph->ph_magic = (uintptr_t)ph ^ pp->pr_magic;
 	ph->ph_pool = pp;
 	for (unsigned i = 0; i < pp->pr_perpage; i++) {
 		ph->ph_free[i / 64] |= 1ULL << i % 64;
@@ -178,7 +194,7 @@ item_take(struct pool *pp)
 static void
 item_give(struct pool *pp, void *item)
 {
-	unsigned index;
+	size_t index;
 	struct pool_page *ph = pool_item_page(pp, item, &index);
 
 	KASSERTMSG((ph->ph_free[index / 64] & 1ULL << index % 64) == 0,
@@ -383,6 +399,33 @@ pool_get(struct pool *pp, int flags)
 {
 	void *item;
 
+	if (pool_get_run(pp, flags, &item, 1) == 0)
+		return NULL;
+	if ((flags & PR_ZERO) != 0)
+		memset(item, 0, pp->pr_asked);
+	return item;
+}
+
+/* => more free items of that item's page, as many as are wanted at most; pr_lock held */
+static unsigned
+take_neighbours(struct pool *pp, const void *item, void **items, unsigned most)
+{
+	const struct pool_page *ph = pool_page_of(pp, item);
+	unsigned n = 0;
+
+	/* as long as there are any, the page is the first that is partly free */
+	while (n < most && LIST_FIRST(&pp->pr_partial) == ph && pp->pr_nout < pp->pr_hardlimit) {
+		items[n++] = item_take(pp);
+		pp->pr_nget++;
+	}
+	return n;
+}
+
+unsigned
+pool_get_run(struct pool *pp, int flags, void **items, unsigned most)
+{
+	unsigned n = 0;
+
 	KASSERT(((flags & PR_WAITOK) != 0) != ((flags & PR_NOWAIT) != 0));
 	if (__builtin_expect(cpu_intr_p(), 0))
 		pool_get_interrupt(pp, "get");
@@ -394,17 +437,16 @@ pool_get(struct pool *pp, int flags)
 			trim(pp);
 	}
 	mutex_enter(&pp->pr_lock);
-	item = get_locked(pp, flags);
-	if (item != NULL)
+	items[0] = get_locked(pp, flags);
+	if (items[0] != NULL) {
 		pp->pr_nget++;
-	else
+		n = 1 + take_neighbours(pp, items[0], items + 1, most - 1);
+	} else
 		pp->pr_nfail++;
 	if (has_surplus(pp))	/* it grew, and meanwhile somebody had put one back */
 		want_reclaim();
 	mutex_exit(&pp->pr_lock);
-	if (item != NULL && (flags & PR_ZERO) != 0)
-		memset(item, 0, pp->pr_asked);
-	return item;
+	return n;
 }
 
 void
@@ -704,6 +746,17 @@ pool_foreach(void (*fn)(const struct pool_stat *, void *), void *arg)
 
 /* --- creation and end --- */
 
+/* => n times that is 1 modulo 2^64; n is odd */
+static uint64_t
+inverse(uint64_t n)
+{
+	uint64_t x = n;			/* right in the last three bits, and each turn in twice as many */
+
+	for (int bits = 3; bits < 64; bits *= 2)
+		x *= 2 - n * x;
+	return x;
+}
+
 /* => sizes and offsets of a page's items */
 static void
 lay_out(struct pool *pp, size_t size, size_t align)
@@ -720,8 +773,11 @@ lay_out(struct pool *pp, size_t size, size_t align)
 	pp->pr_asked = size;
 	pp->pr_size = (size + align - 1) & ~(align - 1);
 	KASSERTMSG(pagesz <= 1UL << 16, "pool %s: pages of %zu bytes", pp->pr_wmesg, pagesz);
-	pp->pr_pagesz = pagesz;
-	pp->pr_recip = ((1UL << 32) + pp->pr_size - 1) / pp->pr_size;
+	pp->pr_magic = (uintptr_t)pp ^ POOL_PAGE_MAGIC;
+	pp->pr_mask = pagesz - 1;
+	pp->pr_lastword = pp->pr_asked >= 2 * sizeof(uint64_t);
+	pp->pr_shift = (uint8_t)__builtin_ctzl(pp->pr_size);
+	pp->pr_inverse = inverse(pp->pr_size >> pp->pr_shift);
 	/* as many as there is room for, with a byte for each in the head if they may be cached */
 	n = (pagesz - sizeof(struct pool_page)) / (pp->pr_size + mark);
 	if (n > POOL_PAGE_ITEMS)
@@ -730,17 +786,18 @@ lay_out(struct pool *pp, size_t size, size_t align)
 	    n > 0 && pp->pr_first + n * pp->pr_size > pagesz)
 		n--;
 	KASSERTMSG(n > 0, "pool %s: an item of %zu bytes in a page", pp->pr_wmesg, size);
-	pp->pr_perpage = (unsigned)n;
+	pp->pr_perpage = n;
 }
 
 struct pool *
 pool_create_internal(size_t size, size_t align, const char *wmesg,
     const struct pool_allocator *pa, ipl_t ipl, bool hidden, struct pool_cache *pc)
 {
-	struct pool *pp = calloc(1, sizeof(*pp));
+	struct pool *pp = aligned_alloc(_Alignof(struct pool), sizeof(*pp));
 
 	if (pp == NULL)
 		panic("pool %s: the host has no memory", wmesg);
+	memset(pp, 0, sizeof(*pp));
 	pp->pr_wmesg = wmesg;
 	pp->pr_id = __atomic_add_fetch(&pool_lastid, 1, __ATOMIC_RELAXED);
 	pp->pr_alloc = pa;

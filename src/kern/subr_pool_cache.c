@@ -3,14 +3,22 @@
  *
  * A CPU has two magazines, current and previous, of objects that are ready for
  * use.  A get pops from one, a put pushes onto one, and only when neither will do
- * is the depot asked, a list of full magazines and one of empty ones that all CPUs
- * share under pc_lock.  With two magazines an LWP that gets and puts around the
- * edge of one does not go to the depot each time.
+ * is a depot asked, a list of full magazines and one of empty ones.  With two magazines
+ * an LWP that gets and puts around the edge of one does not go to a depot each time.
  *
- *	get:  current, else swap with previous, else a full one from the depot,
- *	      else the pool and the constructor
- *	put:  current, else swap with previous, else an empty one from the depot,
- *	      else a new magazine, else the destructor and the pool
+ * There is a depot for each CPU and one that all share.  The own one is asked first;
+ * only what is beyond its share (pc_share) goes to the common one.  So an object comes
+ * back to the CPU that gave it up, as long as that one does not get many more than it
+ * gives: its lines, and those of its neighbours in the page, are in that CPU's caches.
+ * For the same reason the pool is asked for a run of objects of one page.
+ *
+ *	get:  current, else swap with previous, else a full one from the own depot, or
+ *	      from the common one, else a run from the pool, and the constructor
+ *	put:  current, else swap with previous, else an empty one from the own depot, or
+ *	      from the common one, else a new magazine, else the destructor and the pool
+ *
+ * A depot has a lock, so that the page daemon can have what is in all of them
+ * (pool_cache_drain_depot()).  What CPU made use of which is nobody's business.
  *
  * What protects a CPU's magazines is that only the LWP that holds the CPU touches
  * them, at the cache's level: interrupts that use the cache stay out, and so does
@@ -26,34 +34,63 @@
  * in the same instant may both find it 0: then the second get of the two finds it 0, and panics.
  * Objects of caches without a constructor hold the pool's pattern while they are free.
  *
- * Lock order: pc_lock, then nothing; the pool is called without it.
+ * Lock order: a depot's lock, then nothing; the pool is called without it.
  */
 #include <stdlib.h>
 #include <string.h>
+
+#include <host/race.h>
 
 #include "kern_int.h"
 #include "pool_int.h"
 
 #include <sys/bug.h>
 
-#define	MAG_OBJECTS	15
+#define	MAG_OBJECTS	15		/* a magazine is four cache lines, which are one CPU's */
+#define	SHARE_BYTES	16384		/* of objects in a CPU's own depot, at most */
+#define	SHARE_MAX	20u		/* magazines in it, at most */
+#define	RUN_MAX		POOL_PAGE_ITEMS	/* objects of a page at once: all of them, so that no other CPU gets any */
 
-struct magazine {
-	struct magazine	*m_next;		/* pc_lock, while in the depot */
-	unsigned	 m_n;			/* its CPU's, or pc_lock */
-	void		*m_obj[MAG_OBJECTS];	/* its CPU's, or pc_lock */
+/*
+ * An object, and its byte in its page's head, so that it is looked up once, when it is put.
+ * Without lock debugging it is not looked up, and there is no byte.
+ */
+struct cached {
+	void		*c_obj;
+	uint8_t		*c_mark;
 };
 
-/* All fields: the LWP that holds the CPU, at pc_ipl; counters read @ by pool_cache_nout(). */
+struct magazine {
+	struct magazine	*m_next;		/* d_lock, while in a depot */
+	unsigned	 m_n;			/* its CPU's, or d_lock; a current one: see pcc_n */
+	struct cached	 m_obj[MAG_OBJECTS];	/* its CPU's, or d_lock */
+};
+_Static_assert(sizeof(struct magazine) == 256, "no line of a magazine is another CPU's");
+
+/* Its lock protects all fields. */
+struct depot {
+	kmutex_t	 d_lock;		/* LC_pool_depot, spin, pc_ipl */
+	struct magazine	*d_full;		/* none of them without an object */
+	struct magazine	*d_empty;
+	unsigned	 d_nfull;		/* how many in d_full */
+};
+
+/*
+ * All fields but the depot: the LWP that holds the CPU, at pc_ipl; both numbers of objects read @ by
+ * pool_cache_nout().  What is out is what came and has not gone, less what lies there: so gets and puts
+ * have one number to change.
+ */
 struct pool_cache_cpu {
 	struct magazine	*pcc_current;		/* or NULL */
 	struct magazine	*pcc_previous;		/* or NULL */
-	uint64_t	 pcc_nget;
-	uint64_t	 pcc_nput;
+	size_t		 pcc_n;			/* objects in the current one, whose m_n is not kept */
+	size_t		 pcc_max;		/* of how many: MAG_OBJECTS, or 0: there is none */
+	uint64_t	 pcc_came;		/* objects with the current magazine or from the pool, less those that went so */
+	struct depot	 pcc_depot;
 } __attribute__((aligned(64)));
 
 /*
- *	:  stable after creation	d  pc_lock
+ *	:  stable after creation
  */
 struct pool_cache {
 	struct pool	*pc_pool;		/* : objects */
@@ -62,51 +99,61 @@ struct pool_cache {
 	int		(*pc_ctor)(void *, void *, int); /* : or NULL */
 	void		(*pc_dtor)(void *, void *);	/* : or NULL */
 	void		*pc_arg;		/* : */
-	kmutex_t	 pc_lock;
-	struct magazine	*pc_full;		/* d: none of them without an object */
-	struct magazine	*pc_empty;		/* d */
+	unsigned	 pc_share;		/* : full magazines in a CPU's own depot, at most */
 	struct pool_cache_cpu *pc_cpu;		/* : array of ncpu */
+	struct depot	 pc_depot		/* all CPUs' */
+	    __attribute__((aligned(64)));
 };
 
 /* --- objects --- */
 
-/* => the object goes into a magazine, or comes out of one; its caller owns it */
-static inline void
+/* => its byte says so; out: as it came out of a magazine */
+static __attribute__((noreturn, cold)) void
+freed_twice(const struct pool *pp, const void *obj, bool out)
+{
+	kern_assert_fail("assertion", out ? "*mark == 1" : "*mark == 0", __FILE__, __LINE__, __func__,
+	    "pool cache %s: %p freed twice%s", pp->pr_wmesg, obj, out ? ": it was in magazines twice" : "");
+}
+
+/* => the object goes into a magazine, with what is returned; its caller owns it */
+static inline __attribute__((always_inline)) struct cached
 object_in(const struct pool_cache *pc, void *obj)
 {
 	const struct pool *pp = pc->pc_pool;
-	uint8_t *cached;
-	unsigned index;
+	struct cached c = { obj, NULL };
+	size_t index;
 
 	if (UVMSTRESS_LOCKDEBUG) {
-		cached = &pool_item_page(pp, obj, &index)->ph_cached[index];
+		c.c_mark = &pool_item_page(pp, obj, &index)->ph_cached[index];
 		/* relaxed: the magazine carries the object to object_out() */
-		KASSERTMSG(__atomic_load_n(cached, __ATOMIC_RELAXED) == 0, "pool cache %s: %p freed twice",
-		    pp->pr_wmesg, obj);
-		__atomic_store_n(cached, 1, __ATOMIC_RELAXED);
-		if (pc->pc_ctor == NULL)
+		if (__builtin_expect(__atomic_load_n(c.c_mark, __ATOMIC_RELAXED) != 0, 0))
+			freed_twice(pp, obj, false);
+		__atomic_store_n(c.c_mark, 1, __ATOMIC_RELAXED);
+		if (__builtin_expect(pc->pc_ctor == NULL, 1))
 			pool_pattern_fill(pp, obj);
 	}
 	pool_poison(obj, pp->pr_size);
+	return c;
 }
 
-static inline void
-object_out(const struct pool_cache *pc, void *obj)
+/* => it came out of a magazine: the object, its caller's */
+static inline __attribute__((always_inline)) void *
+object_out(const struct pool_cache *pc, struct cached c)
 {
 	const struct pool *pp = pc->pc_pool;
-	uint8_t *cached;
-	unsigned index;
 
-	pool_unpoison(obj, pp->pr_size);
+	pool_unpoison(c.c_obj, pp->pr_size);
 	if (UVMSTRESS_LOCKDEBUG) {
-		cached = &pool_item_page(pp, obj, &index)->ph_cached[index];
+		if (__builtin_expect(((uintptr_t)c.c_obj ^ (uintptr_t)c.c_mark) > pp->pr_mask, 0))
+			pool_item_strange(pp, c.c_obj);
 		/* relaxed: as in object_in() */
-		KASSERTMSG(__atomic_load_n(cached, __ATOMIC_RELAXED) == 1,
-		    "pool cache %s: %p freed twice: it was in magazines twice", pp->pr_wmesg, obj);
-		__atomic_store_n(cached, 0, __ATOMIC_RELAXED);
-		if (pc->pc_ctor == NULL)
-			pool_pattern_check(pp, obj);
+		if (__builtin_expect(__atomic_load_n(c.c_mark, __ATOMIC_RELAXED) != 1, 0))
+			freed_twice(pp, c.c_obj, true);
+		__atomic_store_n(c.c_mark, 0, __ATOMIC_RELAXED);
+		if (__builtin_expect(pc->pc_ctor == NULL, 1))
+			pool_pattern_check(pp, c.c_obj);
 	}
+	return c.c_obj;
 }
 
 static void
@@ -119,23 +166,37 @@ object_destroy(struct pool_cache *pc, void *obj)
 
 /* --- the own CPU --- */
 
-/* => at pc_ipl on that CPU; valid until the level is lowered */
-static inline struct pool_cache_cpu *
-own_cpu(struct pool_cache *pc, const struct cpu_info *ci)
+static __attribute__((noreturn, cold)) void
+too_low(const struct pool_cache *pc, int ilevel)
 {
-	KASSERTMSG(ci->ci_ilevel >= (int)pc->pc_ipl,
+	kern_assert_fail("assertion", "ci->ci_ilevel >= pc->pc_ipl", __FILE__, __LINE__, __func__,
 	    "I-POOL-9: cache %s: a CPU's magazines are touched at IPL %d, which does not keep interrupts out",
-	    pc->pc_pool->pr_wmesg, ci->ci_ilevel);
+	    pc->pc_pool->pr_wmesg, ilevel);
+}
+
+/* => at ipl, the cache's, on that CPU; valid until the level is lowered */
+static inline __attribute__((always_inline)) struct pool_cache_cpu *
+own_cpu(struct pool_cache *pc, const struct cpu_info *ci, ipl_t ipl)
+{
+	if (__builtin_expect(ci->ci_ilevel < (int)ipl, 0))
+		too_low(pc, ci->ci_ilevel);
 	return &pc->pc_cpu[ci->ci_index];
 }
 
-static void
-swap_magazines(struct pool_cache_cpu *pcc)
+/* => the current magazine, or NULL, is current no more, and m, or NULL, is */
+static struct magazine *
+replace_current(struct pool_cache_cpu *pcc, struct magazine *m)
 {
-	struct magazine *m = pcc->pcc_current;
+	struct magazine *old = pcc->pcc_current;
 
-	pcc->pcc_current = pcc->pcc_previous;
-	pcc->pcc_previous = m;
+	if (old != NULL)
+		old->m_n = (unsigned)pcc->pcc_n;
+	host_count(&pcc->pcc_came, -(uint64_t)pcc->pcc_n);
+	pcc->pcc_current = m;
+	pcc->pcc_n = m != NULL ? m->m_n : 0;
+	pcc->pcc_max = m != NULL ? MAG_OBJECTS : 0;
+	host_count(&pcc->pcc_came, pcc->pcc_n);
+	return old;
 }
 
 static void
@@ -155,26 +216,72 @@ pop(struct magazine **list)
 	return m;
 }
 
-/*
- * => the depot gives a magazine of the one list for previous, which goes to the other;
- *    false: it has none
- */
-static bool
-exchange(struct pool_cache *pc, struct pool_cache_cpu *pcc, struct magazine **from,
-    struct magazine **to)
+/* => the magazine goes to the depot; d_lock held */
+static void
+depot_put(struct depot *d, struct magazine *m)
 {
-	struct magazine *m;
+	KASSERT(mutex_owned(&d->d_lock));
+	if (m->m_n > 0)
+		d->d_nfull++;
+	push(m->m_n > 0 ? &d->d_full : &d->d_empty, m);
+}
 
-	mutex_enter(&pc->pc_lock);
-	m = pop(from);
-	if (m != NULL) {
-		if (pcc->pcc_previous != NULL)
-			push(to, pcc->pcc_previous);
-		pcc->pcc_previous = pcc->pcc_current;
-		pcc->pcc_current = m;
+/* => a magazine of the depot, with objects or without; or NULL.  d_lock held */
+static struct magazine *
+depot_get(struct depot *d, bool full)
+{
+	struct magazine *m = pop(full ? &d->d_full : &d->d_empty);
+
+	KASSERT(mutex_owned(&d->d_lock));
+	if (m != NULL && full)
+		d->d_nfull--;
+	return m;
+}
+
+/*
+ * => a magazine with objects, or one without, comes for previous, which goes to the depot that it came from;
+ *    but to the own one, if that has not got its share of full ones.  NULL: there is none
+ */
+static struct magazine *
+depot_swap(struct pool_cache *pc, struct pool_cache_cpu *pcc, bool full)
+{
+	struct depot *own = &pcc->pcc_depot, *to = own;
+	struct magazine *m = NULL, *previous = pcc->pcc_previous;
+	bool room;
+
+	mutex_enter(&own->d_lock);
+	room = own->d_nfull < pc->pc_share;
+	if (full || room)
+		m = depot_get(own, full);
+	if (m != NULL && previous != NULL)
+		depot_put(own, previous);
+	mutex_exit(&own->d_lock);
+	if (m != NULL)
+		return m;
+	to = !full && room ? own : &pc->pc_depot;
+	mutex_enter(&pc->pc_depot.d_lock);
+	m = depot_get(&pc->pc_depot, full);
+	if (m != NULL && previous != NULL && to != own)
+		depot_put(to, previous);
+	mutex_exit(&pc->pc_depot.d_lock);
+	if (m != NULL && previous != NULL && to == own) {
+		mutex_enter(&own->d_lock);
+		depot_put(own, previous);
+		mutex_exit(&own->d_lock);
 	}
-	mutex_exit(&pc->pc_lock);
-	return m != NULL;
+	return m;
+}
+
+/* => such a magazine is current now; false: there is none */
+static bool
+exchange(struct pool_cache *pc, struct pool_cache_cpu *pcc, bool full)
+{
+	struct magazine *m = depot_swap(pc, pcc, full);
+
+	if (m == NULL)
+		return false;
+	pcc->pcc_previous = replace_current(pcc, m);
+	return true;
 }
 
 static bool
@@ -191,51 +298,16 @@ has_room(const struct magazine *m)
 
 /*
  * => the current magazine will not do: another takes its place that has an object, or room;
- *    NULL: there is none
+ *    false: there is none
  */
-static __attribute__((noinline)) struct magazine *
-magazine_with(struct pool_cache *pc, struct pool_cache_cpu *pcc, bool object)
+static bool
+find_magazine(struct pool_cache *pc, struct pool_cache_cpu *pcc, bool object)
 {
-	if (object ? has_object(pcc->pcc_previous) : has_room(pcc->pcc_previous))
-		swap_magazines(pcc);
-	else if (!(object ? exchange(pc, pcc, &pc->pc_full, &pc->pc_empty) :
-	    exchange(pc, pcc, &pc->pc_empty, &pc->pc_full)))
-		return NULL;
-	return pcc->pcc_current;
-}
-
-/* => a cached object, or NULL */
-static inline void *
-get_cached(struct pool_cache *pc, struct cpu_info *ci)
-{
-	const int s = BUG(magazine_without_spl) ? ci->ci_ilevel : spl_raise(ci, pc->pc_ipl);
-	struct pool_cache_cpu *pcc = BUG(magazine_without_spl) ?
-	    &pc->pc_cpu[ci->ci_index] : own_cpu(pc, ci);
-	struct magazine *m = pcc->pcc_current;
-	void *obj = NULL;
-
-	if (__builtin_expect(has_object(m), 1) || (m = magazine_with(pc, pcc, true)) != NULL) {
-		obj = m->m_obj[--m->m_n];
-		host_count(&pcc->pcc_nget, 1);
+	if (object ? has_object(pcc->pcc_previous) : has_room(pcc->pcc_previous)) {
+		pcc->pcc_previous = replace_current(pcc, pcc->pcc_previous);
+		return true;
 	}
-	spl_restore(ci, s);
-	return obj;
-}
-
-/* => the object is in a magazine; false: there is no room */
-static inline bool
-put_cached(struct pool_cache *pc, struct cpu_info *ci, void *obj)
-{
-	const int s = BUG(missing_spl) ? ci->ci_ilevel : spl_raise(ci, pc->pc_ipl);
-	struct pool_cache_cpu *pcc = own_cpu(pc, ci);
-	struct magazine *m = pcc->pcc_current;
-
-	if (__builtin_expect(has_room(m), 1) || (m = magazine_with(pc, pcc, false)) != NULL) {
-		m->m_obj[m->m_n++] = obj;
-		host_count(&pcc->pcc_nput, 1);
-	}
-	spl_restore(ci, s);
-	return m != NULL;
+	return exchange(pc, pcc, object);
 }
 
 /* => a get (or put) that passed the magazines by; stale: of which CPU, for the bug of old */
@@ -244,49 +316,46 @@ count_uncached(struct pool_cache *pc, struct pool_cache_cpu *stale, bool get)
 {
 	struct cpu_info *ci = curcpu();
 	const int s = spl_raise(ci, pc->pc_ipl);
-	struct pool_cache_cpu *pcc = stale != NULL ? stale : own_cpu(pc, ci);
+	struct pool_cache_cpu *pcc = stale != NULL ? stale : own_cpu(pc, ci, pc->pc_ipl);
 
-	KASSERTMSG(pcc == own_cpu(pc, ci), "I-POOL-9: cache %s: magazines of CPU %d are used on CPU %d",
+	KASSERTMSG(pcc == own_cpu(pc, ci, pc->pc_ipl), "I-POOL-9: cache %s: magazines of CPU %d are used on CPU %d",
 	    pc->pc_pool->pr_wmesg, (int)(pcc - pc->pc_cpu), ci->ci_index);
-	host_count(get ? &pcc->pcc_nget : &pcc->pcc_nput, 1);
+	host_count(&pcc->pcc_came, get ? 1 : -(uint64_t)1);
 	spl_restore(ci, s);
 }
 
-/* --- get and put --- */
+/*
+ * --- put, at the level ---
+ *
+ * Here and below what is rare is called last, so that on the way of nearly all there is nothing to save.
+ */
 
-void *
-pool_cache_get(pool_cache_t pc, int flags)
+/* => at pc_ipl; there is room */
+static inline void
+give(struct pool_cache_cpu *pcc, struct cached c)
 {
-	struct cpu_info *ci = curcpu();
-	struct pool_cache_cpu *stale = BUG(curcpu_across_sleep) ? &pc->pc_cpu[ci->ci_index] : NULL;
-	void *obj;
+	const size_t n = pcc->pcc_n;
 
-	KASSERT(((flags & PR_WAITOK) != 0) != ((flags & PR_NOWAIT) != 0));
-	KASSERTMSG((flags & PR_ZERO) == 0 || pc->pc_ctor == NULL,
-	    "pool cache %s: zero would undo the constructor", pc->pc_pool->pr_wmesg);
-	if (__builtin_expect(ci->ci_idepth != 0, 0))
-		pool_get_interrupt(pc->pc_pool, "cached get");
-	if ((flags & PR_WAITOK) != 0)
-		lockdebug_sleep_barrier("pool_cache_get(PR_WAITOK)");
-	obj = get_cached(pc, ci);
-	if (__builtin_expect(obj != NULL, 1)) {
-		object_out(pc, obj);
-		if ((flags & PR_ZERO) != 0)
-			memset(obj, 0, pc->pc_pool->pr_asked);
-		return obj;
-	}
-	obj = pool_get(pc->pc_pool, flags);
-	if (obj == NULL)
-		return NULL;
-	if (pc->pc_ctor != NULL && pc->pc_ctor(pc->pc_arg, obj, flags) != 0) {
-		pool_put(pc->pc_pool, obj);
-		return NULL;
-	}
-	count_uncached(pc, stale, true);
-	return obj;
+	pcc->pcc_current->m_obj[n] = c;
+	pcc->pcc_n = n + 1;
 }
 
-/* => one more empty magazine is in the depot; false: no memory.  Never blocks. */
+/* => the object is in the current magazine, or in one that takes its place; false: no room */
+static bool
+put_somewhere(struct pool_cache *pc, struct cached c)
+{
+	struct cpu_info *ci = curcpu();
+	const int s = spl_raise(ci, pc->pc_ipl);
+	struct pool_cache_cpu *pcc = own_cpu(pc, ci, pc->pc_ipl);
+	const bool done = pcc->pcc_n < pcc->pcc_max || find_magazine(pc, pcc, false);
+
+	if (done)
+		give(pcc, c);
+	spl_restore(ci, s);
+	return done;
+}
+
+/* => one more empty magazine is in the common depot; false: no memory.  Never blocks. */
 static bool
 add_magazine(struct pool_cache *pc)
 {
@@ -295,30 +364,193 @@ add_magazine(struct pool_cache *pc)
 	if (m == NULL)
 		return false;
 	m->m_n = 0;
-	mutex_enter(&pc->pc_lock);
-	push(&pc->pc_empty, m);
-	mutex_exit(&pc->pc_lock);
+	mutex_enter(&pc->pc_depot.d_lock);
+	depot_put(&pc->pc_depot, m);
+	mutex_exit(&pc->pc_depot.d_lock);
 	return true;
+}
+
+/* => the object is cached, on whichever CPU we are; or it is destroyed.  Never blocks. */
+static void
+put_anywhere(struct pool_cache *pc, struct cached c)
+{
+	/* the pool's page may have taken its time, hence the CPU is looked up each time */
+	if (put_somewhere(pc, c) || (add_magazine(pc) && put_somewhere(pc, c)))
+		return;
+	/* No memory for a magazine, or another CPU had the one that we made. */
+	count_uncached(pc, NULL, false);
+	object_destroy(pc, object_out(pc, c));
+}
+
+/* => objects that came with one that was wanted: constructed, they go where they will be found */
+static void
+keep(struct pool_cache *pc, void **objs, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		if (pc->pc_ctor != NULL && pc->pc_ctor(pc->pc_arg, objs[i], PR_NOWAIT) != 0) {
+			pool_put(pc->pc_pool, objs[i]);
+			continue;
+		}
+		count_uncached(pc, NULL, true);
+		put_anywhere(pc, object_in(pc, objs[i]));
+	}
+}
+
+/* --- get --- */
+
+/* => neither this CPU has an object, nor a depot: from the pool, and more of its page besides */
+static __attribute__((noinline)) void *
+get_uncached(struct pool_cache *pc, int flags, struct pool_cache_cpu *stale)
+{
+	void *run[RUN_MAX];
+	unsigned n = pool_get_run(pc->pc_pool, flags, run, RUN_MAX);
+
+	if (n == 0)
+		return NULL;
+	if (pc->pc_ctor != NULL && pc->pc_ctor(pc->pc_arg, run[0], flags) != 0) {
+		while (n > 0)
+			pool_put(pc->pc_pool, run[--n]);
+		return NULL;
+	}
+	count_uncached(pc, stale, true);
+	keep(pc, run + 1, n - 1);
+	return run[0];
+}
+
+static inline struct pool_cache_cpu *
+cpu_to_get(struct pool_cache *pc, const struct cpu_info *ci, ipl_t ipl)
+{
+	return BUG(magazine_without_spl) ? &pc->pc_cpu[ci->ci_index] : own_cpu(pc, ci, ipl);
+}
+
+/* => at pc_ipl, the current magazine has one; its caller's */
+static inline __attribute__((always_inline)) void *
+take(struct pool_cache *pc, struct pool_cache_cpu *pcc)
+{
+	const size_t n = pcc->pcc_n - 1;
+	const struct cached c = pcc->pcc_current->m_obj[n];
+
+	pcc->pcc_n = n;
+	return object_out(pc, c);
+}
+
+/* => at pc_ipl, back to level s: the current magazine has none */
+static __attribute__((noinline)) void *
+get_elsewhere(struct pool_cache *pc, int flags, int s)
+{
+	struct cpu_info *ci = curcpu();
+	struct pool_cache_cpu *pcc = cpu_to_get(pc, ci, pc->pc_ipl);
+	struct pool_cache_cpu *stale = BUG(curcpu_across_sleep) ? pcc : NULL;
+	void *obj = find_magazine(pc, pcc, true) ? take(pc, pcc) : NULL;
+
+	spl_restore(ci, s);
+	return obj != NULL ? obj : get_uncached(pc, flags, stale);
+}
+
+/* => the object has been taken; what is left to be done at the end of its section */
+static __attribute__((noinline)) void *
+leave_with(struct cpu_info *ci, enum spl_rest rest, void *obj)
+{
+	spl_restore_rest(ci, rest);
+	return obj;
+}
+
+static inline __attribute__((always_inline)) void *
+get(struct pool_cache *pc, struct cpu_info *ci, int flags)
+{
+	const ipl_t ipl = pc->pc_ipl;
+	const int s = BUG(magazine_without_spl) ? ci->ci_ilevel : spl_raise(ci, ipl);
+	struct pool_cache_cpu *pcc = cpu_to_get(pc, ci, ipl);
+	enum spl_rest rest;
+	void *obj;
+
+	if (__builtin_expect(pcc->pcc_n == 0, 0))
+		return get_elsewhere(pc, flags, s);
+	obj = take(pc, pcc);
+	rest = spl_restore_quick(ci, s);
+	return __builtin_expect(rest == SPL_DONE, 1) ? obj : leave_with(ci, rest, obj);
+}
+
+/* => in interrupt, with locks held and waiting allowed, or with flags that few have */
+static __attribute__((noinline)) void *
+get_watched(struct pool_cache *pc, int flags)
+{
+	struct cpu_info *ci = curcpu();
+	void *obj;
+
+	KASSERT(((flags & PR_WAITOK) != 0) != ((flags & PR_NOWAIT) != 0));
+	KASSERTMSG((flags & PR_ZERO) == 0 || pc->pc_ctor == NULL,
+	    "pool cache %s: zero would undo the constructor", pc->pc_pool->pr_wmesg);
+	if (ci->ci_idepth != 0)
+		pool_get_interrupt(pc->pc_pool, "cached get");
+	if ((flags & PR_WAITOK) != 0)
+		lockdebug_sleep_barrier("pool_cache_get(PR_WAITOK)");
+	obj = get(pc, ci, flags & ~PR_ZERO);
+	if (obj != NULL && (flags & PR_ZERO) != 0)
+		memset(obj, 0, pc->pc_pool->pr_asked);
+	return obj;
+}
+
+void *
+pool_cache_get(pool_cache_t pc, int flags)
+{
+	const struct lwp *l = curlwp;
+	struct cpu_info *ci = l->l_cpu;
+
+	if (__builtin_expect((flags != PR_WAITOK || !lockdebug_barrier_open(l, ci)) &&
+	    (flags != PR_NOWAIT || ci->ci_idepth != 0), 0))
+		return get_watched(pc, flags);
+	return get(pc, ci, flags);
+}
+
+/* --- put --- */
+
+/* => at pc_ipl, back to level s: the current magazine has no room */
+static __attribute__((noinline)) void
+put_elsewhere(struct pool_cache *pc, void *obj, uint8_t *mark, int s)
+{
+	spl_restore(curcpu(), s);
+	put_anywhere(pc, (struct cached){ obj, mark });
+}
+
+static inline __attribute__((always_inline)) void
+put(struct pool_cache *pc, struct cpu_info *ci, void *obj)
+{
+	const ipl_t ipl = pc->pc_ipl;
+	const int s = BUG(missing_spl) ? ci->ci_ilevel : spl_raise(ci, ipl);
+	struct pool_cache_cpu *pcc = own_cpu(pc, ci, ipl);
+	const struct cached c = object_in(pc, obj);
+
+	if (__builtin_expect(pcc->pcc_n == pcc->pcc_max, 0)) {
+		put_elsewhere(pc, obj, c.c_mark, s);
+		return;
+	}
+	give(pcc, c);
+	spl_restore(ci, s);
+}
+
+/* => in interrupt, or with locks held: are any in the object? */
+static __attribute__((noinline)) void
+put_watched(struct pool_cache *pc, void *obj)
+{
+	struct cpu_info *ci = curcpu();
+
+	if (ci->ci_idepth != 0)
+		pool_put_interrupt(pc->pc_pool, "cached put");
+	lockdebug_mem_check(obj, pc->pc_pool->pr_size);
+	put(pc, ci, obj);
 }
 
 void
 pool_cache_put(pool_cache_t pc, void *obj)
 {
-	struct cpu_info *ci = curcpu();
+	const struct lwp *l = curlwp;
+	struct cpu_info *ci = l->l_cpu;
 
-	if (__builtin_expect(ci->ci_idepth != 0, 0))
-		pool_put_interrupt(pc->pc_pool, "cached put");
-	lockdebug_mem_check(obj, pc->pc_pool->pr_size);
-	object_in(pc, obj);
-	if (__builtin_expect(put_cached(pc, ci, obj), 1))
-		return;
-	/* the pool's page may have taken its time: on whichever CPU we are by now */
-	if (add_magazine(pc) && put_cached(pc, curcpu(), obj))
-		return;
-	/* No memory for a magazine, or another CPU had the one that we made. */
-	object_out(pc, obj);
-	count_uncached(pc, NULL, false);
-	object_destroy(pc, obj);
+	if (__builtin_expect((ci->ci_idepth | l->l_held.hs_n) != 0, 0))
+		put_watched(pc, obj);
+	else
+		put(pc, ci, obj);
 }
 
 uint64_t
@@ -326,59 +558,67 @@ pool_cache_nout(pool_cache_t pc)
 {
 	uint64_t n = 0;
 
+	race_access_ignore(true);		/* as of counters: a number is wanted, no order */
 	for (int i = 0; i < ncpu; i++)
-		n += __atomic_load_n(&pc->pc_cpu[i].pcc_nget, __ATOMIC_RELAXED) -
-		    __atomic_load_n(&pc->pc_cpu[i].pcc_nput, __ATOMIC_RELAXED);
+		n += __atomic_load_n(&pc->pc_cpu[i].pcc_came, __ATOMIC_RELAXED) -
+		    __atomic_load_n(&pc->pc_cpu[i].pcc_n, __ATOMIC_RELAXED);
+	race_access_ignore(false);
 	return n;
 }
 
 /* --- giving back --- */
 
-/* => this CPU's magazines go to the depot; the cross call of invalidate */
+/* => this CPU's magazines go to its depot; the cross call of invalidate */
 static void
 give_up_magazines(void *arg)
 {
 	struct pool_cache *pc = arg;
 	struct cpu_info *ci = curcpu();
 	const int s = spl_raise(ci, pc->pc_ipl);
-	struct pool_cache_cpu *pcc = own_cpu(pc, ci);
-	struct magazine *const m[] = { pcc->pcc_current, pcc->pcc_previous };
+	struct pool_cache_cpu *pcc = own_cpu(pc, ci, pc->pc_ipl);
+	struct magazine *const m[] = { replace_current(pcc, NULL), pcc->pcc_previous };
 
-	pcc->pcc_current = pcc->pcc_previous = NULL;
-	mutex_enter(&pc->pc_lock);
+	pcc->pcc_previous = NULL;
+	mutex_enter(&pcc->pcc_depot.d_lock);
 	for (int i = 0; i < 2; i++)
 		if (m[i] != NULL)
-			push(has_object(m[i]) ? &pc->pc_full : &pc->pc_empty, m[i]);
-	mutex_exit(&pc->pc_lock);
+			depot_put(&pcc->pcc_depot, m[i]);
+	mutex_exit(&pcc->pcc_depot.d_lock);
 	spl_restore(ci, s);
 }
 
 static struct magazine *
-depot_take(struct pool_cache *pc)
+depot_take(struct depot *d)
 {
 	struct magazine *m;
 
-	mutex_enter(&pc->pc_lock);
-	m = pop(&pc->pc_full);
+	mutex_enter(&d->d_lock);
+	m = depot_get(d, true);
 	if (m == NULL)
-		m = pop(&pc->pc_empty);
-	mutex_exit(&pc->pc_lock);
+		m = depot_get(d, false);
+	mutex_exit(&d->d_lock);
 	return m;
 }
 
-/* => what is in the depot at some moment goes back to the pool; thread context, no lock held */
-void
-pool_cache_drain_depot(struct pool_cache *pc)
+static void
+depot_drain(struct pool_cache *pc, struct depot *d)
 {
 	struct magazine *m;
 
-	while ((m = depot_take(pc)) != NULL) {
-		for (unsigned i = 0; i < m->m_n; i++) {
-			object_out(pc, m->m_obj[i]);
-			object_destroy(pc, m->m_obj[i]);
-		}
+	while ((m = depot_take(d)) != NULL) {
+		for (unsigned i = 0; i < m->m_n; i++)
+			object_destroy(pc, object_out(pc, m->m_obj[i]));
 		pool_put(pc->pc_magpool, m);
 	}
+}
+
+/* => what is in the depots at some moment goes back to the pool; thread context, no lock held */
+void
+pool_cache_drain_depot(struct pool_cache *pc)
+{
+	depot_drain(pc, &pc->pc_depot);
+	for (int i = 0; i < ncpu; i++)
+		depot_drain(pc, &pc->pc_cpu[i].pcc_depot);
 }
 
 void
@@ -394,19 +634,26 @@ pool_cache_t
 pool_cache_create(size_t size, size_t align, const char *wmesg, const struct pool_allocator *pa,
     ipl_t ipl, int (*ctor)(void *, void *, int), void (*dtor)(void *, void *), void *arg)
 {
-	struct pool_cache *pc = calloc(1, sizeof(*pc));
-	const size_t bytes = (size_t)ncpu * sizeof(*pc->pc_cpu);
+	struct pool_cache *pc = aligned_alloc(64, sizeof(*pc));
+	const size_t bytes = (size_t)ncpu * sizeof(*pc->pc_cpu), share = SHARE_BYTES / size / MAG_OBJECTS;
 
-	if (pc == NULL || (pc->pc_cpu = aligned_alloc(64, bytes)) == NULL)
+	if (pc == NULL)
+		panic("pool cache %s: the host has no memory", wmesg);
+	memset(pc, 0, sizeof(*pc));
+	pc->pc_cpu = aligned_alloc(64, bytes);
+	if (pc->pc_cpu == NULL)
 		panic("pool cache %s: the host has no memory", wmesg);
 	memset(pc->pc_cpu, 0, bytes);
 	pc->pc_ipl = ipl > IPL_VM ? ipl : IPL_VM;
 	pc->pc_ctor = ctor;
 	pc->pc_dtor = dtor;
 	pc->pc_arg = arg;
-	mutex_init(&pc->pc_lock, MUTEX_SPIN, pc->pc_ipl, LC_pool_depot);
+	pc->pc_share = share < 1 ? 1 : share > SHARE_MAX ? SHARE_MAX : (unsigned)share;
+	mutex_init(&pc->pc_depot.d_lock, MUTEX_SPIN, pc->pc_ipl, LC_pool_depot);
+	for (int i = 0; i < ncpu; i++)
+		mutex_init(&pc->pc_cpu[i].pcc_depot.d_lock, MUTEX_SPIN, pc->pc_ipl, LC_pool_depot);
 	/* Objects may come and go in interrupts; then so do magazines. */
-	pc->pc_magpool = pool_create_internal(sizeof(struct magazine), 0, wmesg, pa, ipl, true,
+	pc->pc_magpool = pool_create_internal(sizeof(struct magazine), 64, wmesg, pa, ipl, true,
 	    NULL);
 	pc->pc_pool = pool_create_internal(size, align, wmesg, pa, ipl, false, pc);
 	return pc;
@@ -415,7 +662,9 @@ pool_cache_create(size_t size, size_t align, const char *wmesg, const struct poo
 void
 pool_cache_free_struct(struct pool_cache *pc)
 {
-	mutex_destroy(&pc->pc_lock);
+	for (int i = 0; i < ncpu; i++)
+		mutex_destroy(&pc->pc_cpu[i].pcc_depot.d_lock);
+	mutex_destroy(&pc->pc_depot.d_lock);
 	free(pc->pc_cpu);
 	free(pc);
 }

@@ -618,26 +618,48 @@ pmap_growkernel(vaddr_t end)
 	return have;
 }
 
-void
-pmap_kenter_pa(vaddr_t va, paddr_t pa, vm_prot_t prot)
+/* => pm_lock held; ptep: the address's, or NULL: it has no table */
+static void
+kenter(vaddr_t va, uint64_t *ptep, paddr_t pa, vm_prot_t prot)
 {
-	uint64_t *ptep;
-
-	KASSERT(((va | pa) & PAGE_MASK) == 0);
-	KASSERT(pmap_va_ok(&kernel_pmap, va, va + PAGE_SIZE));
-	KASSERT(atop(pa) < ram_npages || device_frame(pa));
 	KASSERT(prot & VM_PROT_READ);
 	KASSERTMSG(may_map(ram_md(pa), prot), "R15: kernel va 0x%llx: a page on loan mapped writable",
 	    (unsigned long long)va);
-
-	mutex_enter(&kernel_pmap.pm_lock);
-	ptep = pmap_pte(&kernel_pmap, va);
 	KASSERTMSG(ptep != NULL, "R39: no page table for kernel address 0x%llx: pmap_growkernel() "
 	    "comes before", (unsigned long long)va);
 	KASSERTMSG((pte_load(ptep) & PTE_V) == 0, "va 0x%llx is mapped already",
 	    (unsigned long long)va);
 	enter_new(&kernel_pmap, va, ptep, pte_make(pa, false, prot, PMAP_WIRED) | PTE_KENTER, NULL,
 	    NULL);
+}
+
+void
+pmap_kenter_pa(vaddr_t va, paddr_t pa, vm_prot_t prot)
+{
+	KASSERT(((va | pa) & PAGE_MASK) == 0);
+	KASSERT(pmap_va_ok(&kernel_pmap, va, va + PAGE_SIZE));
+	KASSERT(atop(pa) < ram_npages || device_frame(pa));
+	mutex_enter(&kernel_pmap.pm_lock);
+	kenter(va, pmap_pte(&kernel_pmap, va), pa, prot);
+	mutex_exit(&kernel_pmap.pm_lock);
+}
+
+void
+pmap_kenter_pages(vaddr_t va, struct vm_page *const *pgs, int n, vm_prot_t prot)
+{
+	uint64_t *ptep = NULL;
+
+	KASSERT((va & PAGE_MASK) == 0);
+	KASSERT(pmap_va_ok(&kernel_pmap, va, va + (vaddr_t)n * PAGE_SIZE));
+	mutex_enter(&kernel_pmap.pm_lock);
+	for (int i = 0; i < n; i++, va += PAGE_SIZE) {
+		/* the next one of the same table, or of another */
+		if (i > 0 && (va & (PTP_ENTRIES * PAGE_SIZE - 1)) != 0)
+			ptep++;
+		else
+			ptep = pmap_pte(&kernel_pmap, va);
+		kenter(va, ptep, ((struct vm_page_md *)pgs[i])->md_pa, prot);
+	}
 	mutex_exit(&kernel_pmap.pm_lock);
 }
 

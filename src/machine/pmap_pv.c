@@ -25,6 +25,8 @@
  */
 #include "pmap_private.h"
 
+#include <string.h>
+
 #include <host/host.h>
 #include <sys/bug.h>
 #include <sys/kernhist.h>
@@ -130,12 +132,10 @@ pv_pte(struct vm_page_md *md, const struct pv_entry *pv)
 	return ptep;
 }
 
+/* => md_pvlock held; what is to be flushed before anybody may rely on it */
 static void
-md_write_protect(struct vm_page_md *md, bool cleaning)
+take_write(struct vm_page_md *md, bool cleaning, struct tlb_flush *tf)
 {
-	struct tlb_flush tf = { .tf_nva = 0 };
-
-	mutex_enter(&md->md_pvlock);
 	for (struct pv_entry *pv = md->md_pvlist; pv != NULL; pv = pv->pv_next) {
 		uint64_t *ptep = pv_pte(md, pv);
 
@@ -147,9 +147,18 @@ md_write_protect(struct vm_page_md *md, bool cleaning)
 		/* acquired: what made the PTE what it is counted its packet before */
 		if ((pte_clear_bits(ptep, PTE_W) & PTE_W) ||
 		    __atomic_load_n(&pv->pv_pmap->pm_unsettled, __ATOMIC_ACQUIRE) != 0)
-			pmap_tlb_collect(&tf, pv->pv_pmap, pv->pv_va);
+			pmap_tlb_collect(tf, pv->pv_pmap, pv->pv_va);
 	}
-	pmap_tlb_collect_leaving(&tf, md);
+	pmap_tlb_collect_leaving(tf, md);
+}
+
+static void
+md_write_protect(struct vm_page_md *md, bool cleaning)
+{
+	struct tlb_flush tf = { .tf_nva = 0 };
+
+	mutex_enter(&md->md_pvlock);
+	take_write(md, cleaning, &tf);
 	mutex_exit(&md->md_pvlock);
 	if (cleaning || !BUG(loan_stale_tlb))
 		pmap_tlb_complete(&tf);
@@ -170,19 +179,72 @@ pmap_clean_protect(struct vm_page *pg)
 	md_write_protect((struct vm_page_md *)pg, true);
 }
 
+/* => md_pvlock held; no TLB has a mapping with W */
+static void
+set_readonly(struct vm_page_md *md)
+{
+	for (struct pv_entry *pv = md->md_pvlist; pv != NULL; pv = pv->pv_next)
+		if (pte_load(pv_pte(md, pv)) & PTE_W)
+			panic("R15: va 0x%llx maps a frame writable that is to be read-only",
+			    (unsigned long long)pv->pv_va);
+	/* relaxed: stores through old TLB entries were over when pmap_copy_on_write() returned */
+	RELAXED_SET(md->md_readonly, true);
+}
+
 void
 pmap_page_readonly(struct vm_page *pg, bool readonly)
 {
 	struct vm_page_md *md = (struct vm_page_md *)pg;
 
+	if (!readonly) {		/* no mapping is looked at, so none need stay */
+		RELAXED_SET(md->md_readonly, false);
+		return;
+	}
 	mutex_enter(&md->md_pvlock);
-	for (struct pv_entry *pv = md->md_pvlist; pv != NULL && readonly; pv = pv->pv_next)
-		if (pte_load(pv_pte(md, pv)) & PTE_W)
-			panic("R15: va 0x%llx maps a frame writable that is to be read-only",
-			    (unsigned long long)pv->pv_va);
-	/* relaxed: stores through old TLB entries were over when pmap_copy_on_write() returned */
-	RELAXED_SET(md->md_readonly, readonly);
+	set_readonly(md);
 	mutex_exit(&md->md_pvlock);
+}
+
+bool
+pmap_page_lend(struct vm_page *pg)
+{
+	struct vm_page_md *md = (struct vm_page_md *)pg;
+	struct tlb_flush tf;
+	bool quiet;
+
+	tf.tf_nva = 0;			/* its addresses need not be zeroed */
+	tf.tf_ptps = NULL;
+	memset(tf.tf_cpus, 0, sizeof(tf.tf_cpus));
+	mutex_enter(&md->md_pvlock);
+	take_write(md, false, &tf);
+	quiet = tf.tf_nva == 0;
+	if (!quiet) {
+		mutex_exit(&md->md_pvlock);
+		if (!BUG(loan_stale_tlb))
+			pmap_tlb_complete(&tf);
+		mutex_enter(&md->md_pvlock);
+	}
+	set_readonly(md);
+	mutex_exit(&md->md_pvlock);
+	return quiet;
+}
+
+bool
+pmap_page_lend_quiet(struct vm_page *pg)
+{
+	struct vm_page_md *md = (struct vm_page_md *)pg;
+	bool quiet;
+
+	mutex_enter(&md->md_pvlock);
+	/* acquire, both: as in take_write() and pmap_tlb_collect_leaving() */
+	quiet = __atomic_load_n(&md->md_leaving, __ATOMIC_ACQUIRE) == 0;
+	for (struct pv_entry *pv = md->md_pvlist; pv != NULL && quiet; pv = pv->pv_next)
+		quiet = (pte_load(pv_pte(md, pv)) & (PTE_W | PTE_WIRED)) == 0 &&
+		    __atomic_load_n(&pv->pv_pmap->pm_unsettled, __ATOMIC_ACQUIRE) == 0;
+	if (quiet)
+		RELAXED_SET(md->md_readonly, true);
+	mutex_exit(&md->md_pvlock);
+	return quiet;
 }
 
 /* => the first mapping of the list goes; its pm_lock and md_pvlock held. */

@@ -80,10 +80,9 @@ ubc_busy_pages(struct ubc_map *um)
 	if (error != 0)
 		return error;
 	um->um_npages = n;
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < n; i++)
 		um->um_pages[i] = pgs[i];
-		pmap_kenter_pa(va + ptoa(i), VM_PAGE_TO_PHYS(pgs[i]), VM_PROT_READ | VM_PROT_WRITE);
-	}
+	pmap_kenter_pages(va, pgs, n, VM_PROT_READ | VM_PROT_WRITE);
 	return 0;
 }
 

@@ -29,7 +29,8 @@
  *
  * One call goes entry by entry, with map(R) and amap held from page to page.  Where something
  * must be waited for, all is unlocked, and the page that is next is looked up anew, its own
- * slot in the amap included (B-4).  An error undoes the whole call (I-LOAN-6).
+ * slot in the amap included (B-4).  An error undoes the whole call (I-LOAN-6).  Of anonymous
+ * pages that can be lent as they are a run keeps pageq, too, and tries the locks of their anons.
  *
  * Locks as in the fault handler: maps, amap, object, anon, page queues.
  */
@@ -84,13 +85,19 @@ loan_entry(struct uvm_loan *ul, vaddr_t end)
 	}
 	if (ul->ul_flt.amap != NULL)
 		amap_lock(ul->ul_flt.amap);
-	while (ufi->orig_rvaddr < end && ufi->orig_rvaddr < ufi->entry->end) {
+	if (end > ufi->entry->end)
+		end = ufi->entry->end;
+	ul->ul_quick = (ul->ul_flags & UVM_LOAN_TOPAGE) != 0 && ul->ul_flt.amap != NULL;
+	while (ufi->orig_rvaddr < end) {
+		if (end - ufi->orig_rvaddr > PAGE_SIZE)
+			uvm_loan_lock_pageq(ul);
 		error = uvm_loan_next(ul);
 		if (error != 0)
 			return error;
 		ul->ul_n++;
 		ufi->orig_rvaddr += PAGE_SIZE;
 	}
+	uvm_loan_unlock_pageq(ul);
 	uvmfault_unlockall(ufi, ul->ul_flt.amap, NULL, NULL);
 	return 0;
 }

@@ -15,6 +15,8 @@ struct uvm_loan {
 	struct uvm_faultctx ul_flt;	/* amap, and the object that is asked to read */
 	int		 ul_flags;
 	int		 ul_n;		/* pages lent so far */
+	bool		 ul_quick;	/* the next page is likely to be an anon's that nobody may store to */
+	bool		 ul_pageq;	/* pageq is held, from page to page */
 	void		*ul_result;	/* array of pages or anons */
 };
 
@@ -23,9 +25,13 @@ struct uvm_loan {
  *
  * Lend the page that is next.
  * => maps(R), amap (if any) locked, the entry readable memory; TOPAGE: not NEEDSCOPY, or no amap
- * => 0: locked as before; else all unlocked; ERESTART: begin again
+ * => pageq held, if ul_pageq says so; 0: as before, pageq perhaps not held any more; else all unlocked;
+ *    ERESTART: begin again
  */
 int	uvm_loan_next(struct uvm_loan *);
+/* => for the pages to come, if they are likely to be lent as they are; not held any more */
+void	uvm_loan_lock_pageq(struct uvm_loan *);
+void	uvm_loan_unlock_pageq(struct uvm_loan *);
 /*
  * => object locked, page BUSY by us, valid.
  * => 0 and the i-th result; EBUSY, ENOMEM, EAGAIN (let go of everything, and come again); locks as before

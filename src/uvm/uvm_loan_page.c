@@ -23,23 +23,54 @@ protect(struct vm_page *pg)
 		uvm_page_protect(pg, VM_PROT_READ);
 }
 
-/* => owner locked, page valid and not BUSY, or by us; 0 or EBUSY */
-static int
-lend_to_kernel(struct vm_page *pg)
+/* => the same, and it is to count a loan; true: no TLB was asked */
+static bool
+protect_for_loan(struct vm_page *pg)
+{
+	return uvm_page_loaned(pg) || BUG(loan_stays_writable) || uvm_page_lend(pg);
+}
+
+/* => owner locked, page valid and not BUSY, or by us; pageq held */
+static void
+lend_protected(struct vm_page *pg)
 {
 	KASSERT((pg->flags & (PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0);
-	if (uvm_page_hardwired(pg))
-		return EBUSY;
-	protect(pg);
-	uvm_lock_pageq();
 	uvm_page_setloans(pg, pg->loan_count + 1);
 	if (!BUG(loan_not_wired))
 		uvm_pagewire(pg);			/* R6 */
 	KASSERTMSG(pg->wire_count == uvm_page_kloans(pg), "I-LOAN-5: wired %u times, %u loans",
 	    pg->wire_count, uvm_page_kloans(pg));
-	uvm_unlock_pageq();
 	UVMCNT(loan_to_kernel);
+}
+
+/* => owner locked, page valid and not BUSY, or by us; 0 or EBUSY; *quiet: no TLB was asked */
+static int
+lend_to_kernel(struct vm_page *pg, bool *quiet)
+{
+	if (uvm_page_hardwired(pg))
+		return EBUSY;
+	*quiet = protect_for_loan(pg);
+	uvm_lock_pageq();
+	lend_protected(pg);
+	uvm_unlock_pageq();
 	return 0;
+}
+
+void
+uvm_loan_lock_pageq(struct uvm_loan *ul)
+{
+	if (ul->ul_quick && !ul->ul_pageq) {
+		uvm_lock_pageq();
+		ul->ul_pageq = true;
+	}
+}
+
+void
+uvm_loan_unlock_pageq(struct uvm_loan *ul)
+{
+	if (ul->ul_pageq)
+		uvm_unlock_pageq();
+	ul->ul_pageq = false;
 }
 
 /* --- the lender is an anon --- */
@@ -98,7 +129,7 @@ anon_to_kernel(struct uvm_loan *ul, struct vm_anon *anon)
 		anon = new;
 		lender = NULL;
 	}
-	error = lend_to_kernel(anon->an_page);
+	error = lend_to_kernel(anon->an_page, &ul->ul_quick);
 	if (error != 0) {
 		uvmfault_unlockall(ufi, amap, lender, anon);
 		return error;
@@ -106,6 +137,32 @@ anon_to_kernel(struct uvm_loan *ul, struct vm_anon *anon)
 	((struct vm_page **)ul->ul_result)[ul->ul_n] = anon->an_page;
 	uvmfault_unlockall(NULL, NULL, lender, anon);
 	return 0;
+}
+
+/*
+ * Against the lock order, hence the try.
+ * => maps(R), amap, pageq held.
+ * => true: lent; false: nothing has changed
+ */
+static bool
+anon_to_kernel_quickly(struct uvm_loan *ul, struct vm_anon *anon)
+{
+	struct vm_page *pg;
+	bool lent;
+
+	if (!mutex_tryenter(&anon->an_lock))
+		return false;
+	pg = anon->an_page;
+	/* resident, owned by the anon, and by nobody else; nothing to be waited for or taken away */
+	lent = pg != NULL && pg->uobject == NULL && (pg->pqflags & PQ_ANON) != 0 && anon->an_ref == 1 &&
+	    (pg->flags & PG_BUSY) == 0 && !uvm_page_hardwired(pg) &&
+	    (uvm_page_loaned(pg) || pmap_page_lend_quiet(pg));
+	if (lent) {
+		lend_protected(pg);
+		((struct vm_page **)ul->ul_result)[ul->ul_n] = pg;
+	}
+	mutex_exit(&anon->an_lock);
+	return lent;
 }
 
 /*
@@ -179,7 +236,7 @@ lend_to_anon(struct vm_page *pg, struct vm_anon **anonp)
 		anon = uvm_analloc();
 		if (anon == NULL)
 			return ENOMEM;
-		protect(pg);
+		protect_for_loan(pg);
 		uvm_lock_pageq();
 		pg->uanon = anon;
 		uvm_page_setloans(pg, pg->loan_count + 1);
@@ -195,12 +252,13 @@ lend_to_anon(struct vm_page *pg, struct vm_anon **anonp)
 int
 uvm_loan_objpage(struct vm_page *pg, void *result, int i, int flags)
 {
+	bool quiet;
 	int error;
 
 	KASSERT(mutex_owned(&pg->uobject->vmobjlock));
 	if ((flags & UVM_LOAN_TOANON) != 0)
 		return lend_to_anon(pg, &((struct vm_anon **)result)[i]);
-	error = lend_to_kernel(pg);
+	error = lend_to_kernel(pg, &quiet);
 	if (error == 0)
 		((struct vm_page **)result)[i] = pg;
 	return error;
@@ -356,6 +414,12 @@ uvm_loan_next(struct uvm_loan *ul)
 	KASSERT(vm_map_locked(ufi->map));
 	if (ul->ul_flt.amap != NULL)
 		anon = amap_lookup(&entry->aref, ufi->orig_rvaddr - entry->start);
+	if (ul->ul_pageq) {
+		if (anon != NULL && anon_to_kernel_quickly(ul, anon))
+			return 0;
+		uvm_loan_unlock_pageq(ul);
+		ul->ul_quick = false;
+	}
 	if (anon != NULL) {
 		mutex_enter(&anon->an_lock);
 		if ((ul->ul_flags & UVM_LOAN_TOANON) != 0)

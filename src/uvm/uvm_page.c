@@ -89,8 +89,8 @@ uvm_page_init(uint64_t npages)
  * one pool page for its buffer; that page may need a second for the pool's own
  * header; twice that, for the round after.
  * reserve_kernel: whoever gets the last page above it must be able to map it, or
- * waits for ever for memory that is there: four page tables and a pool page for the
- * pv entry, on every CPU.
+ * waits for ever for memory that is there: four page tables, a pool page for the
+ * pv entry, and one for the magazines of what else is in that, on every CPU.
  */
 static void
 uvm_page_targets(void)
@@ -99,7 +99,7 @@ uvm_page_targets(void)
 	uint64_t hi = 1048576 / PAGE_SIZE * (uint64_t)ncpu;
 
 	uvm.reserve_pagedaemon = 4;
-	uvm.reserve_kernel = uvm.reserve_pagedaemon + 5 * (uint64_t)ncpu;
+	uvm.reserve_kernel = uvm.reserve_pagedaemon + 6 * (uint64_t)ncpu;
 	uvm.freemin = uvm.npages / 200;
 	if (uvm.freemin < lo)
 		uvm.freemin = lo;
@@ -480,8 +480,11 @@ uvm_page_setloans(struct vm_page *pg, uint32_t count)
 	KASSERT(mutex_owned(&uvm_pageqlock));
 	KASSERT(slock == NULL || mutex_owned(slock));
 	KASSERTMSG((pg->flags & PG_FAKE) == 0, "a page without content is lent");
-	if ((count == 0) != (pg->loan_count == 0))
-		pmap_page_readonly(pg, count != 0);	/* R15: before the loan is visible */
+	/* R15: before the loan is visible */
+	if (count == 0)
+		pmap_page_readonly(pg, false);
+	else if (pg->loan_count == 0 && !uvm_page_readonly(pg))
+		pmap_page_readonly(pg, true);
 	/* relaxed: pairs with uvm_page_loaned() */
 	__atomic_store_n(&pg->loan_count, count, __ATOMIC_RELAXED);
 	kernhist_log(KE_page_loans, VM_PAGE_ID(pg), count, 0);
@@ -512,6 +515,17 @@ uvm_page_protect(struct vm_page *pg, vm_prot_t prot)
 	KASSERTMSG(!uvm_page_hardwired(pg), "R10: page %#lx is wired, its mappings must stay",
 	    (unsigned long)VM_PAGE_TO_PHYS(pg));
 	pmap_page_protect(pg, prot);
+}
+
+bool
+uvm_page_lend(struct vm_page *pg)
+{
+	kmutex_t *slock = uvm_page_owner_lock(pg);
+
+	KASSERT(slock != NULL && mutex_owned(slock));
+	KASSERTMSG(!uvm_page_hardwired(pg), "R10: page %#lx is wired, its mappings must stay",
+	    (unsigned long)VM_PAGE_TO_PHYS(pg));
+	return pmap_page_lend(pg);
 }
 
 /* --- queues and wiring --- */

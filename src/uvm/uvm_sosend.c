@@ -137,8 +137,7 @@ window_open(struct so_packet *sp, struct vm_map *map, vaddr_t va, int n)
 		window_free(kva, n);
 		return error;
 	}
-	for (int i = 0; i < n; i++)
-		pmap_kenter_pa(kva + ptoa((uint64_t)i), VM_PAGE_TO_PHYS(sp->sp_pgs[i]), VM_PROT_READ);
+	pmap_kenter_pages(kva, sp->sp_pgs, n, VM_PROT_READ);
 	pmap_update(pmap_kernel());
 	sp->sp_kva = kva;
 	mutex_spin_enter(&so_lock);

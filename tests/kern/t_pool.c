@@ -432,6 +432,26 @@ KTEST(second_boot_works, "pools work again after shutdown and a second boot")
 	}
 }
 
+KTEST(I_POOL_2_items_are_known_by_their_offset, "of every size of item each offset of a page is that of the item that begins there, or of none")
+{
+	ktest_kern(1, ktest_seed());
+	for (size_t size = 8; size <= 1100; size += 4) {
+		struct pool *pp = pool_create(size, size % 16 == 0 ? 16 : 4, "sizes", &heap, IPL_NONE);
+
+		CHECK(pp->pr_perpage > 0 && pp->pr_first + pp->pr_perpage * pp->pr_size <= PAGE);
+		for (size_t off = 0; off < PAGE; off++) {
+			const size_t at = off - pp->pr_first, i = pool_item_index(pp, off);
+
+			if (off < pp->pr_first || at % pp->pr_size != 0 || at / pp->pr_size >= pp->pr_perpage)
+				CHECK(i >= pp->pr_perpage);
+			else
+				CHECK_EQ(i, at / pp->pr_size);
+		}
+		pool_destroy(pp);
+	}
+	kern_shutdown();
+}
+
 /* --- mistakes --- */
 
 KTEST_DEATH(I_POOL_2_double_free_panics, "an item put twice is caught", "freed twice")

@@ -371,6 +371,66 @@ KTEST_DEATH(R12_copy_on_write_of_a_wired_mapping_panics,
 	pmap_page_protect(pg, VM_PROT_READ);
 }
 
+/* => can the page be lent as it is? It is not, afterwards. */
+static bool
+lent_as_it_is(struct vm_page *pg)
+{
+	const bool lent = pmap_page_lend_quiet(pg);
+
+	CHECK_EQ(pg->md.md_readonly, lent);
+	pmap_page_readonly(pg, false);
+	return lent;
+}
+
+KTEST(R15_lending_takes_W_and_asks_TLBs,
+    "a page is lent as it is only while nothing of its mappings, and of those just gone, can be stored through")
+{
+	struct vm_page *pg;
+
+	begin(false);
+	pg = page_with(7);
+	CHECK(lent_as_it_is(pg));
+	CHECK(pmap_enter(pm, VA, fv_pa(pg), RO, RO) == 0);
+	CHECK(lent_as_it_is(pg));
+	CHECK(pmap_enter(pm, VA + PAGE_SIZE, fv_pa(pg), RW, RW) == 0);
+	CHECK(user_store(VA + PAGE_SIZE, 8) == 0);
+	CHECK(!lent_as_it_is(pg));
+	pmap_protect(pm, VA + PAGE_SIZE, VA + 2 * PAGE_SIZE, RO);
+	CHECK(!lent_as_it_is(pg));		/* a TLB still has it */
+	pmap_update(pm);
+	CHECK(lent_as_it_is(pg));
+	CHECK(pmap_enter(pm, VA + PAGE_SIZE, fv_pa(pg), RW, RW) == 0);
+	CHECK(user_store(VA + PAGE_SIZE, 9) == 0);
+	pmap_remove(pm, VA, VA + 2 * PAGE_SIZE);
+	CHECK(!lent_as_it_is(pg));		/* not mapped, but in a TLB */
+	pmap_update(pm);
+	CHECK(lent_as_it_is(pg));
+	CHECK(pmap_enter(pm, VA, fv_pa(pg), RW, RW) == 0);
+	CHECK(user_store(VA, 10) == 0);
+	CHECK(!pmap_page_lend(pg));		/* and now nobody has it writable, nor any TLB */
+	CHECK(pg->md.md_readonly == 1 && user_store(VA, 11) != 0 && load(VA) == 10);
+	pmap_page_readonly(pg, false);
+	CHECK(pmap_page_lend(pg));
+	pmap_page_readonly(pg, false);
+	CHECK(pmap_enter(pm, VA, fv_pa(pg), RO, PMAP_WIRED) == 0);
+	CHECK(!lent_as_it_is(pg));		/* what is wired is for pmap_page_lend() to complain of (R12) */
+	pmap_remove(pm, VA, VA + PAGE_SIZE);
+	pmap_update(pm);
+	fv_free(pg);
+	end();
+}
+
+KTEST_DEATH(R12_lending_of_a_wired_mapping_panics,
+    "a page that is wired somewhere is not lent", "R12")
+{
+	struct vm_page *pg;
+
+	begin(false);
+	pg = fv_alloc();
+	CHECK(pmap_enter(pm, VA, fv_pa(pg), RO, PMAP_WIRED) == 0);
+	pmap_page_lend(pg);
+}
+
 KTEST_DEATH(R11_execute_alone_panics,
     "execute alone panics", "R11")
 {
@@ -530,6 +590,31 @@ KTEST(T31_kenter_window_shows_the_new_frame_after_update,
 	CHECK(pmap_check(pmap_kernel()) == 0);
 	fv_free(a);
 	fv_free(b);
+	end();
+}
+
+KTEST(kenter_of_pages_goes_from_table_to_table,
+    "a window over the end of a page table shows all of its pages")
+{
+	const vaddr_t va = KVA + (2UL << 20) - 2 * PAGE_SIZE;
+	struct vm_page *pgs[5];
+	uint64_t val;
+
+	begin(false);
+	CHECK(pmap_growkernel(KVA + (4UL << 20)) >= KVA + (4UL << 20));
+	for (int i = 0; i < 5; i++)
+		pgs[i] = page_with(10 + (uint64_t)i);
+	pmap_kenter_pages(va, pgs, 5, RO);
+	for (int i = 0; i < 5; i++) {
+		CHECK(kern_load(va + i * PAGE_SIZE, &val) == 0 && val == 10 + (uint64_t)i);
+		CHECK(kern_store(va + i * PAGE_SIZE, 1) == EFAULT);
+	}
+	CHECK(pmap_wired_count(pmap_kernel()) == 5);
+	pmap_kremove(va, 5 * PAGE_SIZE);
+	pmap_update(pmap_kernel());
+	CHECK(pmap_check(pmap_kernel()) == 0);
+	for (int i = 0; i < 5; i++)
+		fv_free(pgs[i]);
 	end();
 }
 

@@ -279,6 +279,60 @@ KTEST(T57_I_LOAN_6_failure_undoes_the_call, "the last page of two entries is mis
 	end();
 }
 
+/* => the run from page 0 on is on loan as often as said, each page read-only; 4: nobody has stored to it */
+static void
+check_run(uint32_t loans)
+{
+	for (int i = 0; i < 8; i++) {
+		CHECK(i == 4 || (tm_load(i) == 5 + (uint64_t)i && pgs[i] == tm_page(tm_proc, i)));
+		CHECK(i == 4 || *tu_words(pgs[i]) == 5 + (uint64_t)i);
+		CHECK(i == 4 || (pgs[i]->loan_count == loans && pgs[i]->wire_count == loans));
+		CHECK(uvm_page_readonly(pgs[i]));
+	}
+}
+
+KTEST(a_run_is_lent_whatever_lies_in_it, "pages that can be lent as they are go together; between them one that is mapped writable, untouched, shared or wired")
+{
+	struct proc *child;
+	uint64_t gets;
+
+	begin(1);
+	tm_put(tm_proc, "aaaaaaaa");
+	for (int i = 0; i < 8; i++)
+		if (i != 4)
+			tm_store(i, 5 + (uint64_t)i);
+	lend(0, 8);
+	check_run(1);
+	unlend(8);
+	gets = counted(UVMC_fltanget);
+	lend(0, 4);
+	lend(0, 4);
+	CHECK_EQ(counted(UVMC_fltanget), gets);	/* as they are */
+	CHECK(pgs[0]->loan_count == 2 && pgs[3]->loan_count == 2);
+	unlend(4);
+	unlend(4);
+	tm_store(2, 7);
+	tm_store(6, 11);
+	lend(0, 8);
+	CHECK(counted(UVMC_fltanget) > gets);
+	check_run(1);
+	CHECK(pgs[4]->uobject != NULL && *tu_words(pgs[4]) == 0);
+	unlend(8);
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(6), ptoa(1)), 0);
+	CHECK_EQ(lend_error(0, 8), EBUSY);		/* and pageq is held no more */
+	CHECK_EQ(sys_munlock(tm_proc, TM_VA(6), ptoa(1)), 0);
+	CHECK_EQ(tm_page(tm_proc, 0)->loan_count, 0);
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
+	tm_store_in(child, 1, 9);
+	lend(0, 8);
+	check_run(1);
+	CHECK_EQ(tm_load_in(child, 0), 5);
+	CHECK(tm_page(child, 0) != pgs[0]);		/* R14 */
+	unlend(8);
+	proc_exit(child);
+	end();
+}
+
 KTEST(memory_that_cannot_be_read_is_not_lent, "PROT_NONE is EACCES, device memory EINVAL, nothing there ENOENT")
 {
 	begin(1);
