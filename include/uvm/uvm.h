@@ -34,6 +34,7 @@ struct uvm {
 	uint64_t	 wiredmax;		/* : */
 	struct lwp	*pagedaemon_lwp;	/* : */
 	uint32_t	 pgfl_max;		/* : pages in a CPU's cache at most; 0: there are none */
+	uint32_t	 pgfl_batch;		/* : pages that it gets, or gives back, at once */
 	uint32_t	 intent_max;		/* : pages that a CPU notes down to be active; 0: none */
 
 	struct pglist	 page_active UVM_LINE;	/* p */
@@ -50,7 +51,6 @@ struct uvm {
 	uint64_t	 nfreed;		/* f: pages that came to page_free since boot */
 	uint64_t	 pd_taken;		/* f: pages that the daemon took for itself */
 	uint64_t	 nwaiters;		/* f: LWPs in uvm_wait() */
-	uint64_t	 kernpages;		/* f: PQ_PRIVATE pages */
 	bool		 pd_kicked;		/* f: the daemon has a round to do */
 	bool		 pd_idle;		/* f: it sleeps */
 	bool		 pd_stop;		/* f */

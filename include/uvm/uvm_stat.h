@@ -26,6 +26,7 @@ extern const char *const uvm_counter_text[UVMC_COUNT];
 enum uvm_gauge {
 	UVMG_anonpages,				/* with PQ_ANON */
 	UVMG_filepages, UVMG_aobjpages,		/* tabled, by kind of owner */
+	UVMG_kernpages,				/* PQ_PRIVATE */
 	UVMG_COUNT
 };
 

@@ -244,10 +244,5 @@ uvm_km_memory_low(void)
 uint64_t
 uvm_km_pages(void)
 {
-	uint64_t n;
-
-	mutex_spin_enter(&uvm_fpageqlock);
-	n = uvm.kernpages;
-	mutex_spin_exit(&uvm_fpageqlock);
-	return n - __atomic_load_n(&uvm.ptpages, __ATOMIC_RELAXED);
+	return uvm_gauge(UVMG_kernpages) - __atomic_load_n(&uvm.ptpages, __ATOMIC_RELAXED);
 }

@@ -287,13 +287,11 @@ static struct vm_page *
 uvm_page_take(int flags)
 {
 	/* the daemon's own needs stay countable, see uvmpd_progress() */
-	const bool cached = (flags & UVM_PGA_PRIVATE) == 0 && curlwp != uvm.pagedaemon_lwp;
+	const bool cached = curlwp != uvm.pagedaemon_lwp;
 	struct vm_page *pg;
 
-	if (cached && (pg = uvm_pgflcache_alloc()) != NULL) {
-		pg->pqflags = 0;
+	if (cached && (pg = uvm_pgflcache_alloc()) != NULL)
 		return pg;
-	}
 	mutex_spin_enter(&uvm_fpageqlock);
 	if (!uvm_page_mayalloc(flags)) {
 		if (curlwp != uvm.pagedaemon_lwp)
@@ -310,11 +308,6 @@ uvm_page_take(int flags)
 	    "I-PD-7: %s takes a page of the daemon's reserve", curlwp->l_name);
 	KASSERTMSG(uvm.free >= uvm.reserve_kernel || (flags & UVM_PGA_USERESERVE) != 0 ||
 	    curlwp == uvm.pagedaemon_lwp, "R35: %s takes a page of the kernel's reserve", curlwp->l_name);
-	pg->pqflags = 0;
-	if (flags & UVM_PGA_PRIVATE) {
-		pg->pqflags = PQ_PRIVATE;
-		uvm.kernpages++;
-	}
 	if (curlwp == uvm.pagedaemon_lwp)
 		uvm.pd_taken++;			/* it knows */
 	else
@@ -346,6 +339,11 @@ uvm_pagealloc(struct uvm_object *obj, voff_t off, struct vm_anon *anon, int flag
 	pg = uvm_page_take(flags);
 	if (pg == NULL)
 		return NULL;
+	pg->pqflags = 0;
+	if (flags & UVM_PGA_PRIVATE) {
+		pg->pqflags = PQ_PRIVATE;
+		UVMGAUGE(UVMG_kernpages, 1);
+	}
 	/* known to us alone until it gets an owner */
 	KASSERT(pg->uobject == NULL && pg->uanon == NULL);
 	KASSERT(pg->wire_count == 0 && pg->loan_count == 0);
@@ -387,7 +385,6 @@ void
 uvm_pagefree(struct vm_page *pg)
 {
 	kmutex_t *slock = uvm_page_owner_lock(pg);
-	bool private = (pg->pqflags & PQ_PRIVATE) != 0;
 
 	KASSERT(slock == NULL || mutex_owned(slock));
 	KASSERT((pg->pqflags & PQ_FREE) == 0);
@@ -413,13 +410,13 @@ uvm_pagefree(struct vm_page *pg)
 	kernhist_log(KE_page_free, VM_PAGE_ID(pg), pg->flags, pg->pqflags);
 	pg->flags = 0;
 	ram_frame_freed(&pg->mdpage);
-	if (!private && uvm_pgflcache_free(pg))
+	if (pg->pqflags & PQ_PRIVATE)
+		UVMGAUGE(UVMG_kernpages, -1);
+	if (uvm_pgflcache_free(pg))
 		return;
 	mutex_spin_enter(&uvm_fpageqlock);
 	pg->pqflags = PQ_FREE;
 	uvm_page_list(pg);
-	if (private)
-		uvm.kernpages--;
 	uvm_page_wakewaiters();
 	mutex_spin_exit(&uvm_fpageqlock);
 }

@@ -2,11 +2,12 @@
  * Free pages that each CPU keeps for itself (NetBSD 10 has the idea, and the name).
  *
  * Without them each page comes from and goes to the one list under uvm_fpageqlock,
- * whose line all CPUs then pass around.  With them a CPU goes there once for half
- * a cache of pages.
+ * whose line all CPUs then pass around.  With them a CPU goes there once for a batch
+ * of pages.  And it gets its own pages back: their structures, and their content, which is
+ * zeroed next, are in its caches, and in no other CPU's.
  *
- *	global list  --fill, half a cache-->  a CPU's  -->  uvm_pagealloc()
- *	             <--spill, its older half--        <--  uvm_pagefree()
+ *	global list  --fill, a batch-->     a CPU's  -->  uvm_pagealloc()
+ *	             <--spill, its oldest--          <--  uvm_pagefree()
  *	             <--drain, all of all CPUs', by the page daemon--
  *
  * Caches are for times of plenty.  They take nothing, from the global list or from
@@ -21,20 +22,20 @@
  *
  * A cache is its CPU's: touched at IPL_VM by the LWP that holds the CPU, which
  * keeps out interrupts that free and the cross call that drains.  Last in, first
- * out, as on the global list.  Kernel pages (PQ_PRIVATE) pass the caches by: they are
- * counted under fpageq.  An offline CPU is drained like the others, for it takes
+ * out, as on the global list.  An offline CPU is drained like the others, for it takes
  * its interrupts.
  *
- * All caches together never have more than a sixteenth of RAM; a machine that has too
+ * All caches together never have more than an eighth of RAM; a machine that has too
  * little for its CPUs has none.
  */
 #include <sys/intr.h>
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
 
-#define	PGFL_MAX	32u		/* pages of one CPU: what a depot has at hand, twice */
+#define	PGFL_MAX	320u		/* pages of one CPU: of a MiB, which is about what its caches hold, and a batch */
+#define	PGFL_BATCH	64u		/* that come or go at once, with interrupts kept out */
 #define	PGFL_MIN	4u		/* fewer are not worth it */
-#define	PGFL_SHARE	16		/* of RAM, for all CPUs together */
+#define	PGFL_SHARE	8		/* of RAM, for all CPUs together */
 
 void
 uvm_pgflcache_init(void)
@@ -44,6 +45,7 @@ uvm_pgflcache_init(void)
 	for (int i = 0; i < ncpu; i++)
 		TAILQ_INIT(&uvm_cpu(i)->uc_pgfl);
 	uvm.pgfl_max = share < PGFL_MIN ? 0 : share < PGFL_MAX ? (uint32_t)share : PGFL_MAX;
+	uvm.pgfl_batch = uvm.pgfl_max / 2 < PGFL_BATCH ? uvm.pgfl_max / 2 : PGFL_BATCH;
 }
 
 /* => at IPL_VM; the cache is the caller's until the level is lowered */
@@ -102,10 +104,10 @@ uvm_pgflcache_fill(void)
 {
 	struct uvm_cpu *uc = own();
 	struct vm_page *pg;
-	uint32_t n = uvm.pgfl_max / 2;
+	const uint32_t n = uvm.pgfl_batch;
 
 	KASSERT(mutex_owned(&uvm_fpageqlock));
-	if (uc->uc_npgfl > 0 || !plenty(n))
+	if (uvm.pgfl_max == 0 || uc->uc_npgfl > 0 || !plenty(n))
 		return;
 	/* the next on the list is to be the next out */
 	for (uint32_t i = 0; i < n; i++) {
@@ -148,7 +150,7 @@ uvm_pgflcache_free(struct vm_page *pg)
 	uc = own();
 	if (uc->uc_npgfl == uvm.pgfl_max) {
 		mutex_spin_enter(&uvm_fpageqlock);
-		spill(uc, uvm.pgfl_max / 2);
+		spill(uc, uvm.pgfl_batch);
 		mutex_spin_exit(&uvm_fpageqlock);
 	}
 	pg->pqflags = PQ_FREE;

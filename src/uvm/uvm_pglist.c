@@ -48,7 +48,7 @@ uvm_pglist_take(uint64_t npages, struct vm_page **first, int flags)
 		pg[i].on_free = false;
 	}
 	__atomic_store_n(&uvm.free, uvm.free - npages, __ATOMIC_RELAXED);
-	uvm.kernpages += npages;
+	UVMGAUGE(UVMG_kernpages, npages);
 	mutex_spin_exit(&uvm_fpageqlock);
 	*first = pg;
 	return 0;

@@ -82,7 +82,7 @@ uvm_stat_pages(struct uvmexp *ue)
 	ue->wired = uvm.wired;
 	ue->orphans = uvm.orphans;
 	ue->paging = uvm.paging;
-	ue->kernpages = uvm.kernpages;
+	ue->kernpages = uvm_gauge(UVMG_kernpages);
 	ue->inactarg = uvm.inactarg;
 	mutex_spin_exit(&uvm_fpageqlock);
 	uvm_unlock_pageq();

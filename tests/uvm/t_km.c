@@ -106,12 +106,12 @@ KTEST(wired_without_memory_is_refused_whole, "a wired allocation that cannot hav
 	vsize_t size;
 
 	tu_boot(1, 1024);
-	before = uvm.free;
+	before = tu_free();
 	size = kernel_map->size;
 	CHECK_EQ(uvm_km_alloc(kernel_map, ptoa(2000), 0, UVM_KMF_WIRED | UVM_KMF_CANFAIL), 0);
 	CHECK_EQ(uvm_km_alloc(kernel_map, ptoa(2000), 0, UVM_KMF_WIRED | UVM_KMF_NOWAIT), 0);
 	pool_drain_all();
-	CHECK(uvm.free + 16 >= before);		/* page tables stay */
+	CHECK(tu_free() + 16 >= before);		/* page tables stay */
 	CHECK_EQ(kernel_map->size, size);
 	tu_shutdown();
 }

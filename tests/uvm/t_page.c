@@ -373,23 +373,23 @@ unused(void)
 	return uvm.free + uvm_pgflcache_count();
 }
 
-KTEST(cpu_takes_and_gives_pages_by_the_batch, "one page in half a cache comes from page_free, and the last freed is the next")
+KTEST(cpu_takes_and_gives_pages_by_the_batch, "one page in a batch comes from page_free, and the last freed is the next")
 {
 	struct vm_page *pg, *again;
 	uint64_t all, global;
 
 	begin(1);
-	CHECK(tu_free() == unused() && uvm.pgfl_max >= 4);
+	CHECK(tu_free() == unused() && uvm.pgfl_batch >= 2 && uvm.pgfl_batch <= uvm.pgfl_max / 2);
 	all = unused();
 	pg = fresh(0);
-	CHECK_EQ(uvm_pgflcache_count(), uvm.pgfl_max / 2);
+	CHECK_EQ(uvm_pgflcache_count(), uvm.pgfl_batch);
 	CHECK_EQ(unused(), all - 1);
 	mutex_spin_enter(&uvm_fpageqlock);
 	uvm_pgflcache_fill();			/* as when an interrupt has freed in between */
 	mutex_spin_exit(&uvm_fpageqlock);
-	CHECK_EQ(uvm_pgflcache_count(), uvm.pgfl_max / 2);
+	CHECK_EQ(uvm_pgflcache_count(), uvm.pgfl_batch);
 	global = uvm.free;
-	for (unsigned i = 1; i <= uvm.pgfl_max / 2; i++)
+	for (unsigned i = 1; i <= uvm.pgfl_batch; i++)
 		fresh((voff_t)ptoa(i));
 	CHECK(uvm.free == global && uvm_pgflcache_count() == 0);
 	discard(pg);
@@ -397,30 +397,30 @@ KTEST(cpu_takes_and_gives_pages_by_the_batch, "one page in half a cache comes fr
 	again = fresh(0);
 	CHECK(again == pg);
 	discard(again);
-	for (unsigned i = 1; i <= uvm.pgfl_max / 2; i++)
+	for (unsigned i = 1; i <= uvm.pgfl_batch; i++)
 		discard(tu_lookup(obj, (voff_t)ptoa(i)));
 	CHECK_EQ(unused(), all);
 	CHECK_EQ(tu_free(), all);
 	end();
 }
 
-KTEST(cpu_keeps_no_more_than_a_cache, "what is freed in plenty stays with the CPU up to its limit, half of which goes back")
+KTEST(cpu_keeps_no_more_than_a_cache, "what is freed in plenty stays with the CPU up to its limit, and a batch goes back")
 {
-	struct vm_page *pgs[64];
+	struct vm_page *pgs[512];
 	uint64_t all, nfreed;
 
 	begin(1);
 	all = tu_free();
-	CHECK(uvm.pgfl_max < 64);
-	for (int i = 0; i < 64; i++)
+	CHECK(uvm.pgfl_max < 512);
+	for (int i = 0; i < 512; i++)
 		pgs[i] = fresh((voff_t)ptoa(i));
 	uvm_pgflcache_drain();
 	nfreed = uvm.nfreed;
-	for (int i = 0; i < 64; i++) {
+	for (int i = 0; i < 512; i++) {
 		discard(pgs[i]);
 		CHECK(uvm_pgflcache_count() <= uvm.pgfl_max);
 	}
-	CHECK(uvm.nfreed > nfreed && uvm.nfreed - nfreed <= 64 - uvm.pgfl_max / 2);
+	CHECK(uvm.nfreed > nfreed && uvm.nfreed - nfreed <= 512 - uvm.pgfl_max + uvm.pgfl_batch);
 	CHECK_EQ(unused(), all);
 	end();
 }
@@ -454,17 +454,16 @@ stock(void *arg)
 
 KTEST(I_PD_5_daemon_fetches_what_cpus_keep, "memory becomes short: what all CPUs keep goes back to page_free")
 {
-	struct vm_page *pgs[512];
+	struct vm_page *pgs[1024];
 	int n = 0;
 
 	begin(4);
 	tu_take(tu_free() - uvm.freetarg - 4 * uvm.pgfl_max, 0);
 	xc_broadcast(stock, NULL);
 	CHECK(uvm_pgflcache_count() > 0);		/* all four do, but for what daemons that have just begun take */
-	/* these are the kernel's, for whom no CPU keeps any */
-	while (n < 512 && (pgs[n] = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE)) != NULL)
+	while (n < 1024 && (pgs[n] = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE)) != NULL)
 		n++;
-	CHECK(n > 0 && n < 512);
+	CHECK(n > 0 && n < 1024);
 	CHECK(uvm_quiesce());
 	CHECK_EQ(uvm_pgflcache_count(), 0);
 	while (n > 0)
@@ -480,17 +479,17 @@ KTEST(run_of_pages_is_contiguous, "run of pages is contiguous")
 	uint64_t free, kern;
 
 	begin(1);
-	free = uvm.free;
-	kern = uvm.kernpages;
+	free = tu_free();
+	kern = uvm_gauge(UVMG_kernpages);
 	CHECK_EQ(uvm_pglistalloc(100, &pg, false, UVM_PGA_ZERO), 0);
-	CHECK(uvm.free == free - 100 && uvm.kernpages == kern + 100);
+	CHECK(uvm.free == free - 100 && uvm_gauge(UVMG_kernpages) == kern + 100);
 	for (int i = 0; i < 100; i++) {
 		CHECK(VM_PAGE_TO_PHYS(&pg[i]) == VM_PAGE_TO_PHYS(pg) + ptoa(i));
 		CHECK(pg[i].pqflags == PQ_PRIVATE && pg[i].flags == 0);
 		CHECK(tu_words(&pg[i])[7] == 0);
 	}
 	uvm_pglistfree(pg, 100);
-	CHECK(uvm.free == free && uvm.kernpages == kern);
+	CHECK(tu_free() == free && uvm_gauge(UVMG_kernpages) == kern);
 	CHECK(uvm_pglistalloc(NPAGES + 1, &pg, true, 0) == ENOMEM);
 	end();
 }
@@ -517,7 +516,7 @@ KTEST(I_PD_5_run_of_pages_is_fetched_from_CPUs, "who waits for a run gets the pa
 	tu_take(NPAGES, 0);
 	for (int i = 0; i < NPAGES / 2; i += 16)
 		uvm_pagefree(&run[i]);
-	CHECK(uvm.free >= uvm.freetarg + uvm.pgfl_max && uvm.reserve_kernel < 16);
+	CHECK(uvm.free >= uvm.freetarg && uvm_pgflcache_count() > 0 && uvm.reserve_kernel < 16);
 	CHECK(uvm_quiesce());
 	pg = uvm_pagealloc(NULL, 0, NULL, 0);
 	CHECK_EQ(pg - run, NPAGES / 2 - 16);		/* freed last */

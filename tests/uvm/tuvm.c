@@ -88,7 +88,7 @@ tu_check_pages(void)
 	CHECK_EQ(tu_queue_length(&uvm.page_inactive, PQ_INACTIVE), uvm.inactive);
 	CHECK_EQ(queued, uvm.active + uvm.inactive);
 	CHECK_EQ(wired, uvm.wired);						/* I-PG-4 */
-	CHECK_EQ(private, uvm.kernpages);
+	CHECK_EQ(private, uvm_gauge(UVMG_kernpages));
 	CHECK_EQ(anon, uvm_gauge(UVMG_anonpages));						/* I-STAT-2 */
 	CHECK_EQ(file, uvm_gauge(UVMG_filepages));
 	CHECK_EQ(aobj, uvm_gauge(UVMG_aobjpages));
@@ -317,6 +317,7 @@ tu_take(uint64_t n, int flags)
 			break;
 		TAILQ_INSERT_TAIL(&tu_taken, pg, pageq);
 	}
+	uvm_pgflcache_drain();		/* and so what is left can be had by all */
 	return got;
 }
 
