@@ -34,7 +34,7 @@ void	uvm_anon_unref(struct vm_anon *);
  * Anons that lose references in a row.  Those that lose their last one are freed some at a time, with
  * uvm_pageqlock taken once for all of them.  It starts as zeroes.
  */
-#define	UVM_ANON_BATCH	8
+#define	UVM_ANON_BATCH	16
 struct uvm_anon_batch {
 	struct vm_anon	*ab_anons[UVM_ANON_BATCH];	/* unlocked, ref 0 */
 	int		 ab_n;

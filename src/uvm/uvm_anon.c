@@ -205,11 +205,13 @@ quiet(const struct vm_anon *anon)
 static void
 free_quiet(struct vm_anon **anons, int n)
 {
+	/* once they are off their queue the daemon has no way to them: the rest goes without the lock that all CPUs want */
 	uvm_lock_pageq();
 	for (int i = 0; i < n; i++)
-		uvm_pagefree(anons[i]->an_page);
+		uvm_pagedequeue(anons[i]->an_page);
 	uvm_unlock_pageq();
 	while (n-- > 0) {
+		uvm_pagefree(anons[n]->an_page);
 		free_slot(anons[n], true);
 		anon_put(anons[n]);
 	}

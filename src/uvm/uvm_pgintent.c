@@ -24,7 +24,7 @@
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
 
-#define	PGINTENT_MAX	32u
+#define	PGINTENT_MAX	64u
 
 void
 uvm_pgintent_init(void)

@@ -485,7 +485,7 @@ KTEST(fresh_pages_become_active_in_batches, "a fresh page is noted down by its C
 	struct uvmexp ue;
 
 	begin(1);
-	tm_put_at(tm_proc, 0, 64, 'a');
+	tm_put_at(tm_proc, 0, (int)uvm.intent_max + 1, 'a');
 	uvm_pgintent_flush();
 	CHECK_EQ(uvm.active, 0);
 	for (unsigned i = 0; i + 1 < uvm.intent_max; i++)
