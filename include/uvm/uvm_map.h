@@ -65,9 +65,16 @@ LIST_HEAD(uvm_vslocks, uvm_vslock);
 /*
  *	m  lock (W to change, R to read)	i  misc_lock	:  stable after creation
  */
+struct vm_map_hint {
+	struct vm_map_entry *entry;		/* @ map(R) and atomic: alive */
+	uint8_t		 pad[64 - sizeof(struct vm_map_entry *)];	/* on a line of its own */
+};
+#define	VM_MAP_HINTS	8
+
 struct vm_map {
-	struct pmap	*pmap;			/* : */
 	krwlock_t	 lock;			/* LC_map or LC_kmap; unused if INTRSAFE */
+	uint8_t		 pad[64 - sizeof(krwlock_t)];	/* each reader writes it: a line apart from what they read */
+	struct pmap	*pmap;			/* : */
 	kmutex_t	 mutex;			/* INTRSAFE: spin, IPL_VM */
 	kmutex_t	 misc_lock;		/* LC_map_misc */
 	kcondvar_t	 cv;			/* waiters for unbusy */
@@ -88,7 +95,7 @@ struct vm_map {
 	struct vm_map_entry *merged_entries;	/* m: for splits: of quanta (R41); user maps: to come */
 	int		 nparked;		/* m: how many */
 	struct uvm_mapent_reservation *reserved;	/* m: of the unmap that is at work (R42) */
-	struct vm_map_entry *hint;		/* @ map(R) and atomic */
+	struct vm_map_hint hints[VM_MAP_HINTS];	/* by CPU: each its own, as long as there are so many */
 	unsigned	 timestamp;		/* m: bumped at each write lock */
 	uint32_t	 id;			/* : */
 };

@@ -46,16 +46,18 @@ _Static_assert(PTE_X == (VM_PROT_EXECUTE << 1), "PTE_X");
  */
 struct pmap {
 	kmutex_t	 pm_lock;	/* LC_pmap, IPL_VM */
-	uint64_t	 pm_root;	/* p, read @ by walkers: entry for the top table */
-	uint64_t	 pm_cpus[CPUSET_WORDS]; /* @ CPUs that may cache translations */
-	unsigned	 pm_refs;	/* @ */
-	uint32_t	 pm_id;		/* : birth number; the kernel's is 0 */
-	bool		 pm_kernel;	/* : its PT pages are never given back */
 	long		 pm_resident;	/* p, read @: valid PTEs */
 	long		 pm_wired;	/* p, read @: of which wired */
-	long		 pm_nptp;	/* p, read @: PT pages linked in */
-	unsigned	 pm_unsettled;	/* @ LWPs with a packet for it (pmap_tlb.c) */
+	uint8_t		 pm_pad[64];	/* a line apart: above what each change writes, below what walkers read */
+	uint64_t	 pm_root;	/* p, read @ by walkers: entry for the top table */
 	struct vm_page_md *pm_limbo;	/* p, peeked @: PT pages unlinked, not yet quiescent */
+	long		 pm_nptp;	/* p, read @: PT pages linked in */
+	uint32_t	 pm_id;		/* : birth number; the kernel's is 0 */
+	bool		 pm_kernel;	/* : its PT pages are never given back */
+	uint8_t		 pm_pad2[64];	/* another: what is written by who comes, goes, or sends */
+	uint64_t	 pm_cpus[CPUSET_WORDS]; /* @ CPUs that may cache translations */
+	unsigned	 pm_refs;	/* @ */
+	unsigned	 pm_unsettled;	/* @ LWPs with a packet for it (pmap_tlb.c) */
 	TAILQ_ENTRY(pmap) pm_list;	/* l, user pmaps: all of them, by birth (pmap_steal.c) */
 };
 

@@ -38,8 +38,10 @@ uvm_map_setup(struct vm_map *map, struct pmap *pmap, vaddr_t min, vaddr_t max, i
 	map->header.start = max;
 	map->header.gap = max - min;
 	map->header.next = map->header.prev = &map->header;
-	race_atomic(&map->hint, sizeof(map->hint));
-	map->hint = &map->header;
+	for (int i = 0; i < VM_MAP_HINTS; i++) {
+		race_atomic(&map->hints[i].entry, sizeof(map->hints[i].entry));
+		map->hints[i].entry = &map->header;
+	}
 }
 
 void

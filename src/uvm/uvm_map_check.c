@@ -68,25 +68,30 @@ check_tree(struct vm_map *map)
 unsigned
 uvm_map_check(struct vm_map *map)
 {
-	/* relaxed: readers move it while we look, to another live entry */
-	struct vm_map_entry *h = __atomic_load_n(&map->hint, __ATOMIC_RELAXED);
-	bool hint = h == &map->header;
+	const struct vm_map_entry *hints[VM_MAP_HINTS];
+	unsigned alive = 0;
 	unsigned n = 0;
 	vsize_t size = 0;
 	int entries = 0;
 
 	KASSERT(vm_map_locked(map));
+	for (int i = 0; i < VM_MAP_HINTS; i++) {
+		/* relaxed: readers move it while we look, to another live entry */
+		hints[i] = __atomic_load_n(&map->hints[i].entry, __ATOMIC_RELAXED);
+		alive += hints[i] == &map->header;
+	}
 	for (struct vm_map_entry *e = map->header.next; e != &map->header; e = e->next) {
 		n += check_entry(map, e);
 		size += e->end - e->start;
 		entries++;
-		hint |= e == h;
+		for (int i = 0; i < VM_MAP_HINTS; i++)
+			alive += hints[i] == e;
 	}
 	n += check_tree(map);
 	if (entries != map->nentries || size != map->size)
 		n += bad(map, &map->header, "I-MAP-1", "nentries or size is wrong");
-	if (!hint)
-		n += bad(map, &map->header, "I-MAP-3", "the hint points to no live entry");
+	if (alive != VM_MAP_HINTS)
+		n += bad(map, &map->header, "I-MAP-3", "a hint points to no live entry");
 	return n;
 }
 

@@ -208,8 +208,9 @@ uvm_map_entry_unlink(struct vm_map *map, struct vm_map_entry *e)
 	KASSERT(vm_map_locked_write(map));
 	kernhist_log(KE_entry_remove, map->id, e->id, e->start);
 	/* I-MAP-3, T-11: nobody finds it again.  Readers are out: map(W). */
-	if (__atomic_load_n(&map->hint, __ATOMIC_RELAXED) == e)
-		__atomic_store_n(&map->hint, e->prev, __ATOMIC_RELAXED);
+	for (int i = 0; i < VM_MAP_HINTS; i++)
+		if (__atomic_load_n(&map->hints[i].entry, __ATOMIC_RELAXED) == e)
+			__atomic_store_n(&map->hints[i].entry, e->prev, __ATOMIC_RELAXED);
 	/* An entry without a gap is missed by nobody, wherever the tree is turned meanwhile. */
 	e->gap = 0;
 	augment_path(e);
@@ -233,7 +234,8 @@ bool
 uvm_map_lookup_entry(struct vm_map *map, vaddr_t va, struct vm_map_entry **entry)
 {
 	/* relaxed: any live entry will do; entries die only under map(W), which excludes us */
-	struct vm_map_entry *hint = __atomic_load_n(&map->hint, __ATOMIC_RELAXED);
+	struct vm_map_entry **own = &map->hints[curcpu()->ci_index % VM_MAP_HINTS].entry;
+	struct vm_map_entry *hint = __atomic_load_n(own, __ATOMIC_RELAXED);
 	struct vm_map_entry *e, *below = &map->header;
 
 	KASSERT(vm_map_locked(map));
@@ -254,7 +256,7 @@ uvm_map_lookup_entry(struct vm_map *map, vaddr_t va, struct vm_map_entry **entry
 	*entry = below;
 	if (e == NULL)
 		return false;
-	__atomic_store_n(&map->hint, e, __ATOMIC_RELAXED);
+	__atomic_store_n(own, e, __ATOMIC_RELAXED);
 	return true;
 }
 

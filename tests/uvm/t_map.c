@@ -654,7 +654,7 @@ corrupt_hint(struct vm_map *map, struct vm_map_entry *e, bool restore)
 {
 	static struct vm_map_entry dead;
 
-	map->hint = restore ? &map->header : &dead;
+	map->hints[VM_MAP_HINTS - 1].entry = restore ? &map->header : &dead;
 }
 
 static void
