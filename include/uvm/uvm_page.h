@@ -176,6 +176,12 @@ void	uvm_pageunwire(struct vm_page *);	/* 1 -> 0: activated, unless an orphan */
 /* => pageq held, owner locked, unwired (R8); the caller has cleared the referenced attribute (R20) */
 void	uvm_pagedeactivate(struct vm_page *);
 void	uvm_pageactivate(struct vm_page *);	/* wired: nothing */
+/*
+ * => pageq not held, owner locked, page not BUSY by others: it has been faulted in, and is to be active.  Is
+ *    it that already it stays where it is, without a lock that all CPUs share: the sweep spares what was
+ *    referenced (R24)
+ */
+void	uvm_page_used(struct vm_page *);
 /* => pageq not held, owner locked since the page was allocated: it counts as active */
 void	uvm_pageactivate_fresh(struct vm_page *);
 void	uvm_pagedequeue(struct vm_page *);

@@ -482,9 +482,7 @@ uvmfault_enter_neighbour(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, va
 	/* who is mapped was asked before the object was locked: an I/O may have wired it since */
 	if (uvm_mapping_wired(ufi->map, ufi->entry, va))
 		return;
-	uvm_lock_pageq();
-	uvm_pageactivate(pg);
-	uvm_unlock_pageq();
+	uvm_page_used(pg);
 	/* R39: may fail, and nobody minds: it will be faulted when it is wanted. */
 	(void)pmap_enter(ufi->orig_map->pmap, va, VM_PAGE_TO_PHYS(pg), prot, PMAP_CANFAIL);
 }
@@ -647,13 +645,13 @@ uvmfault_enter(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_pa
 		return error;
 	if (flt->promoted && !flt->wiring)
 		return 0;				/* new, and active already */
+	if (!flt->wiring) {
+		uvm_page_used(pg);
+		return 0;
+	}
 	uvm_lock_pageq();
-	if (flt->wiring)
-		wire_page(pg);
-	else
-		uvm_pageactivate(pg);
+	wire_page(pg);
 	uvm_unlock_pageq();
-	if (flt->wiring)
-		uvm_mapping_reached(ufi, VM_PAGE_TO_PHYS(pg));
+	uvm_mapping_reached(ufi, VM_PAGE_TO_PHYS(pg));
 	return 0;
 }

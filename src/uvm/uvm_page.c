@@ -539,6 +539,14 @@ uvm_page_leaving(const struct vm_page *pg)
 	return slock != NULL && mutex_owned(slock) && (pg->flags & PG_PAGEOUT) != 0;
 }
 
+/* => pageq held; relaxed: pairs with uvm_page_active() */
+static void
+uvm_page_setqueue(struct vm_page *pg, uint32_t queue)
+{
+	__atomic_store_n(&pg->pqflags, (pg->pqflags & ~(uint32_t)(PQ_ACTIVE | PQ_INACTIVE)) | queue,
+	    __ATOMIC_RELAXED);
+}
+
 /*
  * => pageq held.
  */
@@ -555,7 +563,7 @@ uvm_pagedequeue(struct vm_page *pg)
 		TAILQ_REMOVE(&uvm.page_inactive, pg, pageq);
 		__atomic_store_n(&uvm.inactive, uvm.inactive - 1, __ATOMIC_RELAXED);
 	}
-	pg->pqflags &= ~(PQ_ACTIVE | PQ_INACTIVE);
+	uvm_page_setqueue(pg, 0);
 }
 
 /*
@@ -616,7 +624,7 @@ uvm_pagedeactivate(struct vm_page *pg)
 	if (pg->pqflags & PQ_INACTIVE)
 		return;
 	uvm_pagedequeue(pg);
-	pg->pqflags |= PQ_INACTIVE;
+	uvm_page_setqueue(pg, PQ_INACTIVE);
 	kernhist_log(KE_page_deactivate, VM_PAGE_ID(pg), 0, 0);
 	TAILQ_INSERT_TAIL(&uvm.page_inactive, pg, pageq);
 	__atomic_store_n(&uvm.inactive, uvm.inactive + 1, __ATOMIC_RELAXED);
@@ -640,9 +648,33 @@ uvm_pageactivate(struct vm_page *pg)
 	if ((pg->pqflags & PQ_ACTIVE) == 0 && __atomic_load_n(&pg->owner_tag, __ATOMIC_RELAXED) != fresh)
 		kernhist_log(KE_page_activate, VM_PAGE_ID(pg), 0, 0);
 	uvm_pagedequeue(pg);
-	pg->pqflags |= PQ_ACTIVE;
+	uvm_page_setqueue(pg, PQ_ACTIVE);
 	TAILQ_INSERT_TAIL(&uvm.page_active, pg, pageq);
 	__atomic_store_n(&uvm.active, uvm.active + 1, __ATOMIC_RELAXED);
+}
+
+/*
+ * Is it active, or noted down to be?  "Yes" is true for as long as the owner is locked: without that lock
+ * nobody wires a page or takes it off the active queue for good.  A "no" may be over.
+ */
+static bool
+uvm_page_active(const struct vm_page *pg)
+{
+	/* relaxed: pairs with uvm_page_setqueue() and take_off(), which may run under pageq alone */
+	return (__atomic_load_n(&pg->pqflags, __ATOMIC_RELAXED) & PQ_ACTIVE) != 0 ||
+	    __atomic_load_n(&pg->intent, __ATOMIC_RELAXED) != 0;
+}
+
+void
+uvm_page_used(struct vm_page *pg)
+{
+	KASSERT(mutex_owned(uvm_page_owner_lock(pg)));
+	KASSERT(!mutex_owned(&uvm_pageqlock));
+	if (uvm_page_active(pg))
+		return;
+	uvm_lock_pageq();
+	uvm_pageactivate(pg);
+	uvm_unlock_pageq();
 }
 
 /* --- the long-term lock --- */

@@ -74,7 +74,7 @@ take_off(struct uvm_cpu *uc, struct vm_page *pg)
 {
 	KASSERT(mutex_owned(&uvm_pageqlock));
 	TAILQ_REMOVE(&uc->uc_intents, pg, pageq);
-	pg->intent = 0;
+	__atomic_store_n(&pg->intent, 0, __ATOMIC_RELAXED);	/* pairs with uvm_page_active() */
 	count(uc, uc->uc_nintents - 1);
 }
 
