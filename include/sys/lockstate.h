@@ -55,6 +55,10 @@ lock_snapshot(const void *lock, uint64_t version)
 	return (lockstate_t){ 0 };
 }
 
+/* => likewise into *ls, which nobody reads but KASSERT_STABLE() and lock_revalidated(): else nothing is written */
+#define	lock_remember(ls, lock, version)					\
+	LOCKEVENT_(*(ls) = lock_snapshot_(lock, version))
+
 /* => held again, and the caller has looked: the version is that of the snapshot; or 0, both times */
 #define	lock_revalidated(lock, ls, version)					\
 	LOCKEVENT_(lock_revalidated_(lock, ls, version, __func__))

@@ -54,16 +54,20 @@ pmap_pte_span(struct pmap *pm, vaddr_t va, vsize_t *span)
 	}
 }
 
+/* => the entry of va in the table that pde names; 0: there is none */
+static inline uint64_t
+ptp_below(uint64_t pde, vaddr_t va, int level)
+{
+	return (pde & PTE_V) != 0 ? pte_load(&ptp_table(pde)[ptp_index(va, level)]) : 0;
+}
+
+_Static_assert(PTP_LEVELS == 4, "pmap_pte() goes down so many");
 uint64_t *
 pmap_pte(struct pmap *pm, vaddr_t va)
 {
 	uint64_t pde = pte_load(&pm->pm_root);
 
-	for (int level = PTP_LEVELS - 1; level > 0; level--) {
-		if ((pde & PTE_V) == 0)
-			return NULL;
-		pde = pte_load(&ptp_table(pde)[ptp_index(va, level)]);
-	}
+	pde = ptp_below(ptp_below(ptp_below(pde, va, 3), va, 2), va, 1);
 	return (pde & PTE_V) != 0 ? &ptp_table(pde)[ptp_index(va, 0)] : NULL;
 }
 

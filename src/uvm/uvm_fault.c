@@ -75,13 +75,16 @@ int
 uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring, bool wiremax,
     struct uvm_vslock *vl)
 {
-	struct uvm_faultinfo ufi = {
-		.orig_map = map, .orig_rvaddr = trunc_page(va), .orig_size = PAGE_SIZE,
-		.vslock = vl, .mlock = wiremax,
-	};
-	struct uvm_faultctx flt;	/* what the stages find they set themselves: it is large */
+	struct uvm_faultinfo ufi;	/* what the stages find they set themselves: they are large */
+	struct uvm_faultctx flt;
 	int error, nheld = curlwp->l_held.hs_n;
 
+	ufi.orig_map = map;
+	ufi.orig_rvaddr = trunc_page(va);
+	ufi.orig_size = PAGE_SIZE;
+	ufi.vslock = vl;
+	ufi.mlock = wiremax;
+	ufi.backoffs = 0;
 	flt.access_type = access;
 	flt.wiring = wiring;
 	flt.wiremax = wiremax;
@@ -228,7 +231,7 @@ uvmfault_lookup(struct uvm_faultinfo *ufi, bool write_lock)
 		uvmfault_unlockmaps(ufi, write_lock);
 	}
 	ufi->mapv = map->timestamp;
-	ufi->map_state = lock_snapshot(&map->lock, ufi->mapv);
+	lock_remember(&ufi->map_state, &map->lock, ufi->mapv);
 	ufi->size = ufi->orig_size;
 	if (ufi->size > ufi->entry->end - ufi->orig_rvaddr)
 		ufi->size = ufi->entry->end - ufi->orig_rvaddr;
@@ -457,7 +460,7 @@ range(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	flt->upper = 0;
 	if (flt->amap != NULL) {
 		amap_lock(flt->amap);
-		ufi->amap_state = lock_snapshot(amap_mutex(flt->amap), 0);
+		lock_remember(&ufi->amap_state, amap_mutex(flt->amap), 0);
 		flt->upper = amap_lookups(&entry->aref, flt->startva - entry->start, flt->anons,
 		    flt->npages);
 	}
