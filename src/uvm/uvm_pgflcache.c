@@ -113,6 +113,7 @@ uvm_pgflcache_fill(void)
 	for (uint32_t i = 0; i < n; i++) {
 		pg = TAILQ_FIRST(&uvm.page_free);
 		uvm_page_unlist(pg);
+		__builtin_prefetch(pg, 1);	/* its first line; the fault that is given it comes for that at once */
 		TAILQ_INSERT_TAIL(&uc->uc_pgfl, pg, pageq);
 	}
 	count(uc, n);
