@@ -56,6 +56,7 @@ uvm_page_init(uint64_t npages)
 {
 	KASSERT(uvm.pages == NULL);
 	KASSERT(npages == ram_npages);
+	KASSERT(npages < UINT32_MAX);		/* VM_PAGE_ID(), and links of trees */
 	memset(&uvm, 0, sizeof(uvm));
 	uvm.pages = host_mem_map(npages * sizeof(*uvm.pages));
 	if (uvm.pages == NULL)
