@@ -515,6 +515,30 @@ KTEST(H3_source_that_goes_away_is_copied_the_slow_way, "a source that goes away 
 	}
 }
 
+/* As take_source(), but the second page alone. */
+static void
+take_second(bool nofault)
+{
+	if (nofault && --go_away == 0) {
+		pmap_remove(tm_map(tm_proc)->pmap, TM_VA(1), TM_VA(2));
+		pmap_update(tm_map(tm_proc)->pmap);
+	}
+}
+
+KTEST(H3_page_that_was_half_overwritten_is_begun_anew, "a source that goes away within a page of the file: that page is written as a whole")
+{
+	begin(4 * PAGE_SIZE);
+	fill(TM_VA(0), 4 * PAGE_SIZE, 5);
+	hook.before_copyin = take_second;
+	go_away = 1;
+	CHECK_EQ(wr(0, TM_VA(0) + 8, 2 * PAGE_SIZE), 2 * PAGE_SIZE);
+	CHECK(tu_count(UVMC_ubc_fallback) == 1 && go_away == 0);
+	CHECK_EQ(rd(0, TM_VA(4), 3 * PAGE_SIZE), 3 * PAGE_SIZE);
+	check_fill(TM_VA(4), 2 * PAGE_SIZE, 5 + 8);
+	CHECK_EQ(tm_load(6), tu_word(2 * (voff_t)PAGE_SIZE));
+	end();
+}
+
 /* The source goes away for good when its pages are BUSY: the slow way fails as well. */
 static void
 unmap_source(bool nofault)

@@ -421,6 +421,77 @@ KTEST(T19_wired_page_is_not_freed, "T19 wired page is not freed")
 	end();
 }
 
+/* => pages 0 to n-1 were stored to, by mappings that are gone */
+static void
+store_all(int n)
+{
+	for (int i = 0; i < n; i++) {
+		tu_map(tu_resident(obj, (voff_t)ptoa(i)), i, RW, VM_PROT_WRITE);
+		tu_store(i, 100 + (uint64_t)i);
+	}
+	tu_unmap_all();
+}
+
+static void
+wire(struct vm_page *pg, bool yes)
+{
+	uvm_lock_pageq();
+	if (yes)
+		uvm_pagewire(pg);
+	else
+		uvm_pageunwire(pg);
+	uvm_unlock_pageq();
+}
+
+KTEST(neighbours_are_written_and_stay, "what goes out with a page that is to be freed is only cleaned")
+{
+	begin(1, 4 * PAGE_SIZE);
+	store_all(4);
+	CHECK_EQ(tu_put(obj, (voff_t)PAGE_SIZE, 2 * (voff_t)PAGE_SIZE, PGO_CLEANIT | PGO_FREE | PGO_SYNCIO), 0);
+	for (int i = 0; i < 4; i++) {
+		struct vm_page *pg = tu_lookup(obj, (voff_t)ptoa(i));
+
+		CHECK(i == 1 ? pg == NULL : pg != NULL && (pg->flags & PG_CLEAN) != 0);
+		CHECK_EQ(tu_host_word(vp, (voff_t)ptoa(i)), 100 + i);
+	}
+	end();
+}
+
+KTEST(T19_wired_neighbour_is_not_freed, "T19 a wired page between pages that are written and freed stays")
+{
+	struct vm_page *pg;
+
+	begin(1, 4 * PAGE_SIZE);
+	store_all(4);
+	pg = tu_lookup(obj, (voff_t)PAGE_SIZE);
+	wire(pg, true);
+	(void)tu_put(obj, 0, 0, PGO_CLEANIT | PGO_FREE | PGO_SYNCIO);
+	CHECK(tu_lookup(obj, (voff_t)PAGE_SIZE) == pg && pg->wire_count == 1 && obj->uo_npages == 1);
+	wire(pg, false);
+	CHECK_EQ(vnode_fsync(vp), 0);
+	for (int i = 0; i < 4; i++)
+		CHECK_EQ(tu_host_word(vp, (voff_t)ptoa(i)), 100 + i);
+	end();
+}
+
+KTEST(T65_wired_page_behind_the_end_is_not_written, "a wired page that a truncation left behind does not make the file longer")
+{
+	struct vm_page *pg;
+
+	begin(1, 4 * PAGE_SIZE);
+	store_all(4);
+	pg = tu_lookup(obj, 3 * (voff_t)PAGE_SIZE);
+	wire(pg, true);
+	(void)vnode_truncate(vp, (voff_t)PAGE_SIZE);
+	CHECK(tu_lookup(obj, 3 * (voff_t)PAGE_SIZE) == pg && vp->v_size == (voff_t)PAGE_SIZE);
+	pg->flags &= ~PG_CLEAN;
+	CHECK_EQ(vnode_fsync(vp), 0);
+	CHECK_EQ(tu_host_size(vp), PAGE_SIZE);
+	wire(pg, false);
+	CHECK_EQ(tu_put(obj, (voff_t)PAGE_SIZE, 0, PGO_FREE), 0);
+	end();
+}
+
 KTEST(last_reference_writes_back, "last reference writes back")
 {
 	int fd;
