@@ -542,9 +542,9 @@ uvm_page_leaving(const struct vm_page *pg)
 
 /* => pageq held; relaxed: pairs with uvm_page_active() */
 static void
-uvm_page_setqueue(struct vm_page *pg, uint32_t queue)
+uvm_page_setqueue(struct vm_page *pg, uint16_t queue)
 {
-	__atomic_store_n(&pg->pqflags, (pg->pqflags & ~(uint32_t)(PQ_ACTIVE | PQ_INACTIVE)) | queue,
+	__atomic_store_n(&pg->pqflags, (uint16_t)((pg->pqflags & ~(PQ_ACTIVE | PQ_INACTIVE)) | queue),
 	    __ATOMIC_RELAXED);
 }
 
