@@ -52,14 +52,19 @@ static unsigned
 pages_for_8(size_t size)
 {
 	void *p[8];
-	long before = npages;
+	unsigned n = 0;
 
-	for (int i = 0; i < 8; i++)
+	for (int i = 0; i < 8; i++) {
+		bool first = true;
+
 		p[i] = kmem_alloc(size, KM_SLEEP);
-	before = npages - before;
+		for (int k = 0; k < i; k++)
+			first = first && ((uintptr_t)p[k] ^ (uintptr_t)p[i]) >= PAGE;
+		n += first;
+	}
 	for (int i = 0; i < 8; i++)
 		kmem_free(p[i], size);
-	return (unsigned)before;
+	return n;
 }
 
 KTEST(every_size_is_whole_and_apart, "pieces of 1 to 20000 bytes hold a pattern each and go back")

@@ -31,7 +31,7 @@ KTEST(boots_and_shuts_down_twice, "a second machine in the same process is as cl
 		CHECK_EQ(uvm.npages, 8192);
 		CHECK(kernel_map != NULL && kmem_map != NULL);
 		CHECK(uvm.ptpages > 0);
-		CHECK(uvm.reserve_kernel == 24 && uvm.freemin > uvm.reserve_kernel);
+		CHECK(uvm.reserve_kernel == 28 && uvm.freemin > uvm.reserve_kernel);
 		CHECK(uvm.freetarg > uvm.freemin && uvm.inactarg > uvm.freetarg);
 		tu_shutdown();
 		CHECK(uvm.pages == NULL);
