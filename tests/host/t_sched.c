@@ -499,6 +499,64 @@ KTEST(some_switches_are_a_run, "whatever is taken out of the switches, the progr
 	free(v);
 }
 
+static int idler = -1;			/* has nothing to do */
+static int ends[NTHREADS], nended;	/* threads in the order in which they came to their end */
+
+static void
+work_or_idle(void *arg)
+{
+	const int me = *(int *)arg;
+
+	for (int i = 0; i < 20 && me != idler; i++)
+		host_point(HP_TEST, (uint32_t)me);
+	ends[nended++] = me;
+}
+
+static void
+in_turn(void)
+{
+	struct host_thread *ht[NTHREADS];
+	int ids[NTHREADS];
+
+	nended = 0;
+	for (int i = 0; i < NTHREADS; i++) {
+		ids[i] = i;
+		CHECK_EQ(host_thread_create(&ht[i], "in turn", work_or_idle, &ids[i]), 0);
+	}
+	for (int i = 0; i < NTHREADS; i++)
+		host_thread_join(ht[i]);
+}
+
+KTEST(others_keep_their_order, "a thread that has less to do than in the log does not change the order of the others")
+{
+	for (uint64_t seed = 1; seed < 20; seed++) {
+		struct host_switch *v;
+		int was[NTHREADS];
+		size_t n;
+
+		idler = -1;
+		schedule(&host_strategy_pct, seed, 200, in_turn);
+		memcpy(was, ends, sizeof(was));
+		v = host_log_switches(host_sched_log(), &n);
+		for (idler = 0; idler < NTHREADS; idler++) {
+			struct host_sched_config hsc = {
+				.hsc_strategy = &host_strategy_thin, .hsc_thin = v, .hsc_nthin = n,
+			};
+
+			CHECK_EQ(host_sched_begin(&hsc), 0);
+			in_turn();
+			host_sched_end();
+			for (int i = 0, k = 0; i < NTHREADS; i++)
+				if (ends[i] != idler) {
+					k += was[k] == idler;
+					CHECK_EQ(ends[i], was[k]);
+					k++;
+				}
+		}
+		free(v);
+	}
+}
+
 KTEST(switches_that_cannot_be, "a switch to a thread that cannot run, or that there is not, is passed over")
 {
 	struct host_switch v[40];
