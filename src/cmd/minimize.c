@@ -27,6 +27,7 @@
 #define	STEP_MAX	16		/* values below it are lowered by one, too */
 #define	OPS_FIRST	100		/* for a profile that runs by time */
 #define	STEP_SCHEDULES	12		/* tried without some operations, at most */
+#define	MISSES		3		/* so many in a row: half as many schedules from then on */
 
 enum { OPT_SEEDS = CMD_NOSHORT, OPT_ATTEMPTS, OPT_OTHER };
 
@@ -44,6 +45,7 @@ struct minimize {
 	bool mi_quiet, mi_other;
 	uint64_t mi_seeds, mi_attempts;	/* allowed */
 	uint64_t mi_tried, mi_until;	/* attempts made; when this part of the work is over */
+	unsigned mi_misses;		/* in a row: what other schedules did not help with */
 	char mi_print[PRINT_LEN];	/* the fingerprint that is pinned */
 	char *mi_profile;		/* of the smallest so far */
 	struct recording mi_rec;	/* likewise */
@@ -82,33 +84,59 @@ take(struct minimize *mi, const struct attempted *ad, uint64_t seed)
 	mi->mi_switches = ad->ad_switches;
 }
 
+/*
+ * => does it still fail by the switches of before, those of LWPs that are left?  With the same seed, which
+ *    says what the operations do.  One attempt, where a rare failure takes hundreds of other schedules.
+ */
+static bool
+same_by_switches(struct minimize *mi, const char *profile, const struct attempted **ad)
+{
+	struct attempt at = { .at_profile = profile, .at_seed = mi->mi_rec.rec_seed };
+	struct host_switch *v = engine_switches(&mi->mi_rec, &at.at_nthin);
+	bool still;
+
+	at.at_thin = v;
+	still = same(mi, &at, ad);
+	free(v);
+	return still;
+}
+
+/* => how many other schedules are tried: fewer and fewer while they are of no use, for more will be tried then */
+static uint64_t
+patience(const struct minimize *mi, uint64_t most)
+{
+	const unsigned halves = mi->mi_misses / MISSES;
+
+	return halves < 64 && most >> halves != 0 ? most >> halves : 1;
+}
+
 /* --- the machine --- */
 
-/* => takes the profile, which is smaller, if one of the seeds fails the same way; or frees it */
+/* => takes the profile, which is smaller, if it fails the same way: as before, or with one of the seeds; or frees it */
 static bool
 smaller(struct minimize *mi, char *profile, const char *what)
 {
-	const uint64_t first = mi->mi_rec.rec_seed;
+	const uint64_t first = mi->mi_rec.rec_seed, n = patience(mi, mi->mi_seeds);
 	const struct attempted *ad = NULL;
+	uint64_t seed = first;
+	bool still = same_by_switches(mi, profile, &ad);
 
-	for (uint64_t i = 0; i < mi->mi_seeds && (ad == NULL || !ad->ad_refused); i++) {
+	for (uint64_t i = 0; i < n && !still && ad != NULL && !ad->ad_refused; i++) {
 		struct attempt at = { .at_profile = profile, .at_seed = first + i, .at_steps = mi->mi_load };
 
-		if (!same(mi, &at, &ad)) {
-			if (ad == NULL)
-				break;
-			continue;
-		}
-		take(mi, ad, first + i);
+		seed = first + i;
+		still = same(mi, &at, &ad);
+		mi->mi_misses = still ? 0 : mi->mi_misses + (i + 1 == n);
+	}
+	if (still) {
+		take(mi, ad, seed);
 		free(mi->mi_profile);
 		mi->mi_profile = profile;
 		if (!mi->mi_quiet)
-			printf("  %s: seed %ju, %ju switches\n", what, (uintmax_t)(first + i),
-			    (uintmax_t)ad->ad_switches);
-		return true;
-	}
-	free(profile);
-	return false;
+			printf("  %s: seed %ju, %ju switches\n", what, (uintmax_t)seed, (uintmax_t)ad->ad_switches);
+	} else
+		free(profile);
+	return still;
 }
 
 static bool
@@ -281,22 +309,19 @@ without_steps(void *arg, const bool *keep)
 {
 	struct minimize *mi = arg;
 	char *profile = with_steps(mi, keep);
-	const uint64_t seed = mi->mi_rec.rec_seed, n = mi->mi_seeds < STEP_SCHEDULES ? mi->mi_seeds : STEP_SCHEDULES;
+	const uint64_t seed = mi->mi_rec.rec_seed;
+	const uint64_t n = patience(mi, mi->mi_seeds < STEP_SCHEDULES ? mi->mi_seeds : STEP_SCHEDULES);
 	const struct attempted *ad = NULL;
-	struct attempt at = { .at_profile = profile, .at_seed = seed };
-	struct host_switch *v = engine_switches(&mi->mi_rec, &at.at_nthin);
-	bool still;
+	struct attempt at = { .at_profile = profile, .at_seed = seed, .at_steps = mi->mi_load };
+	bool still = same_by_switches(mi, profile, &ad);
 
-	at.at_thin = v;
-	still = same(mi, &at, &ad);
-	at = (struct attempt){ .at_profile = profile, .at_seed = seed, .at_steps = mi->mi_load };
 	for (uint64_t i = 0; i < n && !still && ad != NULL && !ad->ad_refused; i++) {
 		at.at_schedule = seed + i;
 		still = same(mi, &at, &ad);
+		mi->mi_misses = still ? 0 : mi->mi_misses + (i + 1 == n);
 	}
 	if (still)
 		take(mi, ad, seed);
-	free(v);
 	free(profile);
 	return still;
 }
@@ -311,6 +336,7 @@ shrink_steps(struct minimize *mi)
 	list_steps(mi);
 	keep = xcalloc(mi->mi_nsteps + 1, sizeof(*keep));
 	memset(keep, true, mi->mi_nsteps);
+	mi->mi_misses = 0;
 	mi->mi_until = mi->mi_tried + (mi->mi_attempts - mi->mi_tried) / 2;
 	left = ddmin(keep, mi->mi_nsteps, without_steps, mi);
 	if (left < mi->mi_nsteps) {
