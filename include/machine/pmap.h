@@ -168,6 +168,8 @@ void	pmap_copy_page(paddr_t src, paddr_t dst);
 bool	pmap_pageable(struct pmap *, vaddr_t);	/* is there a mapping, and not wired?  For assertions. */
 /* => operations of the current LWP on it have invalidations left to pmap_update() */
 bool	pmap_deferred(const struct pmap *);
+/* => its number; false: that is no memory.  For reports on a broken machine. */
+bool	pmap_peek_id(const struct pmap *, uint32_t *);
 long	pmap_resident_count(struct pmap *);	/* managed and unmanaged PTEs, exact */
 long	pmap_wired_count(struct pmap *);
 long	pmap_ptp_count(struct pmap *);

@@ -24,7 +24,7 @@
 /* What an event can be about. */
 enum kern_subject {
 	KS_none, KS_page, KS_anon, KS_amap, KS_map, KS_object, KS_pmap, KS_lwp, KS_cpu, KS_slot,
-	KS_pool,
+	KS_pool, KS_proc,
 	KS_va,			/* of no event: an address of the LWP's process, see violation_about() */
 	KS_COUNT
 };
@@ -83,6 +83,7 @@ extern struct kernhist {
 enum { KERNHIST_NOT, KERNHIST_1A, KERNHIST_1B, KERNHIST_2A, KERNHIST_2B, KERNHIST_ZERO,
 	KERNHIST_BY_OBJECT };
 #define	KERNHIST_FAILED	0x800		/* WORD of pmap_enter, likewise */
+#define	KERNHIST_ANY	UINT32_MAX
 
 /* => what there is to do when the hash is on: into it, and into the ring if there is one */
 void	kernhist_fold_event(struct cpu_info *, uint32_t lwp, enum kern_event, uint32_t first,
@@ -161,11 +162,13 @@ void	kernhist_fold(uint64_t);
  *    may run: what it overwrites meanwhile is left out.  Signal-safe.
  * kernhist_say: => "fault_enter map 7 at 0x1000 ...": what happened, to whom.  Signal-safe.
  * kernhist_about: => is this event about that subject?
+ * kernhist_at: => does it name that page of a map, or of its pmap, by its address?  Or of KERNHIST_ANY map
  * kernhist_tick_ns: => how long a tick is, in ns: an estimate, so one for all events that are compared
  */
 size_t	kernhist_copy(const struct cpu_info *, struct kern_history_ent *, size_t max);
 void	kernhist_say(const struct kern_history_ent *, char *buf, size_t len);
 bool	kernhist_about(const struct kern_history_ent *, enum kern_subject, uint32_t id);
+bool	kernhist_at(const struct kern_history_ent *, uint32_t map, uint32_t pmap, uint64_t va);
 /* => first and second subject of a kind */
 void	kernhist_subjects(enum kern_event, enum kern_subject *first, enum kern_subject *second);
 double	kernhist_tick_ns(void);

@@ -27,9 +27,10 @@
 
 struct about {
 	enum kern_subject ab_what;
-	uint32_t	  ab_id;
+	uint32_t	  ab_id;	/* KS_va: of its map */
 	const void	 *ab_object;
-	vaddr_t		  ab_va;	/* KS_va */
+	vaddr_t		  ab_va;	/* KS_va, and the number of its pmap: */
+	uint32_t	  ab_pmap;
 };
 
 struct telling {
@@ -57,6 +58,13 @@ put_event(const struct telling *t, const struct kern_history_ent *ke, struct res
 	result_event(res, &re);
 }
 
+static bool
+is_about(const struct kern_history_ent *ke, const struct about *ab)
+{
+	return ab->ab_what == KS_va ? kernhist_at(ke, ab->ab_id, ab->ab_pmap, ab->ab_va) :
+	    kernhist_about(ke, ab->ab_what, ab->ab_id);
+}
+
 /* => the newest events that name it */
 static void
 put_history(const struct telling *t, const struct about *ab, struct result_events *res)
@@ -64,9 +72,9 @@ put_history(const struct telling *t, const struct about *ab, struct result_event
 	size_t first = t->t_n, n = 0;
 
 	while (first > 0 && n < HISTORY_MAX)
-		n += kernhist_about(&t->t_ev[--first], ab->ab_what, ab->ab_id);
+		n += is_about(&t->t_ev[--first], ab);
 	for (; first < t->t_n; first++)
-		if (kernhist_about(&t->t_ev[first], ab->ab_what, ab->ab_id))
+		if (is_about(&t->t_ev[first], ab))
 			put_event(t, &t->t_ev[first], res);
 }
 
@@ -185,22 +193,40 @@ map_of_pmap(const struct pmap *pm)
 	return po.po_map;
 }
 
-/* => an address in the map: the entry around it, what is there, upper layer first */
+static void
+add_address(struct telling *t, const struct vm_map *map, vaddr_t va)
+{
+	struct about ab = { .ab_what = KS_va, .ab_va = trunc_page(va) };
+	struct vm_map copy;
+
+	if (t->t_nabout == SUBJECTS_MAX || !host_mem_read(&copy, map, sizeof(copy)) ||
+	    !pmap_peek_id(copy.pmap, &ab.ab_pmap))
+		return;
+	ab.ab_id = copy.id;
+	t->t_about[t->t_nabout++] = ab;
+}
+
+/* => an address in the map: itself, the entry around it, what is there, upper layer first */
 static void
 add_va(struct telling *t, const struct vm_map *map, vaddr_t va)
 {
 	const struct vm_anon *anon = NULL;
+	const struct vm_map *in = NULL;
 	struct vm_map_entry e;
 	int depth = SUBMAP_DEPTH;
+	bool mapped;
 
 	do {
 		if (map == NULL)
 			return;
-		add_map(t, map);
-		if (!show_find_entry(map, va, &e))
-			return;
-		map = e.object.sub_map;
-	} while (UVM_ET_ISSUBMAP(&e) && depth-- > 0);
+		in = map;
+		add_map(t, in);
+		mapped = show_find_entry(in, va, &e);
+		map = mapped ? e.object.sub_map : NULL;
+	} while (mapped && UVM_ET_ISSUBMAP(&e) && depth-- > 0);
+	add_address(t, in, va);
+	if (!mapped)
+		return;
 	if (e.aref.ar_amap != NULL) {
 		add_amap(t, e.aref.ar_amap);
 		anon = amap_peek(e.aref.ar_amap, e.aref.ar_pageoff + atop(va - e.start));
@@ -392,11 +418,15 @@ static void
 put_subject(const struct telling *t, const struct about *ab, struct result_violation *rv)
 {
 	struct result_object *ro;
-	char name[40], *text = NULL;
+	char name[80], *text = NULL;
 	size_t len;
 	FILE *out = xcheck(open_memstream(&text, &len));
 
-	snprintf(name, sizeof(name), "%s %u", kern_subject_name[ab->ab_what], ab->ab_id);
+	if (ab->ab_what == KS_va)
+		snprintf(name, sizeof(name), "address %#lx of map %u (pmap %u)", (unsigned long)ab->ab_va, ab->ab_id,
+		    ab->ab_pmap);
+	else
+		snprintf(name, sizeof(name), "%s %u", kern_subject_name[ab->ab_what], ab->ab_id);
 	show(ab, out);
 	fclose(out);
 	ro = result_violation_object(rv, name, text);

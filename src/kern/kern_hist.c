@@ -16,7 +16,7 @@
 const char *const kern_subject_name[KS_COUNT] = {
 	[KS_none] = "", [KS_page] = "page", [KS_anon] = "anon", [KS_amap] = "amap", [KS_map] = "map",
 	[KS_object] = "object", [KS_pmap] = "pmap", [KS_lwp] = "LWP", [KS_cpu] = "CPU",
-	[KS_slot] = "swap slot", [KS_pool] = "pool",
+	[KS_slot] = "swap slot", [KS_pool] = "pool", [KS_proc] = "process",
 	[KS_va] = "address",
 };
 
@@ -215,6 +215,30 @@ kernhist_about(const struct kern_history_ent *ke, enum kern_subject ks, uint32_t
 	return (kinds[ke->ke_kind].first == ks && ke->ke_first == id) ||
 	    (kinds[ke->ke_kind].second == ks && ke->ke_second == id) ||
 	    (ks == KS_lwp && ke->ke_lwp == id && ke->ke_intr == 0);
+}
+
+bool
+kernhist_at(const struct kern_history_ent *ke, uint32_t map, uint32_t pmap, uint64_t va)
+{
+	const uint64_t page = va >> 12, at = ke->ke_word >> 12;
+	const bool any = map == KERNHIST_ANY;
+
+	switch ((enum kern_event)ke->ke_kind) {
+	case KE_fault_enter:
+	case KE_fault_done:
+	case KE_fault_exit:
+	case KE_entry_insert:
+	case KE_entry_remove:
+	case KE_mapping_asked:
+		return (any || ke->ke_first == map) && at == page;
+	case KE_pmap_enter:
+		return (any || ke->ke_second == pmap) && at == page;
+	case KE_pmap_remove:
+	case KE_pmap_protect:
+		return (any || ke->ke_first == pmap) && page >= at && page - at < ke->ke_second;
+	default:
+		return false;
+	}
 }
 
 void

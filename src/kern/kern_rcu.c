@@ -134,6 +134,7 @@ call_rcu(struct rcu_head *rh, void (*fn)(struct rcu_head *))
 {
 	if (BUG(rcu_early_free)) {
 		fn(rh);
+		host_point(HP_RCU, 0);		/* now somebody may look */
 		return;
 	}
 	rh->rh_next = NULL;

@@ -154,6 +154,12 @@ pmap_destroy(struct pmap *pm)
 	kmem_free(pm, sizeof(*pm));
 }
 
+bool
+pmap_peek_id(const struct pmap *pm, uint32_t *id)
+{
+	return host_mem_read(id, &pm->pm_id, sizeof(*id));
+}
+
 /* => resident and wired counts follow one PTE's change; pm_lock held. */
 void
 pmap_count_change(struct pmap *pm, uint64_t old, uint64_t new)

@@ -18,6 +18,7 @@
 #include <host/sched.h>
 #include <sys/bug.h>
 #include <sys/inject.h>
+#include <sys/kernhist.h>
 
 #include "uvm_map_i.h"
 
@@ -64,6 +65,7 @@ proc_publish(struct proc *p)
 	p->p_pid = last_pid;
 	if (!BUG(publish_early))
 		rcu_publish(*head, p);
+	kernhist_log(KE_proc_enter, last_pid, 0, 0);
 	mutex_exit(&proc_lock);
 }
 
@@ -161,6 +163,7 @@ proc_free_rcu(struct rcu_head *rh)
 
 	/* relaxed: pairs with assert_alive(), which finds it so if nobody has waited for readers */
 	__atomic_store_n(&p->p_alive, 0, __ATOMIC_RELAXED);
+	kernhist_log(KE_proc_free, p->p_pid, 0, 0);
 	kmem_free(p, sizeof(*p));
 	__atomic_fetch_sub(&nproc, 1, __ATOMIC_RELAXED);
 }
@@ -168,9 +171,14 @@ proc_free_rcu(struct rcu_head *rh)
 void
 proc_rele(struct proc *p)
 {
-	host_point(HP_ATOMIC, p->p_pid);
+	const uint32_t pid = p->p_pid;		/* for when it is somebody else's to free */
+	int refs;
+
+	host_point(HP_ATOMIC, pid);
 	/* acq_rel: what all holders did comes before the free */
-	if (__atomic_sub_fetch(&p->p_refs, 1, __ATOMIC_ACQ_REL) != 0)
+	refs = __atomic_sub_fetch(&p->p_refs, 1, __ATOMIC_ACQ_REL);
+	kernhist_log(KE_proc_unref, pid, (uint32_t)refs, 0);
+	if (refs != 0)
 		return;
 	if (BUG(free_at_once))
 		proc_free_rcu(&p->p_rcu);
@@ -191,6 +199,7 @@ proc_exit(struct proc *p)
 	rcu_publish(*link, p->p_hash);
 	vm = p->p_vmspace;
 	p->p_vmspace = NULL;
+	kernhist_log(KE_proc_leave, p->p_pid, 0, 0);
 	mutex_exit(&proc_lock);
 	uvmspace_free(vm);
 	wake_parent(p);
@@ -215,8 +224,11 @@ static void
 assert_alive(const struct proc *p, uint32_t pid)
 {
 	/* relaxed: pairs with proc_free_rcu() */
-	KASSERTMSG(p->p_pid == pid && __atomic_load_n(&p->p_alive, __ATOMIC_RELAXED) == PROC_ALIVE,
-	    "I-RCU-1: a reader has process %u in its hands, and it is freed: no grace period was waited for",
+	const bool alive = p->p_pid == pid && __atomic_load_n(&p->p_alive, __ATOMIC_RELAXED) == PROC_ALIVE;
+
+	if (!alive)
+		violation_about(KS_proc, pid, NULL);
+	KASSERTMSG(alive, "I-RCU-1: a reader has process %u in its hands, and it is freed: no grace period was waited for",
 	    pid);
 }
 

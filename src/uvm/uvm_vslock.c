@@ -15,6 +15,7 @@
  * looked has no page yet, and its faults wait for him; then they find nothing.
  */
 #include <sys/bug.h>
+#include <sys/kernhist.h>
 #include <sys/kmem.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_fault_i.h>
@@ -49,10 +50,17 @@ vslock_enter(struct vm_map *map, vaddr_t start, vaddr_t end, bool input)
 static void
 assert_wired(const struct uvm_vslock *vl)
 {
-	for (vaddr_t va = vl->vl_start; va < vl->vl_done; va += PAGE_SIZE)
-		KASSERTMSG(!pmap_pageable(vl->vl_map->pmap, va),
+	for (vaddr_t va = vl->vl_start; va < vl->vl_done; va += PAGE_SIZE) {
+		const bool pageable = pmap_pageable(vl->vl_map->pmap, va);
+
+		if (pageable) {
+			violation_about(KS_map, vl->vl_map->id, vl->vl_map);
+			violation_about(KS_va, 0, (const void *)va);
+		}
+		KASSERTMSG(!pageable,
 		    "I-MAP-13: I/O to %#lx of map %u is under way, and the mapping is not wired (B-16, R31)",
 		    (unsigned long)va, vl->vl_map->id);
+	}
 }
 
 /* => what it has wired no longer is */
@@ -171,6 +179,7 @@ uvm_mapping_wired(struct vm_map *map, const struct vm_map_entry *entry, vaddr_t 
 	wired = VM_MAPENT_ISWIRED(entry) && (va < map->wire_next || va >= map->wire_end);
 	wired = wired || (!BUG(vslock_overlap) && io_under_way(map, va));
 	mutex_exit(&map->misc_lock);
+	kernhist_log(KE_mapping_asked, map->id, wired, va);
 	return wired;
 }
 

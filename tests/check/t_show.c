@@ -127,6 +127,13 @@ KTEST(an_address_leads_to_what_is_there, "the entry around it, its amap, the ano
 	violation(VIOL_CONTENT, "content", "look");
 	CHECK(object("map ") != NULL && object("amap ") != NULL && object("anon ") != NULL);
 	CHECK(object("page ") != NULL);
+	CHECK(happened(object("address 0x"), "fault_enter"));
+	/* also where nothing is mapped any more: who took it away */
+	CHECK_EQ(sys_munmap(tm_proc, TM_VA(0), ptoa(3)), 0);
+	violation_about(KS_va, 0, (const void *)TM_VA(1));
+	violation(VIOL_CONTENT, "content", "look");
+	CHECK(object("page ") == NULL);
+	CHECK(happened(object("address 0x"), "pmap_remove"));
 	teardown();
 }
 
@@ -149,7 +156,8 @@ KTEST(an_address_of_a_map_or_a_pmap_leads_there_too, "the finder is another proc
 	violation_about(KS_va, 0, (const void *)kmem_map->header.next->start);
 	violation(VIOL_INVARIANT, "I-PMAP-5", "look");
 	CHECK(object("pmap 0") != NULL && object("map ") != NULL);
-	CHECK_EQ(shown->rv_nobjects, 3);	/* the kernel's map, and the one in it */
+	CHECK_EQ(shown->rv_nobjects, 4);	/* the kernel's map, the one in it, and the address there */
+	CHECK(object("address ") != NULL);
 	proc_attach(tm_proc);
 	teardown();
 }

@@ -123,6 +123,28 @@ KTEST(an_interrupt_is_told_from_whom_it_interrupts, "delivery is an event, and w
 	kern_shutdown();
 }
 
+KTEST(an_address_is_named_by_its_page, "of its map, of its pmap, of a range; of any map if that is asked; and no other page is")
+{
+	static const struct { enum kern_event kind; uint32_t first, second; uint64_t word; } named[] = {
+		{ KE_fault_enter, 3, 1, 0x5123 }, { KE_mapping_asked, 3, 0, 0x5000 }, { KE_entry_remove, 3, 9, 0x5000 },
+		{ KE_pmap_enter, 17, 4, 0x5000 | 7 }, { KE_pmap_remove, 4, 3, 0x3000 }, { KE_pmap_protect, 4, 1, 0x5000 | 1 },
+	};
+
+	boot(1, EVENTS, false);
+	for (size_t i = 0; i < sizeof(named) / sizeof(named[0]); i++) {
+		struct kern_history_ent e;
+
+		kernhist_log(named[i].kind, named[i].first, named[i].second, named[i].word);
+		e = newest();
+		CHECK(kernhist_at(&e, 3, 4, 0x5008));
+		CHECK(!kernhist_at(&e, 3, 4, 0x6000));
+		CHECK(!kernhist_at(&e, 3, 4, 0x2000));
+		CHECK(!kernhist_at(&e, 5, 6, 0x5008));
+		CHECK(kernhist_at(&e, KERNHIST_ANY, KERNHIST_ANY, 0x5008));
+	}
+	kern_shutdown();
+}
+
 static uint64_t
 hash_of(const uint32_t *ids, int n)
 {
