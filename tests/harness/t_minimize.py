@@ -12,7 +12,8 @@ import sys
 from harness import case, equal, has, main, run, write
 
 skip = sys.argv[3] if sys.argv[2:3] == ['--skip'] else None
-LINES_MAX = 70          # of a story
+MUSEUM = os.path.join(os.path.dirname(os.path.abspath(__file__)), '../../workloads/profiles/museum')
+LINES_MAX = 40          # of a story
 TRIES = 8               # failing runs until one is as most of them are
 EXECUTIONS = '50000'    # until a run has failed
 LOAN = '''[global]
@@ -217,6 +218,45 @@ def what_the_lock_auditor_found_stays_that():
     out, text, story = minimized(next(failures(profile, 'sleep-with-lock')), '--attempts', '20')
     has(story, 'sleep-with-lock')
     has(story, 'uvm_fault_upper')
+
+
+def tells(bug, path, *functions):
+    """Its story has all of them: what was done, and by whom."""
+    def check(out, text, story):
+        for name in functions:
+            assert re.search(rf'\b{name}\b', story), f'{bug}: {name} is not in\n{story}'
+    one_of(path, check, '--seeds', '10', '--attempts', '60')
+
+
+def small(bug, profile, *settings):
+    """=> the profile of a bug of the museum, with those lines put into its [global]"""
+    text = open(os.path.join(MUSEUM, f'{profile}.ini')).read()
+    return text.replace('[global]', '\n'.join(('[global]', f'bug = {bug}', 'schedule = mix', 'ops = 20') + settings), 1)
+
+
+@case
+def who_freed_a_process_is_told():
+    """The reader that meets it, who let go of it last, and that nobody waited."""
+    tells('rcu-early-free', failures(small('rcu-early-free', 'ps')), 'assert_alive', 'proc_free_rcu', 'call_rcu', 'proc_rele')
+
+
+@case
+def what_was_asked_and_answered_is_told():
+    """It did no more than to give a wrong answer."""
+    tells('vslock-overlap', failures(small('vslock-overlap', 'wire'), 'I-MAP-13'), 'uvm_mapping_wired')
+
+
+@case
+def who_took_a_mapping_away_is_told():
+    """The violation is about an address alone: nothing is there any more, and the process has it from another one."""
+    tells('mremap-loses-old', failures(small('mremap-loses-old', 'mremap'), 'refused'), 'uvm_mremap')
+
+
+@case
+def the_mistake_is_in_the_story():
+    for bug, profile, function in (('wanted-lost', 'wait', 'uvm_wait'), ('merge-frees-spare', 'pools', 'uvm_map_enter'),
+                                   ('failed-enter-keeps-old', 'enter', 'pmap_enter'), ('async-caller-cleans', 'files', 'uvn_put')):
+        tells(bug, failures(small(bug, profile)), function)
 
 
 @case
