@@ -121,6 +121,8 @@ story_functions(void *const *pcs, int npcs, int max, char *buf, size_t len)
 		    used + strlen(name) + sizeof(" < ") > len)
 			break;
 		used += (size_t)sprintf(buf + used, "%s%s", told++ == 0 ? "" : " < ", name);
+		if (strcmp(name, "engine_execute") == 0)
+			break;			/* beyond it is who runs the machine, not what runs in it */
 	}
 }
 
@@ -228,12 +230,14 @@ put_history(const struct result_events *res, size_t most, bool tlb, FILE *out)
 	free(of);
 }
 
-/* => is its history told?  That of a map or a file is not, if the violation is about an address. */
+/* => is its history told?  That of a map or a file, which is long, is after no other, nor if there is an address. */
 static bool
-is_told(const struct result_violation *rv, size_t object)
+is_told(const struct result_violation *rv, size_t object, size_t told)
 {
 	if (named(rv, object, KS_map) == NULL && named(rv, object, KS_object) == NULL)
 		return true;
+	if (told != 0)
+		return false;
 	for (size_t i = 0; i < rv->rv_nobjects; i++)
 		if (named(rv, i, KS_va) != NULL)
 			return false;
@@ -251,7 +255,7 @@ end_text(const struct result_violation *rv)
 	FILE *out = xcheck(open_memstream(&text, &len));
 
 	for (size_t i = 0; i < rv->rv_nobjects && n < OBJECTS_TOLD; i++)
-		if (rv->rv_objects[i].ro_history.res_n != 0 && is_told(rv, i))
+		if (rv->rv_objects[i].ro_history.res_n != 0 && is_told(rv, i, n))
 			ro[n++] = &rv->rv_objects[i];
 	fprintf(out, "%s %s: %s\n", rv->rv_kind, rv->rv_id, rv->rv_message);
 	if (tlb)

@@ -135,6 +135,8 @@ add_names(struct names *na, void *const *pcs, int npcs, int max)
 			;
 		if (same == na->na_n)
 			snprintf(na->na_text[na->na_n++], NAME_LEN, "%s", name);
+		if (strcmp(name, "engine_execute") == 0)
+			break;
 	}
 }
 

@@ -125,6 +125,9 @@ void	kern_assert_fail(const char *kind, const char *expr, const char *file, int 
 #define	KASSERT_ABOUT(e, what, id, object) (__builtin_expect(!!(e), 1) ? (void)0 :	\
 	(violation_about(what, id, object),						\
 	kern_assert_fail("assertion", #e, __FILE__, __LINE__, __func__, NULL)))
+#define	KASSERTMSG_ABOUT(e, what, id, object, ...) (__builtin_expect(!!(e), 1) ? (void)0 :	\
+	(violation_about(what, id, object),						\
+	kern_assert_fail("assertion", #e, __FILE__, __LINE__, __func__, __VA_ARGS__)))
 #include <uvmstress_config.h>
 #define	KDASSERT(e)	(!UVMSTRESS_LOCKDEBUG || __builtin_expect(!!(e), 1) ? (void)0 :	\
 	kern_assert_fail("debug assertion", #e, __FILE__, __LINE__, __func__, NULL))

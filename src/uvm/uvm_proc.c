@@ -224,11 +224,8 @@ static void
 assert_alive(const struct proc *p, uint32_t pid)
 {
 	/* relaxed: pairs with proc_free_rcu() */
-	const bool alive = p->p_pid == pid && __atomic_load_n(&p->p_alive, __ATOMIC_RELAXED) == PROC_ALIVE;
-
-	if (!alive)
-		violation_about(KS_proc, pid, NULL);
-	KASSERTMSG(alive, "I-RCU-1: a reader has process %u in its hands, and it is freed: no grace period was waited for",
+	KASSERTMSG_ABOUT(p->p_pid == pid && __atomic_load_n(&p->p_alive, __ATOMIC_RELAXED) == PROC_ALIVE, KS_proc, pid, NULL,
+	    "I-RCU-1: a reader has process %u in its hands, and it is freed: no grace period was waited for",
 	    pid);
 }
 

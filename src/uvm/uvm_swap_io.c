@@ -163,8 +163,8 @@ page_written(struct vm_page *pg, int slot, int error)
 
 	mutex_enter(slock);
 	KASSERT((pg->flags & PG_BUSY) != 0);
-	KASSERTMSG(owner_slot(pg) == slot, "I-SWP-4: slot %d was written, its owner has %d", slot,
-	    owner_slot(pg));
+	KASSERTMSG_ABOUT(owner_slot(pg) == slot, KS_page, VM_PAGE_ID(pg), pg,
+	    "I-SWP-4: slot %d was written, its owner has %d", slot, owner_slot(pg));
 	KASSERTMSG(!pmap_page_mapped(pg), "I-PG-6: a page was mapped while it was paged out");
 	kernhist_log(KE_pageout_done, VM_PAGE_ID(pg), (uint32_t)slot, (uint64_t)error);
 	PROBE3(pageout__done, VM_PAGE_ID(pg), slot, error);
