@@ -507,9 +507,10 @@ work_or_idle(void *arg)
 {
 	const int me = *(int *)arg;
 
-	for (int i = 0; i < 20 && me != idler; i++)
+	for (int i = 0; i < 20 && me != GET(idler); i++)
 		host_point(HP_TEST, (uint32_t)me);
-	ends[nended++] = me;
+	SET(ends[GET(nended)], me);
+	SET(nended, GET(nended) + 1);
 }
 
 static void
@@ -518,7 +519,7 @@ in_turn(void)
 	struct host_thread *ht[NTHREADS];
 	int ids[NTHREADS];
 
-	nended = 0;
+	SET(nended, 0);
 	for (int i = 0; i < NTHREADS; i++) {
 		ids[i] = i;
 		CHECK_EQ(host_thread_create(&ht[i], "in turn", work_or_idle, &ids[i]), 0);
