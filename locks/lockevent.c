@@ -22,6 +22,7 @@
 #include "../src/kern/kern_int.h"
 
 #include <host/race.h>
+#include <sys/lockdirect.h>
 #include <sys/lockorder.h>
 
 bool lockaudit_full;
@@ -63,15 +64,22 @@ stack(void)
 	return &curlwp->l_held;
 }
 
+static void
+want_event(enum lock_event ev, const void *where)
+{
+	const struct lockorder_want w = want_of(node[ev], NULL, LO_WRITE, where);
+
+	(void)lockorder_want(stack(), &w);
+}
+
 void
 lockevent_wait_(enum lock_event ev)
 {
-	struct lockorder_want w;
-
 	if (ev == LE_NONE)
 		return;
-	w = want_of(node[ev], NULL, LO_WRITE, __builtin_return_address(0));
-	(void)lockorder_want(stack(), &w);
+	if (__builtin_expect(lockdirect_on, 0))
+		lockdirect_meet_event(node[ev]);
+	want_event(ev, __builtin_return_address(0));
 }
 
 void
@@ -263,8 +271,10 @@ lockevent_dropped(void)
 	struct lockorder_want w;
 
 	l->l_event = LE_NONE;
+	if (__builtin_expect(lockdirect_on, 0) && (ev != LE_NONE || (l->l_sleep != NULL && !l->l_timed)))
+		lockdirect_sleeps(ev != LE_NONE ? node[ev] : l->l_sleep->se_node);
 	if (ev != LE_NONE) {
-		lockevent_wait_(ev);
+		want_event(ev, __builtin_return_address(0));
 	} else if (l->l_sleep != NULL && l->l_nslept > 0 && !l->l_timed) {
 		w = want_of(l->l_sleep->se_node, NULL, LO_WRITE, __builtin_return_address(0));
 		(void)lockorder_want(stack(), &w);

@@ -485,11 +485,13 @@ check_memory(const struct profile *p, struct profile_error *err)
 static bool
 is_circle(const char *text)
 {
-	const char *last = strrchr(text, '>');
-	const size_t len = strcspn(text, ">");
+	const size_t len = strcspn(text, ">="), all = strlen(text);
+	bool named = len != 0;
 
-	return last != NULL && len != 0 && text + len != last && strlen(last + 1) == len &&
-	    strncmp(text, last + 1, len) == 0 && strstr(text, ">>") == NULL;
+	for (const char *p = text; (p = strpbrk(p, ">=")) != NULL; p++)
+		named = named && p[1] != '\0' && strchr(">=", p[1]) == NULL;
+	return named && all > 2 * len + 1 && strchr(">=", text[all - len - 1]) != NULL &&
+	    strncmp(text, text + all - len, len) == 0 && strchr(text, '>') != NULL;
 }
 
 static int

@@ -95,6 +95,11 @@ void lockgraph_export(const struct lockgraph *, enum lockgraph_export, FILE *);
 void lockgraph_symbolise(struct lockgraph *);
 
 const char *lockgraph_grade_name(enum lockgraph_grade);
+/*
+ * => false: nobody was seen to go back, so no schedule can deadlock; else the finding's circle, as
+ *    lockdirect_set() (<sys/lockdirect.h>) wants it: "" if it is too long for text
+ */
+bool lockgraph_circle(const struct lockgraph *, const struct lockgraph_finding *, char *text, size_t size);
 
 /*
  * lockgraph_write: as JSON, schema uvmstress-lockgraph/1.  Allocates nothing and needs no

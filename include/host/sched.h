@@ -172,7 +172,7 @@ struct host_sched_config {
 	uint64_t hsc_seed;
 	unsigned hsc_depth;		/* pct: bugs of that depth */
 	uint64_t hsc_steps;		/* pct: points that a run has, about: hst_load */
-	unsigned hsc_places;		/* direct: where threads are to meet, up to HOST_PLACES; 2 or more */
+	unsigned hsc_places;		/* direct: where threads are to meet, up to HOST_PLACES */
 	const struct host_log *hsc_log;	/* replay: what to follow; stable */
 	const struct host_switch *hsc_thin; /* thin: what to follow; stable */
 	size_t hsc_nthin;
@@ -230,6 +230,12 @@ unsigned host_sched_self(void);
  * has that.  What is had at a place is what is wanted at the one before it.  Once for each lock that it has.
  */
 void	host_sched_meet(unsigned place, uint32_t has, uint32_t wants);
+/*
+ * Likewise, of who is about to sleep at that place, whatever others do, until host_sched_woken().  wants 0: what
+ * the next one has, whatever it is.
+ */
+void	host_sched_waits(unsigned place, uint32_t has, uint32_t wants);
+void	host_sched_woken(void);
 /* => for strategies: so far; and this is where the run left what it was to follow (the first counts) */
 uint64_t host_sched_points(void);
 uint64_t host_sched_hash(void);

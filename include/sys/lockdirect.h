@@ -8,9 +8,13 @@
  * which holds the very lock that the one before it waits for, comes back to where it began, that is a deadlock,
  * and the end: a violation of grade confirmed.  The schedule that led there is its recording.
  *
- * Only waits for mutexes and rwlocks count, and only if either side is exclusive: readers who wait behind a
- * writer are left to the watchdog.  Who looks is chosen by nothing but the circle: a replay, which has another
- * strategy, finds the same.
+ * Waits for mutexes and rwlocks count if either side is exclusive: readers who wait behind a writer are left to
+ * the watchdog.  A circle may go through what is no lock, too (<sys/lockevent.h>; needs lockaudit_full): of such
+ * waits the auditor knows the kind, not by whom in person they are ended, so that nothing is sure when one
+ * closes the circle.  It is sure when it is still closed when nobody can run any more, or when the watchdog finds
+ * that somebody hangs: they ask lockdirect_stuck().
+ *
+ * Who looks is chosen by nothing but the circle: a replay, which has another strategy, finds the same.
  */
 #ifndef SYS_LOCKDIRECT_H
 #define SYS_LOCKDIRECT_H
@@ -22,11 +26,25 @@
 extern bool lockdirect_on;
 
 /*
- * => the circle to be looked for from the next boot on: names of lock classes, each held while the next one is
- *    wanted, the last one being the first: "amap>map>amap"; "map>map>map": two of one class.  NULL: none.
- *    Needs lock debugging (lockdebug_on).
+ * => the circle to be looked for from the next boot on: names of lock classes and events, each held (or, if an
+ *    event, to be ended) while the next one is wanted, the last one being the first: "amap>map>amap";
+ *    "map>map>map": two of one class.  Where there is a = no party stands: who waits for the one waits for the
+ *    other thereby: "map>page-busy:file=io-done>map".  NULL: none.  Needs lock debugging (lockdebug_on).
  * => how many places it has; 0: that is no circle, or it has more than HOST_PLACES
  */
 unsigned lockdirect_set(const char *circle);
+
+/* => the current LWP may have to wait for that event, of that node of the graph: a point; lockdirect_on */
+void	lockdirect_meet_event(uint32_t node);
+/* => the current LWP is about to sleep for it; lockdirect_on */
+void	lockdirect_sleeps(uint32_t node);
+/* => it has been woken; lockdirect_on */
+void	lockdirect_slept(void);
+
+/*
+ * => nobody will move any more: if that is because the circle is closed, its violation is told, and
+ *    this does not return.
+ */
+void	lockdirect_stuck(void);
 
 #endif /* SYS_LOCKDIRECT_H */

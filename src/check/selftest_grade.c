@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <harness/lockgraph.h>
 #include <host/sched.h>
 #include <sys/lockdirect.h>
 #include <sys/lockevent.h>
@@ -31,6 +32,7 @@ static struct graded {
 	uint8_t	 gr_log[LOG_MAX];
 	char	 gr_text[600];
 	/* of the case as it was */
+	bool	 gr_found;			/* something about the order between locks */
 	enum lockgraph_grade gr_grade;
 	char	 gr_circle[240];		/* ""; "A>B>A" */
 } *graded;
@@ -55,15 +57,13 @@ st_note_grade(void)
 
 	for (uint32_t i = 0; i < lg->lg_nfindings; i++) {
 		const struct lockgraph_finding *v = &lg->lg_findings[i];
-		size_t len = 0;
 
-		if (v->lgv_ncycle < 2 || strcmp(v->lgv_kind, "lock-order") != 0)
+		if (strcmp(v->lgv_kind, "lock-order") != 0)
 			continue;
+		graded->gr_found = true;
 		graded->gr_grade = v->lgv_grade;
-		for (uint32_t e = 0; e <= v->lgv_ncycle && len < sizeof(graded->gr_circle); e++)
-			len += (size_t)snprintf(graded->gr_circle + len, sizeof(graded->gr_circle) - len, "%s%s",
-			    e == 0 ? "" : ">", lg->lg_classes[v->lgv_cycle[e % v->lgv_ncycle].lge_from].lgc_name);
-		return;
+		if (lockgraph_circle(lg, v, graded->gr_circle, sizeof(graded->gr_circle)))
+			return;
 	}
 }
 
@@ -119,6 +119,7 @@ sink(const struct violation *v)
 static void
 stuck(void)
 {
+	lockdirect_stuck();
 	graded->gr_stuck = true;
 	leave();
 }
@@ -195,7 +196,7 @@ st_grade(void (*fn)(int), int arg, const char **why)
 
 	*why = NULL;
 	if (graded->gr_circle[0] == '\0')
-		return "";
+		return graded->gr_found ? "one way" : "";
 	snprintf(circle, sizeof(circle), "%s", graded->gr_circle);
 	for (uint64_t seed = 1; seed <= SCHEDULES && *why == NULL; seed++) {
 		*why = once(fn, arg, circle, seed, NULL);

@@ -321,7 +321,7 @@ static const struct st_row rows[] = {
 	{ "A; A-B, B-C; C open", through_three, IPL_NONE, INV, through_three, IPL_VM },
 	{ "B-A, B open is legal", through_edge_last, IPL_SOFTNET, INV, b_then_a, IPL_NONE },
 	{ "order, the other way in an interrupt", order_in_interrupt, 1, "lock-cycle", order_in_interrupt,
-	    0 },
+	    0, "unconfirmed", NULL },
 	{ "a handler over the holder of its lock; of a mutex (legal)", over_its_holder, IPL_VM,
 	    INV, over_a_mutex, IPL_VM },
 	{ "IPL falls below a spin mutex", fall_below, IPL_NONE, "spl-below-lock", fall_below, IPL_VM },
@@ -334,4 +334,4 @@ static const struct st_row rows[] = {
 	{ NULL, NULL, 0, NULL, NULL, 0 },
 };
 
-const struct st_group selftest_interrupt = { "interrupts and IPLs", rows };
+const struct st_group selftest_interrupt = { "interrupts and IPLs", rows, true };

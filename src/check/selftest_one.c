@@ -334,4 +334,4 @@ static const struct st_row rows[] = {
 	{ NULL, NULL, 0, NULL, NULL, 0 },
 };
 
-const struct st_group selftest_one = { "one lock", rows };
+const struct st_group selftest_one = { "one lock", rows, true };

@@ -399,6 +399,130 @@ child_of_none(int wrong)
 		drop(&A);
 }
 
+/* --- two LWPs, each its own way --- */
+
+/* Two locks of these classes. */
+#define	CLASSES(a, b)	((int)(a) | (int)(b) << 8)
+
+static void
+make_two(int classes, enum st_kind kind, ipl_t ipl)
+{
+	st_make_as(&A, kind, (enum lock_class)(classes & 0xff), ipl);
+	st_make_as(&B, kind, (enum lock_class)(classes >> 8), ipl);
+}
+
+static void
+a_try_b(void)
+{
+	take(&A);
+	if (try(&B))
+		drop(&B);
+	drop(&A);
+}
+
+static void
+b_try_a(void)
+{
+	take(&B);
+	if (try(&A))
+		drop(&A);
+	drop(&B);
+}
+
+static void
+both_ways(int classes)
+{
+	make_two(classes, MUTEX, IPL_NONE);
+	in_lwp(ab);
+	in_lwp(ba);
+}
+
+static void
+both_ways_spin(int classes)
+{
+	make_two(classes, SPIN, IPL_VM);
+	in_lwp(ab);
+	in_lwp(ba);
+}
+
+static void
+both_ways_write(int classes)
+{
+	make_two(classes, WRITE, IPL_NONE);
+	in_lwp(ab);
+	in_lwp(ba);
+}
+
+static void
+both_ways_read(int classes)
+{
+	make_two(classes, READ, IPL_NONE);
+	in_lwp(ab);
+	in_lwp(ba);
+}
+
+static void
+one_way_write(int classes)
+{
+	make_two(classes, WRITE, IPL_NONE);
+	in_lwp(ab);
+	in_lwp(ab);
+}
+
+static void
+both_try(int classes)
+{
+	make_two(classes, MUTEX, IPL_NONE);
+	in_lwp(a_try_b);
+	in_lwp(b_try_a);
+}
+
+static void
+one_way(int classes)
+{
+	make_two(classes, MUTEX, IPL_NONE);
+	in_lwp(ab);
+	in_lwp(ab);
+}
+
+static void
+both_ways_try_spin(int classes)
+{
+	make_two(classes, SPIN, IPL_VM);
+	in_lwp(a_try_b);
+	in_lwp(b_try_a);
+}
+
+/* G is of the circle's own class's elder, held by both */
+static void
+gated_both_ways(int classes)
+{
+	make_two(classes, MUTEX, IPL_NONE);
+	st_make(&G, MUTEX, "gate");
+	in_lwp(gab);
+	in_lwp(gba);
+}
+
+static void
+interrupted(void)
+{
+	in_interrupt(IPL_VM, ba);
+}
+
+static void
+interrupted_ab(void)
+{
+	in_interrupt(IPL_VM, ab);
+}
+
+static void
+order_in_interrupt(int wrong)
+{
+	st_make_abc(KINDS(SPIN, SPIN, SPIN));
+	in_lwp(ab);
+	in_lwp(wrong ? interrupted : interrupted_ab);
+}
+
 #define	MM	KINDS(MUTEX, MUTEX, MUTEX)
 #define	SS	KINDS(SPIN, SPIN, SPIN)
 #define	WW	KINDS(WRITE, WRITE, WRITE)
@@ -444,7 +568,7 @@ static const struct st_row rows[] = {
 	    "latent", "guarded" },
 	{ "a ring of 24 locks", go_round, 1, "lock-cycle", go_round, 0,
 	    "latent", NULL },
-	{ "70 locks held, and one that is too old", hold_seventy, 1, "lock-nesting", hold_seventy, 0 },
+	{ "70 locks held, and one that is too old", hold_seventy, 1, "lock-nesting", hold_seventy, 0, "unconfirmed", NULL },
 	{ "hand over hand, and back to the first", hand_over_hand, 1, "lock-cycle", hand_over_hand, 0,
 	    "latent", NULL },
 	{ "first of two released and taken again", retaken, 1, "lock-cycle", retaken, 0,
@@ -464,21 +588,39 @@ static const struct st_row rows[] = {
 	/* who knows whether it is the same one: it is, so no schedule deadlocks */
 	{ "two gates of one class", two_gates, MM, "lock-cycle", gates_both, MW,
 	    "unconfirmed", "guarded" },
-	{ "declared order, mutex over rwlock", declared, 1, "lock-order", declared, 0 },
-	{ "declared order, spin mutexes", declared_spin, 1, "lock-order", declared_spin, 0 },
-	{ "declared order, reader", declared_read, 1, "lock-order", declared_read, 0 },
-	{ "declared order upward; by trying (legal)", declared_try, 1, "lock-order", declared_try, 0 },
-	{ "declared order after a try", declared_tried, 1, "lock-order", declared_tried, 0 },
-	{ "two classes of one rank", equal_ranks, 1, "lock-order", equal_ranks, 0 },
-	{ "two of a class that does not nest", two_of_one, 1, "lock-order", two_of_one, 0 },
-	{ "two of it, spin; by trying (legal)", two_tried, 1, "lock-order", two_tried, 0 },
-	{ "two by birth, writers", by_birth, 1, "lock-nesting", by_birth, 0 },
-	{ "two by birth, readers", by_birth_read, 1, "lock-nesting", by_birth_read, 0 },
-	{ "two by birth, the third time", by_birth_again, 1, "lock-nesting", by_birth_again, 0 },
-	{ "three by birth", by_birth_three, 1, "lock-nesting", by_birth_three, 0 },
-	{ "a child's lock without its parent named", child_of, 1, "lock-nesting", child_of, 0 },
+	{ "declared order, mutex over rwlock", declared, 1, "lock-order", declared, 0, "one way", NULL },
+	{ "declared order, spin mutexes", declared_spin, 1, "lock-order", declared_spin, 0, "one way", NULL },
+	{ "declared order, reader", declared_read, 1, "lock-order", declared_read, 0, "one way", NULL },
+	{ "declared order upward; by trying (legal)", declared_try, 1, "lock-order", declared_try, 0, "one way", NULL },
+	{ "declared order after a try", declared_tried, 1, "lock-order", declared_tried, 0, "one way", NULL },
+	{ "two classes of one rank", equal_ranks, 1, "lock-order", equal_ranks, 0, "one way", NULL },
+	{ "two of a class that does not nest", two_of_one, 1, "lock-order", two_of_one, 0, "unconfirmed", NULL },
+	{ "two of it, spin; by trying (legal)", two_tried, 1, "lock-order", two_tried, 0, "unconfirmed", NULL },
+	{ "two by birth, writers", by_birth, 1, "lock-nesting", by_birth, 0, "unconfirmed", NULL },
+	{ "two by birth, readers", by_birth_read, 1, "lock-nesting", by_birth_read, 0, "unconfirmed", NULL },
+	{ "two by birth, the third time", by_birth_again, 1, "lock-nesting", by_birth_again, 0, "unconfirmed", NULL },
+	{ "three by birth", by_birth_three, 1, "lock-nesting", by_birth_three, 0, "unconfirmed", NULL },
+	{ "a child's lock without its parent named", child_of, 1, "lock-nesting", child_of, 0, "unconfirmed", NULL },
 	{ "a child's lock, its parent named and not held", child_of_none, 1, "its parent is not held",
 	    child_of_none, 0 },
+	{ "declared order, both ways by two LWPs", both_ways, CLASSES(LC_amap, LC_uobj), "lock-order",
+	    one_way, CLASSES(LC_amap, LC_uobj), "confirmed", NULL },
+	{ "the same, spin; by trying (legal)", both_ways_spin, CLASSES(LC_pmap, LC_fpageq), "lock-order",
+	    both_ways_try_spin, CLASSES(LC_pmap, LC_fpageq), "confirmed", NULL },
+	{ "two of a class that does not nest, both ways by two", both_ways, CLASSES(LC_uobj, LC_uobj), "lock-order",
+	    both_try, CLASSES(LC_uobj, LC_uobj), "confirmed", NULL },
+	{ "two of it, spin, both ways by two; by trying (legal)", both_ways_spin, CLASSES(LC_pv, LC_pv), "lock-order",
+	    both_ways_try_spin, CLASSES(LC_pv, LC_pv), "confirmed", NULL },
+	{ "two of it, both ways, in a gate", gated_both_ways, CLASSES(LC_uobj, LC_uobj), "lock-order",
+	    both_try, CLASSES(LC_uobj, LC_uobj), "unconfirmed", NULL },
+	{ "two by birth, both ways by two LWPs, writers", both_ways_write, CLASSES(LC_map, LC_map), "lock-nesting",
+	    one_way_write, CLASSES(LC_map, LC_map), "confirmed", NULL },
+	{ "two by birth, both ways by two LWPs, readers", both_ways_read, CLASSES(LC_map, LC_map), "lock-nesting",
+	    one_way_write, CLASSES(LC_map, LC_map), "unconfirmed", NULL },
+	{ "a child's and a parent's, both ways by two LWPs", both_ways, CLASSES(LC_amap, LC_amap), "lock-nesting",
+	    both_try, CLASSES(LC_amap, LC_amap), "confirmed", NULL },
+	{ "A-B by an LWP, B-A in an interrupt over another", order_in_interrupt, 1, "lock-cycle",
+	    order_in_interrupt, 0, "confirmed", NULL },
 	{ NULL, NULL, 0, NULL, NULL, 0 },
 };
 

@@ -335,4 +335,4 @@ static const struct st_row rows[] = {
 	{ NULL, NULL, 0, NULL, NULL, 0 },
 };
 
-const struct st_group selftest_sleep = { "sleeping and waiting", rows };
+const struct st_group selftest_sleep = { "sleeping and waiting", rows, true };

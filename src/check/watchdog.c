@@ -31,6 +31,7 @@
 #include <host/sched.h>
 #include <sys/kernel.h>
 #include <sys/kernhist.h>
+#include <sys/lockdirect.h>
 #include <sys/lwp.h>
 #include <uvm/uvm.h>
 
@@ -318,6 +319,9 @@ tell(struct census *ce)
 		free(details);
 		return;
 	}
+	host_racy_end();
+	lockdirect_stuck();
+	host_racy_begin();
 	lockevent_judge(1);			/* nothing more will be seen of who wakes whom */
 	show_machine(out);
 	for (size_t i = 0; i < ce->ce_n; i++)

@@ -43,29 +43,24 @@ struct tried {
 static char *
 circle_of(const struct lockgraph *lg, const struct lockgraph_finding *v, const char **why)
 {
-	const uint32_t n = v->lgv_ncycle;
-	char *text;
+	char text[240];
 
 	*why = NULL;
-	for (uint32_t i = 0; i < n; i++)
-		if (v->lgv_cycle[i].lge_kind != LOCKGRAPH_ORDER) {
-			*why = "not all of its waits are for locks, and a directed schedule holds LWPs up at no others";
-			return NULL;
-		}
-	if (n == 0 || (n == 1 && v->lgv_cycle[0].lge_from != v->lgv_cycle[0].lge_to)) {
+	if (!lockgraph_circle(lg, v, text, sizeof(text)))
 		*why = "nobody was seen to go the other way, so no schedule can deadlock";
-		return NULL;
-	}
-	text = xstrdup(lg->lg_classes[v->lgv_cycle[0].lge_from].lgc_name);
-	/* two of one class: another LWP goes the same way, the other one first */
-	for (uint32_t i = 0; i < (n == 1 ? 2 : n); i++) {
-		const struct lockgraph_edge *e = &v->lgv_cycle[n == 1 ? 0 : i];
-		char *longer = xasprintf("%s>%s", text, lg->lg_classes[e->lge_to].lgc_name);
+	else if (text[0] == '\0')
+		*why = "it is too long for a directed schedule";
+	return *why == NULL ? xstrdup(text) : NULL;
+}
 
-		free(text);
-		text = longer;
-	}
-	return text;
+/* => a wait in it is for no lock: who has to end it is known with audit=full only */
+static bool
+has_event(const struct lockgraph *lg, const struct lockgraph_finding *v)
+{
+	for (uint32_t i = 0; i < v->lgv_ncycle; i++)
+		if (lg->lg_classes[v->lgv_cycle[i].lge_from].lgc_kind == LOCKGRAPH_EVENT)
+			return true;
+	return false;
 }
 
 static bool
@@ -78,7 +73,7 @@ can_deadlock(const struct lockgraph_finding *v)
 /* --- the schedules --- */
 
 static void __attribute__((noreturn))
-be_schedules(const struct run *r, const struct scratch *sc, const char *circle, uint64_t n)
+be_schedules(const struct run *r, const struct scratch *sc, const char *circle, const char *audit, uint64_t n)
 {
 	char *set = xasprintf("global.schedule-circle=%s", circle);
 	char *iterations = xasprintf("%ju", (uintmax_t)(n > 1 ? n : 2));	/* two or more: seed by seed */
@@ -86,7 +81,7 @@ be_schedules(const struct run *r, const struct scratch *sc, const char *circle, 
 	const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	const char *words[40] = {
 		"uvmstress", "run", sc->sc_profile, "--schedule", "direct", "--set", set, "--iterations", iterations,
-		"--seed", seed, "--audit", "order", "--set", "global.audit-stop=off", "--set", "global.chaos=none",
+		"--seed", seed, "--audit", audit, "--set", "global.audit-stop=off", "--set", "global.chaos=none",
 		"--set", "global.keep-going=off", "--set", "global.interrupts=poll", "--set", "global.require=none",
 		"--out", r->r_out, "--json", sc->sc_json, "--quiet",
 	};
@@ -133,7 +128,8 @@ read_result(const char *path, struct tried *tr)
 
 /* => why they did not run, or NULL */
 static const char *
-try_circle(const struct run *r, const struct scratch *sc, const char *circle, uint64_t n, struct tried *tr)
+try_circle(const struct run *r, const struct scratch *sc, const char *circle, const char *audit, uint64_t n,
+    struct tried *tr)
 {
 	pid_t pid;
 
@@ -142,7 +138,7 @@ try_circle(const struct run *r, const struct scratch *sc, const char *circle, ui
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0)
-		be_schedules(r, sc, circle, n);
+		be_schedules(r, sc, circle, audit, n);
 	if (pid < 0)
 		return "the host has no process for directed schedules";
 	(void)child_wait(pid, SIGTERM, LIMIT_S, 2 * LIMIT_S);
@@ -174,7 +170,7 @@ confirm_one(const struct run *r, const struct scratch *sc, struct lockgraph *lg,
 
 	if (circle != NULL) {
 		fprintf(stderr, "uvmstress: %s: looking for a schedule that deadlocks\n", circle);
-		why = try_circle(r, sc, circle, n, &tr);
+		why = try_circle(r, sc, circle, has_event(lg, &lg->lg_findings[i]) ? "full" : "order", n, &tr);
 	}
 	if (why == NULL)
 		tell(lg, i, &tr);

@@ -115,8 +115,10 @@ void	trace_add(struct host_trace *, const struct host_event_rec *);
 void	trace_compare(const struct host_trace *, uint64_t n, const struct host_event_rec *,
 	    struct host_divergence *);
 
-/* => sched_direct.c: see host_sched_meet() */
+/* => sched_direct.c: see host_sched_meet() and host_sched_waits() */
 void	direct_meet(void *state, unsigned thread, unsigned place, uint32_t has, uint32_t wants);
+void	direct_waits(void *state, unsigned thread, unsigned place, uint32_t has, uint32_t wants);
+void	direct_woken(void *state, unsigned thread);
 
 /* --- chaos.c --- */
 

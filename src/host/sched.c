@@ -397,6 +397,20 @@ host_sched_meet(unsigned place, uint32_t has, uint32_t wants)
 		direct_meet(s.state, host_self->ht_number, place, has, wants);
 }
 
+void
+host_sched_waits(unsigned place, uint32_t has, uint32_t wants)
+{
+	if (sched_mine() && s.strategy == &host_strategy_direct)
+		direct_waits(s.state, host_self->ht_number, place, has, wants);
+}
+
+void
+host_sched_woken(void)
+{
+	if (sched_mine() && s.strategy == &host_strategy_direct)
+		direct_woken(s.state, host_self->ht_number);
+}
+
 /* --- the host floor's functions --- */
 
 static void

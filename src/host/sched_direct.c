@@ -8,6 +8,8 @@
  * Who comes to a place and wants what somebody has who stands need not stand: it has to wait for that
  * anyway, and may give up its CPU, which others need who are to come.
  *
+ * Who sleeps at a place does not stand either; he is there until he is woken, and others come to theirs.
+ *
  * Some places are hardly ever come to.  Who comes to the rarest stands in any case, and sends those away who
  * stand elsewhere and do not fit; of those who come to others first, one in so many stands.
  *
@@ -93,8 +95,9 @@ fits(const struct direct *di, unsigned place, uint32_t has, uint32_t wants)
 	const struct place *before = &di->di_place[(place + di->di_nplaces - 1) % di->di_nplaces];
 	const struct place *after = &di->di_place[(place + 1) % di->di_nplaces];
 
-	return !di->di_place[place].pl_taken && (!before->pl_taken || before->pl_wants == has) &&
-	    (!after->pl_taken || after->pl_has == wants);
+	return !di->di_place[place].pl_taken &&
+	    (!before->pl_taken || before->pl_wants == has || before->pl_wants == 0) &&
+	    (!after->pl_taken || after->pl_has == wants || wants == 0);
 }
 
 /* => has no other place been come to less often? */
@@ -119,6 +122,31 @@ take_place(struct direct *di, unsigned thread, unsigned p, uint32_t has)
 	if (++di->di_taken == di->di_nplaces)
 		all_go_on(di);
 	return !must_wait;
+}
+
+void
+direct_waits(void *state, unsigned thread, unsigned place, uint32_t has, uint32_t wants)
+{
+	struct direct *di = state;
+
+	if (place >= di->di_nplaces || !fits(di, place, has, wants))
+		return;
+	di->di_place[place] = (struct place){ true, false, thread, has, wants, host_sched_points(),
+		di->di_place[place].pl_came + 1 };
+	if (++di->di_taken == di->di_nplaces)
+		all_go_on(di);
+}
+
+void
+direct_woken(void *state, unsigned thread)
+{
+	struct direct *di = state;
+
+	for (unsigned i = 0; i < di->di_nplaces; i++)
+		if (di->di_place[i].pl_taken && di->di_place[i].pl_thread == thread) {
+			di->di_place[i].pl_taken = false;
+			di->di_taken--;
+		}
 }
 
 static bool

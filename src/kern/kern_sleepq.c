@@ -12,6 +12,8 @@
  */
 #include <errno.h>
 
+#include <sys/lockdirect.h>
+
 #include "kern_int.h"
 
 #define	NBUCKETS	256
@@ -155,6 +157,8 @@ mtsleep(wchan_t wchan, bool norelock, const char *wmesg, uint64_t timo_ns, kmute
 	lockdebug_sleep_barrier(wmesg);
 	LOCKEVENT_(lockevent_dropped());
 	error = sleepq_block(timo_ns);
+	if (__builtin_expect(lockdirect_on, 0))
+		lockdirect_slept();
 	if (!norelock)
 		mutex_enter(mtx);
 	return error;

@@ -181,3 +181,34 @@ lg_index_fini(struct lg_index *li)
 	free(li->li_slots);
 	free(li->li_hashes);
 }
+
+/* => no party goes that way: who waits for the one event waits for the other, or for who has that lock */
+static bool
+passive(const struct lockgraph *lg, const struct lockgraph_edge *e)
+{
+	const struct lockgraph_class *from = &lg->lg_classes[e->lge_from], *to = &lg->lg_classes[e->lge_to];
+
+	return e->lge_kind == LOCKGRAPH_PROVIDE &&
+	    (to->lgc_kind == LOCKGRAPH_EVENT || strncmp(from->lgc_name, "sleep:", 6) == 0);
+}
+
+bool
+lockgraph_circle(const struct lockgraph *lg, const struct lockgraph_finding *v, char *text, size_t size)
+{
+	/* two of one class: another one goes the same way, the other one first */
+	const bool pair = v->lgv_ncycle == 1 && v->lgv_cycle[0].lge_from == v->lgv_cycle[0].lge_to;
+	const uint32_t n = pair ? 2 : v->lgv_ncycle;
+	size_t len = 0;
+
+	if (n < 2)
+		return false;
+	for (uint32_t i = 0; i <= n && len < size; i++) {
+		const struct lockgraph_edge *e = &v->lgv_cycle[pair ? 0 : i % n];
+
+		len += (size_t)snprintf(text + len, size - len, "%s%s", lg->lg_classes[e->lge_from].lgc_name,
+		    i == n ? "" : passive(lg, e) ? "=" : ">");
+	}
+	if (len >= size)
+		text[0] = '\0';
+	return true;
+}

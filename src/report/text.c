@@ -187,8 +187,20 @@ story_of(const struct lockgraph *lg, const struct result_violation *rv)
 	return NULL;
 }
 
+/* What was foretold of locks: how to see whether it comes true. */
 static void
-text_violation(const struct result_violation *rv, const struct lockgraph *lg, FILE *out)
+text_confirm(const struct result_violation *rv, const char *command, FILE *out)
+{
+	const char *run = command != NULL ? strstr(command, " run ") : NULL;
+
+	if (run != NULL && strcmp(rv->rv_kind, "lock-order") == 0 && rv->rv_grade != NULL &&
+	    (strcmp(rv->rv_grade, "unconfirmed") == 0 || strcmp(rv->rv_grade, "latent") == 0))
+		fprintf(out, "    looks for a schedule that deadlocks: %.*s audit %s\n", (int)(run - command), command,
+		    run + strlen(" run "));
+}
+
+static void
+text_violation(const struct run_result *rr, const struct result_violation *rv, const struct lockgraph *lg, FILE *out)
 {
 	const struct lockgraph_finding *story = story_of(lg, rv);
 	const bool graded = rv->rv_grade != NULL && strcmp(rv->rv_grade, "none") != 0;
@@ -213,20 +225,21 @@ text_violation(const struct result_violation *rv, const struct lockgraph *lg, FI
 	if (rv->rv_event != 0 && rv->rv_dir != NULL)
 		fprintf(out, "    at event %ju: uvmstress replay --stop-at %ju %s\n",
 		    (uintmax_t)rv->rv_event, (uintmax_t)rv->rv_event, rv->rv_dir);
+	text_confirm(rv, rr->rr_command, out);
 }
 
 void
 report_found(const struct run_result *rr, size_t first, FILE *out)
 {
 	for (size_t i = first; i < rr->rr_nviolations; i++)
-		text_violation(&rr->rr_violations[i], NULL, out);
+		text_violation(rr, &rr->rr_violations[i], NULL, out);
 }
 
 void
 text_violations(const struct run_result *rr, const struct lockgraph *lg, FILE *out)
 {
 	for (size_t i = 0; i < rr->rr_nviolations; i++)
-		text_violation(&rr->rr_violations[i], lg, out);
+		text_violation(rr, &rr->rr_violations[i], lg, out);
 	for (size_t i = 0; i < rr->rr_nchecks; i++)
 		if (rr->rr_checks[i].rch_violations != 0 && rr->rr_checks[i].rch_runs != 0)
 			fprintf(out, "CHECK %s failed %ju of %ju times\n", rr->rr_checks[i].rch_id,

@@ -187,12 +187,14 @@ def what_is_found_is_told_and_kept_while_the_run_goes_on():
     job('found')
     p = subprocess.Popen([harness.binary, 'run', 'x.ini', '--quiet', '--seed', '5', '--time', '1h'], stdin=subprocess.DEVNULL,
                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    first = [p.stderr.readline().decode() for _ in range(3)]
+    first = [p.stderr.readline().decode() for _ in range(4)]
     equal(p.poll(), None, first)
     equal(first[0], 'VIOLATION lock-order lock-cycle at 0.125 s: so far\n')
     has(first[1], 'latent, fingerprint lock-cycle:so-far')
-    has(first[2], 'kept in uvmstress-out/0001; repeat with: ')
-    has(first[2], '--seed 5 --time 1h')
+    equal(first[2].split(': ')[0], '    looks for a schedule that deadlocks')
+    has(first[2], ' audit x.ini --seed 5 --time 1h')
+    has(first[3], 'kept in uvmstress-out/0001; repeat with: ')
+    has(first[3], '--seed 5 --time 1h')
     report = open('uvmstress-out/0001/report.txt').read()
     has(report, 'VIOLATION lock-order lock-cycle')
     has(report, 'Written after 0.250 s, while the run went on.')
