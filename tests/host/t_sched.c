@@ -748,6 +748,8 @@ readers(void)
 /* --- a meeting --- */
 
 static bool has[2], met;		/* one thread at a time */
+static bool sleeps;			/* : the second thread does not stand at its place, it sleeps there */
+static uint32_t sleeps_for;		/* : lock 1, or 0: whatever the first has */
 static bool alone;			/* : the second thread never comes to its place */
 
 /* For a moment each has its lock and wants the other's: those moments are rare, and short. */
@@ -770,6 +772,22 @@ have_and_want(void *arg)
 	}
 }
 
+/* For twenty points it cannot go on, whoever runs. */
+static void
+have_and_sleep(void *arg)
+{
+	for (int i = 0; i < 10 && !GET(met); i++) {
+		for (unsigned k = 0; k < 110; k++)
+			host_point(HP_TEST, k);
+		SET(has[1], true);
+		host_sched_waits(1, 2, sleeps_for);
+		for (unsigned k = 0; k < 20; k++)
+			host_point(HP_TEST, k);
+		host_sched_woken();
+		SET(has[1], false);
+	}
+}
+
 static void
 let_them_meet(void)
 {
@@ -777,7 +795,8 @@ let_them_meet(void)
 
 	met = has[0] = has[1] = false;
 	for (uintptr_t i = 0; i < 2; i++)
-		CHECK_EQ(host_thread_create(&ht[i], "meets", have_and_want, (void *)i), 0);
+		CHECK_EQ(host_thread_create(&ht[i], "meets", sleeps && i == 1 ? have_and_sleep : have_and_want,
+		    (void *)i), 0);
 	for (int i = 0; i < 2; i++)
 		host_thread_join(ht[i]);
 }
@@ -819,6 +838,26 @@ KTEST(directed_threads_meet, "a directed schedule brings both to their places at
 		CHECK(met);
 		host_log_free(&log);
 	}
+}
+
+KTEST(who_sleeps_is_met, "who has to end a wait stands until somebody waits, for him or for whoever is there")
+{
+	unsigned n = 0;
+
+	alone = false;
+	sleeps = true;
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		struct host_log log = { NULL, 0, 0 };
+		uint64_t hash;
+
+		sleeps_for = seed % 2;
+		hash = meeting(seed, &log, false);
+		n += met;
+		CHECK_EQ(meeting(seed, &log, true), hash);
+		host_log_free(&log);
+	}
+	sleeps = false;
+	CHECK(n >= 36);
 }
 
 KTEST(nobody_stands_for_ever, "who comes to a place where nobody meets him goes on")
