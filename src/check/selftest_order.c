@@ -493,7 +493,7 @@ both_ways_try_spin(int classes)
 	in_lwp(b_try_a);
 }
 
-/* G is of the circle's own class's elder, held by both */
+/* Both in a gate: a class whose locks never nest has no grade but this one, and no schedule that deadlocks. */
 static void
 gated_both_ways(int classes)
 {
