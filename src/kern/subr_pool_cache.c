@@ -47,7 +47,7 @@
 #include <sys/bug.h>
 
 #define	MAG_OBJECTS	15		/* a magazine is four cache lines, which are one CPU's */
-#define	SHARE_BYTES	16384		/* of objects in a CPU's own depot, at most */
+#define	SHARE_BYTES	32768		/* of objects in all CPUs' own depots, at most: threads that share the host's cores share their caches */
 #define	SHARE_MAX	20u		/* magazines in it, at most */
 #define	RUN_MAX		POOL_PAGE_ITEMS	/* objects of a page at once: all of them, so that no other CPU gets any */
 
@@ -635,7 +635,7 @@ pool_cache_create(size_t size, size_t align, const char *wmesg, const struct poo
     ipl_t ipl, int (*ctor)(void *, void *, int), void (*dtor)(void *, void *), void *arg)
 {
 	struct pool_cache *pc = aligned_alloc(64, sizeof(*pc));
-	const size_t bytes = (size_t)ncpu * sizeof(*pc->pc_cpu), share = SHARE_BYTES / size / MAG_OBJECTS;
+	const size_t bytes = (size_t)ncpu * sizeof(*pc->pc_cpu), share = SHARE_BYTES / (size_t)ncpu / size / MAG_OBJECTS;
 
 	if (pc == NULL)
 		panic("pool cache %s: the host has no memory", wmesg);

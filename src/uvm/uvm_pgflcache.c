@@ -32,7 +32,8 @@
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
 
-#define	PGFL_MAX	320u		/* pages of one CPU: of a MiB, which is about what its caches hold, and a batch */
+#define	PGFL_ALL	640u		/* pages of all CPUs: two have about what a core's caches hold, and a batch */
+#define	PGFL_LEAST	16u		/* of one of many: then threads share the cores, and lie with them in one cache */
 #define	PGFL_BATCH	64u		/* that come or go at once, with interrupts kept out */
 #define	PGFL_MIN	4u		/* fewer are not worth it */
 #define	PGFL_SHARE	8		/* of RAM, for all CPUs together */
@@ -40,11 +41,16 @@
 void
 uvm_pgflcache_init(void)
 {
-	uint64_t share = uvm.npages / PGFL_SHARE / (uint64_t)ncpu;
+	const uint32_t of_ram = (uint32_t)(uvm.npages / PGFL_SHARE / (uint64_t)ncpu);
+	uint32_t n = PGFL_ALL / (ncpu > 2 ? (uint32_t)ncpu : 2);
 
 	for (int i = 0; i < ncpu; i++)
 		TAILQ_INIT(&uvm_cpu(i)->uc_pgfl);
-	uvm.pgfl_max = share < PGFL_MIN ? 0 : share < PGFL_MAX ? (uint32_t)share : PGFL_MAX;
+	if (n < PGFL_LEAST)
+		n = PGFL_LEAST;
+	if (n > of_ram)
+		n = of_ram;
+	uvm.pgfl_max = n < PGFL_MIN ? 0 : n;
 	uvm.pgfl_batch = uvm.pgfl_max / 2 < PGFL_BATCH ? uvm.pgfl_max / 2 : PGFL_BATCH;
 }
 
