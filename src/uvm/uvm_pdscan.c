@@ -99,25 +99,6 @@ spared(const struct uvmpd *up, struct vm_page *pg)
 }
 
 /*
- * => pageq held, pg at the head of its queue: what the next turn of a sweep reads is on its way, and of the turn
- *    after that the page.  Each is a line that nobody has touched for as long as the sweep takes.
- */
-static void
-fetch_next(const struct vm_page *pg)
-{
-	const struct vm_page *next = TAILQ_NEXT(pg, pageq), *then;
-
-	if (next == NULL)
-		return;
-	__builtin_prefetch(next->uanon, 1);		/* its lock is tried */
-	then = TAILQ_NEXT(next, pageq);
-	if (then != NULL) {
-		__builtin_prefetch(then, 1);
-		__builtin_prefetch(&then->pageq, 1);
-	}
-}
-
-/*
  * One inactive page.
  * => pageq held, dropped and taken again around the pager.
  */
@@ -180,7 +161,6 @@ uvmpd_scan_inactive(struct uvmpd *up)
 		if (pg == NULL)
 			break;
 		UVMCNT(pdscans);
-		fetch_next(pg);
 		TAILQ_REMOVE(&uvm.page_inactive, pg, pageq);
 		TAILQ_INSERT_TAIL(&uvm.page_inactive, pg, pageq);
 		inactive_page(up, pg);
@@ -250,7 +230,6 @@ uvmpd_scan_active(struct uvmpd *up)
 		if (pg == NULL)
 			break;
 		UVMCNT(pdactive);
-		fetch_next(pg);
 		TAILQ_REMOVE(&uvm.page_active, pg, pageq);
 		TAILQ_INSERT_TAIL(&uvm.page_active, pg, pageq);
 		active_page(up, pg);
