@@ -8,10 +8,6 @@
  * clusters of 64 KiB written to one half of it, single pages of the other half read, and the next time
  * the other way round, as slots go round, too; from and to a buffer as large as the simulated memory.
  * All of the file has been written before.  CPU time counts, all threads together.
- *
- * One CPU, one core: the process, the page daemon and who finishes transfers take turns as threads of the
- * host, which would wake each on another core, and send the pages that they pass to each other from cache to
- * cache.  The host's calls are made on that core, too.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -138,10 +134,8 @@ bench_swap(const struct bench_options *bo, struct bench_table *bt)
 		return error;
 	sw.sw_buffer = calloc(sw.sw_ram, PAGE_SIZE);
 	error = sw.sw_buffer == NULL ? ENOMEM : fill_file(&sw);
-	host_one_core(true);
 	if (error == 0)
 		error = bench_machine(&uc, true, measure, &sw);
-	host_one_core(false);
 	if (error == 0) {
 		br = bench_add_turns(bt, "page-out and page-in, 1 CPU", "bytes/s", sw.sw_v[0], sw.sw_turns);
 		br->br_clock = BENCH_CPU;

@@ -39,9 +39,6 @@ int	host_thread_create_beside(struct host_thread **, const char *name, void (*fn
 void	host_thread_join(struct host_thread *);
 /* => a handle for the calling thread, made on first use (main thread, tests). */
 struct host_thread *host_thread_self(void);
-/* => the calling thread and those that it makes from now on stay on the core that it is on; or go again
- *    where they could before.  One caller at a time */
-void	host_one_core(bool on);
 /* => wait for the token.  Acquires what the unparker released. */
 void	host_park(void);
 /* => as host_park() until the deadline (host_now_ns() scale); false = timed out. */

@@ -383,25 +383,3 @@ host_now_ns(void)
 {
 	return host_floor->hf_now();
 }
-
-/* --- cores --- */
-
-static cpu_set_t cores_before;		/* of who called host_one_core(), when it did */
-static bool on_one_core;		/* likewise: there is something to undo */
-
-void
-host_one_core(bool on)
-{
-	const int core = sched_getcpu();
-	cpu_set_t one;
-
-	if (!on && on_one_core) {
-		sched_setaffinity(0, sizeof(cores_before), &cores_before);
-		on_one_core = false;
-	} else if (on && !on_one_core && core >= 0 &&
-	    sched_getaffinity(0, sizeof(cores_before), &cores_before) == 0) {
-		CPU_ZERO(&one);
-		CPU_SET(core, &one);
-		on_one_core = sched_setaffinity(0, sizeof(one), &one) == 0;
-	}
-}

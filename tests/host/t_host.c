@@ -1,7 +1,6 @@
 /*
  * The host floor: tokens, the raw lock, random streams, memory, backtraces, RCU.
  */
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,35 +31,6 @@ KTEST(park_until_waits_its_time, "a timed park without a token ends at its deadl
 	CHECK(!host_park_until(1));
 	host_unpark(host_thread_self());
 	CHECK(host_park_until(1));
-}
-
-static void
-count_cores(void *arg)
-{
-	cpu_set_t set;
-
-	CHECK_EQ(sched_getaffinity(0, sizeof(set), &set), 0);
-	*(int *)arg = CPU_COUNT(&set);
-}
-
-KTEST(one_core_is_one_and_all_are_all, "who stays on one core makes threads that do, until it may go anywhere again")
-{
-	struct host_thread *ht;
-	int before, own, others, after;
-
-	count_cores(&before);
-	for (int turn = 0; turn < 2; turn++) {
-		host_one_core(true);
-		host_one_core(true);		/* is no other one */
-		count_cores(&own);
-		CHECK_EQ(host_thread_create(&ht, "other", count_cores, &others), 0);
-		host_thread_join(ht);
-		CHECK(own == 1 && others == 1);
-		host_one_core(false);
-		host_one_core(false);
-		count_cores(&after);
-		CHECK_EQ(after, before);
-	}
 }
 
 struct pong {
