@@ -47,7 +47,7 @@ struct vm_page {
 	voff_t		 offset;		/* o+p: in uobject */
 	uint32_t	 tree_left, tree_right;	/* o: links of uobject's tree: smaller offsets, larger */
 	uint16_t	 flags;			/* o: PG_ */
-	uint16_t	 pqflags;		/* p: PQ_; PQ_FREE by f, or its CPU */
+	uint16_t	 pqflags;		/* p: PQ_, read @ by uvm_page_used(); PQ_FREE by f, or its CPU */
 	bool		 on_free;		/* f: in uvm.page_free, for those who look at pages of others */
 	uint8_t		 busy_event;		/* o: enum lock_event that PG_BUSY's holder has begun */
 	uint16_t	 intent;		/* o to set, when it is fresh; p to clear: the CPU, from 1 on, that
