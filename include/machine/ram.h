@@ -24,7 +24,7 @@ struct pv_entry;
 struct vm_page_md {
 	kmutex_t	 md_pvlock;	/* LC_pv, IPL_VM; with what follows, 48 bytes of one cache line */
 	union {
-		struct pv_entry	  *md_pvlist;	/* v to take off, @ to put on: managed mappings of the page */
+		struct pv_entry	  *md_pvlist;	/* v: managed mappings of the page */
 		struct vm_page_md *md_ptpnext;	/* p PT page: next in limbo (pmap_ptp.c) */
 	};
 	uint32_t	 md_generation;	/* @ bumped when the frame is freed; checked on each TLB hit */

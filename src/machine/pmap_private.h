@@ -7,8 +7,7 @@
  *
  * Lock order: pm_lock, then md_pvlock.  What each protects in a PTE:
  *	V, frame, R, X, WIRED, MANAGED	change under pm_lock; a managed PTE's V
- *					and frame under its page's md_pvlock too, but for
- *					a new one, whose pv entry comes after it
+ *					and frame under its page's md_pvlock too
  *	W, REF, MOD			are also cleared under md_pvlock alone, and
  *					REF, MOD set by the walker with no lock
  * hence every change is one atomic read-modify-write, and a pv entry that is
@@ -62,7 +61,7 @@ struct pmap {
 	TAILQ_ENTRY(pmap) pm_list;	/* l, user pmaps: all of them, by birth (pmap_steal.c) */
 };
 
-/* One managed mapping.  All fields: the page's md_pvlock; not linked yet, or no more: whoever has it. */
+/* One managed mapping.  All fields: the page's md_pvlock; once unlinked, whoever did that. */
 struct pv_entry {
 	struct pv_entry	*pv_next;
 	union {
@@ -255,8 +254,7 @@ void	pmap_pv_init(const struct pool_allocator *);
 void	pmap_pv_fini(void);
 struct pv_entry *pmap_pv_alloc(void);		/* NULL on shortage; does not sleep */
 void	pmap_pv_free(struct pv_entry *);
-/* => the PTE is there, its pm_lock held; md_pvlock is not needed, for it puts the entry at the head */
-void	pmap_pv_link(struct vm_page_md *, struct pv_entry *);
+void	pmap_pv_link(struct vm_page_md *, struct pv_entry *);	/* md_pvlock held */
 /* => takes the entry off and harvests the R/M bits of the PTE that went; md_pvlock held. */
 struct pv_entry *pmap_pv_unlink(struct vm_page_md *, struct pmap *, vaddr_t, uint64_t oldpte);
 /* => it was just unlinked; TLBs may have its mapping yet: put on *list.  md_pvlock held. */
