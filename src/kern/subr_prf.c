@@ -225,10 +225,12 @@ kern_hang(const struct lwp *l, void *const *stack, int nstack, const char *detai
 	vsnprintf(v.v_message, sizeof(v.v_message), fmt, ap);
 	va_end(ap);
 	fill(&v, VIOL_HANG, "watchdog");
+	host_racy_begin();		/* it may run, and change its CPU meanwhile */
 	v.v_lwp = l->l_name;
 	v.v_who = l;
 	v.v_cpu = l->l_cpu->ci_index;
 	fill_held(&v, l);
+	host_racy_end();
 	v.v_nstack = nstack < max ? nstack : max;
 	memcpy(v.v_stack, stack, (size_t)v.v_nstack * sizeof(*stack));
 	v.v_details = details;
