@@ -26,7 +26,9 @@
  * its interrupts.
  *
  * All caches together never have more than an eighth of RAM; a machine that has too
- * little for its CPUs has none.
+ * little for its CPUs has none.  And with many CPUs each has few pages: they are threads
+ * that take turns on the host's cores, so what one has for itself is out of the core's
+ * caches when its turn comes, while the global list has what was freed there just now.
  */
 #include <sys/intr.h>
 #include <sys/kernel.h>
