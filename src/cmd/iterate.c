@@ -13,6 +13,7 @@
  * it, which is then over if the failure was fatal; with --keep-going another one takes its place.
  */
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 #include <errno.h>
@@ -318,14 +319,19 @@ operations(const struct iteration *it)
 static int
 start(struct iteration *it, unsigned number, bool only)
 {
+	const pid_t parent = getpid();
 	pid_t pid;
 
 	fflush(NULL);
 	pid = fork();
 	if (pid < 0)
 		return errno;
-	if (pid == 0)
+	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);	/* nobody else would tell it to stop */
+		if (getppid() != parent)		/* it died before we asked */
+			_exit(EXIT_HOST);
 		work(it, number, only);
+	}
 	it->it_pids[number] = pid;
 	return 0;
 }

@@ -317,6 +317,36 @@ def a_full_file_system_leaves_no_half_failure():
         equal(r.returncode, 0, (r.stdout or b'').decode(errors='replace'))
 
 
+def alive(pid):
+    """Zombies, which wait for somebody to ask for them, are not."""
+    try:
+        with open(f'/proc/{pid}/stat', encoding='ascii') as f:
+            return f.read().rpartition(')')[2].split()[0] not in 'ZX'
+    except OSError:
+        return False
+
+
+@case
+def workers_do_not_outlive_their_run():
+    """Nor what a museum's cell has started, when the cell is killed: there is nobody left to end them."""
+    for signals in (signal.SIGKILL,), (signal.SIGTERM, signal.SIGTERM):
+        p = start('--schedule', 'random', '--time', '8760h', '--iterations', '2')
+        workers = []
+        while not workers:
+            assert p.poll() is None, p.returncode
+            with open(f'/proc/{p.pid}/task/{p.pid}/children', encoding='ascii') as f:
+                workers = f.read().split()
+            time.sleep(0.01)
+        for sig in signals:
+            p.send_signal(sig)
+            time.sleep(0.2)
+        p.wait(PATIENCE)
+        until = time.monotonic() + 60
+        while any(alive(w) for w in workers):
+            assert time.monotonic() < until, f'{workers} go on after {signals}'
+            time.sleep(0.01)
+
+
 @case
 def what_a_dead_run_left_is_swept_and_what_lives_is_not():
     os.makedirs('out/0001')
