@@ -95,12 +95,14 @@ note_proc(struct proc *p, void *arg)
 	struct refs *rf = arg;
 	/* relaxed: nothing runs */
 	int refs = __atomic_load_n(&p->p_vmspace->vm_refcnt, __ATOMIC_RELAXED);
+	const bool shares = proc_shares(p);
 	struct tenants te = { p->p_vmspace, 1 };
 
-	if (proc_shares(p))
+	if (shares && refs != 1)
 		return;			/* its parent's */
-	note_map(rf, &p->p_vmspace->vm_map);
-	if (refs != 1) {
+	if (!shares)
+		note_map(rf, &p->p_vmspace->vm_map);
+	if (refs != 1 || shares) {	/* it has a reference of its own, besides its parent's */
 		te.te_n = 0;
 		proc_foreach(count_tenant, &te);
 	}

@@ -137,6 +137,24 @@ KTEST(I_MAP_16_two_processes_in_one_address_space, "what a child of vfork shares
 	END("I-MAP-16");
 }
 
+KTEST(I_MAP_16_child_without_a_reference, "a child of vfork that has none to what it shares, though one of all is right for one process")
+{
+	struct proc *child;
+	struct vmspace *vm;
+
+	begin("a");
+	CHECK_EQ(proc_vfork(tm_proc, "v", &child), 0);
+	vm = proc_vmspace_hold(child);
+	uvmspace_free(vm);
+	uvmspace_free(vm);			/* the child's */
+	CHECK_EQ(inspect_refs(), 1);
+	CHECK(uvmspace_share(vm) == vm);
+	CHECK_EQ(inspect_refs(), 0);
+	proc_exit(child);
+	proc_vfork_wait(child);
+	END("I-MAP-16");
+}
+
 KTEST(I_ANON_1_page_of_another, "an anon whose page names another anon")
 {
 	struct vm_anon *mine;
