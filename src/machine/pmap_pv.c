@@ -219,6 +219,7 @@ pmap_page_lend(struct vm_page *pg)
 	take_write(md, false, &tf);
 	quiet = tf.tf_nva == 0;
 	if (!quiet) {
+		kernhist_log(KE_pmap_page_protect, (uint32_t)atop(md->md_pa), VM_PROT_READ, 0);
 		mutex_exit(&md->md_pvlock);
 		if (!BUG(loan_stale_tlb))
 			pmap_tlb_complete(&tf);

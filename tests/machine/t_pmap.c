@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <ktest.h>
 #include <string.h>
+#include <sys/kernhist.h>
 
 #include "../../src/machine/pmap_private.h"
 
@@ -414,6 +415,26 @@ KTEST(R15_lending_takes_W_and_asks_TLBs,
 	pmap_page_readonly(pg, false);
 	CHECK(pmap_enter(pm, VA, fv_pa(pg), RO, PMAP_WIRED) == 0);
 	CHECK(!lent_as_it_is(pg));		/* what is wired is for pmap_page_lend() to complain of (R12) */
+	pmap_remove(pm, VA, VA + PAGE_SIZE);
+	pmap_update(pm);
+	fv_free(pg);
+	end();
+}
+
+KTEST(lending_is_told_if_it_takes_W,
+    "the history says of a page that its mappings lost W because it was lent")
+{
+	struct kern_history_ent e;
+	struct vm_page *pg;
+
+	begin(false);
+	CHECK_EQ(kernhist_boot(64, true, false), 0);
+	pg = page_with(7);
+	CHECK(pmap_enter(pm, VA, fv_pa(pg), RW, RW) == 0);
+	CHECK(!pmap_page_lend(pg));
+	CHECK_EQ(kernhist_copy(&cpus[0], &e, 1), 1);
+	CHECK(e.ke_kind == KE_pmap_page_protect && e.ke_first == atop(fv_pa(pg)) && e.ke_second == RO);
+	pmap_page_readonly(pg, false);
 	pmap_remove(pm, VA, VA + PAGE_SIZE);
 	pmap_update(pm);
 	fv_free(pg);
