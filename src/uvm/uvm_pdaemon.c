@@ -280,6 +280,9 @@ uvmpd_progress(const struct uvmpd *up, struct progress *pr)
 static bool
 uvmpd_hopeless(const struct uvmpd *up, const struct progress *pr)
 {
+	/* a page came to a CPU just after they were fetched, from better times: the next round has it */
+	if (uvm_pgflcache_count() > 0)
+		return false;
 	if (pr->pr_fruitless >= PD_FRUITLESS)
 		return true;
 	return pr->pr_fruitless > 0 && uvm.paging == 0 && up->up_candidates == 0;
