@@ -296,7 +296,7 @@ bool
 museum_ended(const struct museum_ask *ma, struct museum_child *mc, struct museum_run *mr)
 {
 	const struct child_limits cl = limits(ma);
-	struct child_end ce;
+	struct child_end ce = { 0 };
 
 	if (mc->mc_started) {
 		if (!child_ended(&mc->mc_child, &cl, &ce))

@@ -51,8 +51,8 @@ struct slot {
 
 /* --- cells --- */
 
-static struct cell *
-cell_of(const struct strategies *sr, const char *bug, unsigned strategy, unsigned seed)
+struct cell *
+strategies_cell(const struct strategies *sr, const char *bug, unsigned strategy, unsigned seed)
 {
 	for (size_t i = 0; i < sr->sr_ncells; i++) {
 		struct cell *ce = &sr->sr_cells[i];
@@ -382,7 +382,7 @@ run_seed(struct strategies *sr, unsigned seed, bool controlled)
 			struct slot *sl = sr->sr_slots;
 
 			if (!sr->sr_on[i] || museum_strategies[i].ms_controlled != controlled || run_stopped() ||
-			    status != EXIT_CLEAN || cell_of(sr, mb->mb_name, i, seed) != NULL ||
+			    status != EXIT_CLEAN || strategies_cell(sr, mb->mb_name, i, seed) != NULL ||
 			    is_over_limit(sr, mb->mb_name, i))
 				continue;
 			while (sl->sl_busy)

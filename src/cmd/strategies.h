@@ -39,6 +39,8 @@ struct strategies {
 
 /* => ce_bug and ce_by are the table's from now on */
 void	strategies_add(struct strategies *, const struct cell *);
+/* => NULL: it has not been run */
+struct cell *strategies_cell(const struct strategies *, const char *bug, unsigned strategy, unsigned seed);
 struct figure strategies_figure(const struct strategies *, const char *bug, unsigned strategy);
 
 /* => an exit status, told.  To read: there need be no file yet */

@@ -89,17 +89,18 @@ read_cell(struct strategies *sr, json_t *from)
 {
 	const char *bug, *strategy, *by;
 	struct cell ce = { .ce_strategy = 0 };
-	json_int_t executions;
-	int seed, found;
+	json_int_t executions, seed;
+	int found;
 
-	if (json_unpack(from, "{s:s, s:s, s:i, s:b, s:I, s:F, s:F, s:s}", "bug", &bug, "strategy", &strategy,
+	if (json_unpack(from, "{s:s, s:s, s:I, s:b, s:I, s:F, s:F, s:s}", "bug", &bug, "strategy", &strategy,
 	    "seed", &seed, "found", &found, "executions", &executions, "wall_s", &ce.ce_wall_s,
-	    "cpu_s", &ce.ce_cpu_s, "by", &by) != 0 || seed < 1)
+	    "cpu_s", &ce.ce_cpu_s, "by", &by) != 0 || seed < 1 || seed > INT32_MAX || executions < 0)
 		return false;
 	while (museum_strategies[ce.ce_strategy].ms_name != NULL &&
 	    strcmp(museum_strategies[ce.ce_strategy].ms_name, strategy) != 0)
 		ce.ce_strategy++;
-	if (museum_strategies[ce.ce_strategy].ms_name == NULL)
+	if (museum_strategies[ce.ce_strategy].ms_name == NULL ||
+	    strategies_cell(sr, bug, ce.ce_strategy, (unsigned)seed) != NULL)
 		return false;
 	ce.ce_bug = xstrdup(bug);
 	ce.ce_by = xstrdup(by);

@@ -124,7 +124,13 @@ def a_table_of_strategies_is_resumed_by_what_fits_it():
     equal(r.returncode, 2)
     has(r.stderr, 'was made with --limit 600s')
     was = open('m.json', encoding='utf-8').read()
-    for text in was.replace('uvmstress-strategies/2', 'uvmstress-strategies/1'), was.replace('"pos"', '"pso"'), '{':
+    twice, bad = json.loads(was), json.loads(was)
+    twice['cells'] *= 2
+    bad['cells'][0]['executions'] = -3
+    far = json.loads(was)
+    far['cells'][0]['seed'] = (1 << 32) + 1
+    for text in was.replace('uvmstress-strategies/2', 'uvmstress-strategies/1'), was.replace('"pos"', '"pso"'), '{', \
+            json.dumps(twice), json.dumps(bad), json.dumps(far):
         harness.write('m.json', text)
         r = run(*words, '--limit', '600s')
         equal(r.returncode, 2, text)
