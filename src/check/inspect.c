@@ -492,10 +492,17 @@ check_amaps(void)
 
 /* --- LWPs --- */
 
+/* A timer may wake who stood; it comes to stand in lwp_stop_here(), by that lock. */
+static bool
+comes_to_stand(const struct held_stack *hs)
+{
+	return hs->hs_n == 1 && hs->hs_v[0].hl_class == LC_stop;
+}
+
 static void
 check_lwp(struct lwp *l, void *arg)
 {
-	if (l == curlwp || l->l_idle || l->l_held.hs_n == 0)
+	if (l == curlwp || l->l_idle || l->l_held.hs_n == 0 || comes_to_stand(&l->l_held))
 		return;
 	violation_about(KS_lwp, l->l_id, l);
 	violation(VIOL_INVARIANT, CHECK_ID(I_SMP_3), "%s stands, and holds %s %u", l->l_name,

@@ -92,6 +92,29 @@ KTEST(I_SMP_3_holder_who_stands, "an LWP that sleeps for work and holds a lock")
 	end();
 }
 
+static void
+pretend_to_hold_stop(struct lwp *l, void *arg)
+{
+	const bool *begins = arg;
+
+	if (strcmp(l->l_name, "pgdaemon") != 0)
+		return;
+	CHECK(l->l_held.hs_v != NULL);
+	l->l_held.hs_v[0].hl_class = LC_stop;
+	l->l_held.hs_n = *begins ? 1 : 0;
+}
+
+KTEST(who_comes_to_stand_is_let_be, "an LWP that a timer woke has the lock by which it stands again, and nothing is told")
+{
+	const bool begins = true, ends = false;
+
+	begin("a");
+	lwp_foreach(pretend_to_hold_stop, (void *)(uintptr_t)&begins);
+	told("");
+	lwp_foreach(pretend_to_hold_stop, (void *)(uintptr_t)&ends);
+	end();
+}
+
 KTEST(I_PD_5_waiter_that_is_none, "somebody is said to wait for memory")
 {
 	begin("a");
