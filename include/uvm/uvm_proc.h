@@ -56,6 +56,8 @@ uint64_t proc_count(void);
 /* => calls fn for every process, in order of pid, with a reference and no lock held; processes
  *    that come and go meanwhile may be missed (the inspectors call it at rest) */
 void	proc_foreach(void (*fn)(struct proc *, void *), void *);
+/* => likewise, for every address space of a process, once: not for the child of vfork that is in its parent's */
+void	vmspace_foreach(void (*fn)(struct vmspace *, void *), void *);
 /* => its address space, to be given back by uvmspace_free(); NULL: it is exiting */
 struct vmspace *proc_vmspace_hold(struct proc *);
 /* => the current LWP runs in p from now on (NULL: in none); switches l_pmap and activates it */

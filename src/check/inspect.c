@@ -435,28 +435,21 @@ tally_map(struct vm_map *map, struct amap_tally *at)
 }
 
 static void
-inspect_proc(struct proc *p, void *arg)
+inspect_map(struct vm_map *map, struct amap_tally *at)
 {
-	struct amap_tally *at = arg;
-	struct vm_map *map = &p->p_vmspace->vm_map;
-
-	if (proc_shares(p))
-		return;			/* its parent's */
 	vm_map_lock_read(map);
 	at->at_bad += uvm_map_check(map);
 	tally_map(map, at);
 	vm_map_unlock_read(map);
-	at->at_bad += pmap_check(map->pmap);
 }
 
-/* Pageable kernel memory has amaps too. */
 static void
-inspect_kernel_map(struct vm_map *map, struct amap_tally *at)
+inspect_vmspace(struct vmspace *vm, void *arg)
 {
-	vm_map_lock_read(map);
-	at->at_bad += uvm_map_check(map);
-	tally_map(map, at);
-	vm_map_unlock_read(map);
+	struct amap_tally *at = arg;
+
+	inspect_map(&vm->vm_map, at);
+	at->at_bad += pmap_check(vm->vm_map.pmap);
 }
 
 static unsigned
@@ -470,9 +463,9 @@ check_amaps(void)
 	amap_foreach(tally_amap, &at);
 	if (at.at_n > 1)		/* none: there is no array */
 		qsort(at.at_v, at.at_n, sizeof(*at.at_v), by_address);
-	proc_foreach(inspect_proc, &at);
-	inspect_kernel_map(exec_map, &at);
-	inspect_kernel_map(uarea_map, &at);
+	vmspace_foreach(inspect_vmspace, &at);
+	inspect_map(exec_map, &at);	/* pageable kernel memory has amaps, too */
+	inspect_map(uarea_map, &at);
 	for (size_t i = 0; i < at.at_n; i++) {
 		struct vm_amap *amap = at.at_v[i].ar_amap;
 

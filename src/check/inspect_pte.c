@@ -179,13 +179,11 @@ inspect_address(struct vm_map *map, struct vm_map_entry *e, vaddr_t va)
 }
 
 static void
-walk_proc(struct proc *p, void *arg)
+walk_vmspace(struct vmspace *vm, void *arg)
 {
-	struct pte_walk pw = { .pw_map = &p->p_vmspace->vm_map };
+	struct pte_walk pw = { .pw_map = &vm->vm_map };
 	unsigned *bad = arg;
 
-	if (proc_shares(p))
-		return;			/* its parent's */
 	vm_map_lock_read(pw.pw_map);
 	pmap_foreach(pw.pw_map->pmap, check_pte, &pw);
 	vm_map_unlock_read(pw.pw_map);
@@ -199,6 +197,6 @@ inspect_ptes(void)
 
 	CHECKS_RAN(CHK_I_AMAP_9, CHK_I_AMAP_10, CHK_I_FLT_2, CHK_I_LOAN_1, CHK_I_MAP_5, CHK_I_MAP_14,
 	    CHK_I_OBJ_1, CHK_I_OBJ_8, CHK_I_PG_9, CHK_I_PG_15, CHK_I_PMAP_7, CHK_I_PMAP_11);
-	proc_foreach(walk_proc, &bad);
+	vmspace_foreach(walk_vmspace, &bad);
 	return bad;
 }

@@ -156,10 +156,9 @@ one_uarea(vaddr_t start, void *arg)
 }
 
 static void
-walk_proc(struct proc *p, void *arg)
+walk_vmspace(struct vmspace *vm, void *arg)
 {
-	if (!proc_shares(p))		/* else it is its parent's */
-		walk_map(arg, &p->p_vmspace->vm_map);
+	walk_map(arg, &vm->vm_map);
 }
 
 static unsigned
@@ -188,7 +187,7 @@ inspect_wiring(void)
 	struct wire_walk ww = { .ww_count = xcalloc(uvm.npages, sizeof(*ww.ww_count)) };
 
 	CHECKS_RAN(CHK_I_MAP_13, CHK_I_PG_16);
-	proc_foreach(walk_proc, &ww);
+	vmspace_foreach(walk_vmspace, &ww);
 	uvm_uarea_foreach(one_uarea, &ww);
 	ww.ww_bad += compare(&ww);
 	free(ww.ww_count);

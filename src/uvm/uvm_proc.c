@@ -305,6 +305,28 @@ proc_foreach(void (*fn)(struct proc *, void *), void *arg)
 	}
 }
 
+struct visit {
+	void (*vi_fn)(struct vmspace *, void *);
+	void *vi_arg;
+};
+
+static void
+visit(struct proc *p, void *arg)
+{
+	const struct visit *vi = arg;
+
+	if (!proc_shares(p))
+		vi->vi_fn(p->p_vmspace, vi->vi_arg);
+}
+
+void
+vmspace_foreach(void (*fn)(struct vmspace *, void *), void *arg)
+{
+	struct visit vi = { fn, arg };
+
+	proc_foreach(visit, &vi);
+}
+
 void
 proc_attach(struct proc *p)
 {
