@@ -430,67 +430,59 @@ b_try_a(void)
 }
 
 static void
+two_lwps(int classes, enum st_kind kind, ipl_t ipl, void (*first)(void), void (*second)(void))
+{
+	make_two(classes, kind, ipl);
+	in_lwp(first);
+	in_lwp(second);
+}
+
+static void
 both_ways(int classes)
 {
-	make_two(classes, MUTEX, IPL_NONE);
-	in_lwp(ab);
-	in_lwp(ba);
+	two_lwps(classes, MUTEX, IPL_NONE, ab, ba);
 }
 
 static void
 both_ways_spin(int classes)
 {
-	make_two(classes, SPIN, IPL_VM);
-	in_lwp(ab);
-	in_lwp(ba);
+	two_lwps(classes, SPIN, IPL_VM, ab, ba);
 }
 
 static void
 both_ways_write(int classes)
 {
-	make_two(classes, WRITE, IPL_NONE);
-	in_lwp(ab);
-	in_lwp(ba);
+	two_lwps(classes, WRITE, IPL_NONE, ab, ba);
 }
 
 static void
 both_ways_read(int classes)
 {
-	make_two(classes, READ, IPL_NONE);
-	in_lwp(ab);
-	in_lwp(ba);
+	two_lwps(classes, READ, IPL_NONE, ab, ba);
 }
 
 static void
 one_way_write(int classes)
 {
-	make_two(classes, WRITE, IPL_NONE);
-	in_lwp(ab);
-	in_lwp(ab);
+	two_lwps(classes, WRITE, IPL_NONE, ab, ab);
 }
 
 static void
 both_try(int classes)
 {
-	make_two(classes, MUTEX, IPL_NONE);
-	in_lwp(a_try_b);
-	in_lwp(b_try_a);
+	two_lwps(classes, MUTEX, IPL_NONE, a_try_b, b_try_a);
 }
 
 static void
 one_way(int classes)
 {
-	make_two(classes, MUTEX, IPL_NONE);
-	in_lwp(ab);
-	in_lwp(ab);
+	two_lwps(classes, MUTEX, IPL_NONE, ab, ab);
 }
 
 static void
 both_ways_try_spin(int classes)
 {
-	make_two(classes, SPIN, IPL_VM);
-	in_lwp(a_try_b);
-	in_lwp(b_try_a);
+	two_lwps(classes, SPIN, IPL_VM, a_try_b, b_try_a);
 }
 
 /* Both in a gate: a class whose locks never nest has no grade but this one, and no schedule that deadlocks. */
