@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <jansson.h>
+
 #include "child.h"
 
 enum bug_shows {
@@ -105,6 +107,8 @@ struct museum_options {
 bool	museum_wanted(const struct museum_options *, const struct museum_bug *);
 
 /* => an exit status; the table goes to standard output */
+/* => an exit status, told: the table is in mo_json, whole; root is let go */
+int	museum_write(const struct museum_options *, json_t *root);
 int	selftest_bugs(const struct museum_options *);
 int	selftest_strategies(const struct museum_options *);
 

@@ -302,19 +302,26 @@ write_rows(const void *what, FILE *out)
 	fputc('\n', out);
 }
 
+int
+museum_write(const struct museum_options *mo, json_t *root)
+{
+	int status = EXIT_CLEAN;
+	char why[600];
+
+	if (report_write(mo->mo_json, write_rows, root, why, sizeof(why)) != 0)
+		status = cmd_fail(EXIT_HOST, "%s", why);
+	json_decref(root);
+	return status;
+}
+
 static int
 write_json(const struct museum *mu)
 {
 	json_t *root = json_pack("{s:s, s:s, s:i, s:f, s:O}", "schema", "uvmstress-selftest-bugs/1", "version",
 	    UVMSTRESS_VERSION, "wrong", (int)mu->mu_wrong, "limit_s", mu->mu_options->mo_limit_s, "bugs",
 	    mu->mu_rows);
-	int status = EXIT_CLEAN;
-	char why[600];
 
-	if (report_write(mu->mu_options->mo_json, write_rows, root, why, sizeof(why)) != 0)
-		status = cmd_fail(EXIT_HOST, "%s", why);
-	json_decref(root);
-	return status;
+	return museum_write(mu->mu_options, root);
 }
 
 static void

@@ -62,25 +62,13 @@ json_figures(const struct strategies *sr)
 	return array;
 }
 
-static void
-write_root(const void *what, FILE *out)
-{
-	json_dumpf(what, out, JSON_INDENT(1));
-	fputc('\n', out);
-}
-
 int
 strategies_write(const struct strategies *sr)
 {
 	json_t *root = json_pack("{s:s, s:s, s:f, s:o, s:o}", "schema", SCHEMA, "version", UVMSTRESS_VERSION,
 	    "limit_cpu_s", sr->sr_options->mo_limit_s, "medians", json_figures(sr), "cells", json_cells(sr));
-	int status = EXIT_CLEAN;
-	char why[600];
 
-	if (report_write(sr->sr_options->mo_json, write_root, root, why, sizeof(why)) != 0)
-		status = cmd_fail(EXIT_HOST, "%s", why);
-	json_decref(root);
-	return status;
+	return museum_write(sr->sr_options, root);
 }
 
 /* => one of the file's cells; false: it is none */
