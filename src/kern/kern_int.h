@@ -229,7 +229,7 @@ void	kern_rcu_fini(void);
 /* => panics in a reader's section: what is about to pass a quiescent state */
 void	rcu_quiescent_barrier(const char *what);
 
-/* --- pools (subr_pool.c) --- */
+/* --- pools (subr_pool_all.c) --- */
 void	kern_pool_init(void);
 void	kern_pool_fini(void);
 

@@ -168,6 +168,35 @@ struct pool *pool_create_internal(size_t, size_t, const char *, const struct poo
  *    one only if they are there already: none is waited for, or has a page fetched.
  */
 unsigned pool_get_run(struct pool *, int flags, void **items, unsigned most);
+/*
+ * The pool's side, called for all of them (subr_pool_all.c).
+ * => pool_consistent: pr_lock held; I-POOL-1 by counting: the lists and the counters say the same
+ * => pool_trim: thread context, no lock held; pages above the high-water mark go back (R43: here,
+ *    because here one may sleep)
+ */
+bool	pool_consistent(const struct pool *);
+void	pool_trim(struct pool *);
+
+/* => how many pages the pool keeps of its own accord; pr_lock held, or a hint */
+static inline unsigned
+pool_keep_pages(const struct pool *pp)
+{
+	return pp->pr_hiwat > pp->pr_lowat ? pp->pr_hiwat : pp->pr_lowat;
+}
+
+/* => idle pages above the marks? pr_lock held */
+static inline bool
+pool_has_surplus(const struct pool *pp)
+{
+	KASSERT(mutex_owned(&pp->pr_lock));
+	return pp->pr_nidle > 0 && pp->pr_npages > pool_keep_pages(pp);
+}
+
+extern enum pool_put_mode pool_put_mode;	/* : while anything runs */
+/* => the reclaim LWP gives surplus pages back soon; any context, sleeps never */
+void	pool_want_reclaim(void);
+/* => on the list of pools, with its birth number */
+void	pool_enlist(struct pool *);
 /* => off the list of pools; returns when pool_drain_all() has let go of it */
 void	pool_unlist(struct pool *);
 /* => what is left of pool_destroy() after that */
