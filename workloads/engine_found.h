@@ -24,7 +24,7 @@ void	found_tell(void);
 /* => the result has a sample more if it is time for one; by that thread */
 void	found_sample(const struct run_progress *);
 
-/* engine.c, for this */
+/* engine_load.c, for this */
 void	engine_stop(void);
 double	engine_elapsed_s(void);
 

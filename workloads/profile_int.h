@@ -1,7 +1,7 @@
 /*
  * SPDX-License-Identifier: BSD-2-Clause
  *
- * Between the collecting and the resolving half of profiles.
+ * Between those who collect profiles, resolve and check them.
  */
 #ifndef PROFILE_INT_H
 #define PROFILE_INT_H
@@ -23,6 +23,17 @@ struct job *profile_job(const struct profile *, const char *name);	/* or NULL */
 void setting_append(struct setting **list, const char *key, const char *value,
     const char *where, const char *dir);
 const struct setting *setting_last(const struct setting *list, const char *key);
+
+/* => what the user typed, for the head of a message: file, line, key; or the option */
+void setting_cite(const struct setting *, char *buf, size_t buflen);
+
+/*
+ * job_check: its settings have their values, and go together; it gets its threads, operations and steps.
+ * profile_check: likewise all jobs, and the machine.
+ * => 0, or EINVAL and the error
+ */
+int	job_check(struct job *, struct profile_error *);
+int	profile_check(const struct profile *, struct profile_error *);
 
 /*
  * operations_parse: job_shares, of what job_operations says.
