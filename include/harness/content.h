@@ -31,6 +31,7 @@ struct stamp {
 	uint32_t st_writer;
 };
 
+/* => what that word of that object holds; the check has 24 bits */
 uint64_t stamp_make(uint64_t object, uint64_t word, struct stamp);
 /* => false: no stamp of that word */
 bool	stamp_read(uint64_t value, uint64_t object, uint64_t word, struct stamp *);

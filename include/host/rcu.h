@@ -28,12 +28,13 @@
 } while (0)
 
 void	host_rcu_register(void);	/* calling thread; comes online */
-void	host_rcu_unregister(void);
+void	host_rcu_unregister(void);	/* calling thread, in no section: before it ends */
+/* => online; sections nest; no quiescent state inside, which its caller sees to */
 void	host_rcu_read_lock(void);
 void	host_rcu_read_unlock(void);
-void	host_rcu_quiescent(void);
+void	host_rcu_quiescent(void);	/* online, in no section: what was read before is not used again */
 void	host_rcu_offline(void);		/* before parking: readers' sections end */
-void	host_rcu_online(void);
+void	host_rcu_online(void);		/* after it */
 /* => waits for a grace period.  The caller is offline or not in a section. */
 void	host_rcu_synchronize(void);
 

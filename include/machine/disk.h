@@ -45,6 +45,6 @@ void	disk_init(uint64_t latency_ns, bool anycpu, uint64_t seed);
 void	disk_fini(void);		/* panics with requests in flight */
 /* => any context; does not sleep; b_iodone follows exactly once. */
 void	disk_strategy(struct buf *);
-uint64_t disk_requests(bool write);
+uint64_t disk_requests(bool write);	/* since boot; any thread */
 
 #endif /* MACHINE_DISK_H */

@@ -68,6 +68,7 @@ struct machine_upcall {
 
 struct pool_allocator;
 
+/* Read at boot, and copied. */
 struct machine_config {
 	bool		mc_software_rm;		/* R/M bits emulated by faults */
 	bool		mc_ptp_steal;		/* shortage in pmap_enter(): take another pmap's */
@@ -84,10 +85,11 @@ void	machine_shutdown(void);
 /* => the upcall for struct kern_config: activates and deactivates pmaps. */
 void	machine_cpu_switch(struct cpu_info *, struct lwp *from, struct lwp *to);
 
-struct pmap *pmap_kernel(void);
-struct pmap *pmap_create(void);			/* may sleep */
-void	pmap_reference(struct pmap *);
-void	pmap_destroy(struct pmap *);		/* at 0: no mapping is left, PT pages go */
+struct pmap *pmap_kernel(void);			/* there for ever */
+struct pmap *pmap_create(void);			/* may sleep; one reference */
+void	pmap_reference(struct pmap *);		/* any context; the caller has one */
+/* => thread context, nothing held; with the last reference: no mapping is left, PT pages go */
+void	pmap_destroy(struct pmap *);
 
 /*
  * => the current LWP changed its own l_pmap (exec, exit): this CPU leaves the
@@ -109,10 +111,10 @@ void	pmap_remove(struct pmap *, vaddr_t s, vaddr_t e);
 void	pmap_protect(struct pmap *, vaddr_t s, vaddr_t e, vm_prot_t);
 /* => clears the wired attribute; the mapping stays and must exist. */
 void	pmap_unwire(struct pmap *, vaddr_t);
+/* => any context to IPL_VM; mapped? Then where (NULL: no matter).  Of this moment, unless the caller keeps it so */
 bool	pmap_extract(struct pmap *, vaddr_t, paddr_t *);
-/* => bit i: page i of the n (at most 64) from va on is mapped */
+/* => likewise; bit i: page i of the n (at most 64) from va on is mapped */
 uint64_t pmap_mapped(struct pmap *, vaddr_t va, int n);
-/* => copies nothing; a hint that this pmap ignores. */
 /*
  * => this LWP's deferred invalidations are complete on all CPUs.  No spin lock held,
  *    IPL below SCHED; spins.  An interrupt handler calls it before it returns.
@@ -148,6 +150,7 @@ bool	pmap_page_lend_quiet(struct vm_page *);
 
 /* => the page's owner is locked, so that nobody adds any: does a mapping let one store to it? */
 bool	pmap_is_writable(struct vm_page *);
+/* => owner lock held, or a hint: has it been stored to, or used, since that was cleared? */
 bool	pmap_is_modified(struct vm_page *);
 bool	pmap_is_referenced(struct vm_page *);
 /* => the old value; a later access sets the bit again (TLBs are flushed). */
@@ -183,9 +186,9 @@ long	pmap_resident_count(struct pmap *);	/* managed and unmanaged PTEs, exact */
 long	pmap_wired_count(struct pmap *);
 long	pmap_ptp_count(struct pmap *);
 
-/* For the inspectors: calls fn for each valid PTE in order; world stopped or pmap private. */
 /* => the PTE, for the inspectors; 0: none.  Takes the pmap's lock */
 uint64_t pmap_peek(struct pmap *, vaddr_t);
+/* For the inspectors: calls fn for each valid PTE in order; world stopped or pmap private. */
 void	pmap_foreach(struct pmap *, void (*fn)(vaddr_t, uint64_t pte, void *), void *);
 /* => for each managed mapping of the page, under its pv lock. */
 void	pmap_pv_foreach(struct vm_page *, void (*fn)(struct pmap *, vaddr_t, void *), void *);
@@ -200,6 +203,7 @@ struct pmap_stat {
 		 ptp_steals, pv_steals,	/* enters that took another pmap's table, or pv entries */
 		 plain_enter_dips;	/* enters that may not fail, and took the reserve: 0 */
 };
+/* => any thread; sums over all CPUs, of a running machine approximate */
 void	pmap_getstat(struct pmap_stat *);
 
 #endif /* MACHINE_PMAP_H */

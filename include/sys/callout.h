@@ -19,6 +19,7 @@ struct callout {
 	TAILQ_ENTRY(callout) c_chain;		/* t */
 };
 
+/* => any context, nobody knows it yet; not pending */
 void	callout_init(struct callout *, void (*fn)(void *), void *arg);
 /* => any context; fn(arg) after ns of the machine's time; later if it was pending already */
 void	callout_schedule(struct callout *, uint64_t ns);

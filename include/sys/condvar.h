@@ -14,14 +14,18 @@ typedef struct kcondvar {
 	uint32_t	 cv_id;		/* birth number, stable; the wait channel is the address */
 } kcondvar_t;
 
+/* => any context; wmesg is what its waiters are seen to wait for, and lasts */
 void	cv_init(kcondvar_t *, const char *wmesg);
-void	cv_destroy(kcondvar_t *);	/* panics with waiters */
-/* => mutex held on entry and on return, released while asleep. */
+/* => nobody waits, else a panic */
+void	cv_destroy(kcondvar_t *);
+/* => mutex held on entry and on return, released while asleep; thread context, no other spin mutex held */
 void	cv_wait(kcondvar_t *, kmutex_t *);
-/* => EWOULDBLOCK after timo nanoseconds, else 0. */
+/* => likewise; EWOULDBLOCK after timo nanoseconds, else 0. */
 int	cv_timedwait(kcondvar_t *, kmutex_t *, uint64_t timo_ns);
+/* => one waiter, the longest, or all go on when they get the mutex; any context to the mutex's IPL */
 void	cv_signal(kcondvar_t *);
 void	cv_broadcast(kcondvar_t *);
+/* => of this moment, unless the mutex is held */
 bool	cv_has_waiters(kcondvar_t *);
 
 #endif /* SYS_CONDVAR_H */

@@ -21,6 +21,7 @@ enum inject_site {
 	INJECT_COUNT
 };
 
+/* : all fields, rows of inject.def */
 struct inject_info {
 	const char	*ii_name;
 	bool		 ii_delay;	/* takes its time; does not fail */

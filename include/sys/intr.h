@@ -51,9 +51,12 @@ void	intr_establish(enum irq, ipl_t, void (*handler)(void *), void *arg);
 void	intr_post(struct cpu_info *, enum irq);
 /* intr_poll() and cpu_intr_p() are in <sys/cpu.h>, included below. */
 
+/* => thread context; one of IPL_SOFT...; a panic if the host has no memory */
 struct softint *softint_establish(ipl_t, void (*)(void *), void *arg);
+/* => thread context; it is pending on no CPU, and nobody schedules it any more; frees it */
 void	softint_disestablish(struct softint *);
-void	softint_schedule(struct softint *);	/* on the current CPU */
+/* => any context that stays on its CPU; runs there, once however often asked, as soon as the IPL allows */
+void	softint_schedule(struct softint *);
 
 /* => runs fn(arg) at IPL_VM on every CPU, this one too; returns when all are done.
  *    No spin lock held, not from interrupt. */

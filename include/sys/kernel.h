@@ -25,6 +25,7 @@ struct kern_upcall {
 	void	(*userret)(struct lwp *);
 };
 
+/* Read at boot, and copied. */
 struct kern_config {
 	int		 kc_ncpu;
 	uint64_t	 kc_seed;
@@ -63,6 +64,7 @@ struct violation_subject {
 	const void		*vs_object;	/* or NULL: reports look, and trust nothing */
 };
 
+/* All fields: whoever found it, until the sink returns. */
 struct violation {
 	enum violation_kind	 v_kind;
 	const char		*v_id;		/* rule or check, e.g. "I-PMAP-6" */
@@ -133,6 +135,7 @@ void	kern_assert_fail(const char *kind, const char *expr, const char *file, int 
 	kern_assert_fail("debug assertion", #e, __FILE__, __LINE__, __func__, NULL))
 
 /* RCU of the kernel floor: callbacks run on the "rcu" LWP, in order, and may sleep. */
+/* The caller's until call_rcu(), then RCU's until rh_func is called. */
 struct rcu_head {
 	struct rcu_head	*rh_next;
 	void		(*rh_func)(struct rcu_head *);

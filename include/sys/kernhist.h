@@ -51,6 +51,7 @@ static const uint64_t kernhist_coarse = 0
     ;
 _Static_assert(KE_COUNT <= 64, "kernhist.kinds has one bit for each kind");
 
+/* One event.  Fields as of the ring that it is in; outside of one it is a copy. */
 struct kern_history_ent {
 	uint64_t	 ke_when;	/* host_ticks(), or a little before */
 	uint64_t	 ke_word;

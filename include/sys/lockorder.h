@@ -140,7 +140,7 @@ struct held_stack {
 };
 void	held_fini(struct held_stack *);
 
-/* The acquisition that is about to be made. */
+/* The acquisition that is about to be made: its caller's own. */
 struct lockorder_want {
 	const void	*lw_lock;
 	const void	*lw_where;

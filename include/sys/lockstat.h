@@ -12,6 +12,7 @@
 
 #define	LOCKSTAT_SAMPLE	64
 
+/* A sum over all CPUs, taken while they run. */
 struct lockstat {
 	uint64_t ls_acquisitions;
 	uint64_t ls_contended;		/* of which had to spin or sleep */
@@ -21,9 +22,11 @@ struct lockstat {
 
 /* --- for mutex(9), rwlock(9) and lockdebug --- */
 
+/* => boot, before any lock is used: counts begin at 0 */
 void	lockstat_init(void);
+/* => any context, on the CPU that had the lock; one hold of LOCKSTAT_SAMPLE was so long */
 void	lockstat_held(enum lock_class, uint64_t ns);
-/* => ns */
+/* => likewise: it was contended, and waited for so long; returns ns */
 uint64_t lockstat_waited(enum lock_class, uint64_t ns);
 
 /*
@@ -38,6 +41,7 @@ struct lockstat_site {
 	uint64_t	 lss_holds, lss_hold_ns, lss_hold_ns_max;	/* those that were timed */
 };
 
+/* => boot: no call site is known */
 void	lockstat_site_init(void);
 /* => with audit=full only; on any CPU, masked */
 void	lockstat_site_acquired(const void *where, uint32_t class);

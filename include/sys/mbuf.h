@@ -39,14 +39,16 @@ struct mbuf {
 
 struct pool_allocator;
 
+/* => boot, pools may be made */
 void	mbinit(const struct pool_allocator *);
-void	mbfini(void);			/* VIOL_LEAK when mbufs or clusters are out */
+/* => at rest; VIOL_LEAK when mbufs or clusters are out */
+void	mbfini(void);
 
 /* => an mbuf with MHLEN bytes at m_data, m_len 0; NULL with M_DONTWAIT only */
 struct mbuf *m_get(int how);
 /* => gives it a cluster: MCLBYTES at m_data; false with M_DONTWAIT only, then it is as before */
 int	m_clget(struct mbuf *, int how);
-/* => gives it storage of the caller's; buf may be NULL */
+/* => any context, the mbuf has none; gives it storage of the caller's; buf may be NULL */
 void	m_extadd(struct mbuf *, uint8_t *buf, size_t size,
 	    void (*ext_free)(struct mbuf *, uint8_t *, size_t, void *), void *arg);
 /* => any context up to IPL_VM; returns the next of the chain */

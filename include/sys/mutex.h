@@ -25,17 +25,26 @@ typedef struct kmutex {
 
 typedef enum kmutex_type { MUTEX_DEFAULT, MUTEX_SPIN, MUTEX_ADAPTIVE } kmutex_type_t;
 
+/* => any context; nobody knows it yet.  Memory in which a mutex still lives is a panic (lock debugging) */
 void	mutex_init(kmutex_t *, kmutex_type_t, ipl_t, enum lock_class);
+/* => held by nobody, else a panic; its memory may be freed, or initialised again */
 void	mutex_destroy(kmutex_t *);
-/* => adaptive: may sleep, not from interrupt, no spin mutex held. */
+/*
+ * => adaptive: may sleep, not from interrupt, no spin mutex held.
+ * => spin: any context to its IPL; the CPU's IPL is raised to it at least
+ * => by its owner: a panic
+ */
 void	mutex_enter(kmutex_t *);
 /*
  * => a second lock of a class whose locks nest so (CHILD in lockrank.def): parent is another one,
  *    held; or NULL: m is new, or about to go, and whoever else has it waits for none of its class
  */
 void	mutex_enter_nested(kmutex_t *, const kmutex_t *parent);
+/* => never sleeps or spins; false: somebody has it (or the injected fault tryfail says so) */
 bool	mutex_tryenter(kmutex_t *);
+/* => held by the current LWP; with the last spin mutex interrupts come in that waited */
 void	mutex_exit(kmutex_t *);
+/* => the same, of a spin mutex */
 void	mutex_spin_enter(kmutex_t *);
 void	mutex_spin_exit(kmutex_t *);
 #define	MUTEX_WAITERS	1UL		/* bit of mtx_owner: somebody sleeps */

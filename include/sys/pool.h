@@ -24,13 +24,14 @@ typedef struct pool_cache *pool_cache_t;
  * => alloc: one naturally aligned page; may sleep with PR_WAITOK; NULL else.
  * => free: thread context, no lock held.
  */
-struct pool_allocator {
+struct pool_allocator {			/* : while a pool uses it */
 	void	*(*pa_alloc)(struct pool *, int flags);
 	void	 (*pa_free)(struct pool *, void *);	/* in any context to IPL_VM if pa_intrfree */
 	size_t	 pa_pagesz;
 	bool	 pa_intrfree;
 };
 
+/* A copy, taken under the pool's lock. */
 struct pool_stat {
 	const char	*ps_name;
 	size_t		 ps_size;
@@ -38,11 +39,16 @@ struct pool_stat {
 	unsigned	 ps_nout, ps_npages, ps_nidle;
 };
 
+/* => thread context, no lock held; items of size bytes at multiples of align (0: of 8), used up to that IPL */
 struct pool *pool_create(size_t size, size_t align, const char *wmesg,
 	    const struct pool_allocator *, ipl_t);
-/* => panics (VIOL_LEAK first) when items are out. */
+/* => likewise; nobody uses it; panics (VIOL_LEAK first) when items are out. */
 void	pool_destroy(struct pool *);
-/* => PR_WAITOK xor PR_NOWAIT; WAITOK only in thread context without spin locks. */
+/*
+ * => PR_WAITOK xor PR_NOWAIT; WAITOK only in thread context without spin locks; NOWAIT up to the
+ *    pool's IPL, as far as the back end allows
+ * => NULL: NOWAIT, and there is none; or PR_LIMITFAIL, and the hard limit is reached
+ */
 void	*pool_get(struct pool *, int flags);
 void	pool_put(struct pool *, void *);		/* => any context up to the pool's IPL */
 
@@ -57,7 +63,9 @@ enum pool_put_mode { POOL_PUT_DEFER, POOL_PUT_RESERVE };
 void	pool_setputmode(enum pool_put_mode);	/* at rest */
 /* => reclaim leaves so many pages; fetches what is missing if it is to be had at once. */
 void	pool_setlowat(struct pool *, unsigned npages);
+/* => idle pages above so many go back */
 void	pool_sethiwat(struct pool *, unsigned npages);
+/* => no more items are out than so many (as many as are out now, at least) */
 void	pool_sethardlimit(struct pool *, unsigned nitems);
 /* => gives idle pages back; thread context, no lock held; number of pages freed. */
 unsigned pool_reclaim(struct pool *);
@@ -70,8 +78,9 @@ unsigned pool_check(void);
 unsigned pool_check_some(unsigned nth, unsigned most);
 /* => at rest: pages that all pools of the back end have, of hidden ones too */
 uint64_t pool_backend_pages(const struct pool_allocator *);
+/* => thread context, no lock held */
 void	pool_getstat(struct pool *, struct pool_stat *);
-/* => calls fn for every pool; for reports and leak checks. */
+/* => likewise: calls fn for every pool with the list of pools locked; for reports and leak checks. */
 void	pool_foreach(void (*fn)(const struct pool_stat *, void *), void *);
 
 /*
@@ -81,7 +90,9 @@ void	pool_foreach(void (*fn)(const struct pool_stat *, void *), void *);
 pool_cache_t pool_cache_create(size_t size, size_t align, const char *wmesg,
 	    const struct pool_allocator *, ipl_t, int (*ctor)(void *arg, void *obj, int flags),
 	    void (*dtor)(void *arg, void *obj), void *arg);
+/* => as pool_destroy() */
 void	pool_cache_destroy(pool_cache_t);
+/* => as pool_get() and pool_put(); NULL also if ctor said no; PR_ZERO only without a ctor */
 void	*pool_cache_get(pool_cache_t, int flags);
 void	pool_cache_put(pool_cache_t, void *);
 /* => every cached object goes through the destructor back to the pool. */

@@ -22,15 +22,19 @@ typedef struct krwlock {
 
 typedef enum krw { RW_READER, RW_WRITER } krw_t;
 
+/* => any context; nobody knows it yet.  Memory in which a lock still lives is a panic (lock debugging) */
 void	rw_init(krwlock_t *, enum lock_class);
+/* => held by nobody, else a panic; its memory may be freed, or initialised again */
 void	rw_destroy(krwlock_t *);
-/* => may sleep; never from interrupt. */
+/* => may sleep; never from interrupt, no spin mutex held.  By its writer: a panic */
 void	rw_enter(krwlock_t *, const krw_t);
+/* => never sleeps; false: somebody has it, or, for a reader, waits for it (or the injected fault tryfail) */
 bool	rw_tryenter(krwlock_t *, const krw_t);
+/* => held by the current LWP, in either mode; the longest waiter has it next, a reader with those behind it */
 void	rw_exit(krwlock_t *);
-/* => true only for the sole reader, who then holds it for writing; false keeps the read hold. */
+/* => held for reading; never sleeps; true only for the sole reader, who then holds it for writing; false keeps the read hold. */
 bool	rw_tryupgrade(krwlock_t *);
-/* => no writer can slip in between. */
+/* => held for writing, then for reading; no writer can slip in between. */
 void	rw_downgrade(krwlock_t *);
 /* => was a made before b?  Where two of a class nest by birth number, the older comes first. */
 static inline bool

@@ -32,6 +32,7 @@ bool	lwp_stop_wait(uint64_t ns, char who[static LWP_NAME_MAX]);
 bool	lwp_stopped(void);
 /* => after lwp_stop(): does this one stand?  Then it does until lwp_resume(), unless others wake it. */
 bool	lwp_stands(const struct lwp *);
+/* => by who stopped them: all go on */
 void	lwp_resume(void);
 
 /* => lwp_userret(): stay here while somebody else has the machine stopped; nothing held, sleeps */

@@ -35,17 +35,20 @@ struct vm_aref {
 /* in am_flags only: swapoff works on it and will free it, should the last reference go (I-AMAP-11) */
 #define	AMAP_SWAPOFF		0x4
 
+/* => boot, pools may be made */
 void	uvm_amap_init(void);
-void	uvm_amap_fini(void);		/* VIOL_LEAK when amaps are out */
+/* => at rest; VIOL_LEAK when amaps are out */
+void	uvm_amap_fini(void);
 
-void	amap_lock(struct vm_amap *);
+/* => thread context; the caller has a reference, or a lock under which one exists */
+void	amap_lock(struct vm_amap *);		/* sleeps */
 bool	amap_lock_try(struct vm_amap *);
 void	amap_unlock(struct vm_amap *);
-bool	amap_locked(struct vm_amap *);
-kmutex_t *amap_mutex(struct vm_amap *);
+bool	amap_locked(struct vm_amap *);		/* by the current LWP */
+kmutex_t *amap_mutex(struct vm_amap *);		/* for who names it to the lock auditor, or sleeps on it */
 int	amap_refs(struct vm_amap *);		/* a snapshot unless locked */
 bool	amap_shared(struct vm_amap *);		/* locked */
-uint32_t amap_id(struct vm_amap *);
+uint32_t amap_id(struct vm_amap *);		/* birth number, stable */
 /* => slots in use of the array; stable while the map of an entry that refers to it is locked */
 uint64_t amap_nslot(struct vm_amap *);
 
@@ -82,7 +85,7 @@ void	amap_wipeout(struct vm_amap *);
 bool	amap_has_wired(struct vm_aref *, uint64_t npages);
 /* => no lock held; sleeps: everything in these slots of swap is read in; true: memory is short */
 bool	amap_swap_off(int startslot, int endslot);
-uint64_t amap_count(void);
+uint64_t amap_count(void);		/* exact when nothing runs */
 /* => amap locked: how many arefs cover the slot, as far as the amap knows */
 int	amap_slot_refs(struct vm_amap *, uint64_t slot);
 /* => checks I-AMAP-1..3, 5 under the amap's lock; number of violations */

@@ -22,8 +22,10 @@ struct vm_anon {
 	uint32_t	 an_id;			/* birth number of its memory, which is used again */
 };
 
+/* => boot, pools may be made */
 void	uvm_anon_init(void);
-void	uvm_anon_fini(void);		/* VIOL_LEAK when anons are out */
+/* => at rest; VIOL_LEAK when anons are out */
+void	uvm_anon_fini(void);
 /* => a new anon, LOCKED, ref 1; NULL on shortage; never sleeps; kernel_map not held (H-5) */
 struct vm_anon *uvm_analloc(void);
 /* => unlocked, ref 0 (R25); frees page, or leaves a busy one RELEASED for its holder */
@@ -32,7 +34,7 @@ void	uvm_anfree(struct vm_anon *);
 void	uvm_anon_unref(struct vm_anon *);
 /*
  * Anons that lose references in a row.  Those that lose their last one are freed some at a time, with
- * uvm_pageqlock taken once for all of them.  It starts as zeroes.
+ * uvm_pageqlock taken once for all of them.  It starts as zeroes, and is its caller's.
  */
 #define	UVM_ANON_BATCH	16
 struct uvm_anon_batch {

@@ -19,6 +19,7 @@
 #include <uvm/uvm_vnode.h>
 #include <uvm/uvm_vslock.h>
 
+/* Read at boot; uc_swapdir is not copied: it stays. */
 struct uvm_config {
 	int		uc_ncpu;
 	uint64_t	uc_seed;

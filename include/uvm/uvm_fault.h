@@ -7,7 +7,10 @@
 
 struct uvm_vslock;
 
-/* Where a fault is: filled by the look-up, checked after every relock (R36). */
+/*
+ * Where a fault is: filled by the look-up, checked after every relock (R36).
+ * All fields: only the LWP that faults, on whose stack it lies.
+ */
 struct uvm_faultinfo {
 	struct vm_map	*orig_map;
 	vaddr_t		 orig_rvaddr;	/* page-truncated */

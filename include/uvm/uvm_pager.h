@@ -28,6 +28,7 @@
 
 struct uvm_faultinfo;
 
+/* : all fields, while there are objects of the kind */
 struct uvm_pagerops {
 	/* => unlocked; object already referenced; +1 */
 	void	(*pgo_reference)(struct uvm_object *);
@@ -77,6 +78,7 @@ struct uvm_aio {
 
 /* => waitok: sleeps for memory, no VM lock held and no page BUSY; else perhaps NULL. */
 struct uvm_aio *uvm_aio_get(bool waitok);
+/* => thread context, does not sleep; nothing of it is under way */
 void	uvm_aio_put(struct uvm_aio *);
 /* => moves ua_pgs to or from offset of the host file, bytes of it; with ua_iodone the
  *    aio and its pages are the completion's from here on (R19, T-79). */

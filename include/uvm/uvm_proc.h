@@ -51,8 +51,8 @@ bool	proc_shares(const struct proc *);
 void	proc_exit(struct proc *);
 /* => by pid with a reference, RCU inside; proc_rele() */
 struct proc *proc_find(uint32_t pid);
-void	proc_rele(struct proc *);
-uint64_t proc_count(void);
+void	proc_rele(struct proc *);		/* thread context; frees with the last, after a grace period */
+uint64_t proc_count(void);		/* exact when nothing runs */
 /* => calls fn for every process, in order of pid, with a reference and no lock held; processes
  *    that come and go meanwhile may be missed (the inspectors call it at rest) */
 void	proc_foreach(void (*fn)(struct proc *, void *), void *);
@@ -65,21 +65,27 @@ void	proc_attach(struct proc *);
 /* => an LWP of the process, as lwp_create(), attached before fn runs */
 int	proc_lwp_create(struct proc *, struct lwp **, const char *name, void (*)(void *), void *);
 
+/* => thread context, nothing held; sleeps for memory, never NULL; one reference */
 struct vmspace *uvmspace_alloc(vaddr_t min, vaddr_t max);
+/* => thread context, nothing held; with the last reference all mappings go */
 void	uvmspace_free(struct vmspace *);
 struct vmspace *uvmspace_fork(struct vmspace *);	/* uvm-spec 1.15; parent's map(W) inside */
 struct vmspace *uvmspace_share(struct vmspace *);	/* one more process in it; the caller is one */
 /* => no mappings are left; what others share is left to them, and p has another address space.
  *    p's only LWP, or none of it runs */
 void	uvmspace_exec(struct proc *);
-/* => likewise: p gets vm, the reference to the one before is given back */
+/* => likewise: p gets vm, the reference to the one before is given back; nobody is in vm yet */
 void	proc_newspace(struct proc *, struct vmspace *vm);
 uint64_t vmspace_count(void);
 
 void	uvm_proc_init(void);
 void	uvm_proc_fini(void);
 
-/* --- system calls (uvm-spec 16): act on p, 0 or POSIX errno --- */
+/*
+ * --- system calls (uvm-spec 16): act on p, 0 or POSIX errno ---
+ * => thread context, nothing held; take p's map lock themselves; sleep, for memory too
+ * => p is not exiting
+ */
 #define	UMAP_SHARED	0x0001
 #define	UMAP_PRIVATE	0x0002
 #define	UMAP_FIXED	0x0010
@@ -100,19 +106,32 @@ void	uvm_proc_fini(void);
 #define	UMCL_CURRENT	1
 #define	UMCL_FUTURE	2
 
+/*
+ * => len 0: nothing is mapped; EINVAL: flags, or FIXED at an address that is not the file's offset, or too
+ *    low; EBADF: no file; EACCES: more than it was opened for; EOVERFLOW, EFBIG: it ends too high; ENOMEM
+ */
 int	sys_mmap(struct proc *, vaddr_t *addr, vsize_t len, int prot, int flags,
 	    struct vnode *, int fflags, voff_t pos);
+/* => EINVAL, here and in the next ones: not all of it is user space; ENOMEM: no room to split an entry */
 int	sys_munmap(struct proc *, vaddr_t, vsize_t);
+/* => and EACCES: more than the mapping may ever have; ENOMEM also: mlockall() could not wire it */
 int	sys_mprotect(struct proc *, vaddr_t, vsize_t, int prot);
 int	sys_minherit(struct proc *, vaddr_t, vsize_t, int inherit);
+/* => ENOMEM: a hole (DONTNEED, FREE); EBUSY: FREE of what is wired */
 int	sys_madvise(struct proc *, vaddr_t, vsize_t, int behav);
+/* => len 0: the whole entry there; ENOMEM: a hole; EBUSY: INVALIDATE of what is wired; errors of I/O */
 int	sys_msync(struct proc *, vaddr_t, vsize_t, int flags);
+/* => a byte of kvec for each page, 1: it is in memory; ENOMEM: a hole, kvec says so much as comes before it */
 int	sys_mincore(struct proc *, vaddr_t, vsize_t, unsigned char *kvec);
+/* => EAGAIN: more than may be wired; ENOMEM: a hole, or no memory */
 int	sys_mlock(struct proc *, vaddr_t, vsize_t);
 int	sys_munlock(struct proc *, vaddr_t, vsize_t);
+/* => CURRENT: as mlock() of all that there is; EINVAL: flags */
 int	sys_mlockall(struct proc *, int flags);
 int	sys_munlockall(struct proc *);
+/* => EINVAL: below the heap's start; ENOMEM: something is in the way, or no memory */
 int	sys_obreak(struct proc *, vaddr_t newbreak);
+/* => *newva: where to if fixed, where it is on return; EFAULT: a hole; E2BIG, EINVAL, ENOMEM; all is as before */
 int	sys_mremap(struct proc *, vaddr_t old, vsize_t oldsize, vaddr_t *newva, vsize_t newsize,
 	    bool fixed);
 /*

@@ -92,6 +92,7 @@ int	uvm_swap_off(int dev);
 /* => a new priority; EINVAL, ENOENT */
 int	uvm_swap_ctl(int dev, int priority);
 
+/* A copy. */
 struct swapent {
 	int		 se_dev;
 	bool		 se_enabled;

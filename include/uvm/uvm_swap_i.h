@@ -15,7 +15,7 @@
 
 #define	SWAPDEV_SHIFT	24		/* slots to a device: 64 GB */
 
-/* Every n-th transfer fails, for tests. */
+/* Every n-th transfer fails, for tests.  All fields: d, see below. */
 struct swap_inject {
 	unsigned	 si_every;	/* 0: none */
 	unsigned	 si_count;

@@ -14,7 +14,7 @@
  *	pre_heap.c	memory that is freed takes its locks with it
  *	pre_symbol.c	modules and names
  *	pre_order.c	wanted, got, given back: from interposed calls to the engine
- *	pre_mutex.c pre_rwlock.c pre_spin.c	locks
+ *	pre_mutex.c pre_rwlock.c	locks; spin locks are in the latter
  *	pre_event.c	what is known of condition variables and semaphores, judged at the end
  *	pre_cond.c pre_sem.c	those
  *	pre_thread.c	threads: their beginning and end, join, fork, sleep
