@@ -183,8 +183,8 @@ bool	 host_mem_read(void *dst, const void *src, size_t len);
 size_t	 host_mem_resident(void);
 
 /*
- * Files.  host_file_temp: => a file of so many bytes without a name, in dir (NULL: $TMPDIR or
- * /tmp); host_file_open: => an existing regular file, ENXIO for any other.  0 or errno.
+ * Files.  host_file_temp: => a file of so many bytes without a name, in dir (NULL: $TMPDIR; without
+ * that /tmp, or memory if the threads are controlled); host_file_open: => an existing regular file, ENXIO for any other.  0 or errno.
  */
 struct host_file_info {
 	uint64_t hf_bytes;

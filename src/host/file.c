@@ -2,35 +2,56 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <host/host.h>
+#include <host/sched.h>
 
+/*
+ * => an empty file in dir, or -1 and errno.  Without a name from the start, where the file system
+ *    can: a kill leaves nothing behind
+ */
+static int
+temp_in(const char *dir)
+{
+	char name[4096];
+	int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600), error;
+
+	if (fd >= 0)
+		return fd;
+	if (snprintf(name, sizeof(name), "%s/uvmstress-XXXXXX", dir) >= (int)sizeof(name)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	fd = mkostemp(name, O_CLOEXEC);
+	if (fd >= 0 && unlink(name) != 0) {
+		error = errno;
+		close(fd);
+		errno = error;
+		return -1;
+	}
+	return fd;
+}
+
+/*
+ * A controlled execution takes a millisecond, and the files of a thousand of them a second would
+ * keep a disk busy with their coming and going: they are in memory.
+ */
 int
 host_file_temp(const char *dir, uint64_t bytes, int *fdp)
 {
-	char name[4096];
 	int fd, error;
 
 	if (dir == NULL)
 		dir = getenv("TMPDIR");
-	if (dir == NULL || dir[0] == '\0')
-		dir = "/tmp";
-	/* Without a name from the start, where the file system can: a kill leaves nothing behind. */
-	fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	if (fd < 0) {
-		if (snprintf(name, sizeof(name), "%s/uvmstress-XXXXXX", dir) >= (int)sizeof(name))
-			return ENAMETOOLONG;
-		fd = mkostemp(name, O_CLOEXEC);
-		if (fd < 0)
-			return errno;
-		if (unlink(name) != 0) {
-			error = errno;
-			close(fd);
-			return error;
-		}
-	}
+	if (dir != NULL && dir[0] != '\0')
+		fd = temp_in(dir);
+	else
+		fd = host_controlled() ? memfd_create("uvmstress", MFD_CLOEXEC) : temp_in("/tmp");
+	if (fd < 0)
+		return errno;
 	if (ftruncate(fd, (off_t)bytes) != 0) {
 		error = errno;
 		close(fd);
