@@ -89,8 +89,11 @@ note_earliest(void)
 
 	if (c != NULL && c->c_deadline < first)
 		first = c->c_deadline;
-	/* relaxed: a hint; whoever follows it takes the lock */
-	__atomic_store_n(&earliest, first, __ATOMIC_RELAXED);
+	/*
+	 * a hint; whoever follows it takes the lock.  release: pairs with chip_main(), which began
+	 * before the CPUs were there that it interrupts
+	 */
+	__atomic_store_n(&earliest, first, __ATOMIC_RELEASE);
 }
 
 /* => when that is; as good as never, should it overflow: UINT64_MAX itself says that there is none */
@@ -309,7 +312,7 @@ static void
 chip_main(void *arg)
 {
 	while (!__atomic_load_n(&chip_stop, __ATOMIC_RELAXED)) {
-		uint64_t next = __atomic_load_n(&earliest, __ATOMIC_RELAXED);
+		uint64_t next = __atomic_load_n(&earliest, __ATOMIC_ACQUIRE);	/* pairs with note_earliest() */
 		uint64_t t = host_now_ns();
 
 		if (next == UINT64_MAX) {

@@ -342,6 +342,7 @@ pmap_tlb_collect_leaving(struct tlb_flush *tf, struct vm_page_md *md)
 		return;
 	/* Which addresses in which pmaps is not known any more: everything, everywhere. */
 	tf->tf_nva = LWP_TLB_VAS + 1;
+	tf->tf_va[0] = 0;		/* who answers tells it */
 	for (int cpu = 0; cpu < ncpu; cpu++)
 		tf->tf_cpus[cpu / 64] |= UINT64_C(1) << (cpu % 64);
 	PMAP_COUNT(leaving_flushes);

@@ -57,6 +57,14 @@ def again(strategy):
 
 
 @case
+def one_seed_is_one_run_where_a_loan_flushes_everything():
+    """A flush of everything has no first address: none is what lay on the stack.  The run looks itself."""
+    path = os.path.join(PROFILES, 'museum/loan-file.ini')
+    for seed in '1', '2', '3':
+        hash_of(path, '--ops', '20', '--seed', seed, '--schedule', 'pct:2')
+
+
+@case
 def one_seed_is_one_run_by_random_walk():
     again('random')
 
