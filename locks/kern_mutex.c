@@ -155,7 +155,7 @@ adaptive_enter(kmutex_t *m)
 	while (!adaptive_try(m)) {
 		if (owner_runs(m) && turns++ < SPINS_MAX) {
 			intr_poll();
-			host_relax(&spins);
+			host_spin(&spins);
 			continue;
 		}
 		adaptive_sleep(m);
@@ -236,7 +236,7 @@ spin_wait(kmutex_t *m)
 			panic("%s: locking against myself (lock %u)",
 			    lock_classes[m->mtx_class].lc_name, m->mtx_id);
 		intr_poll();
-		host_relax(&spins);
+		host_spin(&spins);
 	} while (!spin_try(m));
 	LOCKDIRECT_(lockdirect_got(m));
 	lwp_wants(before);

@@ -154,7 +154,7 @@ enter(krwlock_t *rw, const krw_t op, const void *where)
 		do {
 			if (writer_runs(rw) && turns++ < SPINS_MAX) {
 				intr_poll();
-				host_relax(&spins);
+				host_spin(&spins);
 			} else if (wait_turn(rw, op)) {
 				break;
 			}

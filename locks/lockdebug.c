@@ -196,7 +196,7 @@ void
 lockdebug_init(void)
 {
 	static const struct lockorder_env env = {
-		.le_enter = enter, .le_leave = leave, .le_relax = host_relax, .le_map = host_mem_map_bare,
+		.le_enter = enter, .le_leave = leave, .le_relax = host_spin, .le_map = host_mem_map_bare,
 		.le_backtrace = host_backtrace, .le_report = report, .le_recursion = recursion,
 		.le_stat = stat,
 	};

@@ -51,10 +51,16 @@ void	host_unpark(struct host_thread *);
  * at 0.  Yields are counted in host_spin_yields().
  */
 void	host_relax(unsigned *spins);
+/*
+ * => the same, of who wants a lock: threads that compute are not asked to give way (host_give_way()).  If
+ *    many want it, its holder has its turn soon, for they all yield; if few do, all others would leave warm
+ *    caches for those few.
+ */
+void	host_spin(unsigned *spins);
 uint64_t host_spin_yields(void);
 /*
  * Called often by threads that compute, never by those that spin: yields the
- * host's core while a spinning thread asks for it.  Without it, who spins for a
+ * host's core while a spinning thread asks for it (host_relax()).  Without it, who spins for a
  * thread that has no core waits for the time slices of all that have one; with it,
  * for a round of yields (a cross call to 8 busy CPUs on 2 cores: 44 ms, 0.02 ms).
  */

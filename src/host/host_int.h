@@ -64,7 +64,7 @@ struct host_floor {
 	void	(*hf_park)(void);
 	bool	(*hf_park_until)(uint64_t);
 	void	(*hf_unpark)(struct host_thread *);
-	void	(*hf_relax)(unsigned *);
+	void	(*hf_relax)(unsigned *, bool ask);
 	uint64_t (*hf_now)(void);
 };
 extern const struct host_floor *host_floor;	/* stable while other threads run */

@@ -414,10 +414,10 @@ host_sched_woken(void)
 /* --- the host floor's functions --- */
 
 static void
-controlled_relax(unsigned *spins)
+controlled_relax(unsigned *spins, bool ask)
 {
 	if (!sched_mine()) {
-		host_floor_free.hf_relax(spins);
+		host_floor_free.hf_relax(spins, ask);
 		return;
 	}
 	++*spins;

@@ -228,7 +228,7 @@ free_unpark(struct host_thread *ht)
 }
 
 static void
-free_relax(unsigned *spins)
+free_relax(unsigned *spins, bool ask)
 {
 	if (++*spins < PAUSES) {
 		__builtin_ia32_pause();
@@ -236,7 +236,8 @@ free_relax(unsigned *spins)
 	}
 	__atomic_fetch_add(&yields, 1, __ATOMIC_RELAXED);
 	/* relaxed: a request, see host_give_way() */
-	__atomic_store_n(&host_ways_wanted, WAYS, __ATOMIC_RELAXED);
+	if (ask)
+		__atomic_store_n(&host_ways_wanted, WAYS, __ATOMIC_RELAXED);
 	sched_yield();
 }
 
@@ -262,7 +263,7 @@ host_lock(struct host_lock *hl)
 
 	/* Not masked while it spins: whoever has the lock may be waiting for our answer. */
 	while (!host_trylock(hl))
-		host_relax(&spins);
+		host_spin(&spins);
 }
 
 bool
@@ -375,7 +376,13 @@ host_unpark(struct host_thread *ht)
 void
 host_relax(unsigned *spins)
 {
-	host_floor->hf_relax(spins);
+	host_floor->hf_relax(spins, true);
+}
+
+void
+host_spin(unsigned *spins)
+{
+	host_floor->hf_relax(spins, false);
 }
 
 uint64_t

@@ -12,6 +12,19 @@
 
 #define	MS	1000000ULL
 
+KTEST(who_waits_for_an_answer_asks, "threads that compute are asked to give way, but by nobody who spins for a lock")
+{
+	unsigned spins = 0;
+
+	for (int i = 0; i < 1000; i++)
+		host_spin(&spins);
+	CHECK_EQ(host_ways_wanted, 0);
+	host_relax(&spins);
+	CHECK(host_ways_wanted > 0);
+	while (host_ways_wanted > 0)		/* and it comes to an end */
+		host_give_way();
+}
+
 /* --- parking --- */
 
 KTEST(token_does_not_count, "two unparks before a park wake it once")
