@@ -75,6 +75,13 @@ host_give_way(void)
 }
 
 /*
+ * => how many of the host's cores this process may run on, now, before it has threads; and which of
+ *    them runs the caller, from 0 on: a hint, for it may be another at once
+ */
+unsigned host_ncores(void);
+unsigned host_core(void);
+
+/*
  * The doorbell: how one thread interrupts another at any instruction.
  *
  * host_ring() sends the thread a signal; its handler calls the one function that was

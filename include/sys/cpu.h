@@ -62,6 +62,12 @@ struct cpu_info {
 
 extern struct cpu_info *cpus;			/* : array of ncpu */
 extern int ncpu;
+/*
+ * How many of the host's cores the CPUs take turns on; 0: each has one for itself, or a schedule decides.
+ * With turns, what is to be found in a core's caches when it is used again is kept for each core, by
+ * host_core() % cpu_cores, and not for each CPU, which comes back to find its own gone from there.
+ */
+extern unsigned cpu_cores;			/* : below ncpu */
 
 #define	curcpu()	(curlwp->l_cpu)
 

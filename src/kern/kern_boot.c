@@ -18,6 +18,7 @@
 
 struct cpu_info *cpus;
 int ncpu;
+unsigned cpu_cores;
 struct kern_upcall kern_upcall;
 bool kern_stopping;
 
@@ -116,6 +117,9 @@ kern_boot(const struct kern_config *kc)
 	if (cpus == NULL)
 		return ENOMEM;
 	ncpu = kc->kc_ncpu;
+	cpu_cores = host_ncores();
+	if (cpu_cores >= (unsigned)ncpu || host_controlled())
+		cpu_cores = 0;
 	kern_upcall = kc->kc_upcall;
 	kern_stopping = false;
 	race_atomic(cpus, (size_t)ncpu * sizeof(*cpus));

@@ -10,7 +10,9 @@
  * only what is beyond its share (pc_share) goes to the common one.  So an object comes
  * back to the CPU that gave it up, as long as that one does not get many more than it
  * gives: its lines, and those of its neighbours in the page, are in that CPU's caches.
- * For the same reason the pool is asked for a run of objects of one page.
+ * For the same reason the pool is asked for a run of objects of one page.  Where CPUs
+ * take turns on the host's cores (cpu_cores) it is those that have caches: a CPU's own
+ * depot is then that of the core that runs it, and what one CPU gives up is warm for the next.
  *
  *	get:  current, else swap with previous, else a full one from the own depot, or
  *	      from the common one, else a run from the pool, and the constructor
@@ -49,6 +51,7 @@
 #define	MAG_OBJECTS	15		/* a magazine is four cache lines, which are one CPU's */
 #define	SHARE_BYTES	32768		/* of objects in all CPUs' own depots, at most: threads that share the host's cores share their caches */
 #define	SHARE_MAX	20u		/* magazines in it, at most */
+#define	SHARE_TURNS	4		/* times as much is a core's, on which several CPUs take turns with what they all have out */
 #define	RUN_MAX		POOL_PAGE_ITEMS	/* objects of a page at once: all of them, so that no other CPU gets any */
 
 /*
@@ -238,6 +241,13 @@ depot_get(struct depot *d, bool full)
 	return m;
 }
 
+/* => the depot that is asked first: the CPU's, or that of one which stands for the host's core */
+static struct depot *
+own_depot(struct pool_cache *pc, struct pool_cache_cpu *pcc)
+{
+	return cpu_cores == 0 ? &pcc->pcc_depot : &pc->pc_cpu[host_core() % cpu_cores].pcc_depot;
+}
+
 /*
  * => a magazine with objects, or one without, comes for previous, which goes to the depot that it came from;
  *    but to the own one, if that has not got its share of full ones.  NULL: there is none
@@ -245,7 +255,7 @@ depot_get(struct depot *d, bool full)
 static struct magazine *
 depot_swap(struct pool_cache *pc, struct pool_cache_cpu *pcc, bool full)
 {
-	struct depot *own = &pcc->pcc_depot, *to = own;
+	struct depot *own = own_depot(pc, pcc), *to = own;
 	struct magazine *m = NULL, *previous = pcc->pcc_previous;
 	bool room;
 
@@ -577,13 +587,14 @@ give_up_magazines(void *arg)
 	const int s = spl_raise(ci, pc->pc_ipl);
 	struct pool_cache_cpu *pcc = own_cpu(pc, ci, pc->pc_ipl);
 	struct magazine *const m[] = { replace_current(pcc, NULL), pcc->pcc_previous };
+	struct depot *own = own_depot(pc, pcc);
 
 	pcc->pcc_previous = NULL;
-	mutex_enter(&pcc->pcc_depot.d_lock);
+	mutex_enter(&own->d_lock);
 	for (int i = 0; i < 2; i++)
 		if (m[i] != NULL)
-			depot_put(&pcc->pcc_depot, m[i]);
-	mutex_exit(&pcc->pcc_depot.d_lock);
+			depot_put(own, m[i]);
+	mutex_exit(&own->d_lock);
 	spl_restore(ci, s);
 }
 
@@ -635,7 +646,9 @@ pool_cache_create(size_t size, size_t align, const char *wmesg, const struct poo
     ipl_t ipl, int (*ctor)(void *, void *, int), void (*dtor)(void *, void *), void *arg)
 {
 	struct pool_cache *pc = aligned_alloc(64, sizeof(*pc));
-	const size_t bytes = (size_t)ncpu * sizeof(*pc->pc_cpu), share = SHARE_BYTES / (size_t)ncpu / size / MAG_OBJECTS;
+	const size_t bytes = (size_t)ncpu * sizeof(*pc->pc_cpu);
+	const size_t depots = cpu_cores != 0 ? cpu_cores : (size_t)ncpu, turns = cpu_cores != 0 ? SHARE_TURNS : 1;
+	const size_t share = turns * SHARE_BYTES / depots / size / MAG_OBJECTS;
 
 	if (pc == NULL)
 		panic("pool cache %s: the host has no memory", wmesg);
@@ -648,7 +661,7 @@ pool_cache_create(size_t size, size_t align, const char *wmesg, const struct poo
 	pc->pc_ctor = ctor;
 	pc->pc_dtor = dtor;
 	pc->pc_arg = arg;
-	pc->pc_share = share < 1 ? 1 : share > SHARE_MAX ? SHARE_MAX : (unsigned)share;
+	pc->pc_share = share < 1 ? 1 : share > turns * SHARE_MAX ? (unsigned)turns * SHARE_MAX : (unsigned)share;
 	mutex_init(&pc->pc_depot.d_lock, MUTEX_SPIN, pc->pc_ipl, LC_pool_depot);
 	for (int i = 0; i < ncpu; i++)
 		mutex_init(&pc->pc_cpu[i].pcc_depot.d_lock, MUTEX_SPIN, pc->pc_ipl, LC_pool_depot);

@@ -1,6 +1,7 @@
 /*
  * The host floor: tokens, the raw lock, random streams, memory, backtraces, RCU.
  */
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,26 @@
 #include <ktest.h>
 
 #define	MS	1000000ULL
+
+/* --- cores --- */
+
+KTEST(cores_are_those_that_we_may_use, "a process that may use one core has one, and that is number 0")
+{
+	cpu_set_t all, one;
+
+	CHECK(sched_getaffinity(0, sizeof(all), &all) == 0);
+	CHECK_EQ(host_ncores(), (unsigned)CPU_COUNT(&all));
+	for (int i = 0; i < CPU_SETSIZE; i++) {
+		if (!CPU_ISSET(i, &all))
+			continue;
+		CPU_ZERO(&one);
+		CPU_SET(i, &one);
+		CHECK(sched_setaffinity(0, sizeof(one), &one) == 0);
+		CHECK(host_ncores() == 1 && host_core() == 0);
+	}
+	CHECK(sched_setaffinity(0, sizeof(all), &all) == 0);
+	CHECK(host_core() < host_ncores());
+}
 
 KTEST(who_waits_for_an_answer_asks, "threads that compute are asked to give way, but by nobody who spins for a lock")
 {

@@ -74,11 +74,19 @@ destruct(void *arg, void *v)
 }
 
 static void
-begin(int cpus_wanted)
+begin_on(int cpus_wanted, unsigned cores)
 {
 	ktest_kern(cpus_wanted, ktest_seed());
+	cpu_cores = cores;
 	cache = pool_cache_create(sizeof(struct object), 0, "object", &heap, IPL_VM, construct,
 	    destruct, (void *)4711);
+}
+
+/* => each CPU has its own depot, on whatever host */
+static void
+begin(int cpus_wanted)
+{
+	begin_on(cpus_wanted, 0);
 }
 
 static void
@@ -295,6 +303,23 @@ KTEST(more_than_a_share_is_for_all, "of many objects that one CPU puts back the 
 	vi = (struct visit){ 1, MINE };
 	xc_broadcast(visit, &vi);
 	CHECK_EQ(nctor, made);
+	end();
+}
+
+KTEST(cpus_of_one_core_have_one_depot, "what a CPU puts back is for those that run on its core, but for two magazines")
+{
+	struct visit vi = { 0, MINE };
+	int made;
+
+	begin_on(2, 1);
+	xc_broadcast(visit, &vi);
+	made = nctor;
+	vi.vi_cpu = 1;
+	vi.vi_n = MINE - 2 * 15;
+	xc_broadcast(visit, &vi);
+	CHECK_EQ(nctor, made);
+	for (int i = 0; i < vi.vi_n; i++)
+		CHECK(is_among(vi.vi_had[0], vi.vi_had[1][i], MINE));
 	end();
 }
 
