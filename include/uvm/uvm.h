@@ -24,6 +24,7 @@
  * What is written under one lock has cache lines of its own, and so have the fields that
  * everybody reads.  Pages by kind of owner are counted by each CPU: uvm_gauge().
  */
+#define	UVM_BUCKETS	16			/* lists of free pages at most */
 #define	UVM_LINE	__attribute__((aligned(64)))	/* begins a cache line */
 
 struct uvm {
@@ -33,6 +34,7 @@ struct uvm {
 	uint64_t	 freemin, freetarg;	/* : */
 	uint64_t	 wiredmax;		/* : */
 	struct lwp	*pagedaemon_lwp;	/* : */
+	unsigned	 nbuckets;		/* : lists of page_free that are used */
 	uint32_t	 pgfl_max;		/* : pages in a CPU's cache at most; 0: there are none */
 	uint32_t	 pgfl_batch;		/* : pages that it gets, or gives back, at once */
 	uint32_t	 intent_max;		/* : pages that a CPU notes down to be active; 0: none */
@@ -45,7 +47,7 @@ struct uvm {
 
 	uint64_t	 ptpages UVM_LINE;	/* @: page table pages, part of kernpages */
 
-	struct pglist	 page_free UVM_LINE;	/* f: last freed, first used */
+	struct pglist	 page_free[UVM_BUCKETS] UVM_LINE; /* f: last freed, first used, by the core where it was freed */
 	uint64_t	 free;			/* f, read @: pages in page_free; CPUs have more (uvm_pgflcache.c) */
 	uint64_t	 paging;		/* f, read @: PG_PAGEOUT pages in flight (I-PD-1) */
 	uint64_t	 nfreed;		/* f: pages that came to page_free since boot */

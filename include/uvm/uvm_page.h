@@ -48,7 +48,7 @@ struct vm_page {
 	uint32_t	 tree_left, tree_right;	/* o: links of uobject's tree: smaller offsets, larger */
 	uint16_t	 flags;			/* o: PG_ */
 	uint16_t	 pqflags;		/* p: PQ_, read @ by uvm_page_used(); PQ_FREE by f, or its CPU */
-	bool		 on_free;		/* f: in uvm.page_free, for those who look at pages of others */
+	uint8_t		 on_free;		/* f: in which of uvm.page_free, from 1 on; 0: in none */
 	uint8_t		 busy_event;		/* o: enum lock_event that PG_BUSY's holder has begun */
 	uint16_t	 intent;		/* o to set, when it is fresh; p to clear: the CPU, from 1 on, that
 						 * has noted it down to be active (uvm_pgintent.c) */
@@ -227,9 +227,11 @@ void	uvm_wait(const char *wmesg);
 bool	uvm_reclaimable(void);
 void	uvm_page_wakewaiters(void);	/* fpageq held: pages were freed */
 
-/* => fpageq held: the page, free and on no list, goes to the head of page_free; and off it */
+/* => fpageq held: the page, free and on no list, goes to the head of the core's bucket of page_free; and off it */
 void	uvm_page_list(struct vm_page *);
 void	uvm_page_unlist(struct vm_page *);
+/* => fpageq held: the page that is to be given out next, on its list still; NULL: there is none */
+struct vm_page *uvm_page_nextfree(void);
 
 /*
  * A CPU's own free pages (uvm_pgflcache.c).  Any context to IPL_VM, but for drain: thread

@@ -311,26 +311,53 @@ walk_pages(struct census *ce)
 
 /* --- queues --- */
 
-/* => a list that holds what has the bit, and as many as it should; a circle ends */
-static unsigned
-check_list(const char *id, const char *name, const struct pglist *list, uint32_t bit, uint64_t want)
+/* => how many pages a list has, all of which should have the bit and, of free ones, say on which list; a circle ends */
+static uint64_t
+count_list(const char *id, const char *name, const struct pglist *list, uint32_t bit, uint8_t on_free, unsigned *bad)
 {
 	const struct vm_page *pg;
 	uint64_t n = 0;
-	unsigned bad = 0;
 
 	TAILQ_FOREACH(pg, list, pageq) {
-		if ((pg->pqflags & (PQ_FREE | PQ_ACTIVE | PQ_INACTIVE)) != bit && bad == 0)
-			bad += complain(id, pg, name);
+		if (((pg->pqflags & (PQ_FREE | PQ_ACTIVE | PQ_INACTIVE)) != bit || pg->on_free != on_free) && *bad == 0)
+			*bad += complain(id, pg, name);
 		if (++n > uvm.npages)
 			break;
 	}
-	if (n != want) {
-		violation(VIOL_INVARIANT, id, "%s: it has %lu pages, %lu have its flag", name, (unsigned long)n,
-		    (unsigned long)want);
-		bad++;
-	}
-	return bad;
+	return n;
+}
+
+static unsigned
+check_length(const char *id, const char *name, uint64_t n, uint64_t want)
+{
+	if (n == want)
+		return 0;
+	violation(VIOL_INVARIANT, id, "%s: it has %lu pages, %lu have its flag", name, (unsigned long)n,
+	    (unsigned long)want);
+	return 1;
+}
+
+/* => a list that holds what has the bit, and as many as it should */
+static unsigned
+check_list(const char *id, const char *name, const struct pglist *list, uint32_t bit, uint64_t want)
+{
+	unsigned bad = 0;
+	uint64_t n = count_list(id, name, list, bit, 0, &bad);
+
+	return bad + check_length(id, name, n, want);
+}
+
+/* => the same of all lists of free pages, together */
+static unsigned
+check_free_lists(uint64_t want)
+{
+	static const char name[] = "on the free list";
+	unsigned bad = 0;
+	uint64_t n = 0;
+
+	for (unsigned i = 0; i < uvm.nbuckets; i++)
+		n += count_list(CHECK_ID(I_PG_14), name, &uvm.page_free[i], PQ_FREE, (uint8_t)(i + 1), &bad);
+	return bad + check_length(CHECK_ID(I_PG_14), name, n, want);
 }
 
 static unsigned
@@ -343,8 +370,7 @@ check_lists(const struct census *ce)
 
 		bad += check_list(CHECK_ID(I_PG_14), "among a CPU's free pages", &uc->uc_pgfl, PQ_FREE, uc->uc_npgfl);
 	}
-	return bad + check_list(CHECK_ID(I_PG_14), "on the free list", &uvm.page_free, PQ_FREE,
-	    ce->free - uvm_pgflcache_count()) +
+	return bad + check_free_lists(ce->free - uvm_pgflcache_count()) +
 	    check_list(CHECK_ID(I_PG_3), "on the active queue", &uvm.page_active, PQ_ACTIVE, ce->active) +
 	    check_list(CHECK_ID(I_PG_3), "on the inactive queue", &uvm.page_inactive, PQ_INACTIVE,
 	    ce->inactive);

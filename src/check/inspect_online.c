@@ -103,9 +103,10 @@ sample_free_list(const struct round *rd)
 	mutex_spin_enter(&uvm_fpageqlock);
 	free = uvm.free;
 	if (free <= most) {
-		TAILQ_FOREACH(pg, &uvm.page_free, pageq)
-			if (++n > most)
-				break;
+		for (unsigned i = 0; i < uvm.nbuckets && n <= most; i++)
+			TAILQ_FOREACH(pg, &uvm.page_free[i], pageq)
+				if (++n > most)
+					break;
 		CHECKS_RAN(CHK_I_PG_14);
 	}
 	mutex_spin_exit(&uvm_fpageqlock);

@@ -6,7 +6,10 @@
  * leaf, because a pmap takes page table pages with its own lock held and an
  * interrupt may free; in times of plenty each CPU has some of its own besides
  * (uvm_pgflcache.c).  The list is last in, first out: a frame freed just now
- * is warm, and the order does not depend on addresses.
+ * is warm, and the order does not depend on addresses.  It is warm on the core of the
+ * host where it was freed: where more CPUs than that has cores take turns on them, the
+ * list is several, a bucket for each core.  Who frees puts the page into the bucket of the core
+ * that it is on, who allocates looks there first, and into the others before there is none.
  *
  *	free		 who may still take a page
  *	> reserve_kernel	everybody
@@ -64,17 +67,21 @@ uvm_page_init(uint64_t npages)
 	uvm.npages = npages;
 	mutex_init(&uvm_pageqlock, MUTEX_DEFAULT, IPL_NONE, LC_pageq);
 	mutex_init(&uvm_fpageqlock, MUTEX_DEFAULT, IPL_VM, LC_fpageq);
-	TAILQ_INIT(&uvm.page_free);
+	uvm.nbuckets = cpu_cores == 0 ? 1 : cpu_cores < UVM_BUCKETS ? cpu_cores : UVM_BUCKETS;
+	for (unsigned i = 0; i < UVM_BUCKETS; i++)
+		TAILQ_INIT(&uvm.page_free[i]);
 	TAILQ_INIT(&uvm.page_active);
 	TAILQ_INIT(&uvm.page_inactive);
 	ram_attach_pages(uvm.pages, sizeof(*uvm.pages));
 	race_atomic(&uvm.free, sizeof(uvm.free));
 	race_atomic(&uvm.wired, sizeof(uvm.wired));
 	for (uint64_t i = 0; i < npages; i++) {
+		const uint64_t bucket = i * uvm.nbuckets / npages;
+
 		race_atomic(&uvm.pages[i].wire_count, sizeof(uvm.pages[i].wire_count));
 		uvm.pages[i].pqflags = PQ_FREE;
-		uvm.pages[i].on_free = true;
-		TAILQ_INSERT_TAIL(&uvm.page_free, &uvm.pages[i], pageq);
+		uvm.pages[i].on_free = (uint8_t)(bucket + 1);
+		TAILQ_INSERT_TAIL(&uvm.page_free[bucket], &uvm.pages[i], pageq);
 	}
 	uvm.free = npages;
 	uvm_page_targets();
@@ -262,13 +269,22 @@ uvm_page_kick(void)
 		uvm_kick_pdaemon_locked();
 }
 
+/* => the list of those pages that are in the caches of the core that runs us */
+static unsigned
+own_bucket(void)
+{
+	return uvm.nbuckets == 1 ? 0 : host_core() % uvm.nbuckets;
+}
+
 void
 uvm_page_list(struct vm_page *pg)
 {
+	const unsigned bucket = own_bucket();
+
 	KASSERT(mutex_owned(&uvm_fpageqlock));
 	KASSERT(pg->pqflags == PQ_FREE && !pg->on_free);
-	pg->on_free = true;
-	TAILQ_INSERT_HEAD(&uvm.page_free, pg, pageq);
+	pg->on_free = (uint8_t)(bucket + 1);
+	TAILQ_INSERT_HEAD(&uvm.page_free[bucket], pg, pageq);
 	__atomic_store_n(&uvm.free, uvm.free + 1, __ATOMIC_RELAXED);
 	uvm.nfreed++;
 }
@@ -278,9 +294,21 @@ uvm_page_unlist(struct vm_page *pg)
 {
 	KASSERT(mutex_owned(&uvm_fpageqlock));
 	KASSERT(pg != NULL && pg->pqflags == PQ_FREE && pg->on_free);
-	pg->on_free = false;
-	TAILQ_REMOVE(&uvm.page_free, pg, pageq);
+	TAILQ_REMOVE(&uvm.page_free[pg->on_free - 1], pg, pageq);
+	pg->on_free = 0;
 	__atomic_store_n(&uvm.free, uvm.free - 1, __ATOMIC_RELAXED);
+}
+
+struct vm_page *
+uvm_page_nextfree(void)
+{
+	const unsigned own = own_bucket();
+	struct vm_page *pg = TAILQ_FIRST(&uvm.page_free[own]);
+
+	KASSERT(mutex_owned(&uvm_fpageqlock));
+	for (unsigned i = 1; i < uvm.nbuckets && pg == NULL; i++)
+		pg = TAILQ_FIRST(&uvm.page_free[(own + i) % uvm.nbuckets]);
+	return pg;
 }
 
 /* Take one page off the free list, or NULL. */
@@ -303,7 +331,7 @@ uvm_page_take(int flags)
 	}
 	if (uvm.free <= uvm.reserve_kernel)
 		UVMCNT(pga_reserve);
-	pg = TAILQ_FIRST(&uvm.page_free);
+	pg = uvm_page_nextfree();
 	uvm_page_unlist(pg);
 	KASSERTMSG(uvm.free >= uvm.reserve_pagedaemon || curlwp == uvm.pagedaemon_lwp,
 	    "I-PD-7: %s takes a page of the daemon's reserve", curlwp->l_name);

@@ -26,16 +26,16 @@
  * its interrupts.
  *
  * All caches together never have more than an eighth of RAM; a machine that has too
- * little for its CPUs has none.  And with many CPUs each has few pages: they are threads
- * that take turns on the host's cores, so what one has for itself is out of the core's
- * caches when its turn comes, while the global list has what was freed there just now.
+ * little for its CPUs has none.  And CPUs that take turns on the host's cores have few pages
+ * each: what one has for itself is out of the core's caches when its turn comes.  So the
+ * global list is one for each core then (uvm_page_list()), whose head was freed there just now.
  */
 #include <sys/intr.h>
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
 
 #define	PGFL_ALL	640u		/* pages of all CPUs: two have about what a core's caches hold, and a batch */
-#define	PGFL_LEAST	16u		/* of one of many: then threads share the cores, and lie with them in one cache */
+#define	PGFL_LEAST	16u		/* of one of many, or of some that take turns on a core: so much, that fpageq is seldom taken */
 #define	PGFL_BATCH	64u		/* that come or go at once, with interrupts kept out */
 #define	PGFL_MIN	4u		/* fewer are not worth it */
 #define	PGFL_SHARE	8		/* of RAM, for all CPUs together */
@@ -44,7 +44,7 @@ void
 uvm_pgflcache_init(void)
 {
 	const uint32_t of_ram = (uint32_t)(uvm.npages / PGFL_SHARE / (uint64_t)ncpu);
-	uint32_t n = PGFL_ALL / (ncpu > 2 ? (uint32_t)ncpu : 2);
+	uint32_t n = cpu_cores != 0 ? PGFL_LEAST : PGFL_ALL / (ncpu > 2 ? (uint32_t)ncpu : 2);
 
 	for (int i = 0; i < ncpu; i++)
 		TAILQ_INIT(&uvm_cpu(i)->uc_pgfl);
@@ -119,7 +119,7 @@ uvm_pgflcache_fill(void)
 		return;
 	/* the next on the list is to be the next out */
 	for (uint32_t i = 0; i < n; i++) {
-		pg = TAILQ_FIRST(&uvm.page_free);
+		pg = uvm_page_nextfree();
 		uvm_page_unlist(pg);
 		__builtin_prefetch(pg, 1);	/* its first line; the fault that is given it comes for that at once */
 		TAILQ_INSERT_TAIL(&uc->uc_pgfl, pg, pageq);

@@ -17,7 +17,7 @@ uvm_pglist_find(uint64_t npages)
 	uint64_t run = 0;
 
 	for (uint64_t i = uvm.npages; i-- > 0;) {
-		run = uvm.pages[i].on_free ? run + 1 : 0;
+		run = uvm.pages[i].on_free != 0 ? run + 1 : 0;
 		if (run == npages)
 			return &uvm.pages[i];
 	}
@@ -43,9 +43,9 @@ uvm_pglist_take(uint64_t npages, struct vm_page **first, int flags)
 		return ENOMEM;
 	}
 	for (uint64_t i = 0; i < npages; i++) {
-		TAILQ_REMOVE(&uvm.page_free, &pg[i], pageq);
+		TAILQ_REMOVE(&uvm.page_free[pg[i].on_free - 1], &pg[i], pageq);
 		pg[i].pqflags = PQ_PRIVATE;
-		pg[i].on_free = false;
+		pg[i].on_free = 0;
 	}
 	__atomic_store_n(&uvm.free, uvm.free - npages, __ATOMIC_RELAXED);
 	UVMGAUGE(UVMG_kernpages, npages);

@@ -200,6 +200,20 @@ KTEST(I_PG_14_free_pages_miscounted, "a free list that is longer than its counte
 	end();
 }
 
+KTEST(I_PG_14_free_page_on_another_list, "a free page that says it is on another list than it is on")
+{
+	struct vm_page *pg;
+
+	begin("a");
+	mutex_spin_enter(&uvm_fpageqlock);
+	pg = uvm_page_nextfree();
+	mutex_spin_exit(&uvm_fpageqlock);
+	pg->on_free++;
+	told("I-PG-14");
+	pg->on_free--;
+	end();
+}
+
 KTEST(I_PG_14_free_pages_of_a_cpu_miscounted, "a CPU that has fewer free pages than it says")
 {
 	struct uvm_cpu *uc;

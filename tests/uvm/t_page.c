@@ -404,6 +404,31 @@ KTEST(cpu_takes_and_gives_pages_by_the_batch, "one page in a batch comes from pa
 	end();
 }
 
+KTEST(pages_of_other_cores_are_had_too, "who finds none on his core's list takes a page that was freed on another core")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	CHECK_EQ(uvm.nbuckets, 1);
+	tu_take(tu_free(), 0);
+	mutex_spin_enter(&uvm_fpageqlock);
+	uvm.nbuckets = UVM_BUCKETS;
+	for (unsigned i = 1; i < UVM_BUCKETS && (pg = TAILQ_FIRST(&uvm.page_free[0])) != NULL; i++) {
+		TAILQ_REMOVE(&uvm.page_free[0], pg, pageq);
+		pg->on_free = (uint8_t)(i + 1);
+		TAILQ_INSERT_HEAD(&uvm.page_free[i], pg, pageq);
+	}
+	for (uint64_t n = uvm.free; n > 0; n--)
+		uvm_page_unlist(uvm_page_nextfree());
+	CHECK(uvm.free == 0 && uvm_page_nextfree() == NULL);
+	for (uint64_t i = 0; i < uvm.npages; i++)
+		if (uvm.pages[i].pqflags == PQ_FREE)
+			uvm_page_list(&uvm.pages[i]);
+	mutex_spin_exit(&uvm_fpageqlock);
+	tu_release();
+	end();
+}
+
 KTEST(cpu_keeps_no_more_than_a_cache, "what is freed in plenty stays with the CPU up to its limit, and a batch goes back")
 {
 	struct vm_page *pgs[512];

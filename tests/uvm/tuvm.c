@@ -59,7 +59,7 @@ tu_queue_length(struct pglist *q, uint32_t flag)
 void
 tu_check_pages(void)
 {
-	uint64_t wired = 0, anon = 0, file = 0, aobj = 0, private = 0, queued = 0, free = 0;
+	uint64_t wired = 0, anon = 0, file = 0, aobj = 0, private = 0, queued = 0, free = 0, listed = 0;
 
 	uvm_pgflcache_drain();		/* and so we have seen what each CPU did to its pages */
 	uvm_pgintent_flush();
@@ -83,7 +83,9 @@ tu_check_pages(void)
 		file += pg->uobject != NULL && UVM_OBJ_IS_VNODE(pg->uobject);
 	}
 	CHECK_EQ(free, uvm.free + uvm_pgflcache_count());			/* I-PG-14 */
-	CHECK_EQ(tu_queue_length(&uvm.page_free, PQ_FREE), uvm.free);
+	for (unsigned i = 0; i < uvm.nbuckets; i++)
+		listed += tu_queue_length(&uvm.page_free[i], PQ_FREE);
+	CHECK_EQ(listed, uvm.free);
 	CHECK_EQ(tu_queue_length(&uvm.page_active, PQ_ACTIVE), uvm.active);	/* I-PG-3 */
 	CHECK_EQ(tu_queue_length(&uvm.page_inactive, PQ_INACTIVE), uvm.inactive);
 	CHECK_EQ(queued, uvm.active + uvm.inactive);
