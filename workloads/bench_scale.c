@@ -28,7 +28,7 @@
 
 #define	PAGES		256UL		/* of each LWP */
 #define	STRIDE		(4UL << 20)	/* between the mappings of a shared map: their amaps are two */
-#define	FAULTS		(1UL << 19)	/* all LWPs' */
+#define	FAULTS		(1UL << 21)	/* all LWPs': in less time threads that share a core hardly take turns */
 #define	QUICK_FAULTS	(1UL << 17)
 #define	MAX_CPUS	256
 
@@ -43,22 +43,26 @@ struct meeting {
 
 /* As many CPUs as LWPs. */
 struct crew {
+	struct hand	*cr_hands;
 	uint64_t	 cr_faults;
 	int		 cr_ncpu;
 	bool		 cr_shared;
 	struct meeting	*cr_meeting;	/* NULL: there are no others */
 	uint64_t	 cr_start_ns;
-	int		 cr_working;	/* atomic */
-	uint64_t	 cr_done_ns;	/* when the last one had done its part; read when all are gone */
+	int		 cr_working;	/* atomic, once they have begun */
+	uint64_t	 cr_done_ns;	/* when the last one had done its part; ha_lock of all */
 	int		 cr_error;	/* atomic: the last one */
 };
 
-/* They wait each for itself: so many who are woken at once would stand in line for one lock. */
+/*
+ * They wait each for itself: so many who are woken at once would stand in line for one lock.  Who has done its
+ * part waits until all have: an exit asks all CPUs (its u-area's addresses), and is not what is measured.
+ */
 struct hand {
 	struct crew	*ha_crew;
 	kmutex_t	 ha_lock;
 	kcondvar_t	 ha_cv;
-	bool		 ha_go;		/* ha_lock */
+	bool		 ha_go, ha_home; /* ha_lock */
 	struct proc	*ha_proc;
 	struct lwp	*ha_lwp;
 	vaddr_t		 ha_va;
@@ -76,6 +80,25 @@ one_round(struct hand *ha)
 	return error != 0 ? error : sys_madvise(ha->ha_proc, ha->ha_va, ptoa(PAGES), UMADV_FREE);
 }
 
+/* => somebody has set the flag, and told the hand */
+static void
+await(struct hand *ha, const bool *flag)
+{
+	mutex_enter(&ha->ha_lock);
+	while (!*flag)
+		cv_wait(&ha->ha_cv, &ha->ha_lock);
+	mutex_exit(&ha->ha_lock);
+}
+
+static void
+tell(struct hand *ha, bool *flag)
+{
+	mutex_enter(&ha->ha_lock);
+	*flag = true;
+	cv_signal(&ha->ha_cv);
+	mutex_exit(&ha->ha_lock);
+}
+
 static void
 hand_main(void *arg)
 {
@@ -84,16 +107,17 @@ hand_main(void *arg)
 	uint64_t rounds = cr->cr_faults / PAGES / (uint64_t)cr->cr_ncpu;
 	int error = one_round(ha);		/* warms up */
 
-	mutex_enter(&ha->ha_lock);
-	while (!ha->ha_go)
-		cv_wait(&ha->ha_cv, &ha->ha_lock);
-	mutex_exit(&ha->ha_lock);
+	await(ha, &ha->ha_go);
 	for (uint64_t i = 0; i < rounds && error == 0; i++)
 		error = one_round(ha);
 	if (error != 0)
 		__atomic_store_n(&cr->cr_error, error, __ATOMIC_RELAXED);
-	if (__atomic_sub_fetch(&cr->cr_working, 1, __ATOMIC_RELAXED) == 0)
+	if (__atomic_sub_fetch(&cr->cr_working, 1, __ATOMIC_RELAXED) == 0) {
 		cr->cr_done_ns = host_now_ns();
+		for (int i = 0; i < cr->cr_ncpu; i++)
+			tell(&cr->cr_hands[i], &cr->cr_hands[i].ha_home);
+	}
+	await(ha, &ha->ha_home);
 }
 
 static int
@@ -138,12 +162,8 @@ work(struct crew *cr, struct hand *hands)
 	if (cr->cr_meeting != NULL)
 		meet(cr->cr_meeting);
 	cr->cr_start_ns = host_now_ns();
-	for (int i = 0; i < cr->cr_ncpu; i++) {
-		mutex_enter(&hands[i].ha_lock);
-		hands[i].ha_go = true;
-		cv_signal(&hands[i].ha_cv);
-		mutex_exit(&hands[i].ha_lock);
-	}
+	for (int i = 0; i < cr->cr_ncpu; i++)
+		tell(&hands[i], &hands[i].ha_go);
 	for (int i = 0; i < cr->cr_ncpu; i++)
 		if (hands[i].ha_lwp != NULL)
 			lwp_wait(hands[i].ha_lwp);
@@ -163,13 +183,15 @@ measure(struct proc *p, void *arg)
 	struct hand *hands = xcalloc((size_t)cr->cr_ncpu, sizeof(*hands));
 	int error = 0;
 
-	cr->cr_working = cr->cr_ncpu;
+	cr->cr_hands = hands;
 	for (int i = 0; i < cr->cr_ncpu; i++) {
 		mutex_init(&hands[i].ha_lock, MUTEX_DEFAULT, IPL_NONE, LC_test);
 		cv_init(&hands[i].ha_cv, "benchgo");
 	}
 	for (int i = 0; i < cr->cr_ncpu && error == 0; i++)
 		error = hire(cr, &hands[i], i, p);
+	for (int i = 0; i < cr->cr_ncpu; i++)
+		cr->cr_working += hands[i].ha_lwp != NULL;
 	fi->fi_rate = work(cr, hands);		/* of no use after an error, but it ends those who wait */
 	if (error == 0)
 		error = cr->cr_error;
