@@ -19,7 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "../src/kern/kern_int.h"
+#include "lockdebug_int.h"
 
 #include <host/race.h>
 #include <sys/lockdirect.h>
@@ -77,18 +77,18 @@ lockevent_wait_(enum lock_event ev)
 {
 	if (ev == LE_NONE)
 		return;
-	if (__builtin_expect(lockdirect_on, 0))
-		lockdirect_meet_event(node[ev]);
+	LOCKDIRECT_(lockdirect_meet_event(node[ev]));
 	want_event(ev, __builtin_return_address(0));
 }
 
 void
-lockevent_begin_(enum lock_event ev)
+lockevent_begin_(enum lock_event ev, uint32_t number)
 {
 	struct held_lock *hl = held_find(stack(), &token[ev]);
 	struct lockorder_want w;
 	uint64_t chain;
 
+	LOCKDIRECT_(lockdirect_begins(node[ev], number));
 	if (hl != NULL) {
 		hl->hl_full++;
 		return;
@@ -103,10 +103,11 @@ lockevent_begin_(enum lock_event ev)
 }
 
 void
-lockevent_end_(enum lock_event ev)
+lockevent_end_(enum lock_event ev, uint32_t number)
 {
 	struct held_lock *hl;
 
+	LOCKDIRECT_(lockdirect_ends(node[ev], number));
 	host_mask();
 	hl = held_find(stack(), &token[ev]);
 	KASSERTMSG(hl != NULL, "the end of %s, which this LWP has not begun", declared[ev].le_text);
@@ -126,16 +127,17 @@ lockevent_depends_(enum lock_event ev, enum lock_event to)
 }
 
 void
-lockevent_pass_(enum lock_event ev, enum lock_event to)
+lockevent_pass_(enum lock_event ev, enum lock_event to, uint32_t number)
 {
-	lockevent_end_(ev);
+	lockevent_end_(ev, number);
 	lockevent_depends_(ev, to);
 }
 
 void
-lockevent_next_(enum lock_event ev)
+lockevent_next_(enum lock_event ev, uint32_t number)
 {
 	curlwp->l_event = (uint8_t)ev;
+	curlwp->l_event_of = number;
 }
 
 unsigned
@@ -271,8 +273,10 @@ lockevent_dropped(void)
 	struct lockorder_want w;
 
 	l->l_event = LE_NONE;
-	if (__builtin_expect(lockdirect_on, 0) && (ev != LE_NONE || (l->l_sleep != NULL && !l->l_timed)))
-		lockdirect_sleeps(ev != LE_NONE ? node[ev] : l->l_sleep->se_node);
+	if (ev != LE_NONE)
+		LOCKDIRECT_(lockdirect_sleeps(node[ev], l->l_event_of));
+	else if (l->l_sleep != NULL && !l->l_timed)
+		LOCKDIRECT_(lockdirect_sleeps(l->l_sleep->se_node, 0));
 	if (ev != LE_NONE) {
 		want_event(ev, __builtin_return_address(0));
 	} else if (l->l_sleep != NULL && l->l_nslept > 0 && !l->l_timed) {

@@ -9,10 +9,14 @@
  * and the end: a violation of grade confirmed.  The schedule that led there is its recording.
  *
  * Waits for mutexes and rwlocks count if either side is exclusive: readers who wait behind a writer are left to
- * the watchdog.  A circle may go through what is no lock, too (<sys/lockevent.h>; needs lockaudit_full): of such
- * waits the auditor knows the kind, not by whom in person they are ended, so that nothing is sure when one
- * closes the circle.  It is sure when it is still closed when nobody can run any more, or when the watchdog finds
- * that somebody hangs: they ask lockdirect_stuck().
+ * the watchdog.  A circle may go through what is no lock, too (<sys/lockevent.h>; needs lockaudit_full); it is looked
+ * for when nobody can run any more, or when the watchdog finds that somebody hangs: they ask lockdirect_stuck().
+ * Of the kinds of the circle there may be many, and the hang somebody else's:
+ *
+ *	page-busy	the LWP at the next place has made busy the very page (map, ...) that this one waits for
+ *	page-busy=io-done	nobody has: it has been passed on
+ *	sleep:NAME=lock	who has to wake the sleeper is not known; but somebody waits for the very lock that the
+ *			LWP at the next place has, and the sleeper has slept for long
  *
  * Who looks is chosen by nothing but the circle: a replay, which has another strategy, finds the same.
  */
@@ -36,15 +40,19 @@ unsigned lockdirect_set(const char *circle);
 
 /* => the current LWP may have to wait for that event, of that node of the graph: a point; lockdirect_on */
 void	lockdirect_meet_event(uint32_t node);
-/* => the current LWP is about to sleep for it; lockdirect_on */
-void	lockdirect_sleeps(uint32_t node);
+/* => the current LWP is about to sleep for that one of its kind; lockdirect_on */
+void	lockdirect_sleeps(uint32_t node, uint32_t number);
 /* => it has been woken; lockdirect_on */
 void	lockdirect_slept(void);
+/* => it has to end the waits for that one of its kind, from here on; no longer; lockdirect_on */
+void	lockdirect_begins(uint32_t node, uint32_t number);
+void	lockdirect_ends(uint32_t node, uint32_t number);
 
 /*
  * => nobody will move any more: if that is because the circle is closed, its violation is told, and
  *    this does not return.
+ * => patience: who has slept for less than so many ns may still be woken; 0: by nobody
  */
-void	lockdirect_stuck(void);
+void	lockdirect_stuck(uint64_t patience);
 
 #endif /* SYS_LOCKDIRECT_H */

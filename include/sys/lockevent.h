@@ -47,11 +47,11 @@ extern bool lockaudit_full;
 
 /* --- for the macros below, which see to it that all this costs nothing when it is off --- */
 void	lockevent_wait_(enum lock_event);
-void	lockevent_begin_(enum lock_event);
-void	lockevent_end_(enum lock_event);
-void	lockevent_pass_(enum lock_event, enum lock_event);
+void	lockevent_begin_(enum lock_event, uint32_t number);
+void	lockevent_end_(enum lock_event, uint32_t number);
+void	lockevent_pass_(enum lock_event, enum lock_event, uint32_t number);
 void	lockevent_depends_(enum lock_event, enum lock_event);
-void	lockevent_next_(enum lock_event);
+void	lockevent_next_(enum lock_event, uint32_t number);
 
 #define	LOCKEVENT_(call)	do {						\
 	if (__builtin_expect(lockaudit_full, 0))				\
@@ -60,13 +60,20 @@ void	lockevent_next_(enum lock_event);
 
 /* => the current LWP, or the interrupt handler on it, is about to wait, awake (a spin loop) */
 #define	lockevent_wait(ev)	LOCKEVENT_(lockevent_wait_(ev))
-/* => its next sleep (mtsleep, cv_wait) is for this event, whatever its wmesg */
-#define	lockevent_next(ev)	LOCKEVENT_(lockevent_next_(ev))
+/*
+ * => its next sleep (mtsleep, cv_wait) is for this event, whatever its wmesg
+ * => _of: for that one of its kind, a page or a map by its number.  The graph knows kinds alone; a deadlock
+ *    is confirmed of single ones (<sys/lockdirect.h>).
+ */
+#define	lockevent_next(ev)	lockevent_next_of(ev, 0)
+#define	lockevent_next_of(ev, number)	LOCKEVENT_(lockevent_next_(ev, number))
 /* => the current context has to end waits for it; nests, and need not nest with locks */
-#define	lockevent_begin(ev)	LOCKEVENT_(lockevent_begin_(ev))
-#define	lockevent_end(ev)	LOCKEVENT_(lockevent_end_(ev))
+#define	lockevent_begin(ev)	lockevent_begin_of(ev, 0)
+#define	lockevent_begin_of(ev, number)	LOCKEVENT_(lockevent_begin_(ev, number))
+#define	lockevent_end(ev)	lockevent_end_of(ev, 0)
+#define	lockevent_end_of(ev, number)	LOCKEVENT_(lockevent_end_(ev, number))
 /* => ends what was begun: from here on it is up to who has to end waits for `to` */
-#define	lockevent_pass(ev, to)	LOCKEVENT_(lockevent_pass_(ev, to))
+#define	lockevent_pass(ev, to, number)	LOCKEVENT_(lockevent_pass_(ev, to, number))
 /* => who waits for ev waits for `to`, at times */
 #define	lockevent_depends(ev, to) LOCKEVENT_(lockevent_depends_(ev, to))
 

@@ -63,6 +63,7 @@ struct lwp {
 	struct sleep_event *l_sleep;		/* s: what it sleeps for, by wmesg; audit=full */
 	uint32_t	 l_slept[LWP_SLEPT_MAX];	/* s: classes that it holds meanwhile */
 	int		 l_nslept;		/* s */
+	uint32_t	 l_event_of;		/* ! which of the kind that l_event is, or 0 */
 	uint64_t	 l_holds;		/* ! locks taken so far, for their holds' numbers; audit=full */
 
 	const volatile void *l_wchan;		/* s */

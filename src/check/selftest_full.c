@@ -36,13 +36,20 @@ set(bool *flag, bool on)
 	mutex_exit(&interlock);
 }
 
+/* => of two of a kind, which goes on while that is set */
+static uint32_t
+number_of(const bool *flag)
+{
+	return flag == &busy ? 1 : 2;
+}
+
 static void
 wait_while(const bool *flag, enum lock_event ev)
 {
 	lockevent_wait(ev);			/* be it so or not */
 	mutex_enter(&interlock);
 	while (*flag) {
-		lockevent_next(ev);
+		lockevent_next_of(ev, number_of(flag));
 		cv_wait(&cv, &interlock);
 	}
 	mutex_exit(&interlock);
@@ -53,10 +60,10 @@ static void
 provider(void)
 {
 	set(&busy, true);
-	lockevent_begin(event);
+	lockevent_begin_of(event, number_of(&busy));
 	take(&A);
 	drop(&A);
-	lockevent_end(event);
+	lockevent_end_of(event, number_of(&busy));
 	set(&busy, false);
 }
 
@@ -64,10 +71,10 @@ static void
 trying_provider(void)
 {
 	set(&busy, true);
-	lockevent_begin(event);
+	lockevent_begin_of(event, number_of(&busy));
 	if (try(&A))
 		drop(&A);
-	lockevent_end(event);
+	lockevent_end_of(event, number_of(&busy));
 	set(&busy, false);
 }
 
@@ -204,9 +211,9 @@ static void
 page_1_then_2(void)
 {
 	set(&busy, true);
-	lockevent_begin(event);
+	lockevent_begin_of(event, number_of(&busy));
 	wait_while(&busy2, event);
-	lockevent_end(event);
+	lockevent_end_of(event, number_of(&busy));
 	set(&busy, false);
 }
 
@@ -214,9 +221,9 @@ static void
 page_2_then_1(void)
 {
 	set(&busy2, true);
-	lockevent_begin(event);
+	lockevent_begin_of(event, number_of(&busy2));
 	wait_while(&busy, event);
-	lockevent_end(event);
+	lockevent_end_of(event, number_of(&busy2));
 	set(&busy2, false);
 }
 
@@ -256,7 +263,7 @@ static void
 page_to_transfer(void)
 {
 	lockevent_begin(LE_page_file);
-	lockevent_pass(LE_page_file, LE_aiodone);
+	lockevent_pass(LE_page_file, LE_aiodone, 0);
 }
 
 static void
@@ -300,9 +307,9 @@ static void
 daemon_round(void)
 {
 	set(&busy, true);
-	lockevent_begin(LE_memory);
+	lockevent_begin_of(LE_memory, number_of(&busy));
 	wait_while(&busy2, LE_pool_recl);
-	lockevent_end(LE_memory);
+	lockevent_end_of(LE_memory, number_of(&busy));
 	set(&busy, false);
 }
 
@@ -310,9 +317,9 @@ static void
 reclaimer(void)
 {
 	set(&busy2, true);
-	lockevent_begin(LE_pool_recl);
+	lockevent_begin_of(LE_pool_recl, number_of(&busy2));
 	wait_while(&busy, LE_memory);
-	lockevent_end(LE_pool_recl);
+	lockevent_end_of(LE_pool_recl, number_of(&busy2));
 	set(&busy2, false);
 }
 
@@ -320,8 +327,8 @@ static void
 free_reclaimer(void)
 {
 	set(&busy2, true);
-	lockevent_begin(LE_pool_recl);
-	lockevent_end(LE_pool_recl);
+	lockevent_begin_of(LE_pool_recl, number_of(&busy2));
+	lockevent_end_of(LE_pool_recl, number_of(&busy2));
 	set(&busy2, false);
 }
 

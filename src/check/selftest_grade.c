@@ -119,7 +119,7 @@ sink(const struct violation *v)
 static void
 stuck(void)
 {
-	lockdirect_stuck();
+	lockdirect_stuck(0);
 	graded->gr_stuck = true;
 	leave();
 }

@@ -320,7 +320,7 @@ tell(struct census *ce)
 		return;
 	}
 	host_racy_end();
-	lockdirect_stuck();
+	lockdirect_stuck(limit / 2);
 	host_racy_begin();
 	lockevent_judge(1);			/* nothing more will be seen of who wakes whom */
 	show_machine(out);

@@ -29,7 +29,7 @@ wait_unbusy(struct vm_map *map)
 {
 	mutex_enter(&map->misc_lock);
 	while (busy_by(map) != NULL) {
-		lockevent_next(LE_map_busy);
+		lockevent_next_of(LE_map_busy, map->id);
 		cv_wait(&map->cv, &map->misc_lock);
 	}
 	mutex_exit(&map->misc_lock);
@@ -128,14 +128,14 @@ vm_map_busy(struct vm_map *map)
 	KASSERT(rw_lock_held(&map->lock));
 	KASSERT(busy_by(map) == NULL);
 	__atomic_store_n(&map->busy, curlwp, __ATOMIC_RELAXED);
-	lockevent_begin(LE_map_busy);
+	lockevent_begin_of(LE_map_busy, map->id);
 }
 
 void
 vm_map_unbusy(struct vm_map *map)
 {
 	KASSERT(busy_by(map) == curlwp);
-	lockevent_end(LE_map_busy);
+	lockevent_end_of(LE_map_busy, map->id);
 	mutex_enter(&map->misc_lock);
 	__atomic_store_n(&map->busy, NULL, __ATOMIC_RELAXED);
 	cv_broadcast(&map->cv);

@@ -204,7 +204,7 @@ hold(struct vm_page *pg)
 	__atomic_store_n(&pg->owner, curlwp, __ATOMIC_RELAXED);
 	if (lockaudit_full) {
 		pg->busy_event = (uint8_t)kind_of_busy(pg);
-		lockevent_begin(pg->busy_event);
+		lockevent_begin_of(pg->busy_event, VM_PAGE_ID(pg));
 	}
 }
 
@@ -215,7 +215,7 @@ uvm_page_pass(struct vm_page **pgs, int n)
 	for (int i = 0; i < n; i++) {
 		KASSERT(pgs[i]->owner == curlwp);	/* hence BUSY; flags are not ours to read */
 		if (pgs[i]->busy_event != LE_NONE)
-			lockevent_pass(pgs[i]->busy_event, LE_aiodone);
+			lockevent_pass(pgs[i]->busy_event, LE_aiodone, VM_PAGE_ID(pgs[i]));
 		__atomic_store_n(&pgs[i]->owner, NULL, __ATOMIC_RELAXED);
 		kernhist_log(KE_page_pass, VM_PAGE_ID(pgs[i]), 0, 0);
 	}
@@ -229,7 +229,7 @@ let_go(struct vm_page *pg)
 	    "a page that %s made busy in %s is let go by %s", pg->owner->l_name, pg->owner_tag,
 	    curlwp->l_name);
 	if (pg->busy_event != LE_NONE && pg->owner != NULL)
-		lockevent_end(pg->busy_event);
+		lockevent_end_of(pg->busy_event, VM_PAGE_ID(pg));
 	pg->busy_event = LE_NONE;
 	__atomic_store_n(&pg->owner, NULL, __ATOMIC_RELAXED);
 }
@@ -772,7 +772,7 @@ uvm_pagewait(struct vm_page *pg, kmutex_t *interlock, const char *wmesg)
 	    "itself, in %s (H-3)", curlwp->l_name, wmesg, pg->owner_tag);
 	pg->flags |= PG_WANTED;				/* I-PG-13 */
 	kernhist_log(KE_page_wait, VM_PAGE_ID(pg), pg->flags, 0);
-	lockevent_next(pg->busy_event);
+	lockevent_next_of(pg->busy_event, VM_PAGE_ID(pg));
 	UVM_UNLOCK_AND_WAIT(pg, interlock, wmesg);
 }
 

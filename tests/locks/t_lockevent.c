@@ -123,7 +123,7 @@ KTEST(page_busy_by_a_transfer, "a page that went out with a transfer is let go b
 {
 	boot();
 	lockevent_begin(LE_page_file);
-	lockevent_pass(LE_page_file, LE_aiodone);
+	lockevent_pass(LE_page_file, LE_aiodone, 0);
 	CHECK_EQ(lockevent_begun(LE_page_file), 0);
 	with(&unranked, LE_aiodone);
 	CHECK_EQ(told(), 0);

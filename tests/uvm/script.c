@@ -12,6 +12,7 @@
 #include <host/host.h>
 #include <host/sched.h>
 #include <ktest.h>
+#include <sys/lockdirect.h>
 #include <sys/lwp.h>
 #include <uvm/uvm.h>
 
@@ -403,6 +404,7 @@ pick(void *state, const struct host_runnable *hr, unsigned current, enum host_ch
 static void
 deadlock(void)
 {
+	lockdirect_stuck(0);			/* it may be what the test is about */
 	script_fail("it is blocked: nobody can run, and no time-out is pending");
 }
 

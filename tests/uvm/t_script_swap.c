@@ -1,5 +1,8 @@
 /* Scenarios of swap, step by step. */
 #include <errno.h>
+#include <ktest_kern.h>
+#include <sys/lockdirect.h>
+#include <sys/lockevent.h>
 
 #include "scenario.h"
 #include "tswap.h"
@@ -8,6 +11,12 @@ static void
 load_what_goes(void *arg)
 {
 	CHECK_EQ(tm_load_error(0), EFAULT);
+}
+
+static void
+load_five(void *arg)
+{
+	CHECK_EQ(tm_load(0), 5);
 }
 
 static void
@@ -88,5 +97,27 @@ SCENARIO(read_when_the_last_reference_has_gone,
 	CHECK_EQ(tu_count(UVMC_fltpgrele), 0);
 	end_anon(before);
 }
+
+/* a reads the page, without the amap's lock; b wants it, too, and waits; then a wants that lock again. */
+SCENARIO(I_LCK_3_two_faults_on_a_page_in_swap,
+    "who waits for a busy anon's page has no amap locked, which who has it busy will want (15.4)")
+{
+	int before;
+
+	lockaudit_full = UVMSTRESS_LOCKDEBUG;
+	CHECK_EQ(lockdirect_set(UVMSTRESS_LOCKDEBUG ? "amap>page-busy:anon>amap" : NULL), UVMSTRESS_LOCKDEBUG ? 2 : 0);
+	ktest_expect_violations();		/* the rules, which see it come: see it deadlock, too */
+	before = begin_anon();
+	CHECK(ts_pageout(tm_proc, 0));
+	SCRIPT("a until io; b until blocked; a b until done",
+	    { "a", tm_proc, load_five, NULL }, { "b", tm_proc, load_five, NULL });
+	CHECK_EQ(ktest_violations(VIOL_LOCK_ORDER) + ktest_violations(VIOL_LOCK_ASSERTION), 0);
+	unmap(NULL);
+	end_anon(before);
+}
+#if UVMSTRESS_LOCKDEBUG			/* or nobody knows who has what */
+MISTAKE(I_LCK_3_two_faults_on_a_page_in_swap, page_busy_under_amap,
+    "deadlock: (a has page-busy:anon [0-9]+ and waits for amap [0-9]+, )?b has amap [0-9]+ and waits for page-busy:anon [0-9]+")
+#endif
 
 KTEST_MAIN()
