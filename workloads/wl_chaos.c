@@ -24,6 +24,7 @@
 struct chaos {
 	uint64_t	 ch_npages;
 	struct vnode	*ch_vnode;	/* byte n at BASE + n */
+	bool		 ch_limits;	/* the job sets limits: who has one is refused, and lives on */
 };
 
 struct range {
@@ -116,7 +117,7 @@ op_debug(struct job_worker *jw)
 static int
 op_mmap(struct job_worker *jw)
 {
-	static const int refusals[] = { 0 };
+	static const int refusals[] = { 0 }, limited[] = { ENOMEM, 0 };
 	const struct chaos *ch = jw->jw_run->jr_private;
 	struct range ra = draw(jw);
 	unsigned kind = (unsigned)host_rng_below(&jw->jw_rng, 4);
@@ -129,7 +130,7 @@ op_mmap(struct job_worker *jw)
 	else
 		error = sys_mmap(curlwp->l_proc, &ra.ra_va, ra.ra_len, draw_prot(jw),
 		    flags | UMAP_ANON, NULL, 0, 0);
-	return judge(jw, "mmap", ra.ra_va, error, refusals);
+	return judge(jw, "mmap", ra.ra_va, error, ch->ch_limits ? limited : refusals);
 }
 
 static int
@@ -258,6 +259,23 @@ op_ps(struct job_worker *jw)
 	return 0;
 }
 
+/* A limit that bites, or none; the other threads and the children to come have it, too. */
+static int
+op_limit(struct job_worker *jw)
+{
+	static const int refusals[] = { 0 };
+	const struct chaos *ch = jw->jw_run->jr_private;
+	struct urlimit rl = { URLIM_INFINITY, URLIM_INFINITY };
+	bool as = host_rng_below(&jw->jw_rng, 2) == 0;
+	uint64_t least = as ? ch->ch_npages / 2 : 0;	/* there is to be something to work on */
+	uint64_t most = as ? ch->ch_npages : 2 * RANGE_MAX;
+
+	if (host_rng_below(&jw->jw_rng, 2) == 0)
+		rl.rl_cur = (least + host_rng_below(&jw->jw_rng, most - least)) * PAGE_SIZE;
+	return judge(jw, "setrlimit", rl.rl_cur, sys_setrlimit(curlwp->l_proc,
+	    as ? URLIMIT_AS : URLIMIT_MEMLOCK, rl), refusals);
+}
+
 static const struct workload_op ops[] = {
 	{ "load", "check a word: it belongs there, or is zero", 400, op_load },
 	{ "store", "store to a word", 300, op_store },
@@ -271,6 +289,7 @@ static const struct workload_op ops[] = {
 	{ "mincore", "ask what is resident", 2, op_mincore },
 	{ "debug", "look at words, and change one, as a debugger does", 6, op_debug },
 	{ "fork", "a child does some of this too, and exits", 2, op_fork },
+	{ "limit", "set how much may be mapped or wired", 0, op_limit },
 	{ "ps", "go through all processes, while they come and go", 4, op_ps },
 };
 
@@ -282,6 +301,8 @@ setup(struct job_run *jr)
 
 	jr->jr_private = ch;
 	ch->ch_npages = size / PAGE_SIZE;
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+		ch->ch_limits |= ops[i].wo_run == op_limit && jr->jr_job->job_shares[i] != 0;
 	return zero_vnode("chaos", size, &ch->ch_vnode);
 }
 

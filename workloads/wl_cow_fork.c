@@ -208,6 +208,58 @@ op_fork(struct job_worker *jw)
 	return error != 0 ? error : check_all(jw, &ge, "cow-isolation");
 }
 
+static int
+limit(struct job_worker *jw, int which, uint64_t bytes)
+{
+	struct urlimit rl;
+	int error = sys_getrlimit(curlwp->l_proc, which, &rl);
+
+	rl.rl_cur = bytes;
+	if (error == 0)
+		error = sys_setrlimit(curlwp->l_proc, which, rl);
+	return error != 0 ? call_failed(jw, "setrlimit", bytes, error) : 0;
+}
+
+/* A stack of some pages: what lies deeper is refused until the limit is higher, and what is in it stays. */
+static int
+use_stack(struct job_worker *jw)
+{
+	vsize_t size = (1 + host_rng_below(&jw->jw_rng, PROBES)) * PAGE_SIZE;
+	vaddr_t top = VM_MAXUSER_ADDRESS - 8, deep = VM_MAXUSER_ADDRESS - size - PAGE_SIZE;
+	int error = exec_setup_stack(curlwp->l_proc);
+
+	if (error != 0)
+		return call_failed(jw, "exec: stack", top, error);
+	if ((error = limit(jw, URLIMIT_STACK, size)) != 0)
+		return error;
+	if ((error = user_store(top, ++jw->jw_seq)) != 0)
+		return call_failed(jw, "store to the stack", top, error);
+	if ((error = expect_refusal(jw, deep, true, EACCES)) != 0 ||
+	    (error = limit(jw, URLIMIT_STACK, size + PAGE_SIZE)) != 0 ||
+	    (error = expect_word(jw, deep, 0, "zero-fill")) != 0)
+		return error;
+	return expect_word(jw, top, jw->jw_seq, "private");
+}
+
+/* One page may be mapped besides what is, and no other. */
+static int
+map_one_more(struct job_worker *jw)
+{
+	struct proc *self = curlwp->l_proc;
+	int error = limit(jw, URLIMIT_AS, self->p_vmspace->vm_map.size + PAGE_SIZE);
+
+	if (error != 0)
+		return error;
+	error = map_private(self, BASE, PAGE_SIZE);
+	if (error != 0)
+		return call_failed(jw, "mmap", BASE, error);
+	error = map_private(self, BASE + PAGE_SIZE, PAGE_SIZE);
+	if (error != ENOMEM)
+		return content_bad(jw, "limit-ignored", BASE + PAGE_SIZE, "mmap beyond RLIMIT_AS gave '%s'",
+		    error == 0 ? "success" : strerror(error));
+	return 0;
+}
+
 /* After exec: memory of its own, where the parent has memory as well. */
 static int
 after_exec(struct job_worker *jw)
@@ -216,9 +268,11 @@ after_exec(struct job_worker *jw)
 	int error;
 
 	uvmspace_exec(self);
-	error = map_private(self, BASE, PAGE_SIZE);
+	error = use_stack(jw);
+	if (error == 0)
+		error = map_one_more(jw);
 	if (error != 0)
-		return call_failed(jw, "mmap", BASE, error);
+		return error;
 	error = expect_word(jw, BASE, 0, "private");
 	if (error == 0 && (error = user_store(BASE, ++jw->jw_seq)) != 0)
 		return call_failed(jw, "store after exec", BASE, error);

@@ -98,6 +98,8 @@ struct vm_map {
 	struct vm_map_hint hints[VM_MAP_HINTS];	/* by CPU: each its own, as long as there are so many */
 	unsigned	 timestamp;		/* m: bumped at each write lock */
 	uint32_t	 id;			/* : */
+	vsize_t		 limit;			/* m: RLIMIT_AS of the process whose it is; largest value: none */
+	vsize_t		 allowed;		/* m: what that was when it grew last (I-STAT-12) */
 };
 
 #define	vm_map_min(map)		((map)->header.end)
@@ -209,6 +211,7 @@ bool	uvm_map_checkprot(struct vm_map *, vaddr_t, vaddr_t, vm_prot_t);	/* map(R) 
 int	uvm_map_clean(struct vm_map *, vaddr_t, vaddr_t, int pgo_flags);
 /* wiring, uvm-spec 1.12 */
 int	uvm_map_pageable(struct vm_map *, vaddr_t, vaddr_t, bool unwire, int lockflags);
+/* limit: of all that is wired, in bytes */
 int	uvm_map_pageable_all(struct vm_map *, int flags, vsize_t limit);
 int	uvm_map_submap(struct vm_map *, vaddr_t, vaddr_t, struct vm_map *);
 /* => old: no hole (EFAULT); *newva: in if fixed, out; E2BIG, EINVAL, ENOMEM and all is as before */

@@ -15,6 +15,19 @@ struct vmspace {
 	int		 vm_refcnt;		/* @: its processes, and who holds it (I-MAP-16) */
 	vaddr_t		 vm_daddr;		/* m: start of the heap */
 	vaddr_t		 vm_dend;		/* m: break */
+	vaddr_t		 vm_minsaddr;		/* m: the stack's top; 0: there is none */
+	vaddr_t		 vm_maxsaddr;		/* m: how far down it can ever come */
+	vsize_t		 vm_ssize;		/* m: bytes of it that may be accessed, from the top */
+};
+
+/* Resource limits: bytes, or none. */
+enum { URLIMIT_DATA, URLIMIT_STACK, URLIMIT_MEMLOCK, URLIMIT_AS, URLIMIT_N };
+#define	URLIM_INFINITY	UINT64_MAX
+
+/*	@  map(W) of the process' address space to write, atomic to read without	*/
+struct urlimit {
+	uint64_t	 rl_cur;		/* @: what is enforced */
+	uint64_t	 rl_max;		/* @: how far it may be raised */
 };
 
 #define	PROC_ALIVE	0x50524f43u
@@ -27,6 +40,7 @@ struct proc {
 	struct vmspace	*p_vmspace;		/* l to write; own threads may read */
 	int		 p_refs;		/* @ table's, threads', finders' */
 	bool		 p_shares;		/* l: runs in its parent's address space, and that waits */
+	struct urlimit	 p_rlimit[URLIMIT_N];
 	bool		 p_nomem;		/* @ a trap of it found no memory: a kernel would have killed it */
 	struct rcu_head	 p_rcu;
 	struct proc	*p_hash;		/* l to write, RCU to read */
@@ -76,6 +90,12 @@ struct vmspace *uvmspace_share(struct vmspace *);	/* one more process in it; the
 void	uvmspace_exec(struct proc *);
 /* => likewise: p gets vm, the reference to the one before is given back; nobody is in vm yet */
 void	proc_newspace(struct proc *, struct vmspace *vm);
+/*
+ * After uvmspace_exec(): a stack at the top of p's address space, zeroes, of RLIMIT_STACK bytes; below it,
+ * down to the largest RLIMIT_STACK that p can have, addresses that nobody may access.
+ * => nothing locked; p's only LWP.  0; ENOMEM, and there is none
+ */
+int	exec_setup_stack(struct proc *p);
 uint64_t vmspace_count(void);
 
 void	uvm_proc_init(void);
@@ -146,6 +166,13 @@ int	sys_extract(struct proc *src, vaddr_t va, vsize_t len, struct proc *dst, vad
  * => 0; ESRCH; EFAULT: nothing is mapped there; what a fault there answers
  */
 int	sys_ptrace_io(struct proc *p, vaddr_t, void *buf, size_t *len, bool write);
+/*
+ * => EINVAL: no such limit, or more than its own maximum; EPERM: the maximum would rise; STACK: as
+ *    mprotect(), for the stack grows and shrinks with its limit.  An error has changed nothing
+ * => AS lower than what is mapped takes nothing away: nothing more is mapped
+ */
+int	sys_setrlimit(struct proc *, int which, struct urlimit);
+int	sys_getrlimit(struct proc *, int which, struct urlimit *);
 /* => map an aobj shared, as shmat(2) does; takes a reference of its own */
 int	sys_shmat(struct proc *, struct uvm_object *, vaddr_t *addr, vm_prot_t);
 

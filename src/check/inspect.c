@@ -551,6 +551,7 @@ inspect_at_rest(unsigned contents)
 	(void)check_amaps();
 	(void)inspect_refs();
 	(void)inspect_ptes();
+	(void)inspect_limits();
 	(void)inspect_km();
 	(void)inspect_loans();
 	(void)inspect_wiring();

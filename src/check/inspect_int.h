@@ -20,6 +20,7 @@ struct vm_page;
 
 
 unsigned inspect_km(void);		/* inspect_km.c: kernel address space */
+unsigned inspect_limits(void);		/* inspect_stat.c: address spaces against RLIMIT_AS */
 unsigned inspect_loans(void);		/* inspect_loan.c: who borrows each page */
 unsigned inspect_ptes(void);		/* inspect_pte.c: mappings against maps and pages */
 unsigned inspect_refs(void);		/* inspect_refs.c: references of anons, slots, objects, spaces */

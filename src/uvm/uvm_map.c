@@ -12,6 +12,8 @@
  * lock section (B-20).
  */
 #include <sys/bug.h>
+#include <sys/kernhist.h>
+#include <uvm/uvm_proc.h>
 #include <uvm/uvm_vslock.h>
 
 #include <host/race.h>
@@ -27,7 +29,8 @@ void
 uvm_map_setup(struct vm_map *map, struct pmap *pmap, vaddr_t min, vaddr_t max, int flags)
 {
 	KASSERT(min < max && (min & PAGE_MASK) == 0 && (max & PAGE_MASK) == 0);
-	*map = (struct vm_map){ .pmap = pmap, .flags = flags, .ref_count = 1 };
+	*map = (struct vm_map){ .pmap = pmap, .flags = flags, .ref_count = 1,
+		.limit = URLIM_INFINITY, .allowed = URLIM_INFINITY };
 	map->id = __atomic_add_fetch(&uvm_map_lastid, 1, __ATOMIC_RELAXED);
 	rw_init(&map->lock, pmap == pmap_kernel() ? LC_kmap : LC_map);
 	mutex_init(&map->mutex, MUTEX_SPIN, IPL_VM, LC_kmem_map);
@@ -266,9 +269,12 @@ uvm_map_enter(struct vm_map *map, struct uvm_mapping *um, vaddr_t *startp, vsize
 	if ((um->um_flags & UVM_FLAG_UNMAP) != 0) {
 		KASSERT((um->um_flags & UVM_FLAG_FIXED) != 0);
 		/* Nothing is taken away unless the new mapping is going to be there (I-SYS-1). */
-		if (start < vm_map_min(map) || start > vm_map_max(map) - size)
+		if (start < vm_map_min(map) || start > vm_map_max(map) - size ||
+		    !uvm_map_may_grow(map, size, start, start + size))
 			return ENOMEM;
 		uvm_unmap_remove(map, start, start + size, &um->um_dead);
+	} else if (!uvm_map_may_grow(map, size, 0, 0)) {
+		return ENOMEM;
 	}
 	if (!uvm_map_findspace(map, start, size, &start, align, um->um_flags))
 		return ENOMEM;
@@ -282,6 +288,9 @@ uvm_map_enter(struct vm_map *map, struct uvm_mapping *um, vaddr_t *startp, vsize
 		um->um_want.offset = um->um_want.object.uvm_obj != NULL ?
 		    (voff_t)(start - VM_MIN_KERNEL_ADDRESS) : 0;
 	enter_range(map, um);
+	KASSERTMSG_ABOUT(map->size <= map->allowed, KS_map, map->id, map,
+	    "I-STAT-12: map %u: %lu bytes are mapped, RLIMIT_AS is %lu", map->id,
+	    (unsigned long)map->size, (unsigned long)map->allowed);
 	KDASSERT(map->quantum == 0 || uvm_mapent_parked_ok(map));	/* I-MAP-11 */
 	*startp = start;
 	return 0;

@@ -77,19 +77,16 @@ wire_accessible(struct vm_map *map, struct vm_map_entry *e, vm_prot_t old)
 }
 
 int
-uvm_map_protect(struct vm_map *map, vaddr_t start, vaddr_t end, vm_prot_t prot, bool set_max)
+uvm_map_protect_locked(struct vm_map *map, vaddr_t start, vaddr_t end, vm_prot_t prot, bool set_max,
+    struct vm_map_entry **dead)
 {
-	struct vm_map_entry *e, *dead = NULL;
+	struct vm_map_entry *e;
 	int error;
 
-	error = uvm_map_lock_split(map, start, end, false);
+	KASSERT(vm_map_locked_write(map));
+	error = protect_allowed(map, start, end, prot);
 	if (error != 0)
 		return error;
-	error = protect_allowed(map, start, end, prot);
-	if (error != 0) {
-		vm_map_unlock(map);
-		return error;
-	}
 	for (e = uvm_map_clip_range(map, start, end); e != &map->header && e->start < end;
 	    e = e->next) {
 		vm_prot_t old = e->protection;
@@ -108,8 +105,20 @@ uvm_map_protect(struct vm_map *map, vaddr_t start, vaddr_t end, vm_prot_t prot, 
 		if (error == 0)
 			error = failed;
 	}
-	rejoin(map, start, end, &dead);
+	rejoin(map, start, end, dead);
 	pmap_update(map->pmap);		/* I-SYS-3 */
+	return error;
+}
+
+int
+uvm_map_protect(struct vm_map *map, vaddr_t start, vaddr_t end, vm_prot_t prot, bool set_max)
+{
+	struct vm_map_entry *dead = NULL;
+	int error = uvm_map_lock_split(map, start, end, false);
+
+	if (error != 0)
+		return error;
+	error = uvm_map_protect_locked(map, start, end, prot, set_max, &dead);
 	vm_map_unlock(map);
 	uvm_unmap_detach(dead);
 	return error;

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include <sys/kernhist.h>
+#include <uvm/uvm_proc.h>
 
 #include "uvm_map_i.h"
 
@@ -104,6 +105,9 @@ uvm_map_print(struct vm_map *map, FILE *out)
 	    map->id, (unsigned long)vm_map_min(map), (unsigned long)vm_map_max(map),
 	    map->nentries, (unsigned long)map->size, map->ref_count, map->timestamp,
 	    (unsigned)map->flags);
+	if (map->limit != URLIM_INFINITY || map->allowed != URLIM_INFINITY)
+		fprintf(out, "  RLIMIT_AS %#lx, when it grew last %#lx\n", (unsigned long)map->limit,
+		    (unsigned long)map->allowed);
 	for (struct vm_map_entry *e = map->header.next; e != &map->header; e = e->next)
 		fprintf(out, "  entry %u: %#lx-%#lx obj %u off %#lx amap %u/%lu%s%s%s prot %d/%d "
 		    "%s wired %d advice %d\n", e->id, (unsigned long)e->start,

@@ -6,6 +6,8 @@
 
 #include <uvm/uvm.h>
 
+struct proc;
+
 /* => never sleeps; NULL when memory is short */
 struct vm_map_entry *uvm_mapent_tryalloc(struct vm_map *);
 void	uvm_mapent_free(struct vm_map_entry *);
@@ -109,6 +111,27 @@ int	uvm_map_prepare(struct vm_map *, struct uvm_mapping *, vsize_t, struct uvm_o
 int	uvm_map_enter(struct vm_map *, struct uvm_mapping *, vaddr_t *startp, vsize_t align);
 /* => map unlocked; gives back what was not used */
 void	uvm_map_finish(struct uvm_mapping *);
+
+/*
+ * --- resource limits: uvm_rlimit.c ---
+ *
+ * => map(W): may it grow by more bytes, if what is mapped in [start,end) goes in the same section?
+ *    Yes: and so it is now.  Every growth asks here (I-STAT-12)
+ */
+bool	uvm_map_may_grow(struct vm_map *, vsize_t more, vaddr_t start, vaddr_t end);
+/* => the limit as it is at the moment */
+uint64_t uvm_rlimit(const struct proc *, int which);
+/* => p is not in the table yet: limits as its parent's, or the system's (NULL) */
+void	uvm_rlimit_inherit(struct proc *p, const struct proc *parent);
+/* => would wiring so much more exceed p's RLIMIT_MEMLOCK?  map(W), or a hint */
+bool	uvm_over_memlock(const struct proc *p, vsize_t len);
+/*
+ * => map(W): uvm_map_protect(), for who has the map locked, and entries for splits at both ends.
+ *    EACCES, EINVAL: nothing has changed; ENOMEM: the rights have, but MCL_FUTURE could not wire.
+ *    dead: for uvm_unmap_detach(), the map unlocked
+ */
+int	uvm_map_protect_locked(struct vm_map *, vaddr_t start, vaddr_t end, vm_prot_t, bool set_max,
+	    struct vm_map_entry **dead);
 
 static inline uint64_t
 uvm_entry_npages(const struct vm_map_entry *entry)

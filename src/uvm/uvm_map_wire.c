@@ -184,10 +184,11 @@ wire_all(struct vm_map *map, vsize_t limit)
 	vsize_t size = unwired_size(map);
 
 	/* relaxed: pairs with the changes under pageq; a limit, not a promise */
-	if (atop(size) + __atomic_load_n(&uvm.wired, __ATOMIC_RELAXED) > uvm.wiredmax)
+	if (atop(size) + __atomic_load_n(&uvm.wired, __ATOMIC_RELAXED) > uvm.wiredmax ||
+	    ptoa((vsize_t)pmap_wired_count(map->pmap)) + size > limit) {
+		UVMCNT(lim_memlock);
 		return ENOMEM;
-	if (limit != 0 && ptoa(pmap_wired_count(map->pmap)) + size > limit)
-		return ENOMEM;
+	}
 	return wire_entries(map, map->header.next, vm_map_max(map));
 }
 

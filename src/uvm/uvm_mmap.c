@@ -6,6 +6,7 @@
  * fails its wiring limit takes the old one with it) is not copied: limits are
  * looked at first.
  */
+#include <sys/bug.h>
 #include <uvm/uvm_aobj.h>
 #include <uvm/uvm_device.h>
 #include <uvm/uvm_proc.h>
@@ -60,12 +61,29 @@ wires_new(struct vm_map *map)
 	return __atomic_load_n(&map->wirefuture, __ATOMIC_RELAXED);
 }
 
+/* => 0; EAGAIN: RLIMIT_MEMLOCK, asked with the map locked, so that two do not exceed it together */
+static int
+wire_range(struct proc *p, vaddr_t start, vaddr_t end)
+{
+	struct vm_map *map = map_of(p);
+	int error = uvm_map_lock_split(map, start, end, false);
+
+	if (error != 0)
+		return error;
+	if (uvm_over_memlock(p, end - start)) {
+		UVMCNT(lim_memlock);
+		vm_map_unlock(map);
+		return EAGAIN;
+	}
+	return uvm_map_pageable(map, start, end, false, UVM_LK_ENTER);
+}
+
 /* What a mapping has grown by, under mlockall(MCL_FUTURE): as far as memory goes. */
 static void
-wire_growth(struct vm_map *map, vaddr_t start, vaddr_t end)
+wire_growth(struct proc *p, vaddr_t start, vaddr_t end)
 {
-	if (wires_new(map) && !over_wired_limit(end - start))
-		(void)uvm_map_pageable(map, start, end, false, 0);
+	if (wires_new(map_of(p)) && !over_wired_limit(end - start))
+		(void)wire_range(p, start, end);
 }
 
 /* --- mmap --- */
@@ -161,7 +179,11 @@ sys_mmap(struct proc *p, vaddr_t *addr, vsize_t len, int prot, int flags, struct
 	if ((flags & UMAP_FIXED) == 0 && start == 0)
 		start = VM_MMAP_ADDRESS;
 	wire = prot != VM_PROT_NONE && ((flags & UMAP_WIRED) != 0 || wires_new(map));
-	if (wire && over_wired_limit(len))	/* B-26: before anything is replaced */
+	if (wire && (over_wired_limit(len) || uvm_over_memlock(p, len))) {
+		UVMCNT(lim_memlock);		/* B-26: before anything is replaced */
+		return ENOMEM;
+	}
+	if (BUG(as_limit_unlocked) && map->size + len > map->limit)
 		return ENOMEM;
 	if (vp != NULL)
 		vref(vp);
@@ -172,7 +194,7 @@ sys_mmap(struct proc *p, vaddr_t *addr, vsize_t len, int prot, int flags, struct
 			vrele(vp);
 		return error;
 	}
-	if (wire && uvm_map_pageable(map, start, start + len, false, 0) != 0) {
+	if (wire && wire_range(p, start, start + len) != 0) {
 		uvm_unmap(map, start, start + len);
 		return ENOMEM;
 	}
@@ -213,39 +235,48 @@ sys_shmat(struct proc *p, struct uvm_object *uobj, vaddr_t *addr, vm_prot_t prot
 
 #define	BRK_FLAGS	(UVM_FLAG_FIXED | UVM_FLAG_COPYONW | UVM_FLAG_AMAPPAD | UVM_FLAG_NOWAIT)
 
+/* => map(W): may the break move from where it was seen?  0; EAGAIN: another thread was faster; ENOMEM */
+static int
+brk_allowed(struct proc *p, vaddr_t seen, vaddr_t newbreak)
+{
+	struct vmspace *vm = p->p_vmspace;
+
+	if (vm->vm_dend != seen)
+		return EAGAIN;
+	if (newbreak <= seen || newbreak - vm->vm_daddr <= uvm_rlimit(p, URLIMIT_DATA))
+		return 0;
+	UVMCNT(lim_data);
+	return ENOMEM;
+}
+
 /* => map(W): the break moves up; what it grows by is prepared for the break as it was */
 static int
 brk_grow(struct vmspace *vm, struct uvm_mapping *um, vaddr_t seen, vaddr_t newbreak)
 {
 	vaddr_t start = round_page(seen);
-	int error;
+	int error = uvm_map_enter(&vm->vm_map, um, &start, 0);
 
-	if (vm->vm_dend != seen)
-		return EAGAIN;			/* another thread was faster */
-	error = uvm_map_enter(&vm->vm_map, um, &start, 0);
 	if (error == 0)
 		vm->vm_dend = newbreak;
 	return error;
 }
 
 /* => map(W): down, or not over a page's end */
-static int
+static void
 brk_shrink(struct vmspace *vm, struct uvm_mapping *um, vaddr_t seen, vaddr_t newbreak)
 {
 	vaddr_t old = round_page(seen), new = round_page(newbreak);
 
-	if (vm->vm_dend != seen)
-		return EAGAIN;
 	if (new < old)
 		uvm_unmap_remove(&vm->vm_map, new, old, &um->um_dead);
 	vm->vm_dend = newbreak;
-	return 0;
 }
 
 /* => 0; EAGAIN: the break is not what was seen any more */
 static int
-brk_from(struct vmspace *vm, vaddr_t seen, vaddr_t newbreak)
+brk_from(struct proc *p, vaddr_t seen, vaddr_t newbreak)
 {
+	struct vmspace *vm = p->p_vmspace;
 	vaddr_t old = round_page(seen), new = round_page(newbreak);
 	struct uvm_mapping um = { 0 };
 	int error = 0;
@@ -259,13 +290,16 @@ brk_from(struct vmspace *vm, vaddr_t seen, vaddr_t newbreak)
 	else if (error == 0)
 		vm_map_lock(&vm->vm_map);
 	if (error == 0) {
-		error = new > old ? brk_grow(vm, &um, seen, newbreak) :
-		    brk_shrink(vm, &um, seen, newbreak);
+		error = brk_allowed(p, seen, newbreak);
+		if (error == 0 && new > old)
+			error = brk_grow(vm, &um, seen, newbreak);
+		else if (error == 0)
+			brk_shrink(vm, &um, seen, newbreak);
 		vm_map_unlock(&vm->vm_map);
 	}
 	uvm_map_finish(&um);
 	if (error == 0 && new > old)
-		wire_growth(&vm->vm_map, old, new);
+		wire_growth(p, old, new);
 	return error;
 }
 
@@ -286,7 +320,7 @@ sys_obreak(struct proc *p, vaddr_t newbreak)
 		vm_map_unlock_read(&vm->vm_map);
 		if (newbreak < low)
 			return EINVAL;
-		error = brk_from(vm, seen, newbreak);
+		error = brk_from(p, seen, newbreak);
 	} while (error == EAGAIN);
 	return error;
 }
@@ -439,9 +473,11 @@ sys_mlock(struct proc *p, vaddr_t va, vsize_t len)
 
 	if (error != 0 || len == 0)
 		return error;
-	if (over_wired_limit(len))
+	if (over_wired_limit(len)) {
+		UVMCNT(lim_memlock);
 		return EAGAIN;
-	return hole_is_enomem(uvm_map_pageable(map_of(p), va, va + len, false, 0));
+	}
+	return hole_is_enomem(wire_range(p, va, va + len));
 }
 
 int
@@ -459,7 +495,7 @@ sys_mlockall(struct proc *p, int flags)
 {
 	if (flags == 0 || (flags & ~(UMCL_CURRENT | UMCL_FUTURE)) != 0)
 		return EINVAL;
-	return uvm_map_pageable_all(map_of(p), flags, 0);
+	return uvm_map_pageable_all(map_of(p), flags, uvm_rlimit(p, URLIMIT_MEMLOCK));
 }
 
 int
@@ -485,6 +521,6 @@ sys_mremap(struct proc *p, vaddr_t old, vsize_t oldsize, vaddr_t *newva, vsize_t
 		return EINVAL;
 	error = uvm_mremap(map, old, oldsize, newva, newsize, fixed);
 	if (error == 0 && newsize > oldsize)
-		wire_growth(map, *newva + oldsize, *newva + newsize);
+		wire_growth(p, *newva + oldsize, *newva + newsize);
 	return error;
 }

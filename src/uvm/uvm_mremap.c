@@ -77,6 +77,8 @@ choose(struct vm_map *map, vaddr_t old, vsize_t oldsize, vaddr_t *newva, vsize_t
 	if (newsize > vm_map_max(map) - vm_map_min(map))
 		return ENOMEM;
 	if (!fixed || *newva == old) {		/* where it is, if there is room behind */
+		if (newsize > oldsize && !uvm_map_may_grow(map, newsize - oldsize, 0, 0))
+			return ENOMEM;
 		if (newsize <= oldsize || uvm_map_findspace(map, old + oldsize, newsize - oldsize,
 		    &tail, 0, UVM_FLAG_FIXED)) {
 			*newva = old;
@@ -90,6 +92,8 @@ choose(struct vm_map *map, vaddr_t old, vsize_t oldsize, vaddr_t *newva, vsize_t
 		return ENOMEM;
 	if (overlap(old, oldsize, *newva, newsize))
 		return EINVAL;
+	if (newsize > oldsize && !uvm_map_may_grow(map, newsize - oldsize, *newva, *newva + newsize))
+		return ENOMEM;
 	uvm_unmap_remove(map, *newva, *newva + newsize, dead);
 	return 0;
 }

@@ -70,7 +70,8 @@ proc_publish(struct proc *p)
 }
 
 static int
-proc_make(const char *name, struct vmspace *vm, bool shares, struct proc **pp)
+proc_make(const char *name, const struct proc *parent, struct vmspace *vm, bool shares,
+    struct proc **pp)
 {
 	struct proc *p = kmem_zalloc(sizeof(*p), KM_SLEEP);
 
@@ -79,6 +80,7 @@ proc_make(const char *name, struct vmspace *vm, bool shares, struct proc **pp)
 	p->p_refs = shares ? 2 : 1;	/* the table's, and of who waits */
 	p->p_shares = shares;
 	p->p_alive = PROC_ALIVE;
+	uvm_rlimit_inherit(p, parent);
 	__atomic_fetch_add(&nproc, 1, __ATOMIC_RELAXED);
 	proc_publish(p);
 	*pp = p;
@@ -88,7 +90,7 @@ proc_make(const char *name, struct vmspace *vm, bool shares, struct proc **pp)
 int
 proc_create(const char *name, struct proc **pp)
 {
-	return proc_make(name, uvmspace_alloc(VM_MIN_ADDRESS, VM_MAXUSER_ADDRESS), false, pp);
+	return proc_make(name, NULL, uvmspace_alloc(VM_MIN_ADDRESS, VM_MAXUSER_ADDRESS), false, pp);
 }
 
 int
@@ -96,7 +98,7 @@ proc_fork(struct proc *parent, const char *name, struct proc **childp)
 {
 	struct vmspace *vm = uvmspace_fork(parent->p_vmspace);
 
-	return vm == NULL ? ENOMEM : proc_make(name, vm, false, childp);
+	return vm == NULL ? ENOMEM : proc_make(name, parent, vm, false, childp);
 }
 
 /* --- vfork --- */
@@ -104,7 +106,7 @@ proc_fork(struct proc *parent, const char *name, struct proc **childp)
 int
 proc_vfork(struct proc *parent, const char *name, struct proc **childp)
 {
-	return proc_make(name, uvmspace_share(parent->p_vmspace), true, childp);
+	return proc_make(name, parent, uvmspace_share(parent->p_vmspace), true, childp);
 }
 
 bool
@@ -147,6 +149,7 @@ proc_newspace(struct proc *p, struct vmspace *vm)
 {
 	struct vmspace *old = p->p_vmspace;
 
+	vm->vm_map.limit = uvm_rlimit(p, URLIMIT_AS);
 	mutex_enter(&proc_lock);
 	p->p_vmspace = vm;
 	mutex_exit(&proc_lock);

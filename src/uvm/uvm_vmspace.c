@@ -81,6 +81,7 @@ empty(struct proc *p)
 	/* relaxed: pairs with sys_mmap() */
 	__atomic_store_n(&map->wirefuture, false, __ATOMIC_RELAXED);
 	p->p_vmspace->vm_daddr = p->p_vmspace->vm_dend = VM_HEAP_ADDRESS;
+	p->p_vmspace->vm_minsaddr = p->p_vmspace->vm_maxsaddr = p->p_vmspace->vm_ssize = 0;
 	uvm_unmap_remove(map, vm_map_min(map), vm_map_max(map), &dead);
 	vm_map_unlock(map);
 	uvm_unmap_detach(dead);
@@ -213,6 +214,10 @@ fork_entries(struct vmspace *vm1, struct vmspace *vm2)
 	vm_map_lock(child);
 	vm2->vm_daddr = vm1->vm_daddr;
 	vm2->vm_dend = vm1->vm_dend;
+	vm2->vm_minsaddr = vm1->vm_minsaddr;
+	vm2->vm_maxsaddr = vm1->vm_maxsaddr;
+	vm2->vm_ssize = vm1->vm_ssize;
+	child->allowed = parent->allowed;
 	for (struct vm_map_entry *e = parent->header.next; e != &parent->header && error == 0;
 	    e = e->next) {
 		KASSERT(!UVM_ET_ISSUBMAP(e));

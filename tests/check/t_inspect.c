@@ -253,6 +253,29 @@ KTEST(I_STAT_11_orphan_that_is_none, "orphans that were counted and are not ther
 	end();
 }
 
+KTEST(I_STAT_12_more_mapped_than_allowed, "an address space that has grown beyond its limit")
+{
+	struct vm_map *map;
+
+	begin("aa");
+	map = tm_map(tm_proc);
+	CHECK_EQ(sys_setrlimit(tm_proc, URLIMIT_AS, (struct urlimit){ PAGE_SIZE, URLIM_INFINITY }), 0);
+	told("");			/* it was lowered, and nothing has grown since */
+	map->allowed = PAGE_SIZE;
+	told("I-STAT-12");
+	map->allowed = 2 * PAGE_SIZE;
+	end();
+}
+
+KTEST(I_STAT_12_limit_of_another, "an address space that goes by a limit which is not its process'")
+{
+	begin("a");
+	tm_map(tm_proc)->limit = 5 * PAGE_SIZE;
+	told("I-STAT-12");
+	tm_map(tm_proc)->limit = URLIM_INFINITY;
+	end();
+}
+
 KTEST(I_MAP_7_reference_of_nobody, "an amap with more references than entries")
 {
 	begin("a");

@@ -63,6 +63,17 @@ def a_job_draws_from_the_operations_that_it_names():
 
 
 @case
+def limits_are_set_and_refuse():
+    write('x.ini', '[global]\ncpus = 1\nseed = 1\nmemory = 16M\nops = 300\n'
+          'require = uvmexp.lim_as uvmexp.lim_memlock uvmexp.lim_stack\n'
+          '[cow]\nworkload = cow-fork\noperations = touch:5 fork vfork:5\nsize = 64K\n'
+          '[chaos]\nworkload = chaos\nthreads = 2\nsize = 256K\n'
+          'operations = load:5 mmap:10 munmap wire:20 debug:3 limit:2\n')
+    r = run('run', 'x.ini', '--json', '-', '--quiet')
+    equal(r.returncode, 0, r.stdout + r.stderr)
+
+
+@case
 def steps_say_which_operations_take_place():
     def forks(steps):
         write('x.ini', '[global]\ncpus = 2\nmemory = 16M\nops = 8\nseed = 1\n[cow]\nworkload = cow-fork\n'

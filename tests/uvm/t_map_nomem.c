@@ -8,6 +8,7 @@
 #include <string.h>
 
 static bool no_items;			/* pool caches have nothing without waiting */
+static int first;			/* but so many at first */
 static int failures;			/* so many times; -1: always */
 static bool hopeless;
 
@@ -19,7 +20,7 @@ bool	__wrap_uvm_reclaimable(void);
 void *
 __wrap_pool_cache_get(pool_cache_t pc, int flags)
 {
-	if (no_items && (flags & PR_WAITOK) == 0 && failures != 0) {
+	if (no_items && (flags & PR_WAITOK) == 0 && failures != 0 && first-- <= 0) {
 		failures -= failures > 0;
 		return NULL;
 	}
@@ -42,6 +43,7 @@ begin(void)
 		tm_store(i, 100 + (uint64_t)i);
 	no_items = hopeless = true;
 	failures = -1;
+	first = 0;
 }
 
 /* It is still there, whole. */
@@ -103,6 +105,30 @@ KTEST(break_stays_up, "a break that would have to be cut stays, and what is belo
 	CHECK_EQ(tm_proc->p_vmspace->vm_dend, base + ptoa(4));
 	no_items = false;
 	CHECK_EQ(sys_obreak(tm_proc, base), 0);
+	end();
+}
+
+KTEST(stack_is_there_or_not, "no entry to divide the stack from what it may become: there is no stack, or it and its limit stay")
+{
+	const struct urlimit two = { ptoa(2), ptoa(5) }, three = { ptoa(3), ptoa(5) };
+	struct urlimit rl;
+
+	begin();
+	CHECK_EQ(sys_setrlimit(tm_proc, URLIMIT_STACK, two), 0);
+	first = 1;
+	CHECK_EQ(exec_setup_stack(tm_proc), ENOMEM);
+	CHECK_EQ(tm_map(tm_proc)->size, ptoa(8));
+	CHECK_EQ(tm_proc->p_vmspace->vm_minsaddr, 0);
+	first = 2;
+	CHECK_EQ(exec_setup_stack(tm_proc), 0);
+	first = 0;
+	CHECK_EQ(sys_setrlimit(tm_proc, URLIMIT_STACK, three), ENOMEM);
+	CHECK_EQ(sys_getrlimit(tm_proc, URLIMIT_STACK, &rl), 0);
+	CHECK_EQ(rl.rl_cur, ptoa(2));
+	CHECK_EQ(user_store(VM_MAXUSER_ADDRESS - ptoa(3), 1), EACCES);
+	no_items = false;
+	CHECK_EQ(sys_setrlimit(tm_proc, URLIMIT_STACK, three), 0);
+	CHECK_EQ(user_store(VM_MAXUSER_ADDRESS - ptoa(3), 1), 0);
 	end();
 }
 
