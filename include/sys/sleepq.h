@@ -29,5 +29,7 @@ void	wakeup_one(wchan_t);
 void	kpause(const char *wmesg, uint64_t ns);
 /* => is anybody asleep on the channel? A snapshot. */
 bool	sleepq_has_waiters(wchan_t);
+/* => who has slept there for longest, or NULL; he may be gone unless the caller keeps wakers out */
+struct lwp *sleepq_sleeper(wchan_t);
 
 #endif /* SYS_SLEEPQ_H */

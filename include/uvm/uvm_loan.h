@@ -15,6 +15,7 @@
 #include <uvm/uvm_map.h>
 #include <uvm/uvm_page.h>
 
+struct lwp;
 struct proc;
 struct vnode;
 
@@ -58,6 +59,8 @@ struct uvm_loanfree {
 void	uvm_loanfree(struct uvm_loanfree *);
 /* => sleeps until everything that was put there so far has been done; thread context */
 void	uvm_loanfree_drain(void);
+/* For the inspector: who sleeps, the LWP or who drains it, though what he sleeps for is there; or NULL. */
+struct lwp *uvm_loanfree_forgotten(void);
 
 /*
  * An object's page on loan is to be stored to, or wired: a copy takes its place, the old page

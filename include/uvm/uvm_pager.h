@@ -84,6 +84,7 @@ void	uvm_aio_put(struct uvm_aio *);
  *    aio and its pages are the completion's from here on (R19, T-79). */
 void	uvm_aio_start(struct uvm_aio *, int fd, bool write, voff_t offset, uint64_t bytes);
 bool	uvm_aio_idle(void);		/* no transfer with ua_iodone is under way */
+struct lwp *uvm_aio_forgotten(void); /* for the inspector: the aiodone LWP, if it sleeps though some are complete */
 /* => without ua_iodone: sleeps until done; 0 or EIO...; the caller cleans up. */
 int	uvm_aio_wait(struct uvm_aio *);
 

@@ -9,6 +9,7 @@
 
 #define	DEV_BSIZE	512
 
+struct lwp;
 struct proc;
 struct vnode;
 
@@ -23,6 +24,9 @@ struct vnode;
  *    the device may; ENOSPC write at the end; ENOMEM; EIO
  */
 int	sys_physio(struct proc *, struct vnode *, voff_t off, vaddr_t uva, vsize_t *len, bool read);
+
+/* For the inspector: the physiod LWP, if it sleeps though transfers are complete; or NULL. */
+struct lwp *uvm_physio_forgotten(void);
 
 void	uvm_physio_init(void);		/* starts the physiod LWP */
 void	uvm_physio_fini(void);

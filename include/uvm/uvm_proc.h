@@ -59,6 +59,8 @@ int	proc_vfork(struct proc *parent, const char *name, struct proc **childp);
 /* => the child has an address space of its own, or none; sleeps until then, nothing locked.
  *    Who has made it must wait: it stores to what is his. */
 void	proc_vfork_wait(struct proc *child);
+/* For the inspector: a parent that sleeps though its child does not share any more; or NULL. */
+struct lwp *proc_vfork_forgotten(void);
 /* => does it run in the address space of its parent?  At rest, or a hint */
 bool	proc_shares(const struct proc *);
 /* => all LWPs of it are gone (or it is the caller, detached): frees the address space */

@@ -228,7 +228,7 @@ stuck_for_memory(void)
 unsigned
 inspect_stuck(void)
 {
-	unsigned bad = inspect_waiters();
+	unsigned bad = inspect_waiters() + inspect_sleepers();
 
 	if (bad == 0)
 		bad = stuck_for_memory();

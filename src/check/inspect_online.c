@@ -204,6 +204,7 @@ sample_map(const struct round *rd, struct vm_map *map)
 		violation(VIOL_INVARIANT, CHECK_ID(I_MAP_9), "map %u, version %u: an entry changed while it was "
 		    "locked for reading", map->id, map->timestamp);
 	}
+	(void)inspect_drained(map);
 	vm_map_unlock_read(map);
 }
 
@@ -240,6 +241,7 @@ inspect_sample(unsigned depth, uint64_t nth)
 	sample_classes();
 	sample_free_list(&rd);
 	(void)inspect_waiters();
+	(void)inspect_sleepers();
 	if (procs != 0) {
 		rd.rd_skip = draw(procs);
 		proc_foreach(sample_proc, &rd);

@@ -132,14 +132,20 @@ wakeup_one(wchan_t wchan)
 	wake(wchan, false);
 }
 
+struct lwp *
+sleepq_sleeper(wchan_t wchan)
+{
+	struct sleepq *sq = sleepq_lock(wchan);
+	struct lwp *l = sleepq_first(sq, wchan);
+
+	sleepq_unlock(sq);
+	return l;
+}
+
 bool
 sleepq_has_waiters(wchan_t wchan)
 {
-	struct sleepq *sq = sleepq_lock(wchan);
-	bool any = sleepq_first(sq, wchan) != NULL;
-
-	sleepq_unlock(sq);
-	return any;
+	return sleepq_sleeper(wchan) != NULL;
 }
 
 int

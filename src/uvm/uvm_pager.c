@@ -17,6 +17,7 @@
 #include <sys/kernhist.h>
 #include <sys/kernel.h>
 #include <sys/pool.h>
+#include <sys/sleepq.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
 
@@ -140,6 +141,17 @@ uvm_aio_idle(void)
 	idle = uvm_aio_async == 0;
 	mutex_spin_exit(&uvm_aiodone_lock);
 	return idle;
+}
+
+struct lwp *
+uvm_aio_forgotten(void)
+{
+	struct lwp *l;
+
+	mutex_spin_enter(&uvm_aiodone_lock);
+	l = !TAILQ_EMPTY(&uvm_aiodone_queue) ? sleepq_sleeper(&uvm_aiodone_queue) : NULL;
+	mutex_spin_exit(&uvm_aiodone_lock);
+	return l;
 }
 
 /*

@@ -20,6 +20,7 @@
  */
 #include <machine/softmmu.h>
 #include <sys/kmem.h>
+#include <sys/sleepq.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_extern.h>
 #include <uvm/uvm_physio.h>
@@ -190,6 +191,17 @@ physiod(void *arg)
 		mutex_spin_enter(&physio_lock);
 	}
 	mutex_spin_exit(&physio_lock);
+}
+
+struct lwp *
+uvm_physio_forgotten(void)
+{
+	struct lwp *l;
+
+	mutex_spin_enter(&physio_lock);
+	l = !TAILQ_EMPTY(&physio_done) ? sleepq_sleeper(&physio_done) : NULL;
+	mutex_spin_exit(&physio_lock);
+	return l;
 }
 
 /* --- the call --- */

@@ -19,6 +19,7 @@
 #include <sys/bug.h>
 #include <sys/inject.h>
 #include <sys/kernhist.h>
+#include <sys/sleepq.h>
 
 #include "uvm_map_i.h"
 
@@ -142,6 +143,20 @@ proc_vfork_wait(struct proc *child)
 	}
 	mutex_exit(&proc_lock);
 	proc_rele(child);
+}
+
+struct lwp *
+proc_vfork_forgotten(void)
+{
+	struct lwp *l = NULL;
+
+	mutex_enter(&proc_lock);
+	for (unsigned i = 0; i < NHASH && l == NULL; i++)
+		for (const struct proc *p = proc_hash[i]; p != NULL && l == NULL; p = p->p_hash)
+			if (!p->p_shares)
+				l = sleepq_sleeper(&p->p_shares);
+	mutex_exit(&proc_lock);
+	return l;
 }
 
 void

@@ -16,6 +16,7 @@
  * kernel's mapping, the pages, the addresses.  Soft interrupts are no place for it, since the
  * back-off sleeps.
  */
+#include <sys/sleepq.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
 
@@ -236,6 +237,20 @@ uvm_loanfree_drain(void)
 	while (loanfree_busy || !TAILQ_EMPTY(&loanfree_list))
 		mtsleep(&loanfree_busy, false, "loandrain", 0, &loanfree_lock);
 	mutex_spin_exit(&loanfree_lock);
+}
+
+struct lwp *
+uvm_loanfree_forgotten(void)
+{
+	struct lwp *l;
+
+	mutex_spin_enter(&loanfree_lock);
+	if (!TAILQ_EMPTY(&loanfree_list))
+		l = sleepq_sleeper(&loanfree_list);
+	else
+		l = !loanfree_busy ? sleepq_sleeper(&loanfree_busy) : NULL;
+	mutex_spin_exit(&loanfree_lock);
+	return l;
 }
 
 void

@@ -411,6 +411,80 @@ wait_for_memory(struct tm_thread *tt)
 	UVM_UNLOCK_AND_WAIT(&uvm.free, &uvm_fpageqlock, "test");
 }
 
+/* => one sleeps on the channel beside what he sleeps for, as if he had not looked; samples meet him */
+static void
+forgotten(void (*fn)(struct tm_thread *), wchan_t (*channel)(void))
+{
+	struct tm_thread tt;
+
+	tm_boot(2, 2048);
+	tm_put(tm_proc, "a");
+	tm_collect();
+	sample(200);
+	CHECK_STR(tm_seen, "");
+	tm_start(NULL, &tt, 1, fn, NULL);
+	TU_WAIT(sleepq_has_waiters(channel()));
+	told("I-SMP-8");
+	wakeup(channel());
+	tm_wait(&tt, 1);
+	tm_seen[0] = '\0';
+	end();
+}
+
+static wchan_t
+window_channel(void)
+{
+	return &ubc_object.inactive;
+}
+
+static void
+sleep_for_window(struct tm_thread *tt)
+{
+	mutex_enter(&ubc_object.uobj.vmobjlock);
+	UVM_UNLOCK_AND_WAIT(window_channel(), &ubc_object.uobj.vmobjlock, "test");
+}
+
+KTEST(I_SMP_8_sleeps_for_a_window_that_is_idle, "somebody sleeps for a window, and one is idle")
+{
+	forgotten(sleep_for_window, window_channel);
+}
+
+static wchan_t
+io_channel(void)
+{
+	return &tm_map(tm_proc)->vslocks;
+}
+
+static void
+sleep_for_io(struct tm_thread *tt)
+{
+	mutex_enter(&tm_map(tm_proc)->misc_lock);
+	UVM_UNLOCK_AND_WAIT(io_channel(), &tm_map(tm_proc)->misc_lock, "test");
+}
+
+KTEST(I_SMP_8_sleeps_for_io_that_has_ended, "somebody sleeps for the end of I/O to a map, and there is none")
+{
+	forgotten(sleep_for_io, io_channel);
+}
+
+static wchan_t
+child_channel(void)
+{
+	return &tm_proc->p_shares;
+}
+
+static void
+sleep_for_child(struct tm_thread *tt)
+{
+	mutex_spin_enter(&uvm_fpageqlock);	/* any lock will do */
+	UVM_UNLOCK_AND_WAIT(child_channel(), &uvm_fpageqlock, "test");
+}
+
+KTEST(I_SMP_8_parent_of_a_child_that_has_left, "a parent sleeps, and its child of vfork shares nothing any more")
+{
+	forgotten(sleep_for_child, child_channel);
+}
+
 KTEST(I_PD_5_woken_on_paper, "the count of waiters is 0, and somebody still sleeps")
 {
 	char who[LWP_NAME_MAX];
