@@ -264,6 +264,9 @@ check_settled(struct vm_page *pg)
 	    must((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) != 0 || pg->wire_count != 0 || !pageable(pg),
 	    CHECK_ID(I_PG_1), pg, "neither wired nor on a queue: the page daemon cannot find it");
 	bad += must(pg->intent == 0, CHECK_ID(I_PG_3), pg, "noted down to become active, and on no CPU's list");
+	if (pg->uanon != NULL)
+		bad += must(pg->uanon->an_ref > 0, CHECK_ID(I_ANON_3), pg,
+		    "its anon has died, and nobody is left who would free both");
 	if (pg->uanon != NULL && (pg->pqflags & PQ_ANON) == 0)
 		bad += must(pg->uanon->an_page == pg, CHECK_ID(I_ANON_2), pg, "its anon has another page");
 	return bad;
@@ -290,7 +293,7 @@ walk_pages(struct census *ce)
 {
 	unsigned bad = 0;
 
-	CHECKS_RAN(CHK_I_ANON_2, CHK_I_OBJ_1, CHK_I_OBJ_10, CHK_I_PG_1, CHK_I_PG_2, CHK_I_PG_3,
+	CHECKS_RAN(CHK_I_ANON_2, CHK_I_ANON_3, CHK_I_OBJ_1, CHK_I_OBJ_10, CHK_I_PG_1, CHK_I_PG_2, CHK_I_PG_3,
 	    CHK_I_PG_5, CHK_I_PG_7, CHK_I_PG_8, CHK_I_PG_10, CHK_I_PG_11, CHK_I_PG_13);
 	memset(ce, 0, sizeof(*ce));
 	uvm_pgintent_flush();

@@ -214,21 +214,42 @@ check_anons(const struct refs *rf)
 	return bad;
 }
 
-/* I-OBJ-1: a scan by offset finds as many pages as are counted, and a look-up each of them. */
+/* => the page of the link, if there is one, belongs above the page: it lacks the lowest bit in which their offsets differ */
+static unsigned
+belongs_above(uint32_t link, const struct vm_page *pg)
+{
+	const uint64_t off = link != 0 ? (uint64_t)uvm.pages[link - 1].offset : (uint64_t)pg->offset;
+	const uint64_t differ = off ^ (uint64_t)pg->offset;
+
+	return differ != 0 && (off >> __builtin_ctzll(differ) & 1) == 0;
+}
+
+/*
+ * I-OBJ-1: a scan by offset finds as many pages as are counted, and a look-up each of them.  And each
+ * stands above those that come after it, or the tree answers as it should and is a list.
+ */
 unsigned
 inspect_object(struct uvm_object *uobj)
 {
 	struct vm_page *pg;
-	unsigned bad = 0;
+	unsigned bad = 0, upside_down = 0;
 	int n = 0;
 
 	for (voff_t off = 0; (pg = uvm_pagenext(uobj, off)) != NULL; off = pg->offset + (voff_t)PAGE_SIZE) {
 		n++;
 		bad += pg->uobject != uobj || uvm_pagelookup(uobj, pg->offset) != pg;
+		upside_down += belongs_above(pg->tree_left, pg) + belongs_above(pg->tree_right, pg);
 	}
 	CHECKS_RAN(CHK_I_OBJ_1);
-	if (bad == 0 && n == uobj->uo_npages)
+	if (bad == 0 && n == uobj->uo_npages && upside_down == 0)
 		return 0;
+	if (bad == 0 && n == uobj->uo_npages) {
+		about_object(uobj);
+		violation(VIOL_INVARIANT, CHECK_ID(I_OBJ_1), "object %u: %u of %d pages stand in its tree below one "
+		    "that belongs below them (uvm_pg_above()): the tree is as deep as chance will have it",
+		    uobj->uo_id, upside_down, n);
+		return 1;
+	}
 	about_object(uobj);
 	violation(VIOL_INVARIANT, CHECK_ID(I_OBJ_1), "object %u: %d pages in its tree, %d counted, %u of "
 	    "them not to be found by their offset", uobj->uo_id, n, uobj->uo_npages, bad);

@@ -545,7 +545,9 @@ lwp_userret(unsigned cost)
 	if (l->l_addr != NULL)
 		kern_upcall.userret(l);
 	/* relaxed: an interrupt uses the packet, too, and leaves none of its own */
-	KASSERT(__atomic_load_n(&l->l_tlb.lt_pmap, __ATOMIC_RELAXED) == NULL);
+	KASSERTMSG(__atomic_load_n(&l->l_tlb.lt_pmap, __ATOMIC_RELAXED) == NULL, "I-SYS-3: %s returns to user mode, and has "
+	    "told no CPU of its change of a mapping at %#lx: no pmap_update() came after it (S5)", l->l_name,
+	    (unsigned long)l->l_tlb.lt_va[0]);
 	lwp_beat();
 	host_rcu_quiescent();
 	clock_step(l->l_cpu, true);

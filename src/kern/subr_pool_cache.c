@@ -630,6 +630,8 @@ depot_take(struct depot *d)
 	struct magazine *m;
 
 	mutex_enter(&d->d_lock);
+	KASSERTMSG((d->d_full == NULL) == (d->d_nfull == 0), "a depot counts %u magazines with objects, and has %s",
+	    d->d_nfull, d->d_full == NULL ? "none" : "some");
 	m = depot_get(d, true);
 	if (m == NULL)
 		m = depot_get(d, false);

@@ -206,6 +206,18 @@ pmap_activate(struct lwp *l)
  * Requests.
  */
 
+/* => on the target: the request has been served, and is the initiator's again on return (S1) */
+static void
+tlb_acknowledge(struct tlb *t, struct tlb_request *rq, unsigned me)
+{
+	for (int i = 0; i < rq->rq_nva && i < LWP_TLB_VAS; i++)
+		KASSERTMSG(tlb_slot(t, rq->rq_va[i])->te_tag != TLB_TAG(trunc_page(rq->rq_va[i]), t->t_epoch),
+		    "S1, T-26: CPU %u acknowledges that it has forgotten va 0x%llx, and has it in its TLB", me,
+		    (unsigned long long)rq->rq_va[i]);
+	/* release: pairs with the acquire in tlb_wait(); our walks and accesses through what went are over. */
+	__atomic_fetch_and(&rq->rq_pending[me / 64], ~(UINT64_C(1) << (me % 64)), __ATOMIC_RELEASE);
+}
+
 /* => IPL_SCHED, on the target: serve everybody who asked; takes no lock. */
 static void
 tlb_ipi(void *arg)
@@ -213,7 +225,7 @@ tlb_ipi(void *arg)
 	struct tlb *t = curtlb();
 	unsigned me = curcpu()->ci_index;
 	bool tired = false;
-	uint64_t from, bit;
+	uint64_t from;
 
 	if (t == NULL)
 		return;
@@ -231,10 +243,7 @@ tlb_ipi(void *arg)
 			if (rq->rq_leave != NULL && rq->rq_leave == t->t_pmap)
 				pmap_tlb_switch(t, NULL);
 			tired |= RELAXED_GET(rq->rq_tired);
-			/* release: pairs with the acquire in tlb_wait(); our walks and accesses
-			 * through what went are over. */
-			bit = UINT64_C(1) << (me % 64);
-			__atomic_fetch_and(&rq->rq_pending[me / 64], ~bit, __ATOMIC_RELEASE);
+			tlb_acknowledge(t, rq, me);
 		}
 	}
 	if (tired)

@@ -248,8 +248,10 @@ uvm_anfree_batch(struct uvm_anon_batch *ab)
 void
 uvm_anon_unref_batch(struct vm_anon *anon, struct uvm_anon_batch *ab)
 {
-	if (drop_ref(anon))
+	if (drop_ref(anon)) {
+		KASSERTMSG(ab->ab_n < UVM_ANON_BATCH, "a batch of %d anons is full, and was not freed", ab->ab_n);
 		ab->ab_anons[ab->ab_n++] = anon;
+	}
 	if (ab->ab_n == UVM_ANON_BATCH)
 		uvm_anfree_batch(ab);
 }

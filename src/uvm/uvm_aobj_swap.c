@@ -114,6 +114,17 @@ uao_find_swslot(struct uvm_object *uobj, uint64_t page)
 	return elt != NULL ? elt->slots[page % UAO_SWHASH_SLOTS] : 0;
 }
 
+/* => slots of it that are not 0 */
+static int
+count_slots(const struct uao_swhash_elt *elt)
+{
+	int n = 0;
+
+	for (int i = 0; i < UAO_SWHASH_SLOTS; i++)
+		n += elt->slots[i] != 0;
+	return n;
+}
+
 int
 uao_set_swslot(struct uvm_object *uobj, uint64_t page, int slot)
 {
@@ -142,6 +153,9 @@ uao_set_swslot(struct uvm_object *uobj, uint64_t page, int slot)
 	old = *where;
 	*where = slot;
 	elt->count += (slot != 0) - (old != 0);
+	KASSERTMSG(elt->count == count_slots(elt), "pages %lu to %lu of object %u have %d slots in swap, not %d",
+	    (unsigned long)(elt->tag * UAO_SWHASH_SLOTS), (unsigned long)((elt->tag + 1) * UAO_SWHASH_SLOTS - 1),
+	    uobj->uo_id, count_slots(elt), elt->count);
 	if (elt->count == 0) {
 		LIST_REMOVE(elt, list);
 		pool_put(uao_swhash_pool, elt);

@@ -35,6 +35,9 @@ static void
 lend_protected(struct vm_page *pg)
 {
 	KASSERT((pg->flags & (PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0);
+	KASSERTMSG((pg->pqflags & PQ_ANON) == 0 || pg->uanon->an_ref == 1,
+	    "R14: the page of anon %u is lent to the kernel, which wires it, and the anon has %d references",
+	    pg->uanon->an_id, pg->uanon->an_ref);
 	uvm_page_setloans(pg, pg->loan_count + 1);
 	if (!BUG(loan_not_wired))
 		uvm_pagewire(pg);			/* R6 */
@@ -92,6 +95,9 @@ promote(struct uvm_loan *ul, struct vm_anon *anon)
 	/* our mapping is of the old page, which its other owners may store to from now on */
 	pmap_remove(ufi->orig_map->pmap, ufi->orig_rvaddr, ufi->orig_rvaddr + PAGE_SIZE);
 	pmap_update(ufi->orig_map->pmap);
+	KASSERTMSG(!pmap_extract(ufi->orig_map->pmap, ufi->orig_rvaddr, NULL),
+	    "R14: %#lx of map %u shows what others have, and its memory is a copy of that, lent to the kernel",
+	    (unsigned long)ufi->orig_rvaddr, ufi->orig_map->id);
 	anon->an_ref--;
 	kernhist_log(KE_anon_unref, anon->an_id, (uint32_t)anon->an_ref, 0);
 	KASSERT(anon->an_ref > 0);
@@ -224,6 +230,8 @@ lend_to_anon(struct vm_page *pg, struct vm_anon **anonp)
 		int refs;
 
 		mutex_enter(&anon->an_lock);
+		KASSERTMSG(anon->an_page == pg && pg->loan_count > 0, "I-LOAN-7: the page says that it is lent to anon "
+		    "%u, which has %s", anon->an_id, anon->an_page == pg ? "returned it" : "another page");
 		refs = anon->an_ref;
 		if (refs > 0 || BUG(loan_resurrects_anon)) {
 			anon->an_ref++;

@@ -85,6 +85,15 @@ vm_map_lock_try(struct vm_map *map)
 	return true;
 }
 
+/* => I-SYS-3: what the LWP has taken from the map's mappings is known to every CPU before others may see the map */
+static inline void
+assert_told(const struct vm_map *map)
+{
+	KASSERTMSG(!pmap_deferred(map->pmap),
+	    "I-SYS-3: map %u is unlocked, and CPUs have not been told what it no longer permits (S5, T-6)",
+	    map->id);
+}
+
 void
 vm_map_unlock(struct vm_map *map)
 {
@@ -94,9 +103,7 @@ vm_map_unlock(struct vm_map *map)
 		return;
 	}
 	KASSERT(rw_write_held(&map->lock));
-	KASSERTMSG(!pmap_deferred(map->pmap),
-	    "I-SYS-3: map %u is unlocked, and CPUs have not been told what it no longer permits (S5, T-6)",
-	    map->id);
+	assert_told(map);
 	rw_exit(&map->lock);
 }
 
@@ -119,6 +126,7 @@ vm_map_unlock_read(struct vm_map *map)
 {
 	KASSERT(!vm_map_intrsafe(map));
 	KASSERT(rw_read_held(&map->lock));
+	assert_told(map);
 	rw_exit(&map->lock);
 }
 

@@ -124,6 +124,8 @@ uvm_pgflcache_fill(void)
 		__builtin_prefetch(pg, 1);	/* its first line; the fault that is given it comes for that at once */
 		TAILQ_INSERT_TAIL(&uc->uc_pgfl, pg, pageq);
 	}
+	KASSERTMSG(uvm.free >= uvm.freetarg, "I-PD-5: a CPU has taken %u pages in stock, and %llu are left for all, "
+	    "below the target of %llu", n, (unsigned long long)uvm.free, (unsigned long long)uvm.freetarg);
 	count(uc, n);
 }
 

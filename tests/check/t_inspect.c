@@ -72,6 +72,18 @@ KTEST(I_PG_1_page_on_no_queue, "a page of an anon that is neither wired nor on a
 	end();
 }
 
+KTEST(I_ANON_3_dead_anon_with_a_page, "an anon that has lost its last reference, and has its page")
+{
+	struct vm_anon *anon;
+
+	begin("a");
+	anon = tm_page(tm_proc, 0)->uanon;
+	anon->an_ref = 0;
+	told("I-ANON-3 I-AMAP-3 I-AMAP-4");
+	anon->an_ref = 1;
+	end();
+}
+
 static void
 pretend_to_hold(struct lwp *l, void *arg)
 {

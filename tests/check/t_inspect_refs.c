@@ -99,6 +99,24 @@ KTEST(I_OBJ_1_page_that_is_not_found, "two pages of one offset, of which a look-
 	END("I-OBJ-1");
 }
 
+KTEST(I_OBJ_1_tree_upside_down, "two pages that are found, and the wrong one is on top")
+{
+	struct vm_page *top, *below;
+
+	begin("oo");
+	top = tm_page(tm_proc, 0);
+	below = tm_page(tm_proc, 1);
+	CHECK(tm_obj->uo_pages == VM_PAGE_ID(top) + 1 && top->tree_right == VM_PAGE_ID(below) + 1);
+	tm_obj->uo_pages = VM_PAGE_ID(below) + 1;
+	below->tree_left = VM_PAGE_ID(top) + 1;
+	top->tree_right = 0;
+	CHECK_EQ(inspect_refs(), 1);
+	tm_obj->uo_pages = VM_PAGE_ID(top) + 1;
+	below->tree_left = 0;
+	top->tree_right = VM_PAGE_ID(below) + 1;
+	END("I-OBJ-1");
+}
+
 KTEST(I_MAP_10_busy_at_rest, "a map that was never unbusied")
 {
 	begin("a");
