@@ -203,6 +203,59 @@ op_move(struct job_worker *jw)
 	return error != 0 ? error : private_check(jw, dst.ra_shadow, word_of(jw, &dst));
 }
 
+/* Why a move must fail. */
+struct refusal {
+	const char	*re_what;		/* what would be wrong if it did not */
+	bool		 re_wire;		/* the page is wired for it, else protected so: */
+	vm_prot_t	 re_prot;
+	bool		 re_dst;		/* the first page that would be replaced, or the last that would be lent */
+	int		 re_error;
+};
+
+static const struct refusal refusals[] = {
+	{ "memory was lent that is wired", true, VM_PROT_NONE, false, EBUSY },
+	{ "memory was lent that may not be read", false, VM_PROT_NONE, false, EACCES },
+	{ "memory was replaced that may not be written", false, VM_PROT_READ, true, EACCES },
+};
+
+static int
+forbid(struct proc *p, const struct refusal *re, vaddr_t va, bool on)
+{
+	if (re->re_wire)
+		return on ? sys_mlock(p, va, PAGE_SIZE) : sys_munlock(p, va, PAGE_SIZE);
+	return sys_mprotect(p, va, PAGE_SIZE, on ? re->re_prot : VM_PROT_READ | VM_PROT_WRITE);
+}
+
+/* Nothing is moved, and what had been lent by then is not any more (I-LOAN-6). */
+static int
+op_refuse(struct job_worker *jw)
+{
+	struct proc *p = jw->jw_proc->jp_proc;
+	const struct refusal *re = &refusals[host_rng_below(&jw->jw_rng, sizeof(refusals) / sizeof(refusals[0]))];
+	struct range src = pick(jw, 2 + host_rng_below(&jw->jw_rng, MOVE_MAX - 1), false);
+	struct range dst = pick(jw, src.ra_pages, false);
+	const vaddr_t at = re->re_dst ? dst.ra_va : src.ra_va + (src.ra_pages - 1) * PAGE_SIZE;
+	int error, refused;
+
+	if (overlap(&src, &dst))
+		return 0;
+	error = forbid(p, re, at, true);
+	if (error == EAGAIN)			/* over the limit of wired pages: not our business */
+		return 0;
+	if (error != 0)
+		return call_failed(jw, "mlock or mprotect", at, error);
+	refused = sys_loan(p, src.ra_va, src.ra_pages * PAGE_SIZE, p, dst.ra_va);
+	error = forbid(p, re, at, false);
+	if (error != 0)
+		return call_failed(jw, "munlock or mprotect", at, error);
+	if (refused == 0)
+		return content_bad(jw, "call-refused", at, "%s", re->re_what);
+	if (refused != re->re_error)
+		return call_failed(jw, "loan", src.ra_va, refused);
+	error = private_check(jw, src.ra_shadow, word_of(jw, &src));
+	return error != 0 ? error : private_check(jw, dst.ra_shadow, word_of(jw, &dst));
+}
+
 /* What a child is to do; it works while the thread waits. */
 struct errand {
 	struct range	er_src, er_dst;
@@ -333,6 +386,7 @@ static const struct workload_op ops[] = {
 	{ "move", "lend pages to another place of the process", 310, op_move },
 	{ "give", "lend pages to a child, which stores to them", 10, op_give },
 	{ "take", "a child lends what it has made of its memory, and exits", 10, op_take },
+	{ "refuse", "try to lend pages of which the last may not be, or to where they may not go", 0, op_refuse },
 	{ "renew", "map the thread's part of the file anew, or let it go to swap", 20, op_renew },
 	{ "nudge", "throw a block of the file out of memory, and have its first page turn private", 30, op_nudge },
 };

@@ -317,12 +317,32 @@ op_fork(struct job_worker *jw)
 	return error != 0 ? error : op_check(jw);
 }
 
+/* What is borrowed goes to the network, which borrows it as well; meanwhile lender or borrower breaks, or ends, his loan. */
+static int
+op_send(struct job_worker *jw)
+{
+	static int (*const meanwhile[])(struct job_worker *) = { op_read, op_write, op_store };
+	vaddr_t va = thread_base(jw->jw_thread);
+	struct so_send ss;
+	int error;
+
+	if (!buffer_of(jw)->lb_filled)
+		return 0;
+	error = sys_send(jw->jw_proc->jp_proc, va, ptoa(BUF_PAGES), 0, &ss);
+	if (error != 0)
+		return call_failed(jw, "send", va, error);
+	error = meanwhile[host_rng_below(&jw->jw_rng, sizeof(meanwhile) / sizeof(meanwhile[0]))](jw);
+	so_send_wait(&ss);
+	return error;
+}
+
 static const struct workload_op ops[] = {
 	{ "read", "read pages of the file by loan", 250, op_read },
 	{ "check", "is the buffer still what was read?", 350, op_check },
 	{ "store", "store to the buffer", 100, op_store },
 	{ "sibling", "store to the buffer of another thread, and find it there", 150, op_sibling },
 	{ "write", "write a page or two of the file, and a word through the mapping", 145, op_write },
+	{ "send", "send the buffer, and read, write or store while it is on its way", 0, op_send },
 	{ "fork", "a child looks at the buffer, and stores to it", 5, op_fork },
 };
 

@@ -222,28 +222,29 @@ op_lock(struct job_worker *jw)
 	return error != 0 ? call_failed(jw, "munlock", bu->bu_va, error) : 0;
 }
 
-/* What is wired is not lent (I-LOAN-5): the packet is a copy. */
+/* What is wired is not lent (I-LOAN-5): the packet is a copy, and what was lent before it was found wired is not (I-LOAN-6). */
 static int
 op_send_wired(struct job_worker *jw)
 {
 	struct proc *p = jw->jw_proc->jp_proc;
 	struct buffer *bu = own_buffer(jw);
+	vaddr_t wired = bu->bu_va + ptoa(host_rng_below(&jw->jw_rng, BUF_PAGES - 1));
 	int error = settle(jw, bu);
 
 	if (error == 0)
-		error = sys_mlock(p, bu->bu_va, 2 * PAGE_SIZE);
+		error = sys_mlock(p, wired, 2 * PAGE_SIZE);
 	if (error == EAGAIN)			/* over the limit: not our business */
 		return 0;
 	if (error != 0)
-		return call_failed(jw, "mlock", bu->bu_va, error);
+		return call_failed(jw, "mlock", wired, error);
 	error = send_part(jw, bu, 0, SO_SEND_MAX, 0);
 	if (error == 0 && bu->bu_send.ss_loaned != 0)
-		error = content_bad(jw, "I-LOAN-5", bu->bu_va, "%lu bytes were lent, and the first two pages are "
-		    "wired", (unsigned long)bu->bu_send.ss_loaned);
+		error = content_bad(jw, "I-LOAN-5", wired, "%lu bytes were lent, and two pages of them are wired",
+		    (unsigned long)bu->bu_send.ss_loaned);
 	if (error != 0)
 		return error;
-	error = sys_munlock(p, bu->bu_va, 2 * PAGE_SIZE);
-	return error != 0 ? call_failed(jw, "munlock", bu->bu_va, error) : 0;
+	error = sys_munlock(p, wired, 2 * PAGE_SIZE);
+	return error != 0 ? call_failed(jw, "munlock", wired, error) : 0;
 }
 
 static int
@@ -266,10 +267,15 @@ op_remap(struct job_worker *jw)
 	return error != 0 ? call_failed(jw, "remap", va, error) : 0;
 }
 
-/* In the child: the buffer as it was at the fork, and a store that nobody else sees. */
+/*
+ * In the child: the buffer as it was at the fork, and a store that nobody else sees.  Likewise to all
+ * buffers, which the parent's other threads send meanwhile: what they lend is their copy.  One that is being
+ * mapped anew was not there when the parent forked.
+ */
 static int
 child(struct job_worker *jw, void *arg)
 {
+	const struct tx_proc *tp = proc_of(jw);
 	struct buffer *bu = arg;
 	int error = 0;
 
@@ -279,6 +285,12 @@ child(struct job_worker *jw, void *arg)
 		error = private_check(jw, &jw->jw_proc->jp_shadow, va);
 		if (error == 0 && (error = user_store(va, page)) != 0)
 			error = call_failed(jw, "store", va, error);
+	}
+	for (unsigned b = 0; b < tp->tp_n && error == 0; b++) {
+		vaddr_t va = word_va(jw, &tp->tp_buffers[b], 0, PAGE_WORDS);
+
+		error = user_store(va, b);
+		error = error != 0 && error != EFAULT ? call_failed(jw, "store", va, error) : 0;
 	}
 	return error;
 }

@@ -104,8 +104,6 @@ peek(struct job_worker *jw, unsigned index, const struct parcel *pa, uint64_t pa
 	size_t len = sizeof(got);
 	int error = sys_ptrace_io(proc_of(jw, index), word_va(pa, page), &got, &len, false);
 
-	if (error == ENOMEM)
-		return ENOMEM;
 	if (error != 0)
 		return call_failed(jw, "debugger's read", word_va(pa, page), error);
 	if (got != pa->pa_value[page])
@@ -123,8 +121,6 @@ poke(struct job_worker *jw, unsigned index, struct parcel *pa, uint64_t page)
 	size_t len = sizeof(value);
 	int error = sys_ptrace_io(proc_of(jw, index), word_va(pa, page), &value, &len, true);
 
-	if (error == ENOMEM)
-		return ENOMEM;
 	if (error != 0)
 		return call_failed(jw, "debugger's write", word_va(pa, page), error);
 	pa->pa_value[page] = value;
@@ -137,8 +133,6 @@ store(struct job_worker *jw, struct parcel *pa, uint64_t page)
 	uint64_t value = fresh_value(jw, pa, page);
 	int error = user_store(word_va(pa, page), value);
 
-	if (error == ENOMEM)
-		return ENOMEM;
 	if (error != 0)
 		return call_failed(jw, "store", word_va(pa, page), error);
 	pa->pa_value[page] = value;
@@ -189,8 +183,6 @@ mremap_to(struct job_worker *jw, struct parcel *pa, vaddr_t to, uint64_t npages)
 	int error = sys_mremap(proc_of(jw, pa->pa_where), pa->pa_va, old * PAGE_SIZE, &va,
 	    npages * PAGE_SIZE, fixed);
 
-	if (error == ENOMEM)
-		return ENOMEM;
 	if (error != 0)
 		return call_failed(jw, "mremap", pa->pa_va, error);
 	if (va != to)
@@ -239,8 +231,6 @@ extract_to(struct job_worker *jw, struct parcel *pa, unsigned to, bool move)
 	int error = sys_extract(proc_of(jw, pa->pa_where), pa->pa_va, pa->pa_npages * PAGE_SIZE,
 	    proc_of(jw, to), &va, move);
 
-	if (error == ENOMEM)
-		return ENOMEM;
 	if (error != 0)
 		return call_failed(jw, move ? "extract (move)" : "extract (share)", va, error);
 	if (va != pa->pa_va)
@@ -349,8 +339,6 @@ op_renew(struct job_worker *jw)
 	if (pa->pa_where != pa->pa_home)
 		return op_travel(jw);
 	error = map_parcel(jw, pa);
-	if (error == ENOMEM)
-		return ENOMEM;
 	if (error != 0)
 		return call_failed(jw, "renew", pa->pa_slot, error);
 	return look(jw, pa, any_page(jw, pa));
