@@ -194,7 +194,8 @@ record(const struct violation *v)
 		if (v->v_grade == NULL || rv->rv_nstack != 0 || !is_auditors(text))
 			result_violation_frame(rv, text);
 		/* what is below is the host's, and without symbols has names of others */
-		if (strncmp(text, "thread_main+", 12) == 0 || strncmp(text, "main+", 5) == 0)
+		if (strncmp(text, "thread_main+", 12) == 0 || strncmp(text, "pool_main+", 10) == 0 ||
+		    strncmp(text, "main+", 5) == 0)
 			break;
 	}
 	if (v->v_lwp != NULL && v->v_lwp[0] != '\0')

@@ -82,7 +82,7 @@ story_is_switching(const char *frame)
 {
 	static const char *const names[] = { "story_", "turn_", "host_", "hand_to", "switch_to", "sched_",
 		"controlled_", "choose", "kernhist_", "record", "found_", "violation", "lwp_switch", "lwp_block",
-		"sleepq_", "report" };
+		"sleepq_", "report", "die", "kern_assert_fail", "panic" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strncmp(frame, names[i], strlen(names[i])) == 0)

@@ -768,8 +768,8 @@ uvm_pagewait(struct vm_page *pg, kmutex_t *interlock, const char *wmesg)
 	KASSERT(!mutex_owned(&uvm_pageqlock));
 	KASSERT(curlwp != uvm.pagedaemon_lwp);		/* I-PD-4 */
 	/* relaxed: whether it is us is nobody else's doing; the tag is read when it is */
-	KASSERTMSG(__atomic_load_n(&pg->owner, __ATOMIC_RELAXED) != curlwp, "I-LCK-3: %s waits in %s for a page that it has made busy "
-	    "itself, in %s (H-3)", curlwp->l_name, wmesg, pg->owner_tag);
+	KASSERTMSG_ABOUT(__atomic_load_n(&pg->owner, __ATOMIC_RELAXED) != curlwp, KS_page, VM_PAGE_ID(pg), pg,
+	    "I-LCK-3: %s waits in %s for a page that it has made busy itself, in %s (H-3)", curlwp->l_name, wmesg, pg->owner_tag);
 	pg->flags |= PG_WANTED;				/* I-PG-13 */
 	kernhist_log(KE_page_wait, VM_PAGE_ID(pg), pg->flags, 0);
 	lockevent_next_of(pg->busy_event, VM_PAGE_ID(pg));

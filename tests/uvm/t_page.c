@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/kernhist.h>
 
 #define	NPAGES	4096
 
@@ -261,12 +262,25 @@ KTEST_DEATH(I_PG_16_wired_page_is_not_freed, "freeing a page that is wired panic
 	uvm_pagefree(pg);
 }
 
-KTEST_DEATH(I_LCK_3_wait_for_an_own_page, "waiting for a page that one has made busy panics", "I-LCK-3")
+static struct vm_page *waited_for;
+
+/* What the report will show, and the story tell. */
+static bool
+tell_about(const struct violation *v)
+{
+	for (int i = 0; i < v->v_nsubjects; i++)
+		if (v->v_subjects[i].vs_what == KS_page && v->v_subjects[i].vs_id == VM_PAGE_ID(waited_for))
+			fprintf(stderr, "that page: %s\n", v->v_message);
+	return false;
+}
+
+KTEST_DEATH(I_LCK_3_wait_for_an_own_page, "waiting for a page that one has made busy panics, and names the page", "that page: .*I-LCK-3")
 {
 	struct vm_page *pg;
 
 	begin(1);
-	pg = tu_get(obj, 0);
+	failure_sink = tell_about;
+	waited_for = pg = tu_get(obj, 0);
 	mutex_enter(&obj->vmobjlock);
 	uvm_pagewait(pg, &obj->vmobjlock, "myself");
 }
