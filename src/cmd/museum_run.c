@@ -234,7 +234,7 @@ sanitizer_noticed(struct museum_run *mr, const char *kind, const char *whose)
 }
 
 static void
-judge_end(struct museum_run *mr, const struct museum_ask *ma, int status, const char *json)
+judge_end(struct museum_run *mr, const struct museum_ask *ma, int status, bool asked, const char *json)
 {
 	const int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 
@@ -249,6 +249,8 @@ judge_end(struct museum_run *mr, const struct museum_ask *ma, int status, const 
 		mr->mr_end = MR_CLEAN;
 	else if (code == EXIT_VACUOUS)
 		mr->mr_end = MR_VACUOUS;
+	else if (asked && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM)
+		mr->mr_end = MR_CLEAN;		/* its time was up before it could hear that */
 	else {
 		mr->mr_end = MR_FAILED;
 		mr->mr_message = WIFSIGNALED(status) ?
@@ -303,7 +305,7 @@ museum_ended(const struct museum_ask *ma, struct museum_child *mc, struct museum
 			return false;
 		mr->mr_wall_s = ce.ce_wall_s;
 		mr->mr_cpu_s = ce.ce_cpu_s;
-		judge_end(mr, ma, ce.ce_status, mc->mc_json);
+		judge_end(mr, ma, ce.ce_status, mc->mc_child.ch_asked, mc->mc_json);
 	}
 	unlink(mc->mc_json);
 	nftw(mc->mc_out, remove_one, 8, FTW_DEPTH | FTW_PHYS);

@@ -210,6 +210,29 @@ def seeds_that_cannot_change_a_median_are_not_run():
 
 
 @case
+def a_cell_that_the_first_seeds_all_miss_is_given_up():
+    """Five of twenty will do if nothing has been found; one hit among them, and the others are run."""
+    if mode != 'run':
+        return
+
+    def cell(strategy, seed, found):
+        return {'bug': 'loan-stale-tlb', 'strategy': strategy, 'seed': seed, 'found': found, 'executions': 7,
+                'wall_s': 3600.0, 'cpu_s': 3600.0, 'by': ''}
+
+    cells = [cell('pos', seed, False) for seed in range(1, 6)] + [cell('pct:2', seed, seed == 2) for seed in range(1, 12)]
+    harness.write('m.json', json.dumps({'schema': 'uvmstress-strategies/2', 'limit_cpu_s': 3600.0, 'cells': cells}))
+    r, table = strategies('loan-stale-tlb', '--strategies', 'pos,pct:2', '--limit', '1h', '--seeds', '20', '--resume')
+    has(r.stdout, '- (0 of 5)')
+    has(r.stdout, '- (1 of 11)')
+    equal(table['cells'], cells)
+    cells = [c for c in cells if c['seed'] < 6]
+    harness.write('m.json', json.dumps({'schema': 'uvmstress-strategies/2', 'limit_cpu_s': 3600.0, 'cells': cells}))
+    r, table = strategies('loan-stale-tlb', '--strategies', 'pos,pct:2', '--limit', '1h', '--seeds', '12', '--resume')
+    equal([(c['strategy'], c['seed'], c['found']) for c in table['cells'][len(cells):]],
+          [('pct:2', seed, True) for seed in range(6, 13)])
+
+
+@case
 def a_circle_of_locks_is_shown_to_deadlock():
     """Predict, then confirm: what the auditor saw in a run that did not hang, a schedule does."""
     if mode == 'none':
