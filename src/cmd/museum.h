@@ -25,7 +25,7 @@ enum bug_shows {
 struct museum_bug {
 	const char	*mb_name;
 	enum bug_shows	 mb_shows;
-	int		 mb_depth;
+	int		 mb_depth;	/* ordered steps until somebody notices, see bugs.def; IMPOSSIBLE: 0 */
 	const char	*mb_origin, *mb_mistake;
 	const char	*mb_breaks, *mb_notices, *mb_profile;	/* NULL: impossible */
 	const char	*mb_note;	/* or NULL; impossible: the proof */
