@@ -113,6 +113,7 @@ worker_nomem(struct job_worker *jw)
 	}
 	mutex_enter(&engine_kill_lock);
 	__atomic_store_n(&jw->jw_proc->jp_killed, true, __ATOMIC_RELAXED);
+	proc_kill(jw->jw_proc->jp_proc);
 	mutex_exit(&engine_kill_lock);
 	return 0;
 }

@@ -42,6 +42,7 @@ struct proc {
 	bool		 p_shares;		/* l: runs in its parent's address space, and that waits */
 	struct urlimit	 p_rlimit[URLIMIT_N];
 	bool		 p_nomem;		/* @ a trap of it found no memory: a kernel would have killed it */
+	bool		 p_killed;		/* @ it is on its way out, and everybody waits for what it has */
 	struct rcu_head	 p_rcu;
 	struct proc	*p_hash;		/* l to write, RCU to read */
 };
@@ -63,6 +64,14 @@ void	proc_vfork_wait(struct proc *child);
 struct lwp *proc_vfork_forgotten(void);
 /* => does it run in the address space of its parent?  At rest, or a hint */
 bool	proc_shares(const struct proc *);
+/*
+ * => p is to end, for want of memory: its LWPs may still be in the kernel, and must not wait there for
+ *    memory that only its end sets free.  So they take the reserve (R35), as FreeBSD's P_KILLED does,
+ *    and it forks no more (ENOMEM).  Any context, does not sleep
+ */
+void	proc_kill(struct proc *);
+/* => is the current LWP one of such a process? */
+bool	proc_dying(void);
 /* => all LWPs of it are gone (or it is the caller, detached): frees the address space */
 void	proc_exit(struct proc *);
 /* => by pid with a reference, RCU inside; proc_rele() */

@@ -8,13 +8,14 @@
  * Who may wait says so.  An allocation that may not takes the reserve instead
  * (R35).  One that may waits for the page daemon for as long as it takes; when
  * there is nothing to reclaim it pauses between its tries, for then only a
- * process that gives up can help.
+ * process that ends can help.  Of that process itself it takes the reserve, too.
  */
 #include <host/host.h>
 #include <sys/bug.h>
 #include <sys/kernel.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_km.h>
+#include <uvm/uvm_proc.h>
 
 #define	KM_PAUSE_NS	10000000
 
@@ -43,6 +44,13 @@ uvm_km_wait(void)
 	uvm_wait("kmwait");
 }
 
+/* => the flag for who must not wait, or only for itself (R35) */
+static int
+uvm_km_reserve(bool waitok)
+{
+	return !waitok || proc_dying() ? UVM_PGA_USERESERVE : 0;
+}
+
 /*
  * => waitok: no lock held, never NULL; else any context to IPL_VM, from the reserve.
  */
@@ -52,8 +60,7 @@ uvm_km_pool_alloc(struct pool *pp, int flags)
 	bool waitok = (flags & PR_WAITOK) != 0;
 	struct vm_page *pg;
 
-	while ((pg = uvm_pagealloc(NULL, 0, NULL,
-	    UVM_PGA_PRIVATE | (waitok ? 0 : UVM_PGA_USERESERVE))) == NULL) {
+	while ((pg = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE | uvm_km_reserve(waitok))) == NULL) {
 		if (!waitok)
 			return NULL;
 		uvm_km_wait();
@@ -150,7 +157,7 @@ uvm_km_alloc_pages(size_t npages, km_flag_t flags)
 	bool waitok = flags == KM_SLEEP;
 	struct vm_page *pg;
 
-	while (uvm_pglistalloc(npages, &pg, waitok, waitok ? 0 : UVM_PGA_USERESERVE) != 0) {
+	while (uvm_pglistalloc(npages, &pg, waitok, uvm_km_reserve(waitok)) != 0) {
 		if (!waitok)
 			return NULL;
 		if (npages >= uvm.npages)

@@ -97,9 +97,24 @@ proc_create(const char *name, struct proc **pp)
 int
 proc_fork(struct proc *parent, const char *name, struct proc **childp)
 {
-	struct vmspace *vm = uvmspace_fork(parent->p_vmspace);
+	struct vmspace *vm = proc_dying() ? NULL : uvmspace_fork(parent->p_vmspace);
 
 	return vm == NULL ? ENOMEM : proc_make(name, parent, vm, false, childp);
+}
+
+void
+proc_kill(struct proc *p)
+{
+	/* relaxed: who waits for memory looks again and again */
+	__atomic_store_n(&p->p_killed, true, __ATOMIC_RELAXED);
+}
+
+bool
+proc_dying(void)
+{
+	const struct proc *p = curlwp->l_proc;
+
+	return p != NULL && __atomic_load_n(&p->p_killed, __ATOMIC_RELAXED);
 }
 
 /* --- vfork --- */

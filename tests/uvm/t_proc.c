@@ -181,6 +181,43 @@ KTEST(thread_is_attached_before_it_runs, "threads of a process run in it, and sh
 	tm_shutdown();
 }
 
+/* --- killed for want of memory --- */
+
+static bool has_memory;			/* atomic */
+
+static void
+dying_main(void *arg)
+{
+	struct proc *child;
+	void *page;
+
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), ENOMEM);
+	page = kmem_alloc(PAGE_SIZE, KM_SLEEP);
+	__atomic_store_n(&has_memory, true, __ATOMIC_RELAXED);
+	kmem_free(page, PAGE_SIZE);
+}
+
+KTEST(R35_killed_process_does_not_wait_for_its_own_end, "who is killed has the reserve, so that it comes to its end")
+{
+	struct lwp *l;
+
+	begin(1);
+	CHECK_EQ(proc_lwp_create(tm_proc, &l, "dying", dying_main, NULL), 0);
+	tu_exhaust();
+	uvm_wait("test");
+	CHECK(!uvm_reclaimable() && uvm.free > uvm.reserve_pagedaemon);
+	CHECK(!proc_dying());
+	proc_kill(tm_proc);
+	CHECK(proc_dying());
+	lwp_start(l);
+	for (int ms = 0; ms < 1000 && !__atomic_load_n(&has_memory, __ATOMIC_RELAXED); ms++)
+		kpause("dying", 1000000);
+	CHECK(__atomic_load_n(&has_memory, __ATOMIC_RELAXED));
+	lwp_wait(l);
+	tu_release();
+	tm_shutdown();
+}
+
 /* --- vfork --- */
 
 /* What the child does in its parent's address space, and how it leaves it. */
