@@ -102,16 +102,20 @@ uint64_t amap_slot_next(const struct vm_amap *, uint64_t slot, uint64_t end);
 
 /* => amap locked: n slots gain or lose an aref; not the last one */
 void	amap_adjref(struct vm_amap *, uint64_t slot, uint64_t n, int adj);
-/* => amap locked, or nobody knows it: drop the references of the slots' anons */
-void	amap_wiperange(struct vm_amap *, uint64_t slot, uint64_t n);
+/* => amap locked, or nobody knows it; the slot is used: its anon loses a reference, and if it was the
+ *    last one, the anon is in the batch, which has room */
+void	amap_slot_wipe(struct vm_amap *, uint64_t slot, struct uvm_anon_batch *);
 
 /* --- uvm_amap_ppref.c; amap locked --- */
 
 int	amap_pp_count(const struct vm_amap *, uint64_t slot);
 /* => not counted by slot so far: every slot has am_ref references */
 void	amap_pp_establish(struct vm_amap *);
-/* => n slots gain or lose one reference; those left with none are wiped */
+/* => n slots gain or lose one reference; those left with none are wiped, and their anons have other references */
 void	amap_pp_adjref(struct vm_amap *, uint64_t slot, uint64_t n, int adj);
+/* => of n slots the first lose one, and those left with none are wiped, until the batch has as many anons
+ *    as it may have while the amap is locked: how many slots that were */
+uint64_t amap_pp_unref(struct vm_amap *, uint64_t slot, uint64_t n, struct uvm_anon_batch *);
 /* => one aref is left, and covers just these slots */
 void	amap_pp_only(struct vm_amap *, uint64_t slot, uint64_t n);
 

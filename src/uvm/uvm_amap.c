@@ -228,6 +228,29 @@ amap_free(struct vm_amap *amap)
 	pool_cache_put(amap_cache, amap);
 }
 
+void
+amap_slot_wipe(struct vm_amap *amap, uint64_t slot, struct uvm_anon_batch *dead)
+{
+	struct vm_anon *anon = amap_slot(amap, slot);
+
+	KASSERT(amap_refs(amap) == 0 || (amap_locked(amap) && dead->ab_n < UVM_ANON_BATCH - 1));
+	amap_slot_clear(amap, slot);
+	mutex_enter(&anon->an_lock);
+	uvm_anon_unref_batch(anon, dead);
+}
+
+/* => nobody knows the amap; nothing locked */
+static void
+wipe_all(struct vm_amap *amap)
+{
+	struct uvm_anon_batch dead = { .ab_n = 0 };
+	uint64_t slot = 0;
+
+	while ((slot = amap_slot_next(amap, slot, amap->am_nslot)) < amap->am_nslot)
+		amap_slot_wipe(amap, slot, &dead);
+	uvm_anfree_batch(&dead);
+}
+
 /*
  * => amap locked by the caller, ref 0 (R25); no other lock; gone on return, unless
  *    swapoff is at it, which calls us again.
@@ -246,44 +269,41 @@ amap_wipeout(struct vm_amap *amap)
 	mutex_exit(&amap_list_lock);
 	amap_unlock(amap);
 	/* nobody knows it any more (H-6) */
-	amap_wiperange(amap, 0, amap->am_nslot);
+	wipe_all(amap);
 	amap_free(amap);
 }
 
-/*
- * => amap locked, or nobody else knows it; anons unlocked.
- */
-void
-amap_wiperange(struct vm_amap *amap, uint64_t slot, uint64_t n)
-{
-	struct uvm_anon_batch ab = { .ab_n = 0 };
-	uint64_t end = slot + n;
-
-	KASSERT(amap_refs(amap) == 0 || amap_locked(amap));
-	while ((slot = amap_slot_next(amap, slot, end)) < end) {
-		struct vm_anon *anon = amap_slot(amap, slot);
-
-		amap_slot_clear(amap, slot);
-		mutex_enter(&anon->an_lock);
-		uvm_anon_unref_batch(anon, &ab);
-	}
-	uvm_anfree_batch(&ab);
-}
 
 /* --- references --- */
 
-void
-amap_adjref(struct vm_amap *amap, uint64_t slot, uint64_t n, int adj)
+/* => amap locked: an aref of n slots comes or goes: is it by slot that they are counted? */
+static bool
+by_slot(struct vm_amap *amap, uint64_t slot, uint64_t n)
 {
-	KASSERT(amap_locked(amap));
-	KASSERT(amap->am_ref + adj > 0);
 	if (!amap->am_pp && (slot != 0 || n != amap->am_nslot))
 		amap_pp_establish(amap);	/* before the count changes: T-34 */
+	return amap->am_pp;
+}
+
+/* => amap locked; not the last one */
+static void
+adjust(struct vm_amap *amap, uint64_t slot, int adj)
+{
+	KASSERT(amap->am_ref + adj > 0);
 	set_ref(amap, amap->am_ref + adj);
 	kernhist_log(adj > 0 ? KE_amap_ref : KE_amap_unref, amap->am_id, (uint32_t)amap->am_ref, slot);
 	if (amap->am_ref == 1)
 		amap->am_flags &= ~AMAP_SHARED;
-	if (amap->am_pp)
+}
+
+void
+amap_adjref(struct vm_amap *amap, uint64_t slot, uint64_t n, int adj)
+{
+	bool counted = by_slot(amap, slot, n);
+
+	KASSERT(amap_locked(amap));
+	adjust(amap, slot, adj);
+	if (counted)
 		amap_pp_adjref(amap, slot, n, adj);
 }
 
@@ -305,23 +325,51 @@ amap_ref(struct vm_aref *aref, uint64_t npages, int flags)
 }
 
 /*
+ * An aref's slots lose its reference, which is still counted itself.  Anons that lose their last one with
+ * it are freed with the amap unlocked: who gives a borrowed page back may have to pause for its lender.
+ * => amap locked, and locked again
+ */
+static void
+unref_slots(struct vm_amap *amap, uint64_t slot, uint64_t n)
+{
+	struct uvm_anon_batch dead = { .ab_n = 0 };
+
+	while (n > 0) {
+		uint64_t done = amap_pp_unref(amap, slot, n, &dead);
+
+		slot += done;
+		n -= done;
+		if (dead.ab_n == 0)
+			continue;
+		amap_unlock(amap);
+		uvm_anfree_batch(&dead);
+		amap_lock(amap);
+	}
+}
+
+/*
  * => the aref's map is unlocked, or will not be looked at (fork's child); amap unlocked.
  */
 void
 amap_unref(struct vm_aref *aref, uint64_t npages, bool all)
 {
 	struct vm_amap *amap = aref->ar_amap;
+	uint64_t slot = all ? 0 : aref->ar_pageoff;
 
 	amap_lock(amap);
 	KASSERT(amap->am_ref > 0);
-	if (amap->am_ref == 1) {
-		set_ref(amap, 0);
-		kernhist_log(KE_amap_unref, amap->am_id, 0, aref->ar_pageoff);
-		amap_wipeout(amap);		/* unlocks */
+	if (all)
+		npages = amap->am_nslot;
+	if (amap->am_ref > 1 && by_slot(amap, slot, npages))
+		unref_slots(amap, slot, npages);
+	if (amap->am_ref > 1) {
+		adjust(amap, slot, -1);
+		amap_unlock(amap);
 		return;
 	}
-	amap_adjref(amap, all ? 0 : aref->ar_pageoff, all ? amap->am_nslot : npages, -1);
-	amap_unlock(amap);
+	set_ref(amap, 0);
+	kernhist_log(KE_amap_unref, amap->am_id, 0, slot);
+	amap_wipeout(amap);			/* unlocks */
 }
 
 /*

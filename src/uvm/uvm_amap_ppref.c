@@ -40,22 +40,45 @@ amap_pp_establish(struct vm_amap *amap)
 		*pp_slot(amap, s) = amap->am_ref;
 }
 
+/* => was it the last reference of a slot that is used? */
+static bool
+adjust(struct vm_amap *amap, uint64_t slot, int adj)
+{
+	int *count = pp_slot(amap, slot);
+
+	*count += adj;
+	KASSERTMSG(*count >= 0, "I-AMAP-5: amap %u, slot %lu: %d references", amap->am_id,
+	    (unsigned long)slot, *count);
+	return *count == 0 && amap_slot(amap, slot) != NULL;
+}
+
 void
 amap_pp_adjref(struct vm_amap *amap, uint64_t slot, uint64_t n, int adj)
 {
+	struct uvm_anon_batch dead = { .ab_n = 0 };
+
 	KASSERT(amap_locked(amap));
 	KASSERT(amap->am_pp);
 	KASSERT(adj == 1 || adj == -1);
 	KASSERT(slot + n <= amap->am_nslot);
-	for (; n > 0; slot++, n--) {
-		int *count = pp_slot(amap, slot);
+	for (; n > 0; slot++, n--)
+		if (adjust(amap, slot, adj))
+			amap_slot_wipe(amap, slot, &dead);
+	KASSERTMSG(dead.ab_n == 0, "R25: an anon of amap %u loses its last reference while that is locked", amap->am_id);
+}
 
-		*count += adj;
-		KASSERTMSG(*count >= 0, "I-AMAP-5: amap %u, slot %lu: %d references", amap->am_id,
-		    (unsigned long)slot, *count);
-		if (*count == 0)
-			amap_wiperange(amap, slot, 1);
-	}
+uint64_t
+amap_pp_unref(struct vm_amap *amap, uint64_t slot, uint64_t n, struct uvm_anon_batch *dead)
+{
+	const uint64_t first = slot;
+
+	KASSERT(amap_locked(amap));
+	KASSERT(amap->am_pp);
+	KASSERT(slot + n <= amap->am_nslot);
+	for (; n > 0 && dead->ab_n < UVM_ANON_BATCH - 1; slot++, n--)
+		if (adjust(amap, slot, -1))
+			amap_slot_wipe(amap, slot, dead);
+	return slot - first;
 }
 
 void

@@ -73,14 +73,14 @@ begin_file(void)
 	CHECK_EQ(tm_load(0), tu_word(0));
 }
 
-/* Page 0 of tm_proc, a fresh private page, borrows the file's page 0 from now on. */
+/* Page 0 of tm_proc, the first of two fresh private ones, borrows the file's page 0 from now on. */
 static struct vm_page *
 borrow(void)
 {
 	struct vm_page *pg = tu_resident(&vp->v_uobj, 0), *own;
 	struct vm_anon *anon;
 
-	tm_put(tm_proc, "a");
+	tm_put(tm_proc, "aa");
 	tm_store(0, 1);
 	anon = anon_at(0);
 	mutex_enter(&vp->v_uobj.vmobjlock);
@@ -336,6 +336,39 @@ KTEST(fault_on_a_borrowed_page_backs_off, "a fault that cannot lock the lender l
 		kpause("holds", 100000);
 	CHECK_EQ(tm_load(0), tu_word(0));
 	lwp_wait(l);
+	end();
+}
+
+/* => arg: an LWP; until it pauses for the object */
+static void
+hold_until_pause(void *arg)
+{
+	const struct lwp *l = arg;
+	const char *wmesg;
+
+	mutex_enter(&vp->v_uobj.vmobjlock);
+	__atomic_store_n(&holds, 1, __ATOMIC_RELEASE);	/* pairs with the acquire in the test */
+	do {
+		intr_poll();
+		wmesg = __atomic_load_n(&l->l_wmesg, __ATOMIC_RELAXED);
+	} while (wmesg == NULL || strcmp(wmesg, "loanpg") != 0);
+	mutex_exit(&vp->v_uobj.vmobjlock);
+}
+
+KTEST(B5_borrower_dies_while_the_lender_is_locked, "a part of an amap goes, with a page to be given back to an object that is locked: the pause is without the amap's lock")
+{
+	struct vm_page *pg;
+	struct lwp *l;
+
+	begin(2);
+	pg = borrow();
+	CHECK_EQ(lwp_create(&l, NULL, "holder", hold_until_pause, curlwp), 0);
+	lwp_start(l);
+	while (!__atomic_load_n(&holds, __ATOMIC_ACQUIRE))
+		kpause("holds", 100000);
+	uvm_unmap(tm_map(tm_proc), TM_VA(0), TM_VA(1));
+	lwp_wait(l);
+	CHECK(pg->uobject == &vp->v_uobj && pg->uanon == NULL && pg->loan_count == 0);
 	end();
 }
 
