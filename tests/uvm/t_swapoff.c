@@ -74,6 +74,24 @@ KTEST(B11_everything_is_read_in, "B-11, I-SWP-7: the first slot too; afterwards 
 	tm_shutdown();
 }
 
+KTEST(B11_a_full_device_is_read_in, "B-11, I-SWP-7: of a device that is full the last slot is read in, too")
+{
+	struct swapon_args sa = { .sa_bytes = ptoa(8), .sa_priority = 0 };
+	int dev;
+
+	begin(1, "aaaaoooo");
+	CHECK_EQ(uvm_swap_on(&sa, &dev), 0);
+	check_lane("aaaaoooo");
+	CHECK_EQ(uvm_swap_off(1), 0);
+	for (int i = 0; i < 8; i++)
+		CHECK(ts_pageout(tm_proc, i));
+	CHECK(stat_of(dev)->se_inuse == 8 && stat_of(dev)->se_nblks == 8);
+	CHECK_EQ(uvm_swap_off(dev), 0);
+	CHECK_EQ(tu_count(UVMC_swapoffs), 2);
+	check_lane("aaaaoooo");
+	tm_shutdown();
+}
+
 KTEST(resident_pages_lose_their_slots, "clean pages in memory become dirty and give up their slots, unread")
 {
 	begin(1, "aaoo");
@@ -138,6 +156,7 @@ KTEST(T47_without_memory_ENOMEM, "T-47: no memory to read into: ENOMEM, and the 
 	tu_exhaust();
 	CHECK_EQ(uvm_swap_off(1), ENOMEM);
 	tu_release();
+	CHECK(tu_count(UVMC_swapoffs) == 0 && tu_count(UVMC_swapoffs_failed) == 1);
 	check_enabled(1, 512);
 	check_lane("aaaaoooo");
 	CHECK_EQ(uvm_swap_off(1), 0);
