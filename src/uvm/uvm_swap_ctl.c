@@ -371,6 +371,13 @@ uvm_swap_fini(void)
 		    swap_devs[i].swd_npginuse == swap_devs[i].swd_npgbad)
 			remove_device(&swap_devs[i]);
 	rw_exit(&swap_syscall_lock);
+	if (leaks == 0 && memcmp(&swapcount, &(struct swapcount){ 0 }, sizeof(swapcount)) != 0) {
+		violation(VIOL_LEAK, "I-SWP-1", "no device is left, and of %lu there are %lu slots, %lu to be had, "
+		    "%lu in use, %lu bad", (unsigned long)swapcount.sc_nswapdev,
+		    (unsigned long)swapcount.sc_swpages, (unsigned long)swapcount.sc_swpgavail,
+		    (unsigned long)swapcount.sc_swpginuse, (unsigned long)swapcount.sc_npgbad);
+		leaks++;
+	}
 	rw_destroy(&swap_syscall_lock);
 	mutex_destroy(&uvm_swap_data_lock);
 	return leaks;
