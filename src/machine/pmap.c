@@ -141,8 +141,11 @@ pmap_destroy(struct pmap *pm)
 		gone = lt->lt_gone;
 		lt->lt_gone = NULL;
 		RELAXED_SET(lt->lt_ngone, 0);
+		__atomic_fetch_sub(&pm->pm_unsettled, 1, __ATOMIC_RELAXED);	/* nobody asks any more */
 	}
 	splx(s);
+	KASSERTMSG(RELAXED_GET(pm->pm_unsettled) == 0, "I-PMAP-5: pmap %u goes, and %u LWPs have a packet for it",
+	    pm->pm_id, pm->pm_unsettled);
 	pmap_pv_settle(gone);
 	mutex_enter(&pm->pm_lock);	/* the last revoke, and thief, has left it */
 	KASSERT(pm->pm_wired == 0);

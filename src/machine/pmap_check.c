@@ -132,8 +132,13 @@ check_pvs(struct check *c)
 	for (uint64_t pfn = 0; pfn < ram_npages; pfn++) {
 		struct vm_page_md *md = ram_md(ptoa(pfn));
 
-		if (md != NULL && md->md_ptpcount == 0)
-			pmap_pv_foreach((struct vm_page *)md, check_pv, c);
+		if (md == NULL || md->md_ptpcount != 0)
+			continue;
+		pmap_pv_foreach((struct vm_page *)md, check_pv, c);
+		/* of any pmap's mappings; the kernel's is looked at once, when nobody works */
+		if (c->c_pmap->pm_kernel && RELAXED_GET(md->md_leaving) != 0)
+			CHECK_FAIL_VA(c, 0, md, "I-PMAP-5", "frame 0x%llx: %u removed mappings are not settled, and "
+			    "nobody is at work (pmap_pv_settle)", (unsigned long long)md->md_pa, md->md_leaving);
 	}
 	if (c->c_managed != 0)
 		CHECK_FAIL(c, "I-PMAP-3", "%ld pv entries too %s for the managed PTEs",
@@ -184,6 +189,9 @@ check_counters(struct check *c)
 		    c->c_nptp);
 	if (pm->pm_limbo != NULL)
 		CHECK_FAIL(c, "I-PMAP-9", "PT pages wait for a pmap_update() that never came");
+	if (RELAXED_GET(pm->pm_unsettled) != 0)
+		CHECK_FAIL(c, "I-PMAP-5", "%u packets are under way, and nobody is at work (pmap_update)",
+		    pm->pm_unsettled);
 }
 
 /*

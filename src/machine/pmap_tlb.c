@@ -450,6 +450,7 @@ pmap_update(struct pmap *pm)
 	struct lwp_tlb *lt = &curlwp->l_tlb;
 	struct pv_entry *gone;
 	struct tlb_flush tf;
+	unsigned unsettled;
 	int s;
 
 	/* relaxed: an interrupt uses this same packet, and may have sent it when we are at IPL_VM */
@@ -472,7 +473,8 @@ pmap_update(struct pmap *pm)
 	cpuset_add(tf.tf_cpus, pm);
 	tlb_shootdown(&tf, NULL);
 	/* release: who finds it 0 finds no TLB with what our packet was about */
-	__atomic_fetch_sub(&pm->pm_unsettled, 1, __ATOMIC_RELEASE);
+	unsettled = __atomic_fetch_sub(&pm->pm_unsettled, 1, __ATOMIC_RELEASE);
+	KASSERTMSG(unsettled > 0, "T-53: pmap %u: a packet is sent that nobody counted", pm->pm_id);
 	splx(s);
 	pmap_pv_settle(gone);
 	pmap_ptp_free(tf.tf_ptps);

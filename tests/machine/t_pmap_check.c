@@ -77,6 +77,30 @@ KTEST(check_alarm_I_PMAP_5_tlb_has_more_than_the_pte,
 	alarm_end(&d, "I-PMAP-5");
 }
 
+KTEST(check_alarm_I_PMAP_5_packet_that_is_never_sent,
+    "pmap_check() rings: packet that is never sent")
+{
+	struct damage d;
+
+	alarm_begin(&d);
+	pm->pm_unsettled++;
+	CHECK(pmap_check(pm) == 1);
+	pm->pm_unsettled--;
+	alarm_end(&d, "I-PMAP-5");
+}
+
+KTEST(check_alarm_I_PMAP_5_removal_that_is_never_settled,
+    "pmap_check() rings: removal that is never settled")
+{
+	struct damage d;
+
+	alarm_begin(&d);
+	d.pg->md.md_leaving++;
+	CHECK(pmap_check(pmap_kernel()) == 1);
+	d.pg->md.md_leaving--;
+	alarm_end(&d, "I-PMAP-5");
+}
+
 KTEST(check_alarm_I_PMAP_5_tlb_has_another_frame,
     "pmap_check() rings: tlb has another frame")
 {
