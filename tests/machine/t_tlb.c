@@ -254,6 +254,21 @@ lazy_storer(void *arg)
 	}
 }
 
+/* => a TLB lets its CPU store to the page.  Nothing maps it writable any more, so none comes to do so. */
+static bool
+storable(const struct vm_page *pg)
+{
+	for (int cpu = 0; cpu < ncpu; cpu++) {
+		const struct tlb *t = &tlbs[cpu];
+		const struct tlb_entry *te = tlb_slot(&tlbs[cpu], VA);
+
+		if (te->te_tag == TLB_TAG(VA, RELAXED_GET(t->t_epoch)) && te->te_host == ram_host(fv_pa(pg)) &&
+		    (te->te_rights & PTE_W) != 0)
+			return true;
+	}
+	return false;
+}
+
 static void
 dirty_tlb(bool software_rm, void (*take)(struct vm_page *))
 {
@@ -271,6 +286,7 @@ dirty_tlb(bool software_rm, void (*take)(struct vm_page *))
 		for (unsigned k = 0; k < 50 && first_word(pg) == before; k++)
 			fv_pause(&spins);
 		take(pg);
+		CHECK(!storable(pg));		/* the storer may not come to show it, on a busy host */
 		now = first_word(pg);
 		CHECK(pmap_is_modified(pg) || now == before);
 		pmap_clear_modify(pg);
@@ -346,6 +362,19 @@ KTEST(I_PMAP_6_revoke_completes_removals_under_way,
     "no store after revoke though the mapping was removed by somebody who has not updated")
 {
 	dirty_tlb(false, revoke_before_update);
+}
+
+static void
+remove_before_copy_on_write(struct vm_page *pg)
+{
+	pmap_remove(pm, VA, VA + PAGE_SIZE);
+	pmap_copy_on_write(pg);
+}
+
+KTEST(T53_copy_on_write_completes_removals_under_way,
+    "no store after copy on write though the mapping was removed by somebody who has not updated")
+{
+	dirty_tlb(false, remove_before_copy_on_write);
 }
 
 static void
@@ -855,6 +884,48 @@ KTEST(packet_belongs_to_the_lwp,
 	pmap_update(other);
 	CHECK(curlwp->l_tlb.lt_pmap == NULL);
 	fv_destroy(other);
+	fv_free(pg);
+	end();
+}
+
+/* An interrupt that comes just when somebody raises the level; one that finds it raised waits. */
+static bool arrive;			/* !: curlwp */
+int	__real_splraise(ipl_t);
+int	__wrap_splraise(ipl_t);
+
+int
+__wrap_splraise(ipl_t ipl)
+{
+	if (arrive) {
+		arrive = false;
+		intr_post(curcpu(), IRQ_DISK);
+		intr_poll();
+	}
+	return __real_splraise(ipl);
+}
+
+static void
+send_packet(void *arg)
+{
+	pmap_update(pm);
+}
+
+KTEST(T53_packet_that_an_interrupt_has_sent,
+    "an update whose packet an interrupt sends, between the first look and IPL_VM, leaves all as it is")
+{
+	struct vm_page *pg;
+
+	begin(1, false);
+	pg = fv_alloc();
+	intr_establish(IRQ_DISK, IPL_VM, send_packet, NULL);
+	CHECK(pmap_enter(pm, VA, fv_pa(pg), RW, 0) == 0);
+	pmap_remove(pm, VA, VA + PAGE_SIZE);
+	CHECK(pm->pm_unsettled == 1);
+	arrive = true;
+	pmap_update(pm);
+	CHECK(!arrive && curlwp->l_tlb.lt_pmap == NULL);
+	CHECK_EQ(curcpu()->ci_ilevel, IPL_NONE);
+	CHECK(pm->pm_unsettled == 0 && pg->md.md_leaving == 0);
 	fv_free(pg);
 	end();
 }
