@@ -16,7 +16,7 @@
  * load, and priority-interval shuffles priorities: by the machine's time, for operations are
  * slow just when a device is full, and a swapoff at work would keep a worker from its own.  To be
  * refused is no error (ENOMEM: what is there does not fit elsewhere; EBUSY), but then the
- * device must be in use as before.
+ * device must be in use as before.  When the load is over, EBUSY is one: what has an owner is found.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -31,6 +31,7 @@
 #define	SWEEP_PAGES	64
 #define	CHILD_PAGES	32
 #define	RENEW_PAGES	16
+#define	QUIET_TRIES	10	/* a second at least, of a hundred looks each */
 #define	HOUR		3600000000000ULL	/* ns */
 #define	GB		(UINT64_C(1) << 30)
 
@@ -79,18 +80,17 @@ any_device(struct swapent *it)
 	return n != 0;
 }
 
-/* => takes a device away and gives one of the same size and priority back */
-static void
-renew_device(void *arg)
+/* => takes a device away and gives one of the same size and priority back; the errno that swapoff gave */
+static int
+renew(struct job_worker *jw)
 {
-	struct job_worker *jw = arg;
 	struct swapon_args sa = { 0 };
 	struct swapent it;
-	int error;
+	int error, off;
 
 	if (!any_device(&it))
-		return;
-	error = uvm_swap_off(it.se_dev);
+		return 0;
+	off = error = uvm_swap_off(it.se_dev);
 	if (error == ENOMEM || error == EBUSY || (error == EIO && engine_io_fails())) {
 		check_enabled(jw, it.se_dev, error);
 	} else if (error == 0) {
@@ -102,6 +102,28 @@ renew_device(void *arg)
 	} else if (error != ENXIO) {		/* another job was quicker */
 		content_bad(jw, "call-refused", 0, "swapoff: errno %d", error);
 	}
+	return off;
+}
+
+static void
+renew_device(void *arg)
+{
+	(void)renew(arg);
+}
+
+/* => nobody stores any more: a slot in use has an owner whom swapoff finds */
+static void
+renew_at_rest(struct job_worker *jw)
+{
+	int error = EBUSY;
+
+	for (int i = 0; i < QUIET_TRIES && error == EBUSY; i++) {	/* the daemon may be late */
+		uvm_quiesce();
+		error = renew(jw);
+	}
+	if (error == EBUSY)
+		content_bad(jw, "call-refused", 0, "swapoff: EBUSY, again and again, and nobody is at work: it does not find "
+		    "whose the slots are");
 }
 
 static void
@@ -277,6 +299,17 @@ in_child(struct job_worker *jw, void *arg)
 	return error;
 }
 
+static int
+verify(struct job_run *jr)
+{
+	const struct swap_options *so = jr->jr_job->job_options;
+	int error = private_verify(jr);
+
+	if (error == 0 && so->so_swapoff != 0)
+		renew_at_rest(&jr->jr_self);
+	return error;
+}
+
 /* --- the mix --- */
 
 static int
@@ -308,9 +341,9 @@ const struct workload wl_swap_churn = {
 	.wl_ops = ops,
 	.wl_nops = sizeof(ops) / sizeof(ops[0]),
 	.wl_exercises = "page-out in clusters, page-in by faults, fork of swapped memory, swapoff under load",
-	.wl_verifies = "each word against a model of what its thread stored; fresh pages are zero",
+	.wl_verifies = "each word against a model of what its thread stored; fresh pages are zero; at the end a device goes",
 	.wl_required = required,
 	.wl_setup = setup,
-	.wl_verify = private_verify,
+	.wl_verify = verify,
 	.wl_proc = fresh,
 };
