@@ -200,6 +200,39 @@ KTEST(statistics_by_priority, "statistics come best priority first, and not more
 	tm_shutdown();
 }
 
+/* => files that the process has open, and pages of its address space */
+static void
+what_the_host_gives(unsigned *files, unsigned long *pages)
+{
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	*files = 0;
+	for (int fd = 0; fd < 1024; fd++)
+		*files += fcntl(fd, F_GETFD) != -1;
+	CHECK(f != NULL && fscanf(f, "%lu", pages) == 1);
+	fclose(f);
+}
+
+KTEST(device_that_is_gone_leaves_nothing, "a device that is taken off gives its file and its bitmaps back to the host")
+{
+	struct swapon_args sa = { .sa_bytes = UINT64_C(512) << 20, .sa_priority = 0 };	/* bitmaps of 16 KB */
+	unsigned before, after;
+	unsigned long mapped = 0, now = 0;
+	int dev;
+
+	ts_boot(1, NPAGES, 40, 1);
+	for (int i = 0; i < 33; i++) {
+		CHECK_EQ(uvm_swap_on(&sa, &dev), 0);
+		CHECK_EQ(uvm_swap_off(dev), 0);
+		if (i == 0)
+			what_the_host_gives(&before, &mapped);
+	}
+	what_the_host_gives(&after, &now);
+	CHECK_EQ(after, before);
+	CHECK(now < mapped + 64);
+	tm_shutdown();
+}
+
 KTEST(boot_without_swap_file_fails, "a machine whose swap file cannot be made does not boot, and leaves nothing")
 {
 	struct uvm_config uc = { .uc_ncpu = 1, .uc_seed = 1, .uc_memory = ptoa(NPAGES),
