@@ -257,6 +257,7 @@ tlb_send(struct tlb *t, const uint64_t *set)
 	unsigned me = curcpu()->ci_index, target;
 	uint64_t bit = UINT64_C(1) << (me % 64);
 
+	KASSERTMSG(curcpu()->ci_ilevel >= IPL_VM, "S4: CPU %u asks, and lets in interrupts that may ask too", me);
 	/* All of it before the first target can answer. */
 	for (int w = 0; w * 64 < ncpu; w++)
 		__atomic_store_n(&t->t_rq.rq_pending[w], set[w], __ATOMIC_RELAXED);
@@ -410,8 +411,11 @@ pmap_tlb_note(struct pmap *pm, vaddr_t va)
 	KASSERT(mutex_owned(&pm->pm_lock));
 	KASSERT(lt->lt_pmap == NULL || lt->lt_pmap == pm);
 	/* relaxed: the change of the PTE that follows publishes it (md_write_protect()) */
-	if (lt->lt_pmap == NULL)
+	if (lt->lt_pmap == NULL) {
+		KASSERTMSG(lt->lt_nva == 0 && lt->lt_ngone == 0 && lt->lt_gone == NULL,
+		    "a new packet has %d addresses and %d pv entries of the last", lt->lt_nva, lt->lt_ngone);
 		__atomic_fetch_add(&pm->pm_unsettled, 1, __ATOMIC_RELAXED);
+	}
 	RELAXED_SET(lt->lt_pmap, pm);
 	flush_add(&lt->lt_nva, lt->lt_va, va);
 }
