@@ -790,6 +790,46 @@ KTEST(T25_idle_cpu_keeps_no_pmap,
 	end();
 }
 
+/* Its CPU keeps the pmap: it is not switched from. */
+static void
+zombie(void *arg)
+{
+	unsigned spins = 0;
+	uint64_t val;
+
+	CHECK(user_load(VA, &val) == 0);
+	started();
+	while (!stopped()) {
+		intr_poll();
+		host_relax(&spins);
+	}
+	curlwp->l_pmap = NULL;
+}
+
+KTEST(S8_T25_pmap_goes_from_under_a_zombie,
+    "a CPU whose LWP has not been switched from leaves a pmap that goes")
+{
+	struct pmap *mine;
+	struct vm_page *pg;
+	struct lwp *l;
+
+	begin(2, false);
+	mine = pmap_create();
+	pg = fv_alloc();
+	CHECK(pmap_enter(mine, VA, fv_pa(pg), RO, RO) == 0);
+	l = fv_spawn(mine, "zombie", zombie, NULL);
+	await_running(1);
+	CHECK(RELAXED_GET(mine->pm_cpus[0]) != 0);
+	pmap_remove(mine, VA, VA + PAGE_SIZE);
+	pmap_update(mine);
+	fv_destroy(mine);		/* asserts that nobody has it */
+	for (int cpu = 0; cpu < ncpu; cpu++)
+		CHECK(RELAXED_GET(tlbs[cpu].t_pmap) != mine);
+	stop_and_join(&l, 1);
+	fv_free(pg);
+	end();
+}
+
 /*
  * pmaps that share a page, while it is revoked and write-protected from below.
  */
@@ -913,6 +953,7 @@ send_packet(void *arg)
 KTEST(T53_packet_that_an_interrupt_has_sent,
     "an update whose packet an interrupt sends, between the first look and IPL_VM, leaves all as it is")
 {
+	struct pmap_stat before, after;
 	struct vm_page *pg;
 
 	begin(1, false);
@@ -921,11 +962,15 @@ KTEST(T53_packet_that_an_interrupt_has_sent,
 	CHECK(pmap_enter(pm, VA, fv_pa(pg), RW, 0) == 0);
 	pmap_remove(pm, VA, VA + PAGE_SIZE);
 	CHECK(pm->pm_unsettled == 1);
+	pmap_getstat(&before);
 	arrive = true;
 	pmap_update(pm);
+	pmap_getstat(&after);
 	CHECK(!arrive && curlwp->l_tlb.lt_pmap == NULL);
 	CHECK_EQ(curcpu()->ci_ilevel, IPL_NONE);
 	CHECK(pm->pm_unsettled == 0 && pg->md.md_leaving == 0);
+	CHECK(after.local_flushes == before.local_flushes + 1);		/* one packet, and nobody else to ask */
+	CHECK(after.shootdowns == before.shootdowns);
 	fv_free(pg);
 	end();
 }
