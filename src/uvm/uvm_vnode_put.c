@@ -97,6 +97,10 @@ uvn_put_neighbour(struct vnode *vp, struct vm_page *pg, int flags)
 static void
 uvn_put_take(struct uvm_aio *aio, struct vm_page *pg, int flags)
 {
+	KASSERTMSG((pg->flags & PG_CLEAN) != 0, "4.6: a page is written, and goes on saying that it is dirty");
+	/* what is freed is not asked (R21); all else is not written once more for nothing */
+	KASSERTMSG((flags & PGO_FREE) != 0 || !pmap_is_modified(pg),
+	    "4.6: a page is written, and its mappings go on saying that it was modified");
 	uvm_page_busy(pg, "uvn_put");
 	if (flags & PGO_FREE) {
 		uvm_lock_pageq();

@@ -82,6 +82,23 @@ __wrap_pmap_clean_protect(struct vm_page *pg)
 	__real_pmap_clean_protect(pg);
 }
 
+/* --- a completion that dawdles, between its pages and its vnode --- */
+
+static bool dawdle;
+
+void	__real_uvm_aio_put(struct uvm_aio *);
+void	__wrap_uvm_aio_put(struct uvm_aio *);
+
+void
+__wrap_uvm_aio_put(struct uvm_aio *aio)
+{
+	bool wait = dawdle && aio->ua_iodone != NULL;
+
+	__real_uvm_aio_put(aio);
+	if (wait)
+		kpause("dawdle", 5000000);
+}
+
 /* --- get --- */
 
 KTEST(page_holds_what_the_file_holds, "page holds what the file holds")
@@ -404,6 +421,89 @@ KTEST(write_error_keeps_the_data_and_is_reported, "write error keeps the data an
 	end();
 }
 
+/* => the only page, stored to, is on its way to the file, and nobody waits for it */
+static struct vm_page *
+start_write(uint64_t value)
+{
+	struct vm_page *pg = tu_resident(obj, 0);
+
+	tu_map(pg, 0, RW, VM_PROT_WRITE);
+	tu_store(0, value);
+	CHECK_EQ(tu_put(obj, 0, (voff_t)PAGE_SIZE, PGO_CLEANIT), 0);
+	return pg;
+}
+
+KTEST(error_that_nobody_waited_for_is_told_by_fsync, "once, though nothing is left to be written")
+{
+	int good;
+
+	begin(1, PAGE_SIZE);
+	good = vp->v_fd;
+	vp->v_fd = open("/dev/full", O_RDWR);
+	(void)start_write(4711);
+	TU_WAIT(vp->v_numoutput == 0);
+	close(vp->v_fd);
+	vp->v_fd = good;
+	CHECK_EQ(vnode_fsync(vp), ENOSPC);
+	CHECK_EQ(tu_host_word(vp, 0), 4711);
+	CHECK_EQ(vnode_fsync(vp), 0);
+	end();
+}
+
+KTEST(fsync_waits_for_the_end_of_output, "the page is not busy any more, its write not yet counted out; the last one wakes who waits")
+{
+	begin(2, PAGE_SIZE);
+	dawdle = true;
+	(void)start_write(4711);
+	CHECK_EQ(vnode_fsync(vp), 0);
+	CHECK_EQ(vp->v_numoutput, 0);
+	dawdle = false;
+	end();
+}
+
+KTEST(busy_page_in_the_way, "is an error, is passed by, or is waited for, as flags say")
+{
+	struct vm_page *pg;
+
+	begin(1, PAGE_SIZE);
+	pg = start_write(1);
+	CHECK((pg->flags & PG_BUSY) != 0);
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_CLEANIT | PGO_BUSYFAIL), EDEADLK);
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_CLEANIT), 0);
+	CHECK_EQ(tu_put(obj, 0, (voff_t)PAGE_SIZE, PGO_CLEANIT | PGO_FREE | PGO_PDFREECLUST), 0);
+	CHECK((pg->flags & PG_BUSY) != 0);		/* nobody has waited */
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_FREE), 0);
+	CHECK(tu_lookup(obj, 0) == NULL);
+	CHECK_EQ(tu_host_word(vp, 0), 1);
+	end();
+}
+
+KTEST(what_is_written_is_deactivated, "by who asks for both; a wired page is on no queue, and stays there")
+{
+	struct vm_page *pg;
+
+	begin(1, PAGE_SIZE);
+	for (uint32_t wired = 0; wired < 2; wired++) {
+		pg = tu_resident(obj, 0);
+		tu_map(pg, 0, RW, VM_PROT_WRITE);
+		tu_store(0, wired);
+		uvm_lock_pageq();
+		if (wired)
+			uvm_pagewire(pg);
+		else
+			uvm_pageactivate(pg);
+		uvm_unlock_pageq();
+		CHECK_EQ(tu_put(obj, 0, 0, PGO_CLEANIT | PGO_DEACTIVATE | PGO_SYNCIO), 0);
+		CHECK_EQ((pg->pqflags & PQ_INACTIVE) != 0, wired == 0);
+		CHECK_EQ(pg->wire_count, wired);
+		tu_unmap_all();
+	}
+	uvm_lock_pageq();
+	uvm_pageunwire(pg);
+	uvm_unlock_pageq();
+	end();
+}
+
 KTEST(T19_wired_page_is_not_freed, "T19 wired page is not freed")
 {
 	struct vm_page *pg;
@@ -484,6 +584,7 @@ KTEST(T65_wired_page_behind_the_end_is_not_written, "a wired page that a truncat
 	wire(pg, true);
 	(void)vnode_truncate(vp, (voff_t)PAGE_SIZE);
 	CHECK(tu_lookup(obj, 3 * (voff_t)PAGE_SIZE) == pg && vp->v_size == (voff_t)PAGE_SIZE);
+	CHECK_EQ(tu_words(pg)[0], 0);			/* what was cut off is gone */
 	pg->flags &= ~PG_CLEAN;
 	CHECK_EQ(vnode_fsync(vp), 0);
 	CHECK_EQ(tu_host_size(vp), PAGE_SIZE);
