@@ -234,10 +234,13 @@ uvm_km_free(struct vm_map *map, vaddr_t va, vsize_t size, int flags)
 	size = round_page(size);
 	if ((flags & UVM_KMF_WIRED) != 0)
 		uvm_km_pgremove(map, va, va + size);
-	else if ((flags & UVM_KMF_VAONLY) != 0)
+	else if ((flags & UVM_KMF_VAONLY) != 0) {
+		KASSERTMSG(!pmap_deferred(pmap_kernel()),
+		    "7.5: window at %#lx is given back before all TLBs forget it", (unsigned long)va);
 		for (vsize_t off = 0; off < size; off += PAGE_SIZE)
 			KASSERTMSG(!pmap_extract(pmap_kernel(), va + off, NULL),
 			    "7.5: window at %#lx is given back, and still mapped", (unsigned long)(va + off));
+	}
 	km_unmap(map, va, va + size, flags);
 }
 

@@ -106,6 +106,7 @@ window_close(struct physio_chunk *pc)
 	pmap_kremove(pc->pc_window, size);
 	pmap_update(pmap_kernel());
 	uvm_km_free(phys_map, pc->pc_window, size, UVM_KMF_VAONLY);
+	pc->pc_window = 0;
 }
 
 /*
@@ -152,6 +153,9 @@ account(struct physio_chunk *pc)
 	vsize_t good = pc->pc_done + bp->b_bytes - bp->b_resid;
 	int error = bp->b_error;
 
+	/* the caller's memory and address space are his again, and may go */
+	KASSERT(pc->pc_vslock == NULL);
+	KASSERT(pc->pc_window == 0);
 	if (error == 0 && bp->b_resid != 0)
 		error = EIO;			/* the device is as long as it said */
 	if (error != 0 && good < ph->ph_good) {
@@ -183,6 +187,7 @@ physiod(void *arg)
 		window_check(pc);
 		window_close(pc);
 		uvm_vsunlock_frames(pc->pc_vslock);
+		pc->pc_vslock = NULL;
 		mutex_spin_enter(&physio_lock);
 		account(pc);
 		mutex_spin_exit(&physio_lock);
@@ -265,6 +270,7 @@ start_chunk(struct physio *ph, voff_t off, vaddr_t uva, vsize_t bytes, vsize_t d
 	window_open(pc);
 	mutex_spin_enter(&physio_lock);
 	ph->ph_running++;
+	KASSERT(ph->ph_running <= PHYSIO_INFLIGHT);
 	mutex_spin_exit(&physio_lock);
 	disk_strategy(bp);		/* it may all be over when this returns */
 	return 0;

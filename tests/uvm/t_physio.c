@@ -10,7 +10,7 @@
 
 #define	NPAGES	4096
 #define	RW	(VM_PROT_READ | VM_PROT_WRITE)
-#define	DEVSIZE	(1UL << 20)
+#define	DEVSIZE	(2UL << 20)
 
 void	__real_disk_strategy(struct buf *);
 void	__wrap_disk_strategy(struct buf *);
@@ -24,12 +24,12 @@ static int fail_request = -1;		/* that many requests from now on; no longer a fi
 void
 __wrap_disk_strategy(struct buf *bp)
 {
+	if (in_flight != NULL && bp->b_fd == dev->v_fd)
+		in_flight(bp);
 	if (fail_request == 0)
 		bp->b_fd = -1;
 	else if (fail_request > 0)
 		fail_request--;
-	if (in_flight != NULL && bp->b_fd == dev->v_fd)
-		in_flight(bp);
 	__real_disk_strategy(bp);
 }
 
@@ -172,6 +172,19 @@ KTEST(a_failure_counts_what_came_before, "a hole, or a chunk that the device fai
 	end();
 }
 
+KTEST(a_device_that_ends_early_fails, "what a device has no data for, though it said so, is not counted as moved")
+{
+	vsize_t n = ptoa(4);
+
+	begin(1);
+	CHECK_EQ(tm_put_at(tm_proc, 0, 4, 'a'), 0);
+	CHECK_EQ(ftruncate(dev->v_fd, (off_t)ptoa(2) + 512), 0);
+	CHECK_EQ(sys_physio(tm_proc, dev, 0, TM_VA(0), &n, true), EIO);
+	CHECK_EQ(n, ptoa(2) + 512);
+	check_read(TM_VA(0), 0, n);
+	end();
+}
+
 static unsigned nchunks, most_wired;
 
 static void
@@ -192,6 +205,30 @@ KTEST(chunks_that_share_a_page_do_not_overlap, "a chunk that begins in the page 
 	CHECK_EQ(raw(0, TM_VA(0) + 8, 196608, true), 0);
 	CHECK_EQ(most_wired, 1);
 	CHECK_EQ(nchunks, 4);
+	in_flight = NULL;
+	end();
+}
+
+static void
+count_chunk(struct buf *bp)
+{
+	nchunks++;
+}
+
+KTEST(a_call_has_sixteen_chunks_under_way, "more than so many are not started, and none after one that failed")
+{
+	vsize_t n = ptoa(20 * 16);
+
+	begin(1);
+	CHECK_EQ(tm_put_at(tm_proc, 0, 20 * 16, 'a'), 0);
+	in_flight = count_chunk;
+	CHECK_EQ(raw(0, TM_VA(0), n, true), 0);		/* start_chunk() asserts the first half */
+	CHECK_EQ(nchunks, 20);
+	nchunks = 0;
+	fail_request = 0;
+	CHECK_EQ(sys_physio(tm_proc, dev, 0, TM_VA(0), &n, true), EIO);
+	CHECK_EQ(n, 0);
+	CHECK_EQ(nchunks, 16);
 	in_flight = NULL;
 	end();
 }
