@@ -243,6 +243,40 @@ KTEST(R31_an_mlock_elsewhere_does_not_matter, "an I/O that ends on memory wired 
 	end();
 }
 
+KTEST(R31_a_second_mlock_does_not_undo_the_first, "an I/O that ends on memory wired long ago, while an mlock of it and of more is under way, leaves it wired")
+{
+	begin(1);
+	tm_put(tm_proc, "oo");
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(1)), 0);
+	CHECK_EQ(vslock(0, 1, RW), 0);
+	before_wiring = end_IO_elsewhere;
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(2)), 0);
+	CHECK(before_wiring == NULL);
+	CHECK_EQ(inspect_wiring(), 0);
+	CHECK_EQ(sys_munlockall(tm_proc), 0);
+	end();
+}
+
+/* Before the first page; then before the second. */
+static void
+end_IO_behind(void)
+{
+	before_wiring = end_IO_elsewhere;
+}
+
+KTEST(R31_an_mlock_keeps_what_it_has_reached, "an I/O that ends behind an mlock under way leaves the mapping wired")
+{
+	begin(1);
+	tm_put(tm_proc, "oo");
+	CHECK_EQ(vslock(0, 1, RW), 0);
+	before_wiring = end_IO_behind;
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(2)), 0);
+	CHECK(before_wiring == NULL);
+	CHECK_EQ(inspect_wiring(), 0);
+	CHECK_EQ(sys_munlockall(tm_proc), 0);
+	end();
+}
+
 /* An I/O ends while an mlock that will fail has counted its entries. */
 static struct vnode *short_file;
 
