@@ -23,7 +23,7 @@ struct uvm_vslock {
 	vaddr_t		 vl_start, vl_end;	/* : whole pages */
 	bool		 vl_input;		/* : the device stores to memory */
 	vaddr_t		 vl_done;		/* i: what is below is wired; owner's lock to change */
-	bool		 vl_ending;		/* i: somebody is about to end it */
+	bool		 vl_owned;		/* i: somebody has it in his hands, and ends it */
 	paddr_t		 vl_frames[];		/* : of its pages, once wired */
 };
 
@@ -38,7 +38,7 @@ int	uvm_vslock_frames(struct vmspace *, vaddr_t, vsize_t, vm_prot_t access, stru
 /* => the I/O is over; map not locked; frees it.  After input the pages are dirty (7.4). */
 void	uvm_vsunlock_frames(struct uvm_vslock *);
 
-/* The same by address: uvm_vsunlock() ends the vslock of just that range. */
+/* The same by address: uvm_vsunlock() ends one that uvm_vslock() has made of just that range. */
 int	uvm_vslock(struct vmspace *, vaddr_t, vsize_t, vm_prot_t access);
 void	uvm_vsunlock(struct vmspace *, vaddr_t, vsize_t);
 

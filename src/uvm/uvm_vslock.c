@@ -38,6 +38,7 @@ vslock_enter(struct vm_map *map, vaddr_t start, vaddr_t end, bool input)
 	vl->vl_start = vl->vl_done = start;
 	vl->vl_end = end;
 	vl->vl_input = input;
+	vl->vl_owned = true;
 	mutex_enter(&map->misc_lock);
 	LIST_INSERT_HEAD(&map->vslocks, vl, vl_link);
 	/* relaxed: pairs with none_under_way() */
@@ -121,8 +122,14 @@ int
 uvm_vslock(struct vmspace *vm, vaddr_t va, vsize_t len, vm_prot_t access)
 {
 	struct uvm_vslock *vl;
+	int error = uvm_vslock_frames(vm, va, len, access, &vl);
 
-	return uvm_vslock_frames(vm, va, len, access, &vl);
+	if (error != 0)
+		return error;
+	mutex_enter(&vm->vm_map.misc_lock);
+	vl->vl_owned = false;
+	mutex_exit(&vm->vm_map.misc_lock);
+	return 0;
 }
 
 void
@@ -134,10 +141,10 @@ uvm_vsunlock(struct vmspace *vm, vaddr_t va, vsize_t len)
 
 	mutex_enter(&map->misc_lock);
 	LIST_FOREACH(vl, &map->vslocks, vl_link)
-		if (vl->vl_start == start && vl->vl_end == end && vl->vl_done == end && !vl->vl_ending)
+		if (vl->vl_start == start && vl->vl_end == end && !vl->vl_owned)
 			break;
 	if (vl != NULL)
-		vl->vl_ending = true;
+		vl->vl_owned = true;
 	mutex_exit(&map->misc_lock);
 	KASSERTMSG(vl != NULL, "I-PG-16: vsunlock of %#lx-%#lx, to which no I/O is under way",
 	    (unsigned long)start, (unsigned long)end);

@@ -170,6 +170,21 @@ KTEST(a_failed_vslock_leaves_no_trace, "a hole, a page that may not be stored to
 	end();
 }
 
+KTEST(I_PG_16_vsunlock_leaves_raw_IO_alone, "I/O that somebody ends by name is not ended by who asks for the same range")
+{
+	struct uvm_vslock *raw;
+
+	begin(1);
+	tm_put(tm_proc, "a");
+	CHECK_EQ(vslock(0, 1, RW), 0);
+	CHECK_EQ(uvm_vslock_frames(vm, TM_VA(0), PAGE_SIZE, RW, &raw), 0);
+	vsunlock(0, 1);
+	CHECK(tm_wire_count(tm_proc, 0) == 1 && pte_wired(0));
+	uvm_vsunlock_frames(raw);
+	CHECK(tm_wire_count(tm_proc, 0) == 0 && !pte_wired(0));
+	end();
+}
+
 /*
  * What is announced is not yet done: an mlock has counted its entries, an I/O is on the
  * list, and neither has come to the page.
