@@ -45,6 +45,7 @@ struct proc {
 	bool		 p_killed;		/* @ it is on its way out, and everybody waits for what it has */
 	struct rcu_head	 p_rcu;
 	struct proc	*p_hash;		/* l to write, RCU to read */
+	LIST_ENTRY(proc) p_waited;		/* l: whoever has made it by vfork waits */
 };
 
 /* => a process with an empty address space; may sleep; ENOMEM */

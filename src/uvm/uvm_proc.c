@@ -27,6 +27,7 @@
 
 static kmutex_t	proc_lock;			/* LC_proc */
 static struct proc *proc_hash[NHASH];		/* proc_lock to write, RCU to read */
+static LIST_HEAD(, proc) proc_waited;		/* proc_lock: children of vfork that are waited for */
 static uint32_t	last_pid;			/* proc_lock */
 static uint64_t	nproc;				/* atomic: structures alive */
 
@@ -34,6 +35,7 @@ void
 uvm_proc_init(void)
 {
 	mutex_init(&proc_lock, MUTEX_DEFAULT, IPL_NONE, LC_proc);
+	LIST_INIT(&proc_waited);
 	last_pid = 0;
 }
 
@@ -148,6 +150,7 @@ void
 proc_vfork_wait(struct proc *child)
 {
 	mutex_enter(&proc_lock);
+	LIST_INSERT_HEAD(&proc_waited, child, p_waited);
 	if (child->p_shares)
 		UVMCNT(forks_ppwait);
 	while (child->p_shares) {
@@ -156,6 +159,7 @@ proc_vfork_wait(struct proc *child)
 		(void)mtsleep(&child->p_shares, false, "vfork", 0, &proc_lock);
 		lwp_patient(false);
 	}
+	LIST_REMOVE(child, p_waited);
 	mutex_exit(&proc_lock);
 	proc_rele(child);
 }
@@ -164,12 +168,13 @@ struct lwp *
 proc_vfork_forgotten(void)
 {
 	struct lwp *l = NULL;
+	struct proc *p;
 
+	/* not by the table: who has exited is not there */
 	mutex_enter(&proc_lock);
-	for (unsigned i = 0; i < NHASH && l == NULL; i++)
-		for (const struct proc *p = proc_hash[i]; p != NULL && l == NULL; p = p->p_hash)
-			if (!p->p_shares)
-				l = sleepq_sleeper(&p->p_shares);
+	LIST_FOREACH(p, &proc_waited, p_waited)
+		if (!p->p_shares && l == NULL)
+			l = sleepq_sleeper(&p->p_shares);
 	mutex_exit(&proc_lock);
 	return l;
 }
@@ -391,6 +396,8 @@ proc_lwp_main(void *arg)
 	proc_attach(NULL);
 	curlwp->l_addr = NULL;
 	uvm_uarea_free(lb.lb_uarea);
+	KASSERTMSG(curlwp->l_proc == NULL && curlwp->l_pmap == NULL,
+	    "%s gives its process back, and its CPU is still in that", curlwp->l_name);
 	proc_rele(lb.lb_proc);
 }
 

@@ -467,22 +467,51 @@ KTEST(I_SMP_8_sleeps_for_io_that_has_ended, "somebody sleeps for the end of I/O 
 	forgotten(sleep_for_io, io_channel);
 }
 
-static wchan_t
-child_channel(void)
-{
-	return &tm_proc->p_shares;
-}
+static struct proc *child;
 
 static void
-sleep_for_child(struct tm_thread *tt)
+wait_for_child(struct tm_thread *tt)
 {
-	mutex_spin_enter(&uvm_fpageqlock);	/* any lock will do */
-	UVM_UNLOCK_AND_WAIT(child_channel(), &uvm_fpageqlock, "test");
+	proc_vfork_wait(child);
+}
+
+/* exits: it is not in the table of processes any more */
+static void
+child_has_left(bool exits)
+{
+	struct tm_thread tt;
+
+	tm_boot(2, 2048);
+	tm_put(tm_proc, "a");
+	tm_collect();
+	CHECK_EQ(proc_vfork(tm_proc, "v", &child), 0);
+	tm_start(NULL, &tt, 1, wait_for_child, NULL);
+	TU_WAIT(sleepq_has_waiters(&child->p_shares));
+	sample(200);
+	CHECK_STR(tm_seen, "");
+	/* as if it had not woken its parent */
+	__atomic_store_n(&child->p_shares, false, __ATOMIC_RELAXED);
+	if (exits)
+		proc_exit(child);
+	else
+		proc_newspace(child, uvmspace_alloc(VM_MIN_ADDRESS, VM_MAXUSER_ADDRESS));
+	told("I-SMP-8");
+	wakeup(&child->p_shares);
+	tm_wait(&tt, 1);
+	if (!exits)
+		proc_exit(child);
+	tm_seen[0] = '\0';
+	end();
 }
 
 KTEST(I_SMP_8_parent_of_a_child_that_has_left, "a parent sleeps, and its child of vfork shares nothing any more")
 {
-	forgotten(sleep_for_child, child_channel);
+	child_has_left(false);
+}
+
+KTEST(I_SMP_8_parent_of_a_child_that_has_exited, "likewise, and the child is not even in the table any more")
+{
+	child_has_left(true);
 }
 
 KTEST(I_PD_5_woken_on_paper, "the count of waiters is 0, and somebody still sleeps")

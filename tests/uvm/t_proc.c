@@ -32,6 +32,7 @@ KTEST(process_is_found_until_it_exits, "a pid finds its process, with a referenc
 	CHECK(proc_find(pid) == NULL);
 	rcu_barrier();
 	CHECK_EQ(proc_count(), 2);		/* the finder still has it */
+	CHECK(proc_vmspace_hold(q) == NULL);	/* but not its address space */
 	CHECK_EQ(q->p_pid, pid);
 	proc_rele(q);
 	rcu_barrier();
@@ -79,6 +80,37 @@ KTEST(pids_are_not_reused, "many processes have many pids; foreach sees each onc
 	proc_foreach(count_one, &n);
 	CHECK_EQ(n, 1);
 	CHECK_EQ(vmspace_count(), 1);
+	tm_shutdown();
+}
+
+static void
+in_order(struct proc *p, void *arg)
+{
+	uint32_t *last = arg;
+
+	CHECK(p->p_pid > last[0]);
+	last[0] = p->p_pid;
+	last[1]++;
+}
+
+KTEST(foreach_goes_by_pid, "each process once, the oldest first, wherever the table has them")
+{
+	struct proc *p[40];
+	uint32_t seen[2] = { 0, 0 };
+
+	begin(1);
+	for (;;) {
+		CHECK_EQ(proc_create("p", &p[0]), 0);
+		if (p[0]->p_pid >= 240)
+			break;
+		proc_exit(p[0]);
+	}
+	for (int i = 1; i < 40; i++)		/* the table has 256 heads */
+		CHECK_EQ(proc_create("p", &p[i]), 0);
+	proc_foreach(in_order, seen);
+	CHECK_EQ(seen[1], 41);
+	for (int i = 0; i < 40; i++)
+		proc_exit(p[i]);
 	tm_shutdown();
 }
 
@@ -254,16 +286,25 @@ vforked(void *arg)
 }
 
 static void
+count_space(struct vmspace *vm, void *arg)
+{
+	++*(int *)arg;
+}
+
+static void
 vfork_and_wait(bool execs)
 {
 	struct vfork_test vt = { .vt_execs = execs };
 	struct lwp *l;
+	int spaces = 0;
 
 	begin(2);
 	tm_put(tm_proc, "aa");
 	tm_store(0, 1);
 	CHECK_EQ(proc_vfork(tm_proc, "v", &vt.vt_child), 0);
 	CHECK(tm_proc->p_vmspace->vm_refcnt == 2 && vmspace_count() == 1 && uvm_anon_count() == 1);
+	vmspace_foreach(count_space, &spaces);
+	CHECK_EQ(spaces, 1);
 	CHECK_EQ(proc_lwp_create(vt.vt_child, &l, "v", vforked, &vt), 0);
 	lwp_start(l);
 	proc_vfork_wait(vt.vt_child);
