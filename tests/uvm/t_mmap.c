@@ -500,6 +500,18 @@ KTEST(mremap_shrinks_and_grows_in_place, "the tail goes, or comes as zeroes, and
 	end();
 }
 
+KTEST(mremap_grows_into_the_file, "what a mapping of a file grows by is what comes next there")
+{
+	vaddr_t va = TM_BASE;
+
+	begin();
+	CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(2), R, UMAP_SHARED | FIXED, vp, UF_READ, (voff_t)P), 0);
+	CHECK_EQ(remap(0, 2, 0, 3, false), TM_BASE);
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(tm_load(i), tu_word((voff_t)ptoa((uint64_t)i + 1)));
+	end();
+}
+
 KTEST(mremap_moves_when_there_is_no_room, "a mapping that cannot grow moves with its contents")
 {
 	vaddr_t va;

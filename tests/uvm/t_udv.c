@@ -28,6 +28,40 @@ __wrap_pmap_enter(struct pmap *pm, vaddr_t va, paddr_t pa, vm_prot_t prot, unsig
 	return __real_pmap_enter(pm, va, pa, prot, flags);
 }
 
+/* Called once: before an object is made, and after somebody on hold was waited for; nothing is locked. */
+static void (*before_init)(void), (*after_hold)(void);
+
+void	__real_uvm_obj_init(struct uvm_object *, const struct uvm_pagerops *, int);
+void	__wrap_uvm_obj_init(struct uvm_object *, const struct uvm_pagerops *, int);
+int	__real_mtsleep(wchan_t, bool, const char *, uint64_t, kmutex_t *);
+int	__wrap_mtsleep(wchan_t, bool, const char *, uint64_t, kmutex_t *);
+
+static void
+call_once(void (**fnp)(void))
+{
+	void (*fn)(void) = __atomic_exchange_n(fnp, NULL, __ATOMIC_ACQ_REL);
+
+	if (fn != NULL)
+		fn();
+}
+
+void
+__wrap_uvm_obj_init(struct uvm_object *uobj, const struct uvm_pagerops *ops, int refs)
+{
+	call_once(&before_init);
+	__real_uvm_obj_init(uobj, ops, refs);
+}
+
+int
+__wrap_mtsleep(wchan_t ident, bool norelock, const char *wmesg, uint64_t ns, kmutex_t *lock)
+{
+	int error = __real_mtsleep(ident, norelock, wmesg, ns, lock);
+
+	if (strcmp(wmesg, "udvhold") == 0)
+		call_once(&after_hold);
+	return error;
+}
+
 static int
 map_dev(struct proc *p, int page, int n, int prot, dev_minor_t dev, voff_t off)
 {
@@ -87,10 +121,13 @@ KTEST(what_mmap_of_a_device_refuses, "private, beyond the end, executable, unali
 	CHECK_EQ(sys_mmap_device(tm_proc, &va, PAGE_SIZE, RW, UMAP_SHARED, DEV_FB, 8), EINVAL);
 	CHECK_EQ(sys_mmap_device(tm_proc, &va, PAGE_SIZE, RW | VM_PROT_EXECUTE, UMAP_SHARED, DEV_FB,
 	    0), EACCES);
+	va = VM_MAXUSER_ADDRESS;
+	CHECK(sys_mmap_device(tm_proc, &va, PAGE_SIZE, RW, UMAP_SHARED | UMAP_FIXED, DEV_FB, 0) != 0);
 	CHECK_EQ(udv_count(), 0);
 	CHECK_EQ(map_dev(tm_proc, 0, 1, VM_PROT_READ, DEV_FB, 0), 0);
 	CHECK_EQ(tm_store_error(0), EACCES);
 	CHECK_EQ(tm_load(0), 0);
+	CHECK_EQ(tm_store_error(0), EACCES);			/* as the entry has it, not as it may have it */
 	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), PAGE_SIZE, RW | VM_PROT_EXECUTE), EACCES);
 	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), PAGE_SIZE, RW), 0);
 	tm_store(0, 9);
@@ -174,6 +211,13 @@ KTEST(wiring_a_device_wires_mappings, "mlock and vslock of device memory: the ma
 	CHECK_EQ(pmap_wired_count(pm), 1);
 	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), PAGE_SIZE, RW), 0);
 	tm_store(0, 7);
+	CHECK_EQ(pmap_wired_count(pm), 2);
+	/* a fault beside them, which maps ahead */
+	CHECK_EQ(sys_madvise(tm_proc, TM_VA(0), ptoa(4), UMADV_NORMAL), 0);
+	pmap_remove(pm, TM_VA(2), TM_VA(4));
+	pmap_update(pm);
+	CHECK_EQ(tm_load(2), 0);
+	CHECK(pmap_extract(pm, TM_VA(3), NULL));
 	CHECK_EQ(pmap_wired_count(pm), 2);
 	CHECK_EQ(sys_munlock(tm_proc, TM_VA(0), ptoa(2)), 0);
 	CHECK_EQ(pmap_wired_count(pm), 0);
@@ -279,6 +323,59 @@ KTEST(the_last_detach_waits_for_who_has_found_the_object, "HOLD and WANTED: betw
 		again->pgops->pgo_detach(again);
 		CHECK_EQ(udv_count(), 0);
 	}
+	tm_shutdown();
+}
+
+static void
+wait_until_it_is_gone(void)
+{
+	while (udv_count() > 0)
+		kpause("test", 1000000);
+}
+
+KTEST(who_has_waited_looks_again, "the object that was on hold may be gone by the time that its waiter runs")
+{
+	struct tm_thread tt[2];
+	struct uvm_object *got[2] = { NULL, NULL };
+
+	tm_boot(4, NPAGES);
+	screen = udv_attach(DEV_FB, VM_PROT_READ, 0, PAGE_SIZE);
+	after_hold = wait_until_it_is_gone;
+	mutex_enter(&screen->vmobjlock);
+	tm_start(NULL, &tt[0], 1, attach, &got[0]);	/* has it on hold, and waits for the lock */
+	kpause_locked();
+	tm_start(NULL, &tt[1], 1, attach, &got[1]);	/* waits for that */
+	kpause_locked();
+	mutex_exit(&screen->vmobjlock);
+	tm_wait(&tt[0], 1);
+	got[0]->pgops->pgo_detach(got[0]);
+	screen->pgops->pgo_detach(screen);
+	tm_wait(&tt[1], 1);
+	CHECK_EQ(udv_count(), 1);
+	CHECK_EQ(got[1]->uo_refs, 1);
+	got[1]->pgops->pgo_detach(got[1]);
+	CHECK_EQ(udv_count(), 0);
+	tm_shutdown();
+}
+
+static void
+attach_first(void)
+{
+	screen = udv_attach(DEV_FB, VM_PROT_READ, 0, PAGE_SIZE);
+}
+
+KTEST(who_is_slower_takes_what_is_there, "two attach a device for the first time: it has one object, and no second is left over")
+{
+	struct uvm_object *uobj;
+
+	tm_boot(1, NPAGES);
+	before_init = attach_first;
+	uobj = udv_attach(DEV_FB, VM_PROT_READ, 0, PAGE_SIZE);
+	CHECK(uobj == screen);
+	CHECK_EQ(uobj->uo_refs, 2);
+	CHECK_EQ(udv_count(), 1);
+	uobj->pgops->pgo_detach(uobj);
+	uobj->pgops->pgo_detach(uobj);
 	tm_shutdown();
 }
 
