@@ -167,6 +167,9 @@ setup(struct job_run *jr)
 
 /* --- parcels: where they are --- */
 
+/* What a raw write of a whole parcel needs is there: op_source's part of the device. */
+_Static_assert(PARCEL_PAGES <= SRC_PAGES, "a parcel is larger than what its device has for it");
+
 static vaddr_t
 parcel_place(const struct job_worker *owner, int place)
 {
