@@ -335,12 +335,18 @@ KTEST(a_run_is_lent_whatever_lies_in_it, "pages that can be lent as they are go 
 
 KTEST(memory_that_cannot_be_read_is_not_lent, "PROT_NONE is EACCES, device memory EINVAL, nothing there ENOENT")
 {
+	vaddr_t va = TM_VA(4);
+
 	begin(1);
 	tm_put(tm_proc, "aa");
 	tm_store(0, 5);
 	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), ptoa(1), VM_PROT_NONE), 0);
 	CHECK_EQ(lend_error(0, 1), EACCES);
 	CHECK_EQ(lend_error(9, 1), ENOENT);
+	CHECK_EQ(sys_mmap_device(tm_proc, &va, ptoa(1), VM_PROT_READ, UMAP_SHARED | UMAP_FIXED, DEV_FB, 0), 0);
+	CHECK_EQ(lend_error(4, 1), EINVAL);
+	CHECK_EQ(sys_loan(tm_proc, va, ptoa(1), tm_proc, TM_VA(1)), EINVAL);
+	CHECK_EQ(sys_munmap(tm_proc, va, ptoa(1)), 0);
 	end();
 }
 

@@ -497,6 +497,11 @@ KTEST(mremap_shrinks_and_grows_in_place, "the tail goes, or comes as zeroes, and
 	CHECK_EQ(tm_load(2), 0);
 	tm_store(4, 1);
 	CHECK_EQ(tm_load_error(5), EFAULT);
+	/* with the rights of what it continues */
+	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), ptoa(5), R), 0);
+	CHECK_EQ(remap(0, 5, 0, 6, false), TM_BASE);
+	CHECK_EQ(tm_store_error(5), EACCES);
+	CHECK_EQ(tm_load(5), 0);
 	end();
 }
 

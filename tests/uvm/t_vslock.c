@@ -540,7 +540,7 @@ KTEST(R8_T51_sequential_readers_below_wiring, "faults that deactivate the pages 
 
 /* --- unmapping waits --- */
 
-enum { UNMAP, UNMAP_FIXED, MREMAP_MOVE, MREMAP_SHRINK, MREMAP_OVER, EXTRACT, BRK };
+enum { UNMAP, UNMAP_FIXED, MREMAP_MOVE, MREMAP_SHRINK, MREMAP_OVER, MREMAP_UP, EXTRACT, BRK };
 
 static void
 take_away(struct tm_thread *tt)
@@ -563,6 +563,10 @@ take_away(struct tm_thread *tt)
 		break;
 	case MREMAP_OVER:
 		CHECK_EQ(sys_mremap(tm_proc, TM_VA(8), ptoa(4), &over, ptoa(4), true), 0);
+		break;
+	case MREMAP_UP:
+		CHECK_EQ(tm_put_at(tm_proc, -8, 4, 'a'), 0);
+		CHECK_EQ(sys_mremap(tm_proc, TM_VA(-8), ptoa(4), &over, ptoa(4), true), 0);
 		break;
 	case EXTRACT:
 		CHECK_EQ(uvm_map_extract(map, TM_VA(0), ptoa(4), map, &to, UVM_EXTRACT_REMOVE), 0);
