@@ -33,6 +33,7 @@
 
 #include <harness/xalloc.h>
 #include <machine/nic.h>
+#include <sys/sleepq.h>
 
 #include "engine_int.h"
 #include "workloads.h"
@@ -47,6 +48,7 @@
 #define	PARCEL_PAGES	8
 #define	PARCEL_PLACE	((PARCEL_PAGES + 1) * PAGE_SIZE)	/* with a hole behind */
 #define	BLOCK_WORDS	(DEV_BSIZE / 8)
+#define	HOLD_NS		200000		/* who wants to move what is wired comes meanwhile */
 #define	LANDINGS	(PAGE_SIZE / DEV_BSIZE - 1)	/* blocks of a page but the first */
 
 enum { ANON, FILE_MAP, NBUF };
@@ -908,6 +910,46 @@ move_locked(struct job_worker *jw, struct parcel *pa, uint64_t page)
 	    sys_munlock(curlwp->l_proc, va, PAGE_SIZE), EINVAL);
 }
 
+struct mover {
+	struct job_worker *mv_worker;
+	struct parcel	*mv_parcel;
+	int		 mv_error;	/* @ -1: it has not come so far */
+};
+
+static void
+mover_main(void *arg)
+{
+	struct mover *mv = arg;
+	int error = parcel_move(mv->mv_worker, mv->mv_parcel);
+
+	/* relaxed: who looks before this LWP has ended wants to find -1 */
+	__atomic_store_n(&mv->mv_error, error, __ATOMIC_RELAXED);
+}
+
+/* => I/O to the page is over, and nobody has moved it before; then it was moved */
+static int
+move_below_io(struct job_worker *jw, struct parcel *pa, uint64_t page)
+{
+	struct mover mv = { jw, pa, -1 };
+	struct proc *p = curlwp->l_proc;
+	vaddr_t va = pa->pa_va + page * PAGE_SIZE;
+	struct lwp *l;
+	int error = proc_lwp_create(p, &l, "mover", mover_main, &mv), early;
+
+	if (error == 0) {
+		lwp_start(l);
+		kpause("hold", HOLD_NS);
+	}
+	early = __atomic_load_n(&mv.mv_error, __ATOMIC_RELAXED);
+	uvm_vsunlock(p->p_vmspace, va, PAGE_SIZE);
+	if (error != 0)
+		return call_failed(jw, "lwp_create", 0, error);
+	lwp_wait(l);
+	if (early == 0)
+		return content_bad(jw, "raw-content", va, "a page was moved while I/O to it was under way");
+	return mv.mv_error;
+}
+
 /* In the child, which is its only thread; the parcel is a copy. */
 static int
 wired_in_child(struct job_worker *jw, void *arg)
@@ -931,7 +973,9 @@ wired_in_child(struct job_worker *jw, void *arg)
 	if (error != 0)
 		return call_failed(jw, "wiring", va, error);
 	error = try_wired(jw, &pa, page, mlocked);
-	if (!mlocked)
+	if (!mlocked && error == 0)
+		error = move_below_io(jw, &pa, page);
+	else if (!mlocked)
 		uvm_vsunlock(p->p_vmspace, va, PAGE_SIZE);
 	else if (error == 0)
 		error = move_locked(jw, &pa, page);
@@ -964,7 +1008,7 @@ static const struct workload_op ops[] = {
 	{ "mlockall", "wire all that the process has, now, or unwire it", 1, op_mlockall },
 	{ "visit", "I/O to any thread's parcel, wherever that is", 10, op_visit },
 	{ "parcel", "move a parcel, resize, wire, lend, send, share it, see it as a debugger", 8, op_parcel },
-	{ "wired", "a child wires a page, which is not lent then", 1, op_wired },
+	{ "wired", "a child wires a page, which is neither lent nor moved then", 2, op_wired },
 };
 
 /* --- at the end --- */
