@@ -723,6 +723,24 @@ KTEST(second_loan_to_an_anon_shares_it, "a page has one anon, however often it i
 	end();
 }
 
+KTEST(I_LOAN_6_object_that_ends_in_between, "pages of an object are lent all or not at all")
+{
+	static struct vm_anon *many[32];
+	static struct vm_page *pages[32];
+
+	begin(1);
+	CHECK_EQ(uvm_loanuobjanons(&vp->v_uobj, 0, 20, many), EINVAL);	/* it has 16 */
+	CHECK_EQ(uvm_loanuobjpages(&vp->v_uobj, 0, 20, pages), EINVAL);
+	CHECK_EQ(uvm_anon_count(), 0);
+	for (int i = 0; i < 16; i++) {
+		struct vm_page *pg = tu_lookup(&vp->v_uobj, (voff_t)ptoa((uint64_t)i));
+
+		CHECK(pg == NULL || (pg->loan_count == 0 && pg->uanon == NULL && pg->wire_count == 0));
+	}
+	CHECK(counted(UVMC_loan_undone) > 0);
+	end();
+}
+
 /* --- read() by loan --- */
 
 KTEST(read_by_loan, "the buffer shows the file; a store to either does not show in the other, nor in what was forked from it")
