@@ -74,6 +74,7 @@ vslock_leave(struct uvm_vslock *vl)
 	if (UVMSTRESS_LOCKDEBUG)
 		assert_wired(vl);
 	mutex_enter(&map->misc_lock);
+	KASSERT(vl->vl_owned);			/* or another vsunlock of the range takes it, too */
 	LIST_REMOVE(vl, vl_link);
 	__atomic_store_n(&map->nvslocks, map->nvslocks - 1, __ATOMIC_RELAXED);
 	wakeup(&map->vslocks);
