@@ -746,6 +746,38 @@ send_page(struct job_worker *jw, struct parcel *pa, uint64_t page, bool wired)
 	return stored;
 }
 
+/* In the child, where nobody else stores: all pages, of which one is wired, so all are copied. */
+static int
+send_wired(struct job_worker *jw, const struct parcel *pa)
+{
+	vsize_t len = pa->pa_npages * PAGE_SIZE;
+	struct so_send ss;
+	struct nic_sum ns;
+	int error = 0;
+
+	nic_sum_init(&ns);
+	for (vaddr_t va = pa->pa_va; va < pa->pa_va + len; va += 8) {
+		uint64_t word;
+
+		error = user_load(va, &word);
+		if (error != 0)
+			return call_failed(jw, "load", va, error);
+		nic_sum_add(&ns, &word, sizeof(word));
+	}
+	error = sys_send(curlwp->l_proc, pa->pa_va, len, 0, &ss);
+	if (error != 0)
+		return call_failed(jw, "send", pa->pa_va, error);
+	so_send_wait(&ss);
+	if (ss.ss_sum != nic_sum_value(&ns))
+		return content_bad(jw, "raw-content", pa->pa_va, "the wire had memory of sum %#lx, %#lx was sent",
+		    (unsigned long)ss.ss_sum, (unsigned long)nic_sum_value(&ns));
+	if (ss.ss_loaned != 0)
+		return content_bad(jw, "raw-content", pa->pa_va, "%lu bytes were lent, and a page of them is wired",
+		    (unsigned long)ss.ss_loaned);
+	worker_verified(jw, len);
+	return 0;
+}
+
 static uint64_t
 even_page(struct job_worker *jw)
 {
@@ -872,7 +904,7 @@ try_wired(struct job_worker *jw, struct parcel *pa, uint64_t page, bool mlocked)
 		error = refused(jw, "madvise(FREE) of a wired page", va, sys_madvise(p, va, PAGE_SIZE,
 		    UMADV_FREE), EBUSY);
 	if (error == 0)
-		error = send_page(jw, pa, page, true);
+		error = host_rng_below(&jw->jw_rng, 2) != 0 ? send_wired(jw, pa) : send_page(jw, pa, page, true);
 	if (error == 0)
 		error = parcel_peek(jw, pa);
 	return error != 0 ? error : move_neighbours(jw, pa, page);
