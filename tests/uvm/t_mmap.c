@@ -508,12 +508,16 @@ KTEST(mremap_shrinks_and_grows_in_place, "the tail goes, or comes as zeroes, and
 KTEST(mremap_grows_into_the_file, "what a mapping of a file grows by is what comes next there")
 {
 	vaddr_t va = TM_BASE;
+	int refs;
 
 	begin();
 	CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(2), R, UMAP_SHARED | FIXED, vp, UF_READ, (voff_t)P), 0);
 	CHECK_EQ(remap(0, 2, 0, 3, false), TM_BASE);
 	for (int i = 0; i < 3; i++)
 		CHECK_EQ(tm_load(i), tu_word((voff_t)ptoa((uint64_t)i + 1)));
+	refs = vp->v_uobj.uo_refs;
+	CHECK_EQ(sys_mremap(tm_proc, va, ptoa(3), &va, MAX - MIN, false), ENOMEM);
+	CHECK_EQ(vp->v_uobj.uo_refs, refs);
 	end();
 }
 
