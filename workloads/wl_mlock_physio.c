@@ -751,6 +751,7 @@ static int
 send_wired(struct job_worker *jw, const struct parcel *pa)
 {
 	vsize_t len = pa->pa_npages * PAGE_SIZE;
+	struct proc *p = curlwp->l_proc;
 	struct so_send ss;
 	struct nic_sum ns;
 	int error = 0;
@@ -764,10 +765,18 @@ send_wired(struct job_worker *jw, const struct parcel *pa)
 			return call_failed(jw, "load", va, error);
 		nic_sum_add(&ns, &word, sizeof(word));
 	}
-	error = sys_send(curlwp->l_proc, pa->pa_va, len, 0, &ss);
+	/* what nobody has mapped is lent without asking any TLB, and no mapping says that it is wired */
+	error = sys_mprotect(p, pa->pa_va, len, VM_PROT_NONE);
+	if (error == 0)
+		error = sys_mprotect(p, pa->pa_va, len, VM_PROT_READ);
+	if (error == 0)
+		error = sys_send(p, pa->pa_va, len, 0, &ss);
 	if (error != 0)
 		return call_failed(jw, "send", pa->pa_va, error);
 	so_send_wait(&ss);
+	error = sys_mprotect(p, pa->pa_va, len, VM_PROT_READ | VM_PROT_WRITE);
+	if (error != 0)
+		return call_failed(jw, "mprotect", pa->pa_va, error);
 	if (ss.ss_sum != nic_sum_value(&ns))
 		return content_bad(jw, "raw-content", pa->pa_va, "the wire had memory of sum %#lx, %#lx was sent",
 		    (unsigned long)ss.ss_sum, (unsigned long)nic_sum_value(&ns));
