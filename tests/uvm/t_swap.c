@@ -200,36 +200,30 @@ KTEST(statistics_by_priority, "statistics come best priority first, and not more
 	tm_shutdown();
 }
 
-/* => files that the process has open, and pages of its address space */
-static void
-what_the_host_gives(unsigned *files, unsigned long *pages)
+static unsigned
+open_files(void)
 {
-	FILE *f = fopen("/proc/self/statm", "r");
+	unsigned n = 0;
 
-	*files = 0;
 	for (int fd = 0; fd < 1024; fd++)
-		*files += fcntl(fd, F_GETFD) != -1;
-	CHECK(f != NULL && fscanf(f, "%lu", pages) == 1);
-	fclose(f);
+		n += fcntl(fd, F_GETFD) != -1;
+	return n;
 }
 
-KTEST(device_that_is_gone_leaves_nothing, "a device that is taken off gives its file and its bitmaps back to the host")
+/* And its bitmaps: the leak sanitizer looks at those. */
+KTEST(device_that_is_gone_leaves_no_file, "a device that is taken off gives its file back to the host")
 {
-	struct swapon_args sa = { .sa_bytes = UINT64_C(512) << 20, .sa_priority = 0 };	/* bitmaps of 16 KB */
-	unsigned before, after;
-	unsigned long mapped = 0, now = 0;
+	struct swapon_args sa = { .sa_bytes = UINT64_C(16) << 20, .sa_priority = 0 };
+	unsigned before;
 	int dev;
 
 	ts_boot(1, NPAGES, 40, 1);
+	before = open_files();
 	for (int i = 0; i < 33; i++) {
 		CHECK_EQ(uvm_swap_on(&sa, &dev), 0);
 		CHECK_EQ(uvm_swap_off(dev), 0);
-		if (i == 0)
-			what_the_host_gives(&before, &mapped);
 	}
-	what_the_host_gives(&after, &now);
-	CHECK_EQ(after, before);
-	CHECK(now < mapped + 64);
+	CHECK_EQ(open_files(), before);
 	tm_shutdown();
 }
 
