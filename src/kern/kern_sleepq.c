@@ -158,6 +158,7 @@ mtsleep(wchan_t wchan, bool norelock, const char *wmesg, uint64_t timo_ns, kmute
 	LOCKEVENT_(lockevent_asleep(wmesg, timo_ns != 0, mtx));
 	sq = sleepq_lock(wchan);
 	sleepq_enter(sq, wchan, wmesg);
+	KASSERTMSG(mutex_owned(mtx), "T-48: the lock of '%s' is given up before its sleeper is on the queue", wmesg);
 	sleepq_unlock(sq);
 	mutex_exit(mtx);
 	lockdebug_sleep_barrier(wmesg);
