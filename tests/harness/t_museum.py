@@ -238,7 +238,7 @@ def a_circle_of_locks_is_shown_to_deadlock():
     if mode == 'none':
         return
     chaos = os.path.join(os.path.dirname(harness.binary), '../../workloads/profiles/museum/chaos-small.ini')
-    r = run('audit', '-q', chaos, '--bug', 'clean-object-first', '--seed', '2', '--ops', '1000', '--schedule', 'random',
+    r = run('audit', '-q', chaos, '--bug', 'clean-object-first', '--seed', '3', '--ops', '1000', '--schedule', 'random',
             '--confirm', '400', '--json', 'g.json', preexec_fn=one_core)
     equal(r.returncode, 1, r.stderr)
     with open('g.json', encoding='utf-8') as f:
