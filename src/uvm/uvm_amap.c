@@ -299,9 +299,10 @@ adjust(struct vm_amap *amap, uint64_t slot, int adj)
 void
 amap_adjref(struct vm_amap *amap, uint64_t slot, uint64_t n, int adj)
 {
-	bool counted = by_slot(amap, slot, n);
+	bool counted;
 
 	KASSERT(amap_locked(amap));
+	counted = by_slot(amap, slot, n);
 	adjust(amap, slot, adj);
 	if (counted)
 		amap_pp_adjref(amap, slot, n, adj);

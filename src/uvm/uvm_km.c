@@ -27,7 +27,6 @@
 #include <uvm/uvm.h>
 #include <uvm/uvm_km.h>
 #include <uvm/uvm_map.h>
-#include <uvm/uvm_proc.h>
 
 #define	KERNEL_MAP_QUANTUM	(4 * PAGE_SIZE)
 
@@ -67,8 +66,7 @@ intrsafe(const struct vm_map *map)
 static struct vm_page *
 km_page_alloc(struct vm_map *map, vaddr_t va, int flags)
 {
-	int pga = UVM_PGA_PRIVATE |
-	    ((flags & UVM_KMF_NOWAIT) != 0 || proc_dying() ? UVM_PGA_USERESERVE : 0) |
+	int pga = UVM_PGA_PRIVATE | uvm_km_reserve((flags & UVM_KMF_NOWAIT) == 0) |
 	    (flags & UVM_KMF_ZERO ? UVM_PGA_ZERO : 0);
 	struct vm_page *pg;
 

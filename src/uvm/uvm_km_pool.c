@@ -44,8 +44,7 @@ uvm_km_wait(void)
 	uvm_wait("kmwait");
 }
 
-/* => the flag for who must not wait, or only for itself (R35) */
-static int
+int
 uvm_km_reserve(bool waitok)
 {
 	return !waitok || proc_dying() ? UVM_PGA_USERESERVE : 0;
