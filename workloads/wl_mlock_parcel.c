@@ -122,8 +122,7 @@ take(struct job_worker *jw, const struct parcel *pa)
 	uint64_t first = host_rng_below(&jw->jw_rng, PARCEL_PAGES);
 	uint64_t n = 1 + host_rng_below(&jw->jw_rng, PARCEL_PAGES - first);
 	vaddr_t va = __atomic_load_n(&pa->pa_va, __ATOMIC_RELAXED) + first * PAGE_SIZE;
-	voff_t off = (voff_t)(raw_device_words(jw->jw_run) * 8) +
-	    (voff_t)(jw->jw_index * SRC_PAGES * PAGE_SIZE);
+	voff_t off = raw_scrap(jw);
 	uint64_t block[BLOCK_WORDS];
 	vsize_t len = n * PAGE_SIZE;
 	int error;
@@ -294,6 +293,21 @@ parcel_lend(struct job_worker *jw, struct parcel *pa)
 	return error;
 }
 
+/* => it has left: what was sent, and as copies if a page of it is wired */
+static int
+check_sent(struct job_worker *jw, vaddr_t va, vsize_t len, const struct so_send *ss, const struct nic_sum *ns,
+    bool wired)
+{
+	if (ss->ss_sum != nic_sum_value(ns))
+		return content_bad(jw, "raw-content", va, "the wire had memory of sum %#lx, %#lx was sent",
+		    (unsigned long)ss->ss_sum, (unsigned long)nic_sum_value(ns));
+	if (wired && ss->ss_loaned != 0)
+		return content_bad(jw, "raw-content", va, "%lu bytes were lent, and a page of them is wired",
+		    (unsigned long)ss->ss_loaned);
+	worker_verified(jw, len);
+	return 0;
+}
+
 /* An even page, all of which we know: as it was, though it is stored to before it has left. */
 static int
 send_page(struct job_worker *jw, struct parcel *pa, uint64_t page, bool wired)
@@ -311,13 +325,8 @@ send_page(struct job_worker *jw, struct parcel *pa, uint64_t page, bool wired)
 		return call_failed(jw, "send", va, error);
 	stored = parcel_store(jw, pa, page);
 	so_send_wait(&ss);
-	if (ss.ss_sum != nic_sum_value(&ns))
-		return content_bad(jw, "raw-content", va, "the wire had a page of sum %#lx, %#lx was sent",
-		    (unsigned long)ss.ss_sum, (unsigned long)nic_sum_value(&ns));
-	if (wired && ss.ss_loaned != 0)
-		return content_bad(jw, "raw-content", va, "a wired page was lent to the kernel");
-	worker_verified(jw, PAGE_SIZE);
-	return stored;
+	error = check_sent(jw, va, PAGE_SIZE, &ss, &ns, wired);
+	return error != 0 ? error : stored;
 }
 
 /* In the child, where nobody else stores: all pages, of which one is wired, so all are copied. */
@@ -351,14 +360,7 @@ send_wired(struct job_worker *jw, const struct parcel *pa)
 	error = sys_mprotect(p, pa->pa_va, len, VM_PROT_READ | VM_PROT_WRITE);
 	if (error != 0)
 		return call_failed(jw, "mprotect", pa->pa_va, error);
-	if (ss.ss_sum != nic_sum_value(&ns))
-		return content_bad(jw, "raw-content", pa->pa_va, "the wire had memory of sum %#lx, %#lx was sent",
-		    (unsigned long)ss.ss_sum, (unsigned long)nic_sum_value(&ns));
-	if (ss.ss_loaned != 0)
-		return content_bad(jw, "raw-content", pa->pa_va, "%lu bytes were lent, and a page of them is wired",
-		    (unsigned long)ss.ss_loaned);
-	worker_verified(jw, len);
-	return 0;
+	return check_sent(jw, pa->pa_va, len, &ss, &ns, true);
 }
 
 static uint64_t

@@ -66,8 +66,8 @@ make_worker(struct raw_run *rr, struct job_worker *jw)
 	jw->jw_private = rw;
 }
 
-uint64_t
-raw_device_words(const struct job_run *jr)
+static uint64_t
+device_words(const struct job_run *jr)
 {
 	uint64_t end = 0;
 
@@ -78,6 +78,12 @@ raw_device_words(const struct job_run *jr)
 			end = rw->rw_dev + rw->rw_ndev;
 	}
 	return end;
+}
+
+voff_t
+raw_scrap(const struct job_worker *jw)
+{
+	return (voff_t)(device_words(jw->jw_run) * 8) + (voff_t)(jw->jw_index * SRC_PAGES * PAGE_SIZE);
 }
 
 /* Shares of one process are alike, but processes may have more threads or fewer. */
@@ -109,7 +115,7 @@ setup(struct job_run *jr)
 	rr->rr_source_object = engine_object_id();
 	error = content_vnode("source", rr->rr_source_object, SRC_PAGES * PAGE_SIZE, &rr->rr_source);
 	if (error == 0)
-		error = zero_vnode("raw", raw_device_words(jr) * 8 + SRC_PAGES * PAGE_SIZE *
+		error = zero_vnode("raw", device_words(jr) * 8 + SRC_PAGES * PAGE_SIZE *
 		    (vsize_t)jr->jr_nworkers, &rr->rr_dev);
 	for (unsigned i = 0; i < jr->jr_nprocs; i++)
 		jr->jr_procs[i].jp_private = xcalloc(1, sizeof(struct raw_proc));
@@ -320,8 +326,7 @@ op_source(struct job_worker *jw)
 	struct proc *p = jw->jw_proc->jp_proc;
 	uint64_t page = host_rng_below(&jw->jw_rng, SRC_PAGES), words[PAGE_SIZE / 8];
 	vaddr_t va = SRC_BASE + page * PAGE_SIZE;
-	voff_t off = (voff_t)(raw_device_words(jw->jw_run) * 8) +
-	    (voff_t)(jw->jw_index * SRC_PAGES * PAGE_SIZE);
+	voff_t off = raw_scrap(jw);
 	vsize_t len = PAGE_SIZE;
 	uint64_t word = page * (PAGE_SIZE / 8) + host_rng_below(&jw->jw_rng, PAGE_SIZE / 8);
 	int error;

@@ -45,8 +45,8 @@ struct raw_run {
 	vsize_t	      rr_bytes;		/* of each of a process' two stretches */
 };
 
-/* => words of the device that are workers' */
-uint64_t raw_device_words(const struct job_run *);
+/* => where the device has SRC_PAGES pages for what the worker writes there and nobody keeps */
+voff_t	raw_scrap(const struct job_worker *);
 /* => error but for `allowed` and EAGAIN, which are in the nature of the call: those are 0; all else is told */
 int	raw_allow(struct job_worker *, const char *call, vaddr_t va, int error, int allowed);
 
