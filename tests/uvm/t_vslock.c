@@ -244,18 +244,25 @@ end_IO_elsewhere(void)
 	CHECK(tm_wire_count(tm_proc, 0) == 1 && pte_wired(0));
 }
 
+/* => the case is over: two pages are mlocked, fn was called before, and all wirings are as they must be */
+static void
+mlock_meanwhile(int page, void (*fn)(void))
+{
+	before_wiring = fn;
+	CHECK_EQ(sys_mlock(tm_proc, TM_VA(page), ptoa(2)), 0);
+	CHECK(before_wiring == NULL);
+	CHECK_EQ(inspect_wiring(), 0);
+	CHECK_EQ(sys_munlockall(tm_proc), 0);
+	end();
+}
+
 KTEST(R31_an_mlock_elsewhere_does_not_matter, "an I/O that ends on memory wired long ago, while an mlock of other memory is under way, leaves it wired")
 {
 	begin(1);
 	tm_put(tm_proc, "o.oo");
 	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(1)), 0);
 	CHECK_EQ(vslock(0, 1, RW), 0);
-	before_wiring = end_IO_elsewhere;
-	CHECK_EQ(sys_mlock(tm_proc, TM_VA(2), ptoa(2)), 0);
-	CHECK(before_wiring == NULL);
-	CHECK_EQ(inspect_wiring(), 0);
-	CHECK_EQ(sys_munlockall(tm_proc), 0);
-	end();
+	mlock_meanwhile(2, end_IO_elsewhere);
 }
 
 KTEST(R31_a_second_mlock_does_not_undo_the_first, "an I/O that ends on memory wired long ago, while an mlock of it and of more is under way, leaves it wired")
@@ -264,12 +271,7 @@ KTEST(R31_a_second_mlock_does_not_undo_the_first, "an I/O that ends on memory wi
 	tm_put(tm_proc, "oo");
 	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(1)), 0);
 	CHECK_EQ(vslock(0, 1, RW), 0);
-	before_wiring = end_IO_elsewhere;
-	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(2)), 0);
-	CHECK(before_wiring == NULL);
-	CHECK_EQ(inspect_wiring(), 0);
-	CHECK_EQ(sys_munlockall(tm_proc), 0);
-	end();
+	mlock_meanwhile(0, end_IO_elsewhere);
 }
 
 /* Before the first page; then before the second. */
@@ -284,12 +286,7 @@ KTEST(R31_an_mlock_keeps_what_it_has_reached, "an I/O that ends behind an mlock 
 	begin(1);
 	tm_put(tm_proc, "oo");
 	CHECK_EQ(vslock(0, 1, RW), 0);
-	before_wiring = end_IO_behind;
-	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(2)), 0);
-	CHECK(before_wiring == NULL);
-	CHECK_EQ(inspect_wiring(), 0);
-	CHECK_EQ(sys_munlockall(tm_proc), 0);
-	end();
+	mlock_meanwhile(0, end_IO_behind);
 }
 
 /* An I/O ends while an mlock that will fail has counted its entries. */
