@@ -329,7 +329,7 @@ static int
 run_watched(const struct profile *p)
 {
 	uint64_t limit = p->p_machine.ms_hang;
-	int error = limit != 0 ? watchdog_start(limit) : 0;
+	int error = limit != 0 ? watchdog_start(limit, engine_stopping) : 0;
 
 	if (error != 0) {
 		engine.en_result->rr_error = xasprintf("cannot start the watchdog: %s", strerror(error));

@@ -19,6 +19,9 @@
  * gives signs of life is no hang: somebody is slow, and who waited for him has his limit from
  * then on.  Not for ever, though: see STARVED.
  *
+ * When the load is over, its LWPs come to an end by themselves.  If one is waited for, and for a quarter
+ * of the limit all LWPs sleep patiently, nobody will ever wake it: that has hung, too.
+ *
  * The thread holds no simulated CPU and takes no lock of the machine but that of the list of
  * LWPs, for a moment.  Should even that be held for ever, the host's alarm ends the process.
  */
@@ -36,6 +39,7 @@
 #include <uvm/uvm.h>
 
 #define	LOOKS		8		/* in one limit */
+#define	FORSAKEN	4		/* part of a limit for which all may sleep patiently, at the end */
 #define	STACK_MAX	24
 #define	REPORT_NS	60000000000u
 #define	GRACE_NS	10000000000u	/* for a host so busy that the watchdog does not run */
@@ -44,6 +48,7 @@
 /* stable while the thread runs */
 static struct host_thread *thread;
 static uint64_t limit;			/* ns */
+static bool (*over)(void);		/* the load is; NULL: it never is */
 static bool stopping;			/* @ */
 
 /* What was seen of one LWP.  All of it may change while it is read, unless it has hung. */
@@ -64,20 +69,34 @@ struct census {
 	struct seen	*ce_v;
 	size_t		 ce_n;
 	struct vm_page	*ce_page;	/* that somebody in the last chain waits for */
+	bool		 ce_forsaken;	/* all sleep patiently, and the load is over */
+};
+
+/* What a look at all LWPs saw. */
+struct look {
+	uint64_t lk_now;
+	bool	 lk_stuck;		/* somebody gave no sign of life for too long */
+	bool	 lk_busy;		/* somebody does not sleep patiently */
 };
 
 /* --- looking --- */
+
+static bool
+patient(const struct lwp *l)
+{
+	const int stat = __atomic_load_n(&l->l_stat, __ATOMIC_RELAXED);
+
+	return l->l_idle || stat == LSIDL || stat == LSZOMB ||
+	    __atomic_load_n(&l->l_patient, __ATOMIC_RELAXED);
+}
 
 /* => an LWP that works and has given no sign of life since *since */
 static bool
 stuck(struct lwp *l, uint64_t now)
 {
-	int stat = __atomic_load_n(&l->l_stat, __ATOMIC_RELAXED);
 	uint64_t beats = __atomic_load_n(&l->l_beats, __ATOMIC_RELAXED);
 
-	if (l->l_idle || stat == LSIDL || stat == LSZOMB ||
-	    __atomic_load_n(&l->l_patient, __ATOMIC_RELAXED) || beats != l->l_seen_beats ||
-	    l->l_seen_since == 0) {
+	if (patient(l) || beats != l->l_seen_beats || l->l_seen_since == 0) {
 		l->l_seen_beats = beats;
 		l->l_seen_since = now;
 	}
@@ -95,9 +114,10 @@ moved(const struct lwp *l)
 static void
 look(struct lwp *l, void *arg)
 {
-	bool *any = arg;
+	struct look *lk = arg;
 
-	*any |= stuck(l, host_now_ns());
+	lk->lk_stuck |= stuck(l, lk->lk_now);
+	lk->lk_busy |= !patient(l) || __atomic_load_n(&l->l_stat, __ATOMIC_RELAXED) == LSRUN;
 }
 
 /* --- telling --- */
@@ -124,6 +144,16 @@ seen_of(struct census *ce, const struct lwp *l)
 {
 	for (size_t i = 0; i < ce->ce_n; i++)
 		if (ce->ce_v[i].se_lwp == l)
+			return &ce->ce_v[i];
+	return NULL;
+}
+
+/* => whose end is slept for (lwp_wait()), or NULL */
+static struct seen *
+end_of(struct census *ce, const volatile void *wchan)
+{
+	for (size_t i = 0; i < ce->ce_n; i++)
+		if (wchan == &ce->ce_v[i].se_lwp->l_func)
 			return &ce->ce_v[i];
 	return NULL;
 }
@@ -176,6 +206,11 @@ waits_for(struct census *ce, const struct seen *se, FILE *out)
 	if (se->se_stat != LSSLEEP) {
 		fprintf(out, " runs on CPU %d", se->se_cpu->ci_index);
 		return NULL;
+	}
+	other = end_of(ce, se->se_wchan);
+	if (other != NULL) {
+		fprintf(out, " waits for the end of");
+		return other;
 	}
 	pg = page_of(se->se_wchan);
 	if (pg != NULL) {
@@ -260,10 +295,15 @@ excused(const struct census *ce, const struct seen *se, const struct seen *last)
 	return true;
 }
 
-/* => its chain is told: it has hung, or waits for one who has, though not for so long */
+/*
+ * => its chain is told: it has hung, or waits for one who has, though not for so long; or
+ *    nobody works any more, and it waits for another all the same
+ */
 static bool
 concerned(const struct census *ce, const struct seen *se, const struct seen *last)
 {
+	if (ce->ce_forsaken)
+		return last != se;
 	if (hangs(se, ce->ce_now))
 		return !excused(ce, se, last);
 	return last != se && hangs(last, ce->ce_now);
@@ -280,8 +320,8 @@ tell_chains(struct census *ce, struct seen **culprit, FILE *out)
 	for (size_t i = 0; i < ce->ce_n; i++) {
 		char *chain;
 
-		if (ce->ce_v[i].se_lwp->l_idle || ce->ce_v[i].se_patient || ce->ce_v[i].se_stat == LSIDL ||
-		    ce->ce_v[i].se_stat == LSZOMB)
+		if (ce->ce_v[i].se_lwp->l_idle || (ce->ce_v[i].se_patient && !ce->ce_forsaken) ||
+		    ce->ce_v[i].se_stat == LSIDL || ce->ce_v[i].se_stat == LSZOMB)
 			continue;
 		chain = chain_of(ce, &ce->ce_v[i], &links, &last);
 		if (!concerned(ce, &ce->ce_v[i], last)) {
@@ -331,15 +371,17 @@ tell(struct census *ce)
 		violation_about(KS_page, VM_PAGE_ID(ce->ce_page), ce->ce_page);
 	n = host_thread_backtrace(culprit->se_lwp->l_thread, stack, STACK_MAX);
 	host_racy_end();			/* the thread ends in there */
+	if (ce->ce_forsaken)
+		kern_hang(culprit->se_lwp, stack, n, details, "the load is over, and nobody works: %s", chain);
 	kern_hang(culprit->se_lwp, stack, n, details, "no sign of life for %.1f s: %s",
 	    (double)limit / 1e9, chain);
 }
 
 /* Reads what belongs to others, who do not move any more, or whose word is not needed. */
 static void
-report(void)
+report(bool forsaken)
 {
-	struct census ce = { .ce_now = host_now_ns() };
+	struct census ce = { .ce_now = host_now_ns(), .ce_forsaken = forsaken };
 
 	host_alarm(3 * limit + REPORT_NS, "the watchdog hangs in its report");
 	host_racy_begin();
@@ -353,7 +395,7 @@ void
 watchdog_deadlock(void)
 {
 	limit = 0;
-	report();
+	report(false);
 }
 
 /* --- the thread --- */
@@ -368,22 +410,27 @@ patience(void)
 static void
 watch(void *arg)
 {
+	uint64_t busy = host_now_ns();		/* when somebody last worked, or the load was not over */
+
 	/* acquire: pairs with the release in watchdog_stop() */
 	while (!__atomic_load_n(&stopping, __ATOMIC_ACQUIRE)) {
-		bool any = false;
+		struct look lk = { .lk_now = host_now_ns() };
 
 		host_alarm(patience(), "the watchdog hangs itself");
-		lwp_foreach(look, &any);
-		if (any)
-			report();
+		lwp_foreach(look, &lk);
+		if (lk.lk_busy || over == NULL || !over())
+			busy = lk.lk_now;
+		if (lk.lk_stuck || lk.lk_now - busy > limit / FORSAKEN)
+			report(!lk.lk_stuck);
 		host_park_until(host_now_ns() + limit / LOOKS);
 	}
 }
 
 int
-watchdog_start(uint64_t ns)
+watchdog_start(uint64_t ns, bool (*load_is_over)(void))
 {
 	limit = ns;
+	over = load_is_over;
 	__atomic_store_n(&stopping, false, __ATOMIC_RELAXED);
 	return host_thread_create(&thread, "watchdog", watch, NULL);
 }

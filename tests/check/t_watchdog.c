@@ -20,6 +20,13 @@
 static kmutex_t lock[2];
 static struct tm_thread threads[2];
 static int met;				/* atomic */
+static bool ending;			/* atomic */
+
+static bool
+load_is_over(void)
+{
+	return __atomic_load_n(&ending, __ATOMIC_RELAXED);
+}
 
 static void
 begin(int ncpus)
@@ -30,7 +37,7 @@ begin(int ncpus)
 	tm_boot(ncpus, 1024);
 	for (int i = 0; i < 2; i++)
 		mutex_init(&lock[i], MUTEX_DEFAULT, IPL_NONE, LC_test);
-	CHECK_EQ(watchdog_start(LIMIT_NS), 0);
+	CHECK_EQ(watchdog_start(LIMIT_NS, load_is_over), 0);
 }
 
 static void
@@ -189,6 +196,21 @@ KTEST(who_waits_for_work_has_not_hung, "an LWP that says that it waits may wait,
 	tm_start(tm_proc, threads, 1, patient_main, NULL);
 	tm_wait(threads, 1);
 	end();
+}
+
+static void
+patient_for_ever(struct tm_thread *tt)
+{
+	lwp_patient(true);
+	sleep_for_ever(tt);
+}
+
+KTEST_DEATH(patient_and_forsaken, "the load is over, and who waits patiently is waited for, but nobody works who could wake him",
+    "nobody works: .* waits for the end of .*, who waits for work in 'never'")
+{
+	begin(1);
+	__atomic_store_n(&ending, true, __ATOMIC_RELAXED);
+	hang(1, patient_for_ever);
 }
 
 static void
