@@ -51,6 +51,8 @@ sleepq_enter(struct sleepq *sq, wchan_t wchan, const char *wmesg)
 	KASSERTMSG(!cpu_intr_p(), "sleep on '%s' in interrupt context", wmesg);
 	KASSERTMSG(l->l_wchan == NULL, "I-SMP-7: %s sleeps on '%s', and is on a queue", l->l_name, wmesg);
 	KASSERT(!l->l_idle);
+	/* its own: nobody else sets one, and who let it expire has had timer_lock before timer_clear() */
+	KASSERTMSG(l->l_deadline == 0, "I-SMP-7: %s sleeps on '%s' with the time-out of an earlier sleep", l->l_name, wmesg);
 	__atomic_store_n(&l->l_wchan, wchan, __ATOMIC_RELAXED);	/* kern_timer.c peeks */
 	/* relaxed: dumps read it */
 	__atomic_store_n(&l->l_wmesg, wmesg, __ATOMIC_RELAXED);
