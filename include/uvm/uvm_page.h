@@ -139,6 +139,12 @@ uvm_page_hardwired(const struct vm_page *pg)
 {
 	return uvm_page_wired(pg) && !uvm_page_loaned(pg);
 }
+/* => owner's lock held: nobody else works on it, so that it may be mapped, and lent */
+static inline bool
+uvm_page_atrest(const struct vm_page *pg)
+{
+	return (pg->flags & PG_BUSY) == 0 || pg->owner == curlwp;
+}
 /* => pageq held: is it on loan to an anon that does not own it? */
 static inline bool
 uvm_page_borrowed(const struct vm_page *pg)

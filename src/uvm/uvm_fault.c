@@ -480,7 +480,8 @@ void
 uvmfault_enter_neighbour(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, vaddr_t va,
     struct vm_page *pg, vm_prot_t prot)
 {
-	KASSERT((pg->flags & (PG_FAKE | PG_RELEASED)) == 0);
+	KASSERTMSG((pg->flags & (PG_FAKE | PG_RELEASED)) == 0 && uvm_page_atrest(pg), "I-FLT-3: page flags %#x",
+	    pg->flags);
 	KASSERT(mutex_owned(uvm_page_owner_lock(pg)));
 	/* who is mapped was asked before the object was locked: an I/O may have wired it since */
 	if (uvm_mapping_wired(ufi->map, ufi->entry, va))
@@ -586,7 +587,8 @@ assert_enter(const struct uvm_faultinfo *ufi, const struct uvm_faultctx *flt, st
 	if (flt->amap != NULL)
 		KASSERT_STABLE(amap_mutex(flt->amap), &ufi->amap_state);
 	KASSERTMSG(ufi->map->timestamp == ufi->mapv, "I-FLT-4: map %u has changed", ufi->map->id);
-	KASSERTMSG((pg->flags & (PG_FAKE | PG_RELEASED)) == 0, "I-FLT-3: page flags %#x", pg->flags);
+	KASSERTMSG((pg->flags & (PG_FAKE | PG_RELEASED)) == 0 && uvm_page_atrest(pg), "I-FLT-3: page flags %#x",
+	    pg->flags);
 	KASSERT(mutex_owned(uvm_page_owner_lock(pg)));
 	KASSERTMSG(!flt->wiring || (entry->max_protection & VM_PROT_WRITE) == 0 || private_page(entry, pg),
 	    "R13: a page that is shared copy-on-write is wired where it may be stored to");

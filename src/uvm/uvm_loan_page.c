@@ -35,6 +35,7 @@ static void
 lend_protected(struct vm_page *pg)
 {
 	KASSERT((pg->flags & (PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0);
+	KASSERTMSG(uvm_page_atrest(pg), "a page that somebody else has busy is lent");
 	KASSERTMSG((pg->pqflags & PQ_ANON) == 0 || pg->uanon->an_ref == 1,
 	    "R14: the page of anon %u is lent to the kernel, which wires it, and the anon has %d references",
 	    pg->uanon->an_id, pg->uanon->an_ref);

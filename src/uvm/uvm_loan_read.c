@@ -54,6 +54,7 @@ remap(struct uvm_faultinfo *ufi, struct vm_anon *anon)
 		KASSERTMSG(!pmap_extract(pmap, va, NULL), "R2: a failed enter leaves a mapping at %#lx",
 		    (unsigned long)va);
 	else {
+		KASSERTMSG(uvm_page_atrest(pg), "I-FLT-3: page flags %#x", pg->flags);
 		uvm_lock_pageq();
 		uvm_pageactivate(pg);
 		uvm_unlock_pageq();
