@@ -27,9 +27,8 @@ struct job_proc {
 	unsigned	 jp_nthreads;		/* : */
 	struct shadow	 jp_shadow;		/* : private_model(); each word: the thread whose it is */
 	void		*jp_private;		/* : the workload's */
-	bool		 jp_killed;		/* k, read @: its workers are to park */
 	unsigned	 jp_running;		/* k: workers that have not left for good */
-	unsigned	 jp_parked;		/* k: of which stand still */
+	unsigned	 jp_parked;		/* k: of which stand still, for it was killed */
 	unsigned	 jp_kills;		/* k: times that it was replaced */
 };
 

@@ -66,13 +66,12 @@ replace_locked(struct job_run *jr, struct job_proc *jp)
 {
 	int error;
 
-	KASSERT(jp->jp_killed && jp->jp_parked == jp->jp_running);
+	KASSERT(proc_killed(jp->jp_proc) && jp->jp_parked == jp->jp_running);
 	mutex_exit(&engine_kill_lock);
 	error = replace(jr, jp);
 	mutex_enter(&engine_kill_lock);
 	jp->jp_kills++;
 	jp->jp_parked = 0;
-	__atomic_store_n(&jp->jp_killed, false, __ATOMIC_RELAXED);
 	cv_broadcast(&engine_kill_cv);
 	return error;
 }
@@ -111,20 +110,15 @@ worker_nomem(struct job_worker *jw)
 		kpause("nomem", NOMEM_PAUSE_NS);
 		return 0;
 	}
-	mutex_enter(&engine_kill_lock);
-	__atomic_store_n(&jw->jw_proc->jp_killed, true, __ATOMIC_RELAXED);
 	proc_kill(jw->jw_proc->jp_proc);
-	mutex_exit(&engine_kill_lock);
 	return 0;
 }
 
 int
 worker_meet(struct job_worker *jw)
 {
-	/* relaxed: pairs with worker_nomem(); seen late, the worker finds no memory either */
-	if (!__atomic_load_n(&jw->jw_proc->jp_killed, __ATOMIC_RELAXED))
-		return 0;
-	return park(jw);
+	/* seen late, the worker finds no memory either */
+	return proc_killed(jw->jw_proc->jp_proc) ? park(jw) : 0;
 }
 
 int
@@ -136,7 +130,7 @@ worker_leave(struct job_worker *jw)
 	proc_attach(NULL);
 	mutex_enter(&engine_kill_lock);
 	jp->jp_running--;
-	if (jp->jp_killed && jp->jp_running > 0 && jp->jp_parked == jp->jp_running)
+	if (jp->jp_parked > 0 && jp->jp_parked == jp->jp_running)
 		error = replace_locked(jw->jw_run, jp);
 	mutex_exit(&engine_kill_lock);
 	return error;

@@ -71,6 +71,7 @@ bool	proc_shares(const struct proc *);
  *    and it forks no more (ENOMEM).  Any context, does not sleep
  */
 void	proc_kill(struct proc *);
+bool	proc_killed(const struct proc *);
 /* => is the current LWP one of such a process? */
 bool	proc_dying(void);
 /* => all LWPs of it are gone (or it is the caller, detached): frees the address space */

@@ -112,11 +112,16 @@ proc_kill(struct proc *p)
 }
 
 bool
+proc_killed(const struct proc *p)
+{
+	/* relaxed: pairs with proc_kill() */
+	return __atomic_load_n(&p->p_killed, __ATOMIC_RELAXED);
+}
+
+bool
 proc_dying(void)
 {
-	const struct proc *p = curlwp->l_proc;
-
-	return p != NULL && __atomic_load_n(&p->p_killed, __ATOMIC_RELAXED);
+	return curlwp->l_proc != NULL && proc_killed(curlwp->l_proc);
 }
 
 /* --- vfork --- */
