@@ -166,9 +166,15 @@ has_shared_amap(struct vm_map_entry *e)
  * => both maps(W); the parent's pmap lets nobody store to the range.
  */
 static int
-fork_copy_now(struct vm_map *child, struct vm_map_entry *old, struct vm_map_entry *new, bool wired)
+fork_copy_now(const struct vm_map *parent, struct vm_map *child, struct vm_map_entry *old,
+    struct vm_map_entry *new, bool wired)
 {
-	int error = uvm_mapent_copynow(child, new);
+	int error;
+
+	KASSERTMSG(!pmap_deferred(parent->pmap),
+	    "I-SYS-2: map %u is copied, and CPUs have not been told that they may not store to it (T-6)",
+	    parent->id);
+	error = uvm_mapent_copynow(child, new);
 
 	if (error != 0 || old->aref.ar_amap == NULL)
 		return error;
@@ -197,7 +203,7 @@ fork_copy(struct vm_map *parent, struct vm_map *child, struct vm_map_entry *old)
 	if (shared || wired) {
 		/* Each page of the child is the parent's at one moment (I-SYS-2). */
 		pmap_update(parent->pmap);
-		return fork_copy_now(child, old, new, wired);
+		return fork_copy_now(parent, child, old, new, wired);
 	}
 	old->etype |= UVM_ET_NEEDSCOPY;
 	return 0;
