@@ -311,6 +311,20 @@ km_leaks(struct vm_map *map, const char *name)
 		uvm_unmap(map, vm_map_min(map), vm_map_max(map));
 }
 
+/* => of kernel_map itself: what is no submap's; UBC's windows have gone before */
+static void
+km_direct_leaks(void)
+{
+	vsize_t size = 0;
+
+	for (const struct vm_map_entry *e = kernel_map->header.next; e != &kernel_map->header; e = e->next)
+		if (!UVM_ET_ISSUBMAP(e))
+			size += e->end - e->start;
+	if (size != 0)
+		violation(VIOL_LEAK, "I-KM-4", "%lu bytes of kernel_map did not come back",
+		    (unsigned long)size);
+}
+
 /*
  * => shutdown: nobody uses kernel addresses any more.
  */
@@ -321,6 +335,7 @@ uvm_km_fini(void)
 
 	for (int i = 0; i < 4; i++)
 		km_leaks(&submap_store[i], names[i]);
+	km_direct_leaks();
 	KASSERTMSG(kernel_object.uo_npages == 0, "I-KM-2: %d pages of kernel_object are left",
 	    kernel_object.uo_npages);
 	uvm_unmap(kernel_map, VM_MIN_KERNEL_ADDRESS, VM_MAX_KERNEL_ADDRESS);

@@ -77,6 +77,15 @@ KTEST(leaked_vnode_is_found, "a vnode with a reference left is named in the repo
 	CHECK(leak.n >= 1);
 }
 
+KTEST(I_KM_4_addresses_of_kernel_map, "addresses of kernel_map that nobody has given back are a leak")
+{
+	failure_sink = sink;
+	tu_boot(1, 4096);
+	CHECK(uvm_km_alloc(kernel_map, PAGE_SIZE, 0, UVM_KMF_VAONLY) != 0);
+	(void)uvm_shutdown();
+	CHECK_EQ(leak.n, 1);
+}
+
 KTEST(leaked_aobj_is_found, "an anonymous object with a page left is a leak, and so is its page")
 {
 	failure_sink = sink;
