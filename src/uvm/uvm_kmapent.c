@@ -24,6 +24,7 @@
  * map; so allocating one never recurses, and freeing one never blocks.
  */
 #include <sys/bug.h>
+#include <sys/inject.h>
 #include <sys/pool.h>
 
 #include "uvm_map_i.h"
@@ -135,7 +136,7 @@ uvm_mapent_reserve(struct vm_map *map, struct uvm_mapent_reservation *umr)
 		 * From the reserve first, which is for those who set memory free: this is what
 		 * everybody does who dies for want of it.
 		 */
-		struct vm_map_entry *e = uvm_kmapent_alloc(map, false);
+		struct vm_map_entry *e = inject(INJECT_pool_page) ? NULL : uvm_kmapent_alloc(map, false);
 
 		if (e == NULL)
 			e = uvm_kmapent_alloc(map, true);
@@ -143,6 +144,9 @@ uvm_mapent_reserve(struct vm_map *map, struct uvm_mapent_reservation *umr)
 			break;
 		umr->umr_entries[umr->umr_n++] = e;
 	}
+	KASSERTMSG(umr->umr_n == UMR_MAX || vm_map_intrsafe(map),
+	    "R42: map %u: %d entries are reserved, and an unmap may split twice: who may wait has them all",
+	    map->id, umr->umr_n);
 }
 
 void
