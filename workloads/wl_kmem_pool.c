@@ -265,6 +265,21 @@ check_wired(struct job_worker *jw, vaddr_t va)
 	return 0;
 }
 
+/* A page that was asked for as zeroes: whoever had its frame before has stored where check_wired() does. */
+static int
+check_zero(struct job_worker *jw, vaddr_t va)
+{
+	uint64_t got = 0;
+	int error = kern_load(va, &got);
+
+	if (error != 0)
+		return call_failed(jw, "load of wired kernel memory", va, error);
+	if (got != 0)
+		return content_bad(jw, "zero-fill", va, "holds %#lx, must be zero", (unsigned long)got);
+	worker_verified(jw, sizeof(got));
+	return 0;
+}
+
 static int
 op_quantum(struct job_worker *jw)
 {
@@ -298,8 +313,11 @@ op_wired(struct job_worker *jw)
 
 	if (va == 0)
 		return 0;
-	for (vsize_t i = 0; i < n && error == 0; i++)
-		error = check_wired(jw, va + i * PAGE_SIZE);
+	for (vsize_t i = 0; i < n && error == 0; i++) {
+		error = check_zero(jw, va + i * PAGE_SIZE);
+		if (error == 0)
+			error = check_wired(jw, va + i * PAGE_SIZE);
+	}
 	uvm_km_free(kernel_map, va, n * PAGE_SIZE, UVM_KMF_WIRED);
 	return error;
 }
