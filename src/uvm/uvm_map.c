@@ -234,6 +234,8 @@ uvm_map_prepare(struct vm_map *map, struct uvm_mapping *um, vsize_t size,
     struct uvm_object *uobj, voff_t off, unsigned flags)
 {
 	KASSERT(size != 0 && (size & PAGE_MASK) == 0);
+	KASSERTMSG(!vm_map_intrsafe(map) || (flags & UVM_FLAG_NOWAIT) != 0,
+	    "I-KM-3: map %u is interrupt-safe, and who maps there would wait for memory", map->id);
 	*um = (struct uvm_mapping){ .um_flags = flags };
 	if ((UVM_PROTECTION(flags) & ~UVM_MAXPROTECTION(flags)) != 0)
 		return EACCES;
