@@ -46,5 +46,11 @@ cv_broadcast(kcondvar_t *cv)
 bool
 cv_has_waiters(kcondvar_t *cv)
 {
-	return sleepq_has_waiters(CV_WCHAN(cv));
+	return cv_sleeper(cv) != NULL;
+}
+
+struct lwp *
+cv_sleeper(kcondvar_t *cv)
+{
+	return sleepq_sleeper(CV_WCHAN(cv));
 }

@@ -30,6 +30,7 @@
 #define	HIWAT		4		/* idle pages that the pool keeps */
 #define	INFLIGHT_MAX	32		/* batches that may be on their way */
 #define	SPLIT_PAGES	100
+#define	CROWD_NS	50000		/* that one has what the others sleep for */
 
 /* What was sent.  The worker's, then the interface's, then the soft interrupt's. */
 struct batch {
@@ -335,6 +336,20 @@ op_split(struct job_worker *jw)
 	return 0;
 }
 
+/* More than half of a map's addresses: whoever wants as much sleeps until they come back (T-9). */
+static int
+op_crowd(struct job_worker *jw)
+{
+	vsize_t size = round_page((vm_map_max(phys_map) - vm_map_min(phys_map)) / 2 + 1);
+	vaddr_t va = uvm_km_alloc(phys_map, size, 0, UVM_KMF_VAONLY | UVM_KMF_WAITVA | UVM_KMF_CANFAIL);
+
+	if (va == 0)
+		return 0;
+	kpause("crowd", CROWD_NS);
+	uvm_km_free(phys_map, va, size, UVM_KMF_VAONLY);
+	return 0;
+}
+
 static const struct workload_op ops[] = {
 	{ "get", "an item, filled with words of its own", 30, op_get },
 	{ "put", "check an item by pointer and by address, give it back", 22, op_put },
@@ -342,6 +357,7 @@ static const struct workload_op ops[] = {
 	{ "quantum", "take or give back one quantum of kernel_map, wired or not", 8, op_quantum },
 	{ "wired", "wired pages: store, load, free", 3, op_wired },
 	{ "split", "a range, unmapped from the middle (R42)", 2, op_split },
+	{ "crowd", "sleep for most of a map's addresses, and have them for a moment (T-9)", 1, op_crowd },
 };
 
 /* --- the job --- */

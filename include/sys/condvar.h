@@ -27,5 +27,8 @@ void	cv_signal(kcondvar_t *);
 void	cv_broadcast(kcondvar_t *);
 /* => of this moment, unless the mutex is held */
 bool	cv_has_waiters(kcondvar_t *);
+struct lwp;
+/* => likewise: who has waited longest, or NULL; for inspectors */
+struct lwp *cv_sleeper(kcondvar_t *);
 
 #endif /* SYS_CONDVAR_H */

@@ -82,11 +82,12 @@ struct vm_map {
 	int		 flags;			/* : VM_MAP_ */
 	bool		 wirefuture;		/* m, read @: mlockall(MCL_FUTURE) */
 	bool		 dying;			/* m */
-	bool		 wantva;		/* i, peeked @: somebody sleeps on cv for addresses */
+	bool		 wantva;		/* m and i to change, read m, or peeked @: somebody sleeps on cv for addresses */
 	struct uvm_map_tree rb_tree;		/* m */
 	struct vm_map_entry header;		/* m: sentinel; end = min, start = max */
 	int		 nentries;		/* m */
 	vsize_t		 size;			/* m: sum of entry sizes */
+	vsize_t		 wantva_size;		/* m: wantva: its largest since, at the end of a section */
 	int		 ref_count;		/* i */
 	struct uvm_vslocks vslocks;		/* i: I/O under way to it */
 	unsigned	 nvslocks;		/* i, read @: how many */

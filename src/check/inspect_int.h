@@ -40,7 +40,7 @@ unsigned inspect_address(struct vm_map *, struct vm_map_entry *, vaddr_t);
 unsigned inspect_window(const struct ubc_map *);	/* inspect_ubc.c: ubc_object locked */
 unsigned inspect_waiters(void);			/* inspect.c: takes fpageq; who waits for memory */
 unsigned inspect_sleepers(void);			/* inspect_sleep.c: who sleeps for what is there; takes their locks */
-unsigned inspect_drained(struct vm_map *);	/* likewise: for the end of I/O to the map; takes misc_lock */
+unsigned inspect_map_sleepers(struct vm_map *);	/* likewise: for the end of I/O to the map, or of its being busy; takes misc_lock */
 unsigned inspect_swap_counts(void);		/* inspect_swap.c: takes swdata */
 
 #endif /* CHECK_INSPECT_INT_H */

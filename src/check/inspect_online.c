@@ -204,7 +204,7 @@ sample_map(const struct round *rd, struct vm_map *map)
 		violation(VIOL_INVARIANT, CHECK_ID(I_MAP_9), "map %u, version %u: an entry changed while it was "
 		    "locked for reading", map->id, map->timestamp);
 	}
-	(void)inspect_drained(map);
+	(void)inspect_map_sleepers(map);
 	vm_map_unlock_read(map);
 }
 

@@ -8,6 +8,8 @@
 #include <sys/sleepq.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_bio_i.h>
+#include <uvm/uvm_glue.h>
+#include <uvm/uvm_km.h>
 #include <uvm/uvm_loan.h>
 #include <uvm/uvm_physio.h>
 #include <uvm/uvm_proc.h>
@@ -36,6 +38,37 @@ window_forgotten(void)
 	return l;
 }
 
+/*
+ * A map's cv has two kinds of sleepers: for the end of a busy map, and for addresses.  What each waits for is said,
+ * and taken back, under misc_lock.
+ */
+static unsigned
+cv_forgotten(struct vm_map *map)
+{
+	struct lwp *l;
+
+	mutex_enter(&map->misc_lock);
+	/* relaxed: set before the sleeper has misc_lock, cleared under it */
+	l = __atomic_load_n(&map->busy, __ATOMIC_RELAXED) == NULL &&
+	    !__atomic_load_n(&map->wantva, __ATOMIC_RELAXED) ? cv_sleeper(&map->cv) : NULL;
+	mutex_exit(&map->misc_lock);
+	if (l != NULL)
+		about_map(map);
+	return forgotten(l, "its map is not busy, and nobody is said to want addresses: who ended the one or made room did "
+	    "not wake it (vm_map_unbusy, uvm_map_wakeva), or it never said so (wait_for_va)");
+}
+
+static unsigned
+kernel_maps_forgotten(void)
+{
+	struct vm_map *const maps[] = { kernel_map, mb_map, phys_map, exec_map, uarea_map };
+	unsigned bad = 0;
+
+	for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
+		bad += cv_forgotten(maps[i]);
+	return bad;
+}
+
 unsigned
 inspect_sleepers(void)
 {
@@ -44,11 +77,12 @@ inspect_sleepers(void)
 	    forgotten(uvm_loanfree_forgotten(), "what it waits for is there: loans that ended, or their end (uvm_loanfree, loanfree_main)") +
 	    forgotten(uvm_physio_forgotten(), "raw transfers are complete: who noted them down did not wake it (chunk_biodone)") +
 	    forgotten(uvm_aio_forgotten(), "transfers are complete: who noted them down did not wake it (uvm_aio_biodone)") +
-	    forgotten(proc_vfork_forgotten(), "the child of vfork for which it waits has left its address space (wake_parent)");
+	    forgotten(proc_vfork_forgotten(), "the child of vfork for which it waits has left its address space (wake_parent)") +
+	    kernel_maps_forgotten();
 }
 
 unsigned
-inspect_drained(struct vm_map *map)
+inspect_map_sleepers(struct vm_map *map)
 {
 	struct lwp *l;
 
@@ -57,5 +91,5 @@ inspect_drained(struct vm_map *map)
 	mutex_exit(&map->misc_lock);
 	if (l != NULL)
 		about_map(map);
-	return forgotten(l, "the I/O for whose end it waits is over: who ended it did not wake it (vslock_leave)");
+	return cv_forgotten(map) + forgotten(l, "the I/O for whose end it waits is over: who ended it did not wake it (vslock_leave)");
 }

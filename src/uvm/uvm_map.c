@@ -337,6 +337,7 @@ wait_for_va(struct vm_map *map)
 	mutex_enter(&map->misc_lock);
 	/* relaxed: pairs with uvm_map_wakeva(), under the map lock */
 	__atomic_store_n(&map->wantva, true, __ATOMIC_RELAXED);
+	map->wantva_size = map->size;
 	vm_map_unlock(map);
 	(void)cv_timedwait(&map->cv, &map->misc_lock, VAWAIT_NS);
 	mutex_exit(&map->misc_lock);

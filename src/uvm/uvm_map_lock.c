@@ -94,6 +94,19 @@ assert_told(const struct vm_map *map)
 	    map->id);
 }
 
+/* => map(W), about to go: who sleeps for addresses has been woken if some have become free meanwhile (T-9) */
+static inline void
+assert_woken(struct vm_map *map)
+{
+	/* relaxed: it is set and cleared with the map locked */
+	if (__builtin_expect(!__atomic_load_n(&map->wantva, __ATOMIC_RELAXED), 1))
+		return;
+	KASSERTMSG_ABOUT(map->size >= map->wantva_size, KS_map, map->id, map,
+	    "I-SMP-8: map %u is unlocked with %lu bytes less in it, and who sleeps for addresses has not been woken",
+	    map->id, (unsigned long)(map->wantva_size - map->size));
+	map->wantva_size = map->size;
+}
+
 void
 vm_map_unlock(struct vm_map *map)
 {
@@ -104,6 +117,7 @@ vm_map_unlock(struct vm_map *map)
 	}
 	KASSERT(rw_write_held(&map->lock));
 	assert_told(map);
+	assert_woken(map);
 	rw_exit(&map->lock);
 }
 

@@ -467,6 +467,54 @@ KTEST(I_SMP_8_sleeps_for_io_that_has_ended, "somebody sleeps for the end of I/O 
 	forgotten(sleep_for_io, io_channel);
 }
 
+static struct vm_map *cv_map;
+
+static void
+sleep_on_map(struct tm_thread *tt)
+{
+	mutex_enter(&cv_map->misc_lock);
+	cv_wait(&cv_map->cv, &cv_map->misc_lock);
+	mutex_exit(&cv_map->misc_lock);
+}
+
+/* Somebody sleeps on the map's cv: all is well while it is said that he has reason to. */
+static void
+map_forgotten(bool kernel)
+{
+	struct tm_thread tt;
+
+	tm_boot(2, 2048);
+	tm_put(tm_proc, "a");
+	tm_collect();
+	cv_map = kernel ? phys_map : tm_map(tm_proc);
+	if (kernel)
+		cv_map->wantva = true;
+	else
+		cv_map->busy = curlwp;
+	tm_start(NULL, &tt, 1, sleep_on_map, NULL);
+	TU_WAIT(cv_has_waiters(&cv_map->cv));
+	sample(200);
+	CHECK_STR(tm_seen, "");
+	/* as if who took it back had woken nobody */
+	cv_map->wantva = false;
+	cv_map->busy = NULL;
+	told("I-SMP-8");
+	cv_broadcast(&cv_map->cv);
+	tm_wait(&tt, 1);
+	tm_seen[0] = '\0';
+	end();
+}
+
+KTEST(I_SMP_8_sleeps_for_a_map_that_is_not_busy, "somebody sleeps until a map is not busy, and it is not")
+{
+	map_forgotten(false);
+}
+
+KTEST(I_SMP_8_sleeps_for_addresses_that_nobody_wants, "somebody sleeps for addresses of the kernel, and nobody is said to")
+{
+	map_forgotten(true);
+}
+
 static struct proc *child;
 
 static void

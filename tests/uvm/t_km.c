@@ -3,6 +3,8 @@
  */
 #include "tuvm.h"
 
+#include <sys/inject.h>
+
 #define	RW	(VM_PROT_READ | VM_PROT_WRITE)
 
 static uint64_t
@@ -159,6 +161,29 @@ KTEST(R42_unmapping_does_not_wait_for_memory, "kernel addresses are given back w
 	tu_shutdown();
 }
 
+/* Where the reserve has nothing for the moment, because somebody else was faster. */
+KTEST(R42_a_reservation_that_finds_none_waits_for_it, "who unmaps from the middle without an entry at hand gets two all the same")
+{
+	char why[80];
+	vaddr_t va;
+
+	tu_boot(1, 1024);
+	va = uvm_km_alloc(kernel_map, 3 * PAGE_SIZE, 0, UVM_KMF_VAONLY);
+	CHECK(va != 0);
+	CHECK_EQ(inject_configure("pool-page:every=1", 1, why, sizeof(why)), 0);
+	inject_start();
+	/* of an entry of its own each: until there is none at hand */
+	while (uvm_km_alloc(mb_map, PAGE_SIZE, 0, UVM_KMF_VAONLY | UVM_KMF_NOWAIT) != 0)
+		continue;
+	CHECK(mb_map->size < vm_map_max(mb_map) - vm_map_min(mb_map));
+	uvm_km_free(kernel_map, va + PAGE_SIZE, PAGE_SIZE, UVM_KMF_VAONLY);
+	inject_stop();
+	uvm_unmap(mb_map, vm_map_min(mb_map), vm_map_max(mb_map));
+	uvm_km_free(kernel_map, va, PAGE_SIZE, UVM_KMF_VAONLY);
+	uvm_km_free(kernel_map, va + 2 * PAGE_SIZE, PAGE_SIZE, UVM_KMF_VAONLY);
+	tu_shutdown();
+}
+
 static vaddr_t full_va;
 
 static void
@@ -186,6 +211,27 @@ KTEST(T9_waitva_sleeps_until_addresses_are_free, "a full submap: NOWAIT gets not
 	lwp_wait(l);
 	uvm_km_free(mb_map, full_va, size, UVM_KMF_VAONLY);
 	tu_shutdown();
+}
+
+static void
+want_page(void *arg)
+{
+	(void)uvm_km_alloc(mb_map, PAGE_SIZE, 0, UVM_KMF_VAONLY | UVM_KMF_WAITVA);
+}
+
+KTEST_DEATH(I_SMP_8_addresses_come_and_nobody_is_woken, "a map that is unlocked with more room, and who sleeps for some not told, stops the machine",
+    "I-SMP-8")
+{
+	struct lwp *l;
+
+	tu_boot(2, 2048);
+	CHECK(uvm_km_alloc(mb_map, vm_map_max(mb_map) - vm_map_min(mb_map), 0, UVM_KMF_VAONLY) != 0);
+	CHECK_EQ(lwp_create(&l, NULL, "want", want_page, NULL), 0);
+	lwp_start(l);
+	TU_WAIT(tu_count(UVMC_map_vawaits) > 0);
+	vm_map_lock(mb_map);
+	mb_map->size -= PAGE_SIZE;		/* as if some had gone */
+	vm_map_unlock(mb_map);
 }
 
 #define	SLEEPERS	8
