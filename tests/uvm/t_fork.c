@@ -105,6 +105,46 @@ KTEST(inheritance_of_untouched_shared_memory, "minherit(SHARE) before the first 
 	tm_shutdown();
 }
 
+KTEST(I_AMAP_9_object_page_mapped_before_a_fork, "a page of the object that the parent had mapped gives way to an anon of the child, where they share")
+{
+	struct proc *child;
+
+	begin(1);
+	tm_put(tm_proc, "qq");
+	CHECK_EQ(sys_minherit(tm_proc, TM_VA(0), ptoa(2), MAP_INHERIT_SHARE), 0);
+	CHECK_EQ(tm_load(0), 0);		/* maps the object's page */
+	child = spawn(tm_proc);
+	tm_store_in(child, 0, 7);
+	CHECK_EQ(tm_load(0), 7);
+	proc_exit(child);
+	tm_shutdown();
+}
+
+KTEST(heap_of_a_child, "the child's break is where its parent's was, and each moves its own")
+{
+	const vaddr_t low = VM_HEAP_ADDRESS;
+	struct proc *child;
+	uint64_t value;
+
+	begin(1);
+	CHECK_EQ(sys_obreak(tm_proc, low + ptoa(2)), 0);
+	CHECK_EQ(user_store(low + PAGE_SIZE, 1), 0);
+	child = spawn(tm_proc);
+	CHECK_EQ(sys_obreak(child, low + ptoa(3)), 0);
+	CHECK_EQ(user_store(low + ptoa(2), 1), EFAULT);
+	proc_attach(child);
+	CHECK_EQ(user_load(low + PAGE_SIZE, &value), 0);
+	CHECK_EQ(value, 1);
+	CHECK_EQ(user_store(low + ptoa(2), 2), 0);
+	CHECK_EQ(sys_obreak(child, low + ptoa(1)), 0);
+	CHECK_EQ(user_store(low + PAGE_SIZE, 2), EFAULT);
+	proc_attach(tm_proc);
+	CHECK_EQ(user_load(low + PAGE_SIZE, &value), 0);
+	CHECK_EQ(value, 1);
+	proc_exit(child);
+	tm_shutdown();
+}
+
 /* The parent of a shared amap cannot be stopped by needs-copy in one pmap alone. */
 KTEST(fork_COPY_of_shared_memory_copies_now, "a copy of memory that a third process shares is not changed by it")
 {

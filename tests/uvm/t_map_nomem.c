@@ -155,6 +155,21 @@ KTEST(waits_with_the_map_unlocked, "where something can be reclaimed the call wa
 	tm_shutdown();
 }
 
+KTEST(fork_waits_and_tries_again, "a fork that finds no entry gives back what it has, waits with no map locked, and goes through")
+{
+	struct proc *child;
+
+	begin();
+	hopeless = false;
+	failures = 3;
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
+	no_items = false;
+	CHECK_EQ(failures, 0);
+	TM_SHAPE(child, "aaaaaaaa");
+	proc_exit(child);
+	end();
+}
+
 KTEST(first_touch_of_a_big_entry_is_refused, "a big entry is cut where it is touched: without entries the access is ENOMEM, no hang")
 {
 	const vsize_t n = 4 * UVM_AMAP_LARGE;

@@ -388,6 +388,14 @@ KTEST(stack_of_a_child, "fork copies the stack, which then grows by the child's 
 	CHECK_EQ(tm_map(child)->size, 0);
 	proc_attach(tm_proc);
 	proc_exit(child);
+	/* and gets smaller from where its parent's was */
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
+	CHECK_EQ(set(child, URLIMIT_STACK, ptoa(1)), 0);
+	proc_attach(child);
+	CHECK_EQ(store(TOP - ptoa(2), 1), EACCES);
+	CHECK_EQ(load(TOP - 8), 1);
+	proc_attach(tm_proc);
+	proc_exit(child);
 	tm_shutdown();
 }
 

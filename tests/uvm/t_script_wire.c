@@ -103,6 +103,44 @@ SCENARIO(T13_buffer_is_locked_while_the_device_has_it,
 }
 MISTAKE(T13_buffer_is_locked_while_the_device_has_it, unwire_ignores_mlock, "check failed: wired\\(0\\)|I-MAP-13|R10")
 
+/* --- T-16, with a sharer --- */
+
+static struct proc *sharer;
+
+static void
+fork_main(void *arg)
+{
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
+}
+
+static void
+sharer_wires(void *arg)
+{
+	CHECK_EQ(uvm_vslock(sharer->p_vmspace, TM_VA(0), PAGE_SIZE, RW), 0);
+}
+
+/* a has looked whether anything is wired, and whether the amap is shared, and makes the child's entry. */
+SCENARIO(T16_sharer_begins_an_IO_below_a_fork,
+    "what a sharer wires while another forks is copied for the child at once (R10, R13)")
+{
+	begin();
+	tm_put(tm_proc, "s");
+	CHECK_EQ(proc_fork(tm_proc, "sharer", &sharer), 0);
+	CHECK_EQ(sys_minherit(tm_proc, TM_VA(0), PAGE_SIZE, MAP_INHERIT_COPY), 0);
+	tm_store(0, 1);
+	script_lock("amap", amap_mutex(tm_entry(tm_proc, 0)->aref.ar_amap));
+	SCRIPT("a until lock(amap) x3; b until done; a until done",
+	    { "a", NULL, fork_main, NULL }, { "b", NULL, sharer_wires, NULL });
+	CHECK_EQ(tm_load_in(child, 0), 1);
+	CHECK(tm_page(child, 0) != tm_page(tm_proc, 0));
+	CHECK_EQ(tm_wire_count(tm_proc, 0), 1);
+	CHECK_EQ(tm_wire_count(child, 0), 0);
+	uvm_vsunlock(sharer->p_vmspace, TM_VA(0), PAGE_SIZE);
+	proc_exit(child);
+	proc_exit(sharer);
+	end();
+}
+
 /* --- T-14 --- */
 
 static void
