@@ -29,6 +29,8 @@ void	uvm_swapout_threads(void);
 
 /* For the inspector: the u-areas that are wired; nobody runs. */
 void	uvm_uarea_foreach(void (*fn)(vaddr_t, void *), void *);
+/* => for the inspector: who sleeps for the swapper though it is through, or is the swapper and has been kicked */
+struct lwp *uvm_uarea_forgotten(void);
 
 void	uvm_glue_init(void);		/* starts the swapper LWP */
 void	uvm_glue_fini(void);

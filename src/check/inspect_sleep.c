@@ -78,6 +78,7 @@ inspect_sleepers(void)
 	    forgotten(uvm_physio_forgotten(), "raw transfers are complete: who noted them down did not wake it (chunk_biodone)") +
 	    forgotten(uvm_aio_forgotten(), "transfers are complete: who noted them down did not wake it (uvm_aio_biodone)") +
 	    forgotten(proc_vfork_forgotten(), "the child of vfork for which it waits has left its address space (wake_parent)") +
+	    forgotten(uvm_uarea_forgotten(), "the swapper is through with the u-area for which it waits, or it is the swapper, and there is work: who brought that about did not wake it (swapout, uvm_swapout_threads)") +
 	    kernel_maps_forgotten();
 }
 

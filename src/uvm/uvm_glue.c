@@ -22,6 +22,7 @@
  */
 #include <machine/softmmu.h>
 #include <sys/kmem.h>
+#include <sys/sleepq.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_glue.h>
 
@@ -188,6 +189,9 @@ uvm_uarea_free(struct uarea *ua)
 		uvm_fault_unwire(uarea_map, ua->ua_va, ua->ua_va + UAREA_SIZE);
 	else
 		wait_gone(ua);
+	KASSERTMSG(__atomic_load_n(&ua->ua_state, __ATOMIC_RELAXED) == UA_INUSE ||
+	    __atomic_load_n(&ua->ua_state, __ATOMIC_RELAXED) == UA_OUT,
+	    "u-area %u is freed, and the swapper is at it: state %d", ua->ua_id, ua->ua_state);
 	mutex_enter(&uarea_lock);
 	TAILQ_REMOVE(&uarea_list, ua, ua_link);
 	mutex_exit(&uarea_lock);
@@ -291,4 +295,20 @@ uvm_uarea_foreach(void (*fn)(vaddr_t, void *), void *arg)
 		if (__atomic_load_n(&ua->ua_state, __ATOMIC_ACQUIRE) == UA_IN)
 			fn(ua->ua_va, arg);
 	mutex_exit(&uarea_lock);
+}
+
+struct lwp *
+uvm_uarea_forgotten(void)
+{
+	struct lwp *l = NULL;
+	struct uarea *ua;
+
+	mutex_enter(&uarea_lock);
+	if (swapper_kicked)
+		l = sleepq_sleeper(&swapper_kicked);
+	TAILQ_FOREACH(ua, &uarea_list, ua_link)
+		if (l == NULL && __atomic_load_n(&ua->ua_state, __ATOMIC_RELAXED) != UA_GOING)
+			l = sleepq_sleeper(ua);
+	mutex_exit(&uarea_lock);
+	return l;
 }

@@ -515,6 +515,30 @@ KTEST(I_SMP_8_sleeps_for_addresses_that_nobody_wants, "somebody sleeps for addre
 	map_forgotten(true);
 }
 
+static wchan_t area;			/* atomic */
+
+static void
+sleep_for_area(struct tm_thread *tt)
+{
+	mutex_enter(&tm_map(tm_proc)->misc_lock);
+	__atomic_store_n(&area, curlwp->l_addr, __ATOMIC_RELEASE);
+	UVM_UNLOCK_AND_WAIT(area, &tm_map(tm_proc)->misc_lock, "test");
+}
+
+KTEST(I_SMP_8_sleeps_for_a_u_area_that_is_there, "somebody sleeps until the swapper is through with a u-area, and it is not at it")
+{
+	struct tm_thread tt;
+
+	begin("a");
+	tm_start(tm_proc, &tt, 1, sleep_for_area, NULL);
+	TU_WAIT(__atomic_load_n(&area, __ATOMIC_ACQUIRE) != NULL && sleepq_has_waiters(area));
+	told("I-SMP-8");
+	wakeup(area);
+	tm_wait(&tt, 1);
+	tm_seen[0] = '\0';
+	end();
+}
+
 static struct proc *child;
 
 static void

@@ -3,9 +3,12 @@
  */
 #include "tmap.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include <inspect_int.h>
+#include <sys/sleepq.h>
+#include <uvm/uvm_fault.h>
 #include <uvm/uvm_glue.h>
 
 #define	NPAGES	4096
@@ -32,9 +35,12 @@ areas_in(void)
 static int go;				/* atomic: rounds that it may go; -1: end */
 static int gone;			/* atomic: rounds that it went */
 
+static struct uarea *mine;		/* its u-area; atomic */
+
 static void
 sleeper(struct tm_thread *tt)
 {
+	__atomic_store_n(&mine, curlwp->l_addr, __ATOMIC_RELEASE);
 	for (int done = 0, want; (want = __atomic_load_n(&go, __ATOMIC_ACQUIRE)) >= 0;) {
 		if (done == want) {
 			kpause("sleeper", 1000000);
@@ -181,6 +187,76 @@ KTEST(the_inspector_knows_u_areas, "I-PG-16: a u-area that is in and has lost a 
 	CHECK(strstr(tm_seen, "I-PG-16") != NULL);
 	pg->wire_count++;
 	failure_sink = NULL;
+	end(&tt);
+}
+
+static int no_wire;			/* atomic: u-areas that cannot be wired */
+
+int	__real_uvm_fault_wire(struct vm_map *, vaddr_t, vaddr_t, vm_prot_t, bool);
+int	__wrap_uvm_fault_wire(struct vm_map *, vaddr_t, vaddr_t, vm_prot_t, bool);
+
+int
+__wrap_uvm_fault_wire(struct vm_map *map, vaddr_t start, vaddr_t end, vm_prot_t prot, bool maxprot)
+{
+	if (map == uarea_map && __atomic_load_n(&no_wire, __ATOMIC_RELAXED) > 0) {
+		__atomic_fetch_sub(&no_wire, 1, __ATOMIC_RELAXED);
+		return ENOMEM;
+	}
+	return __real_uvm_fault_wire(map, start, end, prot, maxprot);
+}
+
+KTEST(without_memory_it_comes_in_later, "an LWP that finds no memory for its u-area goes on without it, and has it the next time")
+{
+	struct tm_thread tt;
+
+	begin(&tt);
+	swap_out();
+	no_wire = 2;
+	for (int round = 1; round <= 2; round++) {
+		__atomic_store_n(&go, round, __ATOMIC_RELEASE);
+		TU_WAIT(__atomic_load_n(&gone, __ATOMIC_ACQUIRE) == round);
+		CHECK_EQ(tu_count(UVMC_swapin_failed), round);
+		CHECK_EQ(areas_in(), 0);
+		CHECK_EQ(inspect_wiring(), 0);
+	}
+	__atomic_store_n(&go, 3, __ATOMIC_RELEASE);
+	TU_WAIT(areas_in() == 1);
+	CHECK_EQ(uvm.wired, 2);
+	swap_out();
+	end(&tt);
+}
+
+enum { HOLD_NOBODY, HOLD_NEXT, HOLD_HAVE };
+static int hold;			/* atomic: the swapper, in the middle of a u-area */
+
+void	__real_uvm_fault_unwire(struct vm_map *, vaddr_t, vaddr_t);
+void	__wrap_uvm_fault_unwire(struct vm_map *, vaddr_t, vaddr_t);
+
+void
+__wrap_uvm_fault_unwire(struct vm_map *map, vaddr_t start, vaddr_t end)
+{
+	if (map == uarea_map && __atomic_load_n(&hold, __ATOMIC_ACQUIRE) == HOLD_NEXT) {
+		__atomic_store_n(&hold, HOLD_HAVE, __ATOMIC_RELEASE);
+		while (__atomic_load_n(&hold, __ATOMIC_ACQUIRE) == HOLD_HAVE)
+			kpause("hold", 100000);
+	}
+	__real_uvm_fault_unwire(map, start, end);
+}
+
+KTEST(who_ends_waits_for_the_swapper, "an LWP whose u-area is just going out sleeps until it has gone, and is woken then")
+{
+	struct tm_thread tt;
+
+	begin(&tt);
+	__atomic_store_n(&hold, HOLD_NEXT, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&hold, __ATOMIC_ACQUIRE) != HOLD_HAVE) {
+		uvm_swapout_threads();
+		kpause("swapping", 1000000);
+	}
+	__atomic_store_n(&go, -1, __ATOMIC_RELEASE);
+	TU_WAIT(sleepq_has_waiters(mine));
+	__atomic_store_n(&hold, HOLD_NOBODY, __ATOMIC_RELEASE);
+	TU_WAIT(!sleepq_has_waiters(mine));
 	end(&tt);
 }
 
