@@ -390,7 +390,11 @@ uvm_map_clean(struct vm_map *map, vaddr_t start, vaddr_t end, int flags)
 		return error;
 	}
 	for (;;) {
+		const vaddr_t from = start;
+
 		n = clean_some(map, &start, end, flags, list);
+		KASSERTMSG(start > from, "map %u: cleaning gets no further than %#lx", map->id,
+		    (unsigned long)from);
 		if (!BUG(msync_reader_trap))
 			vm_map_unlock_read(map);
 		failed = flush_all(list, n, flags);

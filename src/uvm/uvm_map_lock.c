@@ -159,6 +159,8 @@ vm_map_unbusy(struct vm_map *map)
 	KASSERT(busy_by(map) == curlwp);
 	lockevent_end_of(LE_map_busy, map->id);
 	mutex_enter(&map->misc_lock);
+	KASSERTMSG(map->wire_end == 0, "I-MAP-13: map %u is not busy any more, and [%#lx,%#lx) is still to be wired",
+	    map->id, (unsigned long)map->wire_next, (unsigned long)map->wire_end);
 	__atomic_store_n(&map->busy, NULL, __ATOMIC_RELAXED);
 	cv_broadcast(&map->cv);
 	mutex_exit(&map->misc_lock);

@@ -152,6 +152,10 @@ KTEST(attributes_that_come_back_rejoin, "an untouched entry that was split by mp
 	    VM_PROT_READ | VM_PROT_WRITE, false), 0);
 	TM_SHAPE(tm_proc, "aaaaaa");
 	CHECK_EQ(obj_refs(), 2);
+	CHECK_EQ(uvm_map_advice(tm_map(tm_proc), TM_VA(2), TM_VA(4), UVM_ADV_SEQUENTIAL), 0);
+	TM_SHAPE(tm_proc, "aabbcc");
+	CHECK_EQ(uvm_map_advice(tm_map(tm_proc), TM_VA(0), TM_VA(6), UVM_ADV_SEQUENTIAL), 0);
+	TM_SHAPE(tm_proc, "aaaaaa");
 	tm_shutdown();
 }
 
@@ -174,6 +178,30 @@ KTEST(unlike_neighbours_stay_apart, "another protection, object, offset, inherit
 	begin();
 	tm_put(tm_proc, "arasaoapan.nr");
 	TM_SHAPE(tm_proc, "abcdefghij.kl");
+	tm_shutdown();
+}
+
+static void
+put_like(int page, vm_prot_t max, int advice)
+{
+	vaddr_t va = TM_VA(page);
+
+	CHECK_EQ(uvm_map(tm_map(tm_proc), &va, PAGE_SIZE, NULL, 0, 0, UVM_MAPFLAG(VM_PROT_READ, max,
+	    MAP_INHERIT_COPY, advice, UVM_FLAG_FIXED | UVM_FLAG_COPYONW)), 0);
+}
+
+KTEST(neighbours_of_other_birth_stay_apart, "another max_protection or advice keeps entries apart, and each has what was asked for")
+{
+	begin();
+	put_like(0, VM_PROT_ALL, UVM_ADV_NORMAL);
+	put_like(1, VM_PROT_READ, UVM_ADV_NORMAL);
+	put_like(2, VM_PROT_READ, UVM_ADV_RANDOM);
+	put_like(3, VM_PROT_READ, UVM_ADV_RANDOM);
+	TM_SHAPE(tm_proc, "abcc");
+	CHECK_EQ(tm_entry(tm_proc, 0)->advice, UVM_ADV_NORMAL);
+	CHECK_EQ(tm_entry(tm_proc, 3)->advice, UVM_ADV_RANDOM);
+	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE), 0);
+	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(1), PAGE_SIZE, VM_PROT_READ | VM_PROT_WRITE), EACCES);
 	tm_shutdown();
 }
 

@@ -211,6 +211,9 @@ KTEST(mlockall_wires_now_and_later, "MCL_CURRENT wires what is there, MCL_FUTURE
 	CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(2), RW, UMAP_ANON | UMAP_PRIVATE | UMAP_FIXED, NULL,
 	    0, 0), 0);
 	CHECK_EQ(uvm.wired, 0);
+	CHECK_EQ(sys_mlockall(tm_proc, UMCL_FUTURE), 0);
+	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(12), PAGE_SIZE, VM_PROT_READ), 0);
+	CHECK_EQ(uvm.wired, 0);			/* it was accessible before */
 	tm_shutdown();
 }
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sys/inject.h>
+
 #define	NPAGES	4096
 #define	RW	(VM_PROT_READ | VM_PROT_WRITE)
 #define	R	VM_PROT_READ
@@ -381,8 +383,64 @@ KTEST(madvise_free_forgets_private_pages_only, "MADV_FREE makes private pages ze
 	tm_store(0, 7);
 	CHECK_EQ(tm_load(0), 7);			/* I-SYS-6 */
 	CHECK_EQ(sys_madvise(tm_proc, TM_VA(0), ptoa(5), UMADV_DONTNEED), 0);
+	CHECK((tm_page(tm_proc, 0)->pqflags & PQ_INACTIVE) != 0);
 	CHECK_EQ(tm_load(0), 7);			/* deactivated, not lost */
 	CHECK(uvm.inactive > 0);
+	end();
+}
+
+KTEST(madvise_free_leaves_what_others_have, "MADV_FREE of memory that a child has too, copied or shared, takes nothing from it")
+{
+	struct proc *child;
+
+	begin();
+	tm_put(tm_proc, "as");
+	tm_store(0, 1);
+	tm_store(1, 2);
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), 0);
+	CHECK_EQ(sys_madvise(tm_proc, TM_VA(0), ptoa(2), UMADV_FREE), 0);
+	CHECK_EQ(tm_load_in(child, 0), 1);
+	CHECK_EQ(tm_load_in(child, 1), 2);
+	CHECK_EQ(tm_load(1), 2);
+	proc_exit(child);
+	end();
+}
+
+KTEST(msync_leaves_private_memory_alone, "MS_INVALIDATE takes nothing that is nowhere else")
+{
+	begin();
+	tm_put(tm_proc, "aq");
+	tm_store(0, 1);
+	tm_store(1, 2);
+	CHECK_EQ(sys_msync(tm_proc, TM_VA(0), ptoa(2), UMS_SYNC | UMS_INVALIDATE), 0);
+	CHECK_EQ(tm_load(0), 1);
+	CHECK_EQ(tm_load(1), 2);
+	end();
+}
+
+KTEST(B18_msync_tells_the_first_error, "a write that fails is told, however many follow that do not, and in however many goes")
+{
+	const int n = 20;
+	struct vnode *file;
+	char why[80];
+
+	begin();
+	file = tu_file(ptoa(n));
+	for (int i = 0; i < n; i++) {		/* the last page first: none goes with its neighbour */
+		vaddr_t va = TM_VA(i);
+
+		CHECK_EQ(sys_mmap(tm_proc, &va, P, RW, UMAP_SHARED | FIXED, file, UF_READ | UF_WRITE,
+		    (voff_t)ptoa(n - 1 - i)), 0);
+		tm_store(i, 1);
+	}
+	CHECK_EQ(tm_map(tm_proc)->nentries, n);
+	CHECK_EQ(inject_configure("vnode-write:every=1,times=1", 1, why, sizeof(why)), 0);
+	inject_start();
+	CHECK_EQ(sys_msync(tm_proc, TM_VA(0), ptoa(n), UMS_SYNC), EIO);
+	inject_stop();
+	CHECK_EQ(sys_msync(tm_proc, TM_VA(0), ptoa(n), UMS_SYNC), 0);
+	CHECK_EQ(sys_munmap(tm_proc, TM_VA(0), ptoa(n)), 0);
+	vrele(file);
 	end();
 }
 

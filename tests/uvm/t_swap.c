@@ -277,6 +277,23 @@ KTEST(anon_goes_and_comes_back, "a page that was paged out comes back as it was,
 	tm_shutdown();
 }
 
+KTEST(mincore_of_what_is_in_swap, "a private page that is in swap is not in memory, though the object's page below it is")
+{
+	unsigned char in = 9;
+
+	ts_boot(1, NPAGES, 64, 1);
+	tm_put(tm_proc, "q");
+	CHECK_EQ(tm_load(0), 0);			/* the object's page */
+	tm_store(0, 5);
+	CHECK(ts_pageout(tm_proc, 0));
+	CHECK_EQ(sys_mincore(tm_proc, TM_VA(0), PAGE_SIZE, &in), 0);
+	CHECK_EQ(in, 0);
+	CHECK_EQ(tm_load(0), 5);
+	CHECK_EQ(sys_mincore(tm_proc, TM_VA(0), PAGE_SIZE, &in), 0);
+	CHECK_EQ(in, 1);
+	tm_shutdown();
+}
+
 KTEST(swapped_memory_that_goes_frees_its_slots, "unmapping and MADV_FREE free slots whose pages are only in swap (B-18)")
 {
 	ts_boot(1, NPAGES, 64, 1);

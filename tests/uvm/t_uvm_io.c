@@ -142,6 +142,22 @@ KTEST(wired_memory_stays_wired, "a window onto wired memory leaves mapping and w
 	end();
 }
 
+KTEST(memory_that_a_device_has_stays_mapped, "a window onto a page that is wired for I/O leaves its mapping alone (I-MAP-13)")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	tm_put(debugged, "q");
+	tm_store_in(debugged, 0, 1);
+	CHECK_EQ(uvm_vslock(debugged->p_vmspace, TM_VA(0), PAGE_SIZE, RW), 0);
+	pg = tm_page(debugged, 0);
+	poke_word(0, 5);
+	CHECK(tm_page(debugged, 0) == pg);
+	CHECK_EQ(tm_wire_count(debugged, 0), 1);
+	uvm_vsunlock(debugged->p_vmspace, TM_VA(0), PAGE_SIZE);
+	end();
+}
+
 KTEST(any_alignment, "bytes, odd ends and page borders")
 {
 	unsigned char out[9000], in[9000];
