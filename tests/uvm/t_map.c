@@ -377,6 +377,29 @@ KTEST(fixed_without_unmap_fails_and_changes_nothing, "FIXED over a mapping is EN
 	tm_shutdown();
 }
 
+static int
+replace(vaddr_t va, vsize_t size)
+{
+	return uvm_map(tm_map(tm_proc), &va, size, NULL, 0, 0, UVM_MAPFLAG(VM_PROT_READ, VM_PROT_ALL,
+	    MAP_INHERIT_COPY, UVM_ADV_NORMAL, UVM_FLAG_FIXED | UVM_FLAG_UNMAP | UVM_FLAG_COPYONW));
+}
+
+KTEST(replacing_over_the_end_takes_nothing_away, "FIXED with UNMAP that reaches beyond the map, or is larger, is ENOMEM, and what is there stays")
+{
+	struct vm_map *map;
+	vaddr_t top;
+
+	begin();
+	map = tm_map(tm_proc);
+	top = vm_map_max(map) - PAGE_SIZE;
+	CHECK_EQ(replace(top, PAGE_SIZE), 0);
+	CHECK_EQ(replace(top, ptoa(2)), ENOMEM);
+	CHECK_EQ(replace(top, vm_map_max(map) + ptoa(2)), ENOMEM);
+	CHECK_EQ(map->nentries, 1);
+	CHECK_EQ(map->size, PAGE_SIZE);
+	tm_shutdown();
+}
+
 KTEST(uvm_map_errors, "EACCES for prot beyond max, EAGAIN for a lock that is held, ENOMEM when full; the object stays the caller's")
 {
 	struct vm_map *map;
@@ -436,7 +459,7 @@ find(struct vm_map *map, vaddr_t hint, vsize_t len, vsize_t align, unsigned flag
 	return uvm_map_findspace(map, hint, len, &va, align, flags) ? va : 0;
 }
 
-KTEST(findspace_is_first_fit_above_the_hint, "the lowest range at or above the hint that is long enough")
+KTEST(findspace_is_first_fit_above_the_hint, "the lowest range at or above the hint that is long enough, or the lowest of all")
 {
 	struct vm_map *map;
 
@@ -453,6 +476,9 @@ KTEST(findspace_is_first_fit_above_the_hint, "the lowest range at or above the h
 	CHECK_EQ(find(map, TM_VA(6), ptoa(2), 0, 0), TM_VA(8));
 	CHECK_EQ(find(map, TM_VA(9), ptoa(2), 0, 0), TM_VA(9));
 	CHECK_EQ(find(map, TM_VA(9), ptoa(3), 0, 0), TM_VA(12));
+	/* none above: from the bottom */
+	CHECK_EQ(find(map, vm_map_max(map) - ptoa(1), ptoa(1), 0, 0), vm_map_max(map) - ptoa(1));
+	CHECK_EQ(find(map, vm_map_max(map) - ptoa(1), ptoa(2), 0, 0), vm_map_min(map));
 	vm_map_unlock(map);
 	tm_shutdown();
 }

@@ -418,6 +418,24 @@ KTEST(msync_leaves_private_memory_alone, "MS_INVALIDATE takes nothing that is no
 	end();
 }
 
+KTEST(msync_without_a_length, "msync of no bytes is of the whole mapping around the address, and of no other")
+{
+	begin();
+	CHECK_EQ(do_mmap(TM_VA(0), 3 * P, RW, UMAP_SHARED | FIXED, true, UF_READ | UF_WRITE, 0), 0);
+	CHECK_EQ(do_mmap(TM_VA(3), P, RW, UMAP_SHARED | FIXED, true, UF_READ | UF_WRITE, ptoa(5)), 0);
+	/* none is the neighbour of another, so none is written along with one */
+	CHECK_EQ(user_store(TM_VA(0), 70), 0);
+	CHECK_EQ(user_store(TM_VA(2), 72), 0);
+	CHECK_EQ(user_store(TM_VA(3), 73), 0);
+	CHECK_EQ(sys_msync(tm_proc, TM_VA(1), 0, UMS_SYNC), 0);
+	CHECK_EQ(tu_host_word(vp, 0), 70);
+	CHECK_EQ(tu_host_word(vp, ptoa(2)), 72);
+	CHECK_EQ(tu_host_word(vp, ptoa(5)), tu_word(ptoa(5)));
+	CHECK_EQ(sys_msync(tm_proc, TM_VA(9), 0, UMS_SYNC), ENOMEM);
+	CHECK_EQ(sys_munmap(tm_proc, TM_VA(0), 4 * P), 0);
+	end();
+}
+
 KTEST(B18_msync_tells_the_first_error, "a write that fails is told, however many follow that do not, and in however many goes")
 {
 	const int n = 20;
