@@ -225,6 +225,23 @@ stuck_for_memory(void)
 	return first.me_paging != 0 || first.me_waiters != 0;
 }
 
+/*
+ * => pageq held.  Who falls asleep on a page does so under its owner's lock, and is woken when it loses
+ *    that: nobody sleeps on a page that is on the free list, nor on an orphan, which both stay what they are.
+ */
+static unsigned
+inspect_unowned(struct vm_page *pg)
+{
+	unsigned bad = 0;
+
+	mutex_spin_enter(&uvm_fpageqlock);
+	if (pg->on_free != 0 || (pg->loan_count != 0 && uvm_page_owner_lock(pg) == NULL))
+		bad = must(!sleepq_has_waiters(pg), CHECK_ID(I_PG_13), pg,
+		    "somebody sleeps on it, and it has no owner any more: who took that away did not wake him");
+	mutex_spin_exit(&uvm_fpageqlock);
+	return bad;
+}
+
 unsigned
 inspect_stuck(void)
 {
@@ -236,7 +253,7 @@ inspect_stuck(void)
 	uvm_pgintent_flush();
 	for (uint64_t i = 0; i < uvm.npages && bad == 0; i++) {
 		uvm_lock_pageq();
-		bad = inspect_page(&uvm.pages[i]) + inspect_busy(&uvm.pages[i]);
+		bad = inspect_page(&uvm.pages[i]) + inspect_busy(&uvm.pages[i]) + inspect_unowned(&uvm.pages[i]);
 		uvm_unlock_pageq();
 	}
 	return bad;

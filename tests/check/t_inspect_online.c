@@ -387,6 +387,63 @@ KTEST(I_PG_13_sleeper_whom_nobody_will_wake, "somebody sleeps on a page that is 
 	tm_shutdown();
 }
 
+static struct vm_page *slept_on;
+
+static void
+wait_for_objects_page(struct tm_thread *tt)
+{
+	kmutex_t *slock = &slept_on->uobject->vmobjlock;
+
+	mutex_enter(slock);
+	uvm_pagewait(slept_on, slock, "test");
+}
+
+/* => somebody sleeps on an object's page, which is freed, or left to its loan, as if nobody did */
+static void
+forgotten_sleeper(bool lent)
+{
+	struct uvm_object *uobj;
+	char who[LWP_NAME_MAX];
+	struct tm_thread tt;
+
+	tm_boot(2, 2048);
+	tm_collect();
+	uobj = uao_create(PAGE_SIZE, 0);
+	slept_on = tu_resident(uobj, 0);
+	if (lent)
+		tu_lend(slept_on);
+	CHECK(tu_get(uobj, 0) == slept_on);
+	tm_start(NULL, &tt, 1, wait_for_objects_page, NULL);
+	TU_WAIT(sleepq_has_waiters(slept_on));
+	mutex_enter(&uobj->vmobjlock);
+	uvm_lock_pageq();
+	slept_on->flags &= ~(PG_WANTED | PG_CLEAN);
+	uvm_pagefree(slept_on);
+	uvm_unlock_pageq();
+	mutex_exit(&uobj->vmobjlock);
+	uvm_pgflcache_drain();
+	CHECK(!lwp_stop(1000000, who));
+	CHECK_EQ(inspect_stuck(), 1);
+	lwp_resume();
+	CHECK_STR(tm_seen, "I-PG-13");
+	wakeup(slept_on);
+	tm_wait(&tt, 1);
+	if (lent)
+		uvm_unloan(&slept_on, 1, UVM_LOAN_TOPAGE);
+	uao_detach(uobj);
+	tm_shutdown();
+}
+
+KTEST(I_PG_13_sleeper_on_a_free_page, "a page is freed, and who sleeps on it is not woken")
+{
+	forgotten_sleeper(false);
+}
+
+KTEST(I_PG_13_sleeper_on_an_orphan, "a page on loan loses its owner, and who sleeps on it is not woken")
+{
+	forgotten_sleeper(true);
+}
+
 KTEST(I_PD_1_nothing_is_on_its_way, "pages are said to be paged out, and nothing is being written")
 {
 	char who[LWP_NAME_MAX];
