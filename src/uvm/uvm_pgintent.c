@@ -90,6 +90,8 @@ realise(struct uvm_cpu *uc)
 		take_off(uc, pg);
 		uvm_pageactivate(pg);
 	}
+	KASSERTMSG(uc->uc_nintents == 0, "I-PG-3: nothing is noted down any more, and %u pages are said to be",
+	    uc->uc_nintents);
 	mutex_exit(&uc->uc_intentlock);
 }
 
