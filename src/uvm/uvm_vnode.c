@@ -233,6 +233,8 @@ vnode_teardown(struct vnode *vp)
 	mutex_enter(&uobj->vmobjlock);
 	uvn_drain_output(vp);
 	KASSERT(uobj->uo_npages == 0);				/* I-OBJ-4 */
+	KASSERTMSG(vp->v_numoutput == 0, "vnode %u goes, and %d writes are still to be counted out", vp->v_id,
+	    vp->v_numoutput);
 	mutex_exit(&uobj->vmobjlock);
 	close(vp->v_fd);
 	call_rcu(&vp->v_rcu, vnode_free);
@@ -339,8 +341,12 @@ uvm_vnp_zerorange(struct vnode *vp, voff_t off, vsize_t len)
 		}
 		mutex_enter(&uobj->vmobjlock);
 	}
-	if (pg != NULL)
+	if (pg != NULL) {
+		KASSERTMSG((pg->flags & PG_BUSY) == 0, "T-65: zeroes onto a page that %s has busy",
+		    pg->owner_tag);
+		KASSERTMSG(!uvm_page_loaned(pg), "I-LOAN-3: zeroes onto a page on loan");
 		uvn_zero_bytes((uint8_t *)ram_host(VM_PAGE_TO_PHYS(pg)) + (off - pgoff), len);
+	}
 	mutex_exit(&uobj->vmobjlock);
 }
 

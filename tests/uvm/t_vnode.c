@@ -461,6 +461,26 @@ KTEST(fsync_waits_for_the_end_of_output, "the page is not busy any more, its wri
 	end();
 }
 
+KTEST(truncation_waits_for_the_end_of_output, "T-65: a write that began before the file is cut has ended when it is")
+{
+	begin(2, PAGE_SIZE);
+	dawdle = true;
+	(void)start_write(4711);
+	CHECK_EQ(vnode_truncate(vp, 16), 0);
+	CHECK_EQ(vp->v_numoutput, 0);
+	dawdle = false;
+	CHECK_EQ(tu_host_size(vp), 16);
+	end();
+}
+
+KTEST(last_reference_waits_for_the_end_of_output, "whoever counts a write out finds the vnode")
+{
+	begin(2, PAGE_SIZE);
+	dawdle = true;
+	(void)start_write(4711);
+	end();
+}
+
 KTEST(busy_page_in_the_way, "is an error, is passed by, or is waited for, as flags say")
 {
 	struct vm_page *pg;
@@ -595,15 +615,17 @@ KTEST(T65_wired_page_behind_the_end_is_not_written, "a wired page that a truncat
 
 KTEST(last_reference_writes_back, "last reference writes back")
 {
-	int fd;
+	int fd, own;
 	uint64_t w;
 
 	begin(1, 2 * PAGE_SIZE);
-	fd = dup(vp->v_fd);
+	own = vp->v_fd;
+	fd = dup(own);
 	tu_map(tu_resident(obj, 0), 0, RW, VM_PROT_WRITE);
 	tu_store(0, 4711);
 	end();
 	CHECK(pread(fd, &w, sizeof(w), 0) == sizeof(w) && w == 4711);
+	CHECK(fcntl(own, F_GETFD) == -1);
 	close(fd);
 }
 
@@ -619,6 +641,7 @@ KTEST(T65_truncated_pages_go_with_their_mappings, "T65 truncated pages go with t
 		tu_store(i, 1);
 	}
 	CHECK_EQ(vnode_truncate(vp, (voff_t)PAGE_SIZE + 8), 0);
+	CHECK_EQ(tu_count(UVMC_filetrunc_pages), 2);
 	CHECK(tu_mapped(0) && tu_mapped(1) && !tu_mapped(2) && !tu_mapped(3));
 	CHECK_EQ(tu_host_size(vp), PAGE_SIZE + 8);
 	CHECK_EQ(tu_get_error(obj, 2 * (voff_t)PAGE_SIZE, 0), EINVAL);
@@ -631,6 +654,47 @@ KTEST(T65_truncated_pages_go_with_their_mappings, "T65 truncated pages go with t
 		CHECK(tu_words(pg)[i] == 0);
 	CHECK_EQ(vnode_fsync(vp), 0);
 	CHECK(tu_host_word(vp, (voff_t)PAGE_SIZE) == 1 && tu_host_word(vp, (voff_t)PAGE_SIZE + 8) == 0);
+	end();
+}
+
+KTEST(truncation_that_the_host_refuses, "is an error, and the size is what it was")
+{
+	int good;
+
+	begin(1, 3 * PAGE_SIZE);
+	good = vp->v_fd;
+	vp->v_fd = open("/dev/null", O_RDONLY);
+	CHECK(vnode_truncate(vp, 5 * (voff_t)PAGE_SIZE) != 0);
+	CHECK(vp->v_size == 3 * (voff_t)PAGE_SIZE && vp->v_writesize == vp->v_size);
+	CHECK(vnode_truncate(vp, (voff_t)PAGE_SIZE) != 0);
+	CHECK(vp->v_size == 3 * (voff_t)PAGE_SIZE && vp->v_writesize == vp->v_size);
+	close(vp->v_fd);
+	vp->v_fd = good;
+	end();
+}
+
+static void
+let_go(void *arg)
+{
+	struct vm_page *pg = arg;
+
+	kpause("letgo", 20000000);
+	tu_unbusy(pg);
+}
+
+KTEST(T65_truncation_waits_for_a_busy_page, "what lies behind the end of the last page is zeroed when nobody works on it any more")
+{
+	struct vm_page *pg;
+	struct lwp *l;
+
+	begin(2, PAGE_SIZE);
+	pg = tu_get(obj, 0);
+	uvm_page_pass(&pg, 1);				/* let_go() does it */
+	CHECK_EQ(lwp_create(&l, NULL, "letgo", let_go, pg), 0);
+	lwp_start(l);
+	CHECK_EQ(vnode_truncate(vp, 8), 0);
+	CHECK((pg->flags & PG_BUSY) == 0 && tu_words(pg)[0] == tu_word(0) && tu_words(pg)[1] == 0);
+	lwp_wait(l);
 	end();
 }
 
