@@ -4,6 +4,7 @@
 #include "tuvm.h"
 
 #include <errno.h>
+#include <uvm/uvm_loan.h>
 
 #define	NPAGES	4096
 
@@ -91,6 +92,67 @@ KTEST(get_without_memory_is_ENOMEM, "get without memory is ENOMEM")
 	CHECK_EQ(tu_get_error(obj, 0, 0), ENOMEM);
 	tu_release();
 	CHECK_EQ(tu_get_error(obj, 0, 0), 0);
+	end();
+}
+
+KTEST(size_is_of_whole_pages, "an object of a byte has a page, and no second")
+{
+	struct uvm_object *small;
+
+	begin(1);
+	small = uao_create(1, 0);
+	CHECK_EQ(uao_size(small), PAGE_SIZE);
+	tu_resident(small, 0);
+	CHECK_EQ(tu_get_error(small, (voff_t)PAGE_SIZE, 0), EINVAL);
+	uao_detach(small);
+	end();
+}
+
+KTEST(get_of_a_range_is_all_or_nothing, "pages that were had before memory ran out are let go, and not handed over")
+{
+	struct vm_page *pps[2] = { NULL, NULL }, *pg;
+	int n = 2;
+
+	begin(1);
+	pg = tu_resident(obj, 0);
+	tu_exhaust();
+	mutex_enter(&obj->vmobjlock);
+	CHECK_EQ(obj->pgops->pgo_get(obj, 0, pps, &n, 0, VM_PROT_READ, UVM_ADV_NORMAL, 0), ENOMEM);
+	CHECK(pps[0] == NULL && pps[1] == NULL);
+	CHECK(tu_lookup(obj, 0) == pg && (pg->flags & PG_BUSY) == 0);
+	tu_release();
+	end();
+}
+
+KTEST(range_ends_before_its_end, "free of a range leaves the page where it stops")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	for (int i = 0; i < 3; i++)
+		tu_resident(obj, (voff_t)ptoa(i));
+	pg = tu_lookup(obj, (voff_t)ptoa(2));
+	CHECK_EQ(tu_put(obj, (voff_t)PAGE_SIZE, 2 * (voff_t)PAGE_SIZE, PGO_FREE), 0);
+	CHECK(tu_lookup(obj, 0) != NULL && tu_lookup(obj, (voff_t)PAGE_SIZE) == NULL);
+	CHECK(tu_lookup(obj, 2 * (voff_t)PAGE_SIZE) == pg);
+	end();
+}
+
+KTEST(R20_deactivation_clears_the_reference, "of a page that somebody has just looked at; one on loan is left alone")
+{
+	struct vm_page *pg, *lent;
+
+	begin(1);
+	pg = tu_resident(obj, 0);
+	lent = tu_resident(obj, (voff_t)PAGE_SIZE);
+	tu_lend(lent);
+	tu_map(pg, 0, VM_PROT_READ, 0);
+	tu_load(0);
+	CHECK(pmap_is_referenced(pg));
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_DEACTIVATE), 0);
+	CHECK((pg->pqflags & PQ_INACTIVE) != 0 && !pmap_is_referenced(pg) && tu_mapped(0));
+	CHECK(lent->pqflags == PQ_AOBJ);
+	uvm_unloan(&lent, 1, UVM_LOAN_TOPAGE);
 	end();
 }
 
