@@ -38,6 +38,29 @@ KTEST(boots_and_shuts_down_twice, "a second machine in the same process is as cl
 	}
 }
 
+/* uvm-spec 5.3, 8.2: half a percent of memory, 128 KiB to 1 MiB for each CPU; a third more; a third of all */
+KTEST(targets_go_by_memory_and_CPUs, "of free pages, and how much may be wired")
+{
+	static const struct {
+		int	 ncpus;
+		uint64_t npages, kernel, freemin, freetarg, wiredmax;
+	} machine[] = {
+		{ 1, 4096, 10, 32, 42, 1365 },		/* the least */
+		{ 1, 16384, 10, 81, 108, 5461 },
+		{ 1, 65536, 10, 256, 341, 21845 },	/* the most */
+		{ 4, 8192, 28, 128, 170, 2730 },
+		{ 4, 65536, 28, 327, 436, 21845 },
+	};
+
+	for (size_t i = 0; i < sizeof(machine) / sizeof(machine[0]); i++) {
+		tu_boot(machine[i].ncpus, machine[i].npages);
+		CHECK(uvm.reserve_pagedaemon == 4 && uvm.reserve_kernel == machine[i].kernel);
+		CHECK(uvm.freemin == machine[i].freemin && uvm.freetarg == machine[i].freetarg);
+		CHECK_EQ(uvm.wiredmax, machine[i].wiredmax);
+		tu_shutdown();
+	}
+}
+
 KTEST(smallest_memory_boots, "uvm_memory_min() is enough to boot, for few CPUs and for many")
 {
 	for (int n = 1; n <= 16; n *= 4) {

@@ -464,6 +464,44 @@ KTEST(cpu_keeps_no_more_than_a_cache, "what is freed in plenty stays with the CP
 	end();
 }
 
+KTEST(last_freed_is_first_had, "from the list that all share, too: its frame is warm")
+{
+	struct vm_page *a, *b;
+
+	begin(1);
+	tu_take(tu_free() - uvm.freetarg, 0);		/* CPUs keep none */
+	a = fresh(0);
+	b = fresh((voff_t)PAGE_SIZE);
+	discard(a);
+	discard(b);
+	CHECK(a->on_free && b->on_free);
+	CHECK(fresh(0) == b && fresh((voff_t)PAGE_SIZE) == a);
+	discard(a);
+	discard(b);
+	end();
+}
+
+/* What it takes for a transfer and gives back must not look as if somebody had been helped. */
+KTEST(daemon_takes_pages_that_are_counted, "the page daemon's own pages come from page_free, one by one")
+{
+	struct lwp *daemon;
+	struct vm_page *pg;
+	uint64_t taken, kept;
+
+	begin(1);
+	discard(fresh(0));
+	kept = uvm_pgflcache_count();
+	taken = uvm.pd_taken;
+	CHECK(kept > 0);
+	daemon = uvm.pagedaemon_lwp;			/* one CPU: the real one does not run */
+	uvm.pagedaemon_lwp = curlwp;
+	pg = uvm_pagealloc(NULL, 0, NULL, UVM_PGA_PRIVATE);
+	uvm.pagedaemon_lwp = daemon;
+	CHECK(pg != NULL && uvm_pgflcache_count() == kept && uvm.pd_taken == taken + 1);
+	uvm_pagefree(pg);
+	end();
+}
+
 /* Memory is short: nothing goes to a cache, what is freed can be had by all, at once. */
 KTEST(cpu_keeps_nothing_when_memory_is_short, "below the target pages are freed to page_free, and none taken in stock")
 {
@@ -540,7 +578,11 @@ KTEST(run_of_pages_respects_the_reserves, "run of pages respects the reserves")
 
 	begin(1);
 	tu_take(NPAGES, 0);
+	mutex_spin_enter(&uvm_fpageqlock);
+	uvm.pd_kicked = false;				/* one CPU: it has not run yet */
+	mutex_spin_exit(&uvm_fpageqlock);
 	CHECK(uvm_pglistalloc(2, &pg, false, 0) == ENOMEM);
+	CHECK(uvm.pd_kicked);
 	CHECK(uvm_pglistalloc(uvm.reserve_kernel, &pg, true, UVM_PGA_USERESERVE) == ENOMEM);
 	end();
 }

@@ -274,6 +274,67 @@ KTEST(short_memory_drains_pools, "short memory drains pools")
 	end();
 }
 
+/* --- when it is woken: on one CPU it does not run before we sleep --- */
+
+/* => one page more is taken; is there a round to do? */
+static bool
+wakes_it(void)
+{
+	CHECK_EQ(tu_take(1, 0), 1);
+	return uvm.pd_kicked;
+}
+
+KTEST(woken_below_the_target_when_few_pages_are_inactive, "and not before")
+{
+	begin(1);
+	CHECK(uvm_quiesce());
+	tu_take(tu_free() - uvm.freetarg, 0);
+	CHECK(uvm_quiesce() && uvm.free == uvm.freetarg && !uvm.pd_kicked);
+	mutex_spin_enter(&uvm_fpageqlock);
+	uvm.inactarg = uvm.inactive + 1;
+	mutex_spin_exit(&uvm_fpageqlock);
+	CHECK(wakes_it());
+	end();
+}
+
+KTEST(woken_below_the_minimum_in_any_case, "and not before, when there are pages to be had soon")
+{
+	begin(1);
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_DEACTIVATE), 0);
+	CHECK(uvm_quiesce());
+	tu_take(tu_free() - uvm.freetarg, 0);
+	CHECK(uvm_quiesce() && uvm.free == uvm.freetarg && uvm.inactive >= uvm.inactarg);
+	while (uvm.free > uvm.freemin)
+		CHECK(!wakes_it());
+	CHECK(wakes_it());
+	end();
+}
+
+KTEST(woken_now_and_then_when_it_was_no_use, "after a fruitless round by every so manieth allocation, and by each that fails")
+{
+	begin(1);
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_FREE), 0);	/* nor is there anything to be freed */
+	do {
+		tu_take(tu_free() - uvm.freemin + 1, 0);
+		CHECK(uvm_quiesce());
+	} while (uvm.free >= uvm.freemin);		/* pools had some */
+	mutex_spin_enter(&uvm_fpageqlock);
+	uvm.pd_kicked = false;
+	uvm.pd_backoff = 3;
+	mutex_spin_exit(&uvm_fpageqlock);
+	for (int i = 0; i < 3; i++)
+		CHECK(!wakes_it());
+	CHECK(wakes_it());
+	mutex_spin_enter(&uvm_fpageqlock);
+	uvm.pd_kicked = false;
+	uvm.pd_backoff = uvm.npages;
+	mutex_spin_exit(&uvm_fpageqlock);
+	while (uvm.free > uvm.reserve_kernel)
+		CHECK(!wakes_it());
+	CHECK(tu_take(1, 0) == 0 && uvm.pd_kicked);
+	end();
+}
+
 /* --- waiting --- */
 
 /* 64 sleepers, one page at a time: nobody sleeps on with memory there (I-PD-5). */
