@@ -542,6 +542,47 @@ KTEST(what_a_broken_loan_leaves_is_dirty, "the copy knows of a store before the 
 	end();
 }
 
+KTEST(what_a_broken_loan_leaves_is_clean, "if the page was: nothing is written that the file has")
+{
+	struct vm_page *pg, *copy;
+
+	begin(1);
+	map_file(1, false);
+	(void)tm_load(FILE_PAGE);
+	pg = tu_lookup(&vp->v_uobj, 0);
+	lend(FILE_PAGE, 1);
+	mutex_enter(&vp->v_uobj.vmobjlock);
+	uvm_page_busy(pg, "test");
+	copy = uvm_loanbreak(pg);
+	CHECK(copy != NULL && copy != pg && (copy->flags & PG_CLEAN) != 0);
+	uvm_page_unbusy(&copy, 1);
+	mutex_exit(&vp->v_uobj.vmobjlock);
+	unlend(1);
+	end();
+}
+
+static bool under_way, done;
+
+static void
+dawdle(struct uvm_loanfree *lf)
+{
+	__atomic_store_n(&under_way, true, __ATOMIC_RELEASE);
+	kpause("dawdle", 20000000);
+	__atomic_store_n(&done, true, __ATOMIC_RELEASE);
+}
+
+KTEST(drain_waits_for_the_end_that_is_under_way, "when the list of ended loans is empty the last of them may not be over")
+{
+	struct uvm_loanfree lf = { .lf_func = dawdle };
+
+	begin(2);
+	uvm_loanfree(&lf);
+	TU_WAIT(__atomic_load_n(&under_way, __ATOMIC_ACQUIRE));
+	uvm_loanfree_drain();
+	CHECK(__atomic_load_n(&done, __ATOMIC_ACQUIRE));
+	end();
+}
+
 KTEST(invalidated_file_page_on_loan, "msync(INVALIDATE) and reclaim take the page from the file, not from the loan")
 {
 	begin(1);

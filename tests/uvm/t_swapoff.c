@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/inject.h>
+#include <uvm/uvm_loan.h>
 
 #define	NPAGES	4096
 
@@ -101,6 +102,23 @@ KTEST(resident_pages_lose_their_slots, "clean pages in memory become dirty and g
 	CHECK_EQ(tu_count(UVMC_pgswapin), 4);		/* check_lane()'s */
 	CHECK(!ts_clean(tm_proc, 0) && !ts_clean(tm_proc, 2));
 	check_lane("aaoo");
+	tm_shutdown();
+}
+
+KTEST(page_on_loan_loses_its_slot, "and stays wired by its loan, on no queue")
+{
+	struct vm_page *pg;
+
+	begin(1, "o");
+	check_lane("o");
+	pg = tm_page(tm_proc, 0);
+	CHECK(ts_clean(tm_proc, 0) && pg != NULL);
+	tu_lend(pg);
+	CHECK_EQ(uvm_swap_off(1), 0);
+	CHECK(ts_slot(tm_proc, 0) == 0 && !ts_clean(tm_proc, 0));
+	CHECK(pg->wire_count == 1 && (pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0);
+	uvm_unloan(&pg, 1, UVM_LOAN_TOPAGE);
+	check_lane("o");
 	tm_shutdown();
 }
 

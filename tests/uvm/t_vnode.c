@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
+#include <uvm/uvm_loan.h>
 
 #define	NPAGES	4096
 #define	RW	(VM_PROT_READ | VM_PROT_WRITE)
@@ -134,6 +135,51 @@ KTEST(reads_come_in_clusters, "reads come in clusters")
 	CHECK_EQ(tu_put(obj, (voff_t)ptoa(18), (voff_t)ptoa(22), PGO_FREE), 0);
 	tu_resident(obj, (voff_t)ptoa(23));	/* it is there: no reason to read others */
 	CHECK_EQ(disk_requests(false) - before, 2);
+	end();
+}
+
+/* => page i alone, by that advice, for reading or writing; let go */
+static void
+get_one(int i, vm_prot_t access, int advice)
+{
+	struct vm_page *pg = NULL;
+	int n = 1;
+
+	mutex_enter(&obj->vmobjlock);
+	CHECK_EQ(obj->pgops->pgo_get(obj, (voff_t)ptoa(i), &pg, &n, 0, access, advice, 0), 0);
+	tu_unbusy(pg);
+}
+
+KTEST(neighbours_are_read_when_they_are_cheap, "not by who looks here and there, nor when memory is short, nor until it is")
+{
+	begin(1, 64 * PAGE_SIZE);
+	get_one(5, VM_PROT_READ, UVM_ADV_RANDOM);
+	CHECK_EQ(obj->uo_npages, 1);
+	tu_take(tu_free() - uvm.freetarg - 5, 0);
+	get_one(16 + 12, VM_PROT_READ, UVM_ADV_NORMAL);
+	CHECK(tu_lookup(obj, (voff_t)ptoa(16 + 12)) != NULL && tu_lookup(obj, (voff_t)ptoa(16)) != NULL);
+	CHECK(uvm.free == uvm.freetarg - 1 && obj->uo_npages == 7);
+	get_one(32 + 12, VM_PROT_READ, UVM_ADV_NORMAL);
+	CHECK_EQ(obj->uo_npages, 8);
+	tu_release();
+	end();
+}
+
+/* | page 0: data | 1: a hole | 2: a hole | 3: data, EOF */
+KTEST(blocks_are_for_pages_that_are_stored_to, "their neighbours in a hole get none, and the end of a file is no hole")
+{
+	begin(1, 8);
+	CHECK_EQ(vnode_truncate(vp, 3 * (voff_t)PAGE_SIZE + 8), 0);
+	CHECK(pwrite(vp->v_fd, &(uint64_t){ 7 }, 8, 3 * PAGE_SIZE) == 8);
+	get_one(1, VM_PROT_READ, UVM_ADV_NORMAL);
+	for (int i = 0; i < 4; i++)
+		CHECK(((tu_lookup(obj, (voff_t)ptoa(i))->flags & PG_RDONLY) != 0) == (i == 1 || i == 2));
+	CHECK_EQ(vnode_truncate(vp, 0), 0);
+	CHECK_EQ(vnode_truncate(vp, 16 * (voff_t)PAGE_SIZE), 0);
+	get_one(5, VM_PROT_READ | VM_PROT_WRITE, UVM_ADV_NORMAL);
+	CHECK_EQ(tu_count(UVMC_filealloc), 1);
+	for (int i = 0; i < 16; i++)
+		CHECK(((tu_lookup(obj, (voff_t)ptoa(i))->flags & PG_RDONLY) != 0) == (i != 5));
 	end();
 }
 
@@ -654,6 +700,52 @@ KTEST(T65_truncated_pages_go_with_their_mappings, "T65 truncated pages go with t
 		CHECK(tu_words(pg)[i] == 0);
 	CHECK_EQ(vnode_fsync(vp), 0);
 	CHECK(tu_host_word(vp, (voff_t)PAGE_SIZE) == 1 && tu_host_word(vp, (voff_t)PAGE_SIZE + 8) == 0);
+	end();
+}
+
+/* |8 bytes ......|...............|   announced: two pages, of which one is in the host's file already
+ * |16 bytes 0000000|                what is reached                                          */
+KTEST(T65_extension_that_ends_early, "what lay behind its end, in memory and in the host's file, goes")
+{
+	struct vm_page *pg, *next = NULL;
+	int n = 1;
+
+	begin(1, 8);
+	tu_take(500, 0);
+	tu_release();			/* the frames that come next hold something */
+	pg = tu_resident(obj, 0);
+	tu_map(pg, 0, RW, VM_PROT_WRITE);
+	rw_enter(&vp->v_lock, RW_WRITER);
+	uvm_vnp_setwritesize(vp, 2 * (voff_t)PAGE_SIZE);
+	CHECK_EQ(user_store(TU_VA + 8, 4711), 0);
+	CHECK_EQ(user_store(TU_VA + 64, 0xbad), 0);
+	CHECK(pwrite(vp->v_fd, &(uint64_t){ 0xbad }, 8, 64) == 8);
+	mutex_enter(&obj->vmobjlock);
+	CHECK_EQ(obj->pgops->pgo_get(obj, (voff_t)PAGE_SIZE, &next, &n, 0, VM_PROT_READ, UVM_ADV_NORMAL,
+	    PGO_PASTEOF), 0);
+	for (size_t i = 0; i < PAGE_SIZE / 8; i++)
+		CHECK(tu_words(next)[i] == 0);	/* the host has nothing of it: a short read */
+	tu_unbusy(next);
+	uvm_vnp_endwrite(vp, 16);
+	rw_exit(&vp->v_lock);
+	CHECK(vp->v_size == 16 && vp->v_writesize == 16 && tu_lookup(obj, (voff_t)PAGE_SIZE) == NULL);
+	CHECK(tu_words(pg)[1] == 4711 && tu_words(pg)[8] == 0);
+	CHECK_EQ(tu_host_size(vp), 16);
+	end();
+}
+
+KTEST(T65_truncation_breaks_loans, "of a page that is zeroed behind the end; the borrower keeps it as it was")
+{
+	struct vm_page *lent, *pg;
+
+	begin(1, PAGE_SIZE);
+	lent = tu_resident(obj, 0);
+	tu_lend(lent);
+	CHECK_EQ(vnode_truncate(vp, 8), 0);
+	pg = tu_lookup(obj, 0);
+	CHECK(pg != lent && (pg->pqflags & PQ_ACTIVE) != 0);
+	CHECK(tu_words(pg)[0] == tu_word(0) && tu_words(pg)[1] == 0 && tu_words(lent)[1] == tu_word(8));
+	uvm_unloan(&lent, 1, UVM_LOAN_TOPAGE);
 	end();
 }
 
