@@ -110,6 +110,7 @@ KTEST(R24_active_page_that_was_referenced_is_spared, "R24 active page that was r
 	map_all(1, 2, VM_PROT_READ);
 	one_round(uvm.freemin - 10);
 	CHECK(tu_count(UVMC_pddeact) > 0 && tu_count(UVMC_pdfreed) > 0);
+	CHECK_EQ(uvm.pd_backoff, 0);		/* it was of use */
 	for (int i = 0; i < NFILE; i++) {
 		struct vm_page *pg = tu_lookup(obj, (voff_t)ptoa(i));
 
@@ -266,6 +267,10 @@ KTEST(short_memory_drains_pools, "short memory drains pools")
 		item[i] = pool_get(pp, PR_WAITOK);
 	for (int i = 0; i < 64; i++)
 		pool_put(pp, item[i]);
+	kern = uvm_km_pages();
+	uvm_kick_pdaemon();
+	CHECK(uvm_quiesce() && tu_count(UVMC_pdwoke) > 0);
+	CHECK(uvm_km_pages() >= kern);			/* it is not short */
 	tu_take(tu_free() - uvm.freemin + 10, 0);
 	kern = uvm_km_pages();
 	uvm_kick_pdaemon();
@@ -371,6 +376,7 @@ KTEST(I_PD_6_waiting_ends_when_nothing_can_be_freed, "I PD 6 waiting ends when n
 	tu_exhaust();
 	CHECK(uvm_reclaimable());
 	uvm_wait("test");
+	CHECK(uvm.pd_backoff > 0);
 	CHECK(!uvm_reclaimable() && uvm.oom && uvm.nwaiters == 0);
 	tu_release();
 	CHECK(uvm_reclaimable());

@@ -214,6 +214,35 @@ KTEST(clusters_of_neighbouring_slots, "pages of many owners go out sixteen to a 
 	tm_shutdown();
 }
 
+KTEST(sweep_ends_when_enough_is_on_its_way, "what is being written counts, too")
+{
+	ts_boot(1, NPAGES, 1024, 1);
+	CHECK_EQ(tm_put_at(tm_proc, 0, 400, 'a'), 0);
+	fill(0, 400, 5);
+	age(0, 400);
+	squeeze();
+	CHECK((uint64_t)resident(0, 400) >= 400 - 4 * uvm.freetarg - 2 * BUF_MAXPAGES);
+	CHECK(resident(0, 400) < 400);
+	expect(0, 400, 5);
+	tm_shutdown();
+}
+
+KTEST(active_pages_keep_their_slots, "while swap has some for others, though the sweep finds nothing to free")
+{
+	ts_boot(1, NPAGES, 1024, 1);
+	CHECK_EQ(tm_put_at(tm_proc, 0, 40, 'a'), 0);
+	fill(0, 40, 5);
+	age(0, 40);
+	squeeze();
+	expect(0, 40, 5);				/* clean, active, referenced, with slots */
+	squeeze();
+	CHECK(tu_count(UVMC_pdactive) >= 40 && tu_count(UVMC_pddropswap) == 0);
+	for (int i = 0; i < 40; i++)
+		CHECK(ts_slot(tm_proc, i) != 0);
+	expect(0, 40, 5);
+	tm_shutdown();
+}
+
 KTEST(dirty_page_gets_a_new_slot, "a page that is written again leaves its old slot, and goes with its neighbours (R34)")
 {
 	int first;
