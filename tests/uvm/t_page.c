@@ -351,7 +351,20 @@ waiter(void *arg)
 	}
 }
 
-/* Every sleeper on a page is woken, by unbusying as by freeing (I-PG-13). */
+/* => the page, BUSY, is lent to the kernel, and to be freed: an orphan as soon as it is let go */
+static void
+lend_and_release(struct vm_page *pg)
+{
+	mutex_enter(&obj->vmobjlock);
+	uvm_lock_pageq();
+	uvm_page_setloans(pg, 1);
+	uvm_pagewire(pg);
+	uvm_unlock_pageq();
+	pg->flags |= PG_RELEASED;
+	mutex_exit(&obj->vmobjlock);
+}
+
+/* Every sleeper on a page is woken, by unbusying as by freeing, on loan or not (I-PG-13). */
 KTEST(no_sleeper_on_a_page_is_forgotten, "no sleeper on a page is forgotten")
 {
 	struct lwp *l[6];
@@ -368,8 +381,15 @@ KTEST(no_sleeper_on_a_page_is_forgotten, "no sleeper on a page is forgotten")
 		if (i % 3 == 0)
 			pg->flags |= PG_RELEASED;
 		mutex_exit(&obj->vmobjlock);
+		if (i % 3 == 1)
+			lend_and_release(pg);
 		yield();
 		tu_unbusy(pg);
+		if (i % 3 == 1) {
+			CHECK_EQ(pg->flags & (PG_WANTED | PG_BUSY | PG_RELEASED), 0);
+			CHECK(!sleepq_has_waiters(pg));
+			uvm_unloan(&pg, 1, UVM_LOAN_TOPAGE);
+		}
 		lwp_userret(1);
 	}
 	__atomic_store_n(&waiters.stop, true, __ATOMIC_RELAXED);

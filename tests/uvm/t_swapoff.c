@@ -170,15 +170,19 @@ KTEST(R18_swapoff_asks_an_object_again, "an object that says AGAIN is asked agai
 
 KTEST(T47_without_memory_ENOMEM, "T-47: no memory to read into: ENOMEM, and the device is in use as before")
 {
-	begin(1, "aaaaoooo");
-	tu_exhaust();
-	CHECK_EQ(uvm_swap_off(1), ENOMEM);
-	tu_release();
-	CHECK(tu_count(UVMC_swapoffs) == 0 && tu_count(UVMC_swapoffs_failed) == 1);
-	check_enabled(1, 512);
-	check_lane("aaaaoooo");
-	CHECK_EQ(uvm_swap_off(1), 0);
-	tm_shutdown();
+	static const char *const lanes[] = { "aaaaoooo", "oooo" };
+
+	for (int k = 0; k < 2; k++) {
+		begin(1, lanes[k]);
+		tu_exhaust();
+		CHECK_EQ(uvm_swap_off(1), ENOMEM);
+		tu_release();
+		CHECK(tu_count(UVMC_swapoffs) == 0 && tu_count(UVMC_swapoffs_failed) == 1);
+		check_enabled(1, 512);
+		check_lane(lanes[k]);
+		CHECK_EQ(uvm_swap_off(1), 0);
+		tm_shutdown();
+	}
 }
 
 KTEST(T47_slot_of_nobody_EBUSY, "T-47: a slot whose owner is not found: EBUSY, and the device is in use as before")
