@@ -479,6 +479,7 @@ KTEST(cpu_keeps_no_more_than_a_cache, "what is freed in plenty stays with the CP
 		discard(pgs[i]);
 		CHECK(uvm_pgflcache_count() <= uvm.pgfl_max);
 	}
+	CHECK(pgs[0]->on_free && !pgs[511]->on_free);	/* the oldest go */
 	CHECK(uvm.nfreed > nfreed && uvm.nfreed - nfreed <= 512 - uvm.pgfl_max + uvm.pgfl_batch);
 	CHECK_EQ(unused(), all);
 	end();
