@@ -109,6 +109,8 @@ pages_collect(struct pool *pp, unsigned keep, struct pool_pages *list)
 	KASSERT(mutex_owned(&pp->pr_lock));
 	while (pp->pr_npages > keep && (ph = LIST_FIRST(&pp->pr_empty)) != NULL) {
 		KASSERT(ph->ph_nout == 0);
+		KASSERTMSG(pp->pr_npages > pp->pr_lowat, "I-POOL-8: pool %s: of %u pages %u stay", pp->pr_wmesg,
+		    pp->pr_npages, pp->pr_lowat);
 		LIST_REMOVE(ph, ph_list);
 		LIST_INSERT_HEAD(list, ph, ph_list);
 		set_npages(pp, pp->pr_npages - 1);
@@ -214,13 +216,15 @@ pool_consistent(const struct pool *pp)
 
 			for (unsigned w = 0; w < POOL_MAP_WORDS; w++)
 				nfree += (unsigned)__builtin_popcountll(ph->ph_free[w]);
-			if (ph->ph_nout + nfree != pp->pr_perpage)
+			/* a page on another list than its own: nobody finds its items, or there are none */
+			if (ph->ph_nout + nfree != pp->pr_perpage || i != (ph->ph_nout == 0 ? 2u : nfree != 0))
 				return false;
 			npages++;
 			nout += ph->ph_nout;
 			nidle += ph->ph_nout == 0;
 		}
-	return npages == pp->pr_npages && nout == pp->pr_nout && nidle == pp->pr_nidle;
+	return npages == pp->pr_npages && nout == pp->pr_nout && nidle == pp->pr_nidle &&
+	    pp->pr_nget - pp->pr_nput == nout;
 }
 
 /*

@@ -47,6 +47,14 @@ pool_unlist(struct pool *pp)
 	mutex_exit(&pool_list_lock);
 }
 
+/* => pool_list_lock held: it is no longer busy by us, and may go */
+static void
+let_go(struct pool *pp)
+{
+	if (--pp->pr_busy == 0)
+		cv_broadcast(&pool_list_cv);
+}
+
 /* => calls fn for each pool, with no lock held; what it returned, added up */
 static unsigned
 each_pool(unsigned (*fn)(struct pool *))
@@ -61,8 +69,7 @@ each_pool(unsigned (*fn)(struct pool *))
 		n += fn(pp);
 		lwp_beat();			/* there may be many, and much in each */
 		mutex_enter(&pool_list_lock);
-		if (--pp->pr_busy == 0)
-			cv_broadcast(&pool_list_cv);
+		let_go(pp);
 	}
 	mutex_exit(&pool_list_lock);
 	return n;
@@ -235,8 +242,7 @@ pool_check_some(unsigned nth, unsigned most)
 	if (__atomic_load_n(&pp->pr_npages, __ATOMIC_RELAXED) <= most)
 		n = check_counts(pp);
 	mutex_enter(&pool_list_lock);
-	if (--pp->pr_busy == 0)
-		cv_broadcast(&pool_list_cv);
+	let_go(pp);
 	mutex_exit(&pool_list_lock);
 	return n;
 }

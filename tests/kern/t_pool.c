@@ -22,13 +22,31 @@ static int npages;			/* atomic */
 static int supply = -1;			/* atomic: pages that may still be given; -1 any number */
 static bool in_put;			/* a put runs: no page may go back now */
 static bool in_get;			/* a get(PR_NOWAIT) runs: likewise */
+static int asked;			/* flags of the last page that was asked for; one CPU */
+static void (*meanwhile)(struct pool *); /* called once, while the pool waits for a page; one CPU */
+static void (*at_free)(void);		/* called while a page goes back; one CPU */
+static void *stale;			/* a page that went back and stays readable, if wanted */
+static bool keep_stale;
+
+static void
+do_meanwhile(struct pool *pp)
+{
+	void (*fn)(struct pool *) = meanwhile;
+
+	meanwhile = NULL;
+	if (fn != NULL)
+		fn(pp);
+}
 
 static void *
 page_alloc(struct pool *pp, int flags)
 {
-	int left = __atomic_load_n(&supply, __ATOMIC_RELAXED);
+	int left;
 
 	CHECK(!in_put);
+	do_meanwhile(pp);
+	asked = flags;
+	left = __atomic_load_n(&supply, __ATOMIC_RELAXED);
 	if (left == 0)
 		return NULL;
 	if (left > 0)
@@ -42,8 +60,13 @@ page_free(struct pool *pp, void *page)
 {
 	CHECK(!in_put && !in_get);
 	CHECK(!cpu_intr_p());
+	if (at_free != NULL)
+		at_free();
 	__atomic_fetch_sub(&npages, 1, __ATOMIC_RELAXED);
-	free(page);
+	if (keep_stale)
+		stale = page;
+	else
+		free(page);
 }
 
 static const struct pool_allocator heap = { page_alloc, page_free, PAGE };
@@ -352,6 +375,201 @@ KTEST(I_POOL_5_put_wakes_the_waiter, "a get at the hard limit sleeps until a put
 	end(pp);
 }
 
+KTEST(I_POOL_5_a_higher_limit_wakes_the_waiter, "who sleeps at the hard limit goes on when that is raised")
+{
+	struct pool *pp = shared = begin(1, QUARTER, IPL_VM);
+	void *item = pool_get(pp, PR_WAITOK);
+	struct lwp *l;
+
+	pool_sethardlimit(pp, 1);
+	CHECK_EQ(lwp_create(&l, NULL, "waiter", wait_for_item, NULL), 0);
+	lwp_start(l);
+	yield();
+	yield();
+	CHECK(strcmp(order, "w") == 0);
+	pool_sethardlimit(pp, 2);
+	lwp_wait(l);
+	CHECK(strcmp(order, "wg") == 0);
+	pool_put(pp, item);
+	end(pp);
+}
+
+KTEST(I_POOL_4_woken_too_late, "the item that a waiter was woken for is somebody else's by then: it sleeps again")
+{
+	struct pool *pp = shared = begin(1, QUARTER, IPL_VM);
+	void *item = pool_get(pp, PR_WAITOK);
+	struct lwp *l;
+
+	pool_sethardlimit(pp, 1);
+	CHECK_EQ(lwp_create(&l, NULL, "waiter", wait_for_item, NULL), 0);
+	lwp_start(l);
+	yield();
+	yield();
+	pool_put(pp, item);
+	item = pool_get(pp, PR_NOWAIT);		/* the waiter has not run yet */
+	CHECK(item != NULL);
+	yield();
+	yield();
+	CHECK(strcmp(order, "w") == 0);
+	pool_put(pp, item);
+	lwp_wait(l);
+	CHECK(strcmp(order, "wg") == 0);
+	end(pp);
+}
+
+static void *others;
+
+static void
+take_one(struct pool *pp)
+{
+	others = pool_get(pp, PR_NOWAIT);
+	CHECK(others != NULL);
+}
+
+static void
+take_one_and_all_pages(struct pool *pp)
+{
+	take_one(pp);
+	supply = 0;
+}
+
+KTEST(I_POOL_4_the_limit_is_reached_while_a_page_is_fetched, "whoever took the last item that is allowed meanwhile, the page comes or not")
+{
+	struct pool *pp = begin(1, QUARTER, IPL_NONE);
+
+	pool_sethardlimit(pp, 1);
+	meanwhile = take_one;
+	CHECK(pool_get(pp, PR_NOWAIT) == NULL);
+	CHECK_EQ(pages_out(), 2);
+	pool_put(pp, others);
+	pool_reclaim(pp);
+	CHECK_EQ(pages_out(), 0);
+	meanwhile = take_one_and_all_pages;	/* its page has free items, and is all there is */
+	CHECK(pool_get(pp, PR_NOWAIT) == NULL);
+	CHECK_EQ(pages_out(), 1);
+	pool_put(pp, others);
+	supply = -1;
+	end(pp);
+}
+
+KTEST(the_back_end_may_wait_if_the_caller_may, "WAITOK and NOWAIT reach it as they are")
+{
+	struct pool *pp = begin(1, QUARTER, IPL_NONE);
+
+	pool_put(pp, pool_get(pp, PR_NOWAIT | PR_ZERO));
+	CHECK_EQ(asked, PR_NOWAIT);
+	pool_reclaim(pp);
+	pool_put(pp, pool_get(pp, PR_WAITOK | PR_LIMITFAIL));
+	CHECK_EQ(asked, PR_WAITOK);
+	end(pp);
+}
+
+static void *four[4];
+
+static void
+put_four(struct pool *pp)
+{
+	for (int i = 0; i < 4; i++)
+		pool_put(pp, four[i]);
+}
+
+/* => the reclaim LWP sleeps, waiting for work */
+static void
+reclaim_rests(void)
+{
+	for (int i = 0; i < 4; i++)
+		yield();
+}
+
+KTEST(I_POOL_7_surplus_of_a_get, "a page is fetched, and meanwhile another becomes idle: one of them goes back")
+{
+	struct pool *pp = begin(1, QUARTER, IPL_NONE);
+	void *item;
+
+	pool_sethiwat(pp, 1);
+	for (int i = 0; i < 4; i++)
+		four[i] = pool_get(pp, PR_WAITOK);
+	reclaim_rests();
+	meanwhile = put_four;
+	item = pool_get(pp, PR_NOWAIT);
+	CHECK_EQ(pages_out(), 2);
+	CHECK_EQ(pool_check(), 0);
+	CHECK_EQ(pages_out(), 1);
+	pool_put(pp, item);
+	end(pp);
+}
+
+KTEST(I_POOL_7_surplus_of_a_lower_mark, "a high-water mark is lowered, or an item put back above it: pages go back soon")
+{
+	struct pool *pp = begin(1, QUARTER, IPL_NONE);
+	void *item[MANY];
+
+	pool_sethiwat(pp, MANY);
+	fill_and_empty(pp);
+	reclaim_rests();
+	pool_sethiwat(pp, 2);
+	CHECK_EQ(pool_check(), 0);
+	CHECK_EQ(pages_out(), 2);
+	reclaim_rests();
+	for (int i = 0; i < MANY; i++)
+		item[i] = pool_get(pp, PR_WAITOK);
+	for (int i = 0; i < MANY; i++)
+		pool_put(pp, item[i]);
+	CHECK_EQ(pages_out(), MANY / 4);
+	CHECK_EQ(pool_check(), 0);
+	CHECK_EQ(pages_out(), 2);
+	end(pp);
+}
+
+KTEST(I_POOL_8_trimming_respects_the_low_water_mark, "with a low-water mark above the high one")
+{
+	struct pool *pp = begin(1, QUARTER, IPL_NONE);
+
+	pool_setlowat(pp, 3);
+	pool_sethiwat(pp, 1);
+	fill_and_empty(pp);
+	pool_put(pp, pool_get(pp, PR_WAITOK));
+	CHECK_EQ(pages_out(), 3);
+	end(pp);
+}
+
+static bool slow, inside;
+
+static void
+go_slowly(void)
+{
+	if (!slow)
+		return;
+	inside = true;
+	kpause("slow", 5000000);
+	inside = false;
+}
+
+static void
+drain(void *arg)
+{
+	pool_drain_all();
+}
+
+KTEST(destroy_waits_for_who_drains, "a pool is not destroyed while its pages are being given back")
+{
+	struct pool *pp = begin(1, QUARTER, IPL_NONE);
+	struct lwp *l;
+
+	pool_put(pp, pool_get(pp, PR_WAITOK));
+	at_free = go_slowly;
+	slow = true;
+	CHECK_EQ(lwp_create(&l, NULL, "drain", drain, NULL), 0);
+	lwp_start(l);
+	KTEST_WAIT(inside);
+	slow = false;
+	pool_destroy(pp);
+	CHECK(!inside);
+	CHECK_EQ(pages_out(), 0);
+	lwp_wait(l);
+	kern_shutdown();
+}
+
 static bool draining;			/* atomic */
 
 static void
@@ -488,6 +706,41 @@ KTEST_DEATH(I_POOL_2_foreign_page_panics, "memory that no pool gave is caught", 
 
 	memset(page, 0, PAGE);
 	pool_put(pp, page + 512);
+}
+
+KTEST_DEATH(I_POOL_2_page_of_before_panics, "an item of a page that has gone back is caught", "not from a pool")
+{
+	struct pool *pp = begin(1, 64, IPL_NONE);
+	char *item = pool_get(pp, PR_WAITOK);
+
+	pool_put(pp, item);
+	keep_stale = true;
+	CHECK_EQ(pool_reclaim(pp), 1);
+	CHECK(stale == (void *)((uintptr_t)item & ~(uintptr_t)(PAGE - 1)));
+	pool_put(pp, item);
+}
+
+KTEST(I_POOL_1_page_on_another_list, "a page with free items that stands among the full ones is told")
+{
+	struct pool *pp = begin(1, QUARTER, IPL_NONE);
+	void *item = pool_get(pp, PR_WAITOK);
+	struct pool_page *ph = LIST_FIRST(&pp->pr_partial);
+
+	ktest_expect_violations();
+	CHECK_EQ(pool_check(), 0);
+	LIST_REMOVE(ph, ph_list);
+	LIST_INSERT_HEAD(&pp->pr_full, ph, ph_list);
+	CHECK_EQ(pool_check(), 1);
+	CHECK_EQ(strcmp(ktest_violation.v_id, "I-POOL-1"), 0);
+	LIST_REMOVE(ph, ph_list);
+	LIST_INSERT_HEAD(&pp->pr_partial, ph, ph_list);
+	pp->pr_nget++;
+	CHECK_EQ(pool_check(), 1);
+	pp->pr_nget--;
+	CHECK_EQ(pool_check(), 0);
+	pool_put(pp, item);
+	pool_destroy(pp);
+	kern_shutdown();
 }
 
 #if UVMSTRESS_LOCKDEBUG

@@ -46,6 +46,7 @@ static pool_cache_t cache;
 static int nconstructed;		/* atomic: less those destroyed */
 static int nctor;			/* atomic */
 static bool ctor_fails;
+static bool ctor_waits;			/* of objects that nobody waits for it fails */
 
 static int
 construct(void *arg, void *v, int flags)
@@ -53,7 +54,7 @@ construct(void *arg, void *v, int flags)
 	struct object *o = v;
 
 	CHECK_EQ((uintptr_t)arg, 4711);
-	if (ctor_fails)
+	if (ctor_fails || (ctor_waits && (flags & PR_NOWAIT) != 0))
 		return ENOMEM;
 	o->o_self = o;
 	o->o_user = NULL;
@@ -194,6 +195,41 @@ KTEST(failing_constructor_gives_the_item_back, "a constructor's failure is a fai
 	CHECK_EQ(pool_cache_nout(cache), 0);
 	put(get(PR_WAITOK));
 	end();
+}
+
+KTEST(what_comes_along_and_fails_goes_back, "of a page's other objects those whose constructor fails are the pool's again")
+{
+	struct object *o;
+
+	begin(1);
+	ctor_waits = true;
+	o = get(PR_WAITOK);
+	CHECK_EQ(nconstructed, 1);
+	ctor_waits = false;
+	put(o);
+	end();
+}
+
+KTEST(zero_means_zero, "PR_ZERO gives zeroes, also for an object that was used")
+{
+	pool_cache_t plain;
+	unsigned char *p, *q;
+
+	ktest_kern(1, ktest_seed());
+	plain = pool_cache_create(72, 0, "plain", &heap, IPL_NONE, NULL, NULL, NULL);
+	p = pool_cache_get(plain, PR_NOWAIT | PR_ZERO);
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 72; i++)
+			CHECK_EQ(p[i], 0);
+		memset(p, 0xff, 72);
+		pool_cache_put(plain, p);
+		q = pool_cache_get(plain, PR_WAITOK | PR_ZERO);
+		CHECK(q == p);
+	}
+	pool_cache_put(plain, q);
+	pool_cache_destroy(plain);
+	CHECK_EQ(npages, 0);
+	kern_shutdown();
 }
 
 KTEST(R43_put_without_memory_for_a_magazine, "a put that gets no magazine destroys the object and goes on")
