@@ -8,6 +8,9 @@
  * batch of them, and the interrupt that says so puts back one half and leaves the other
  * to a soft interrupt.  Meanwhile it takes and gives kernel addresses: quanta, which
  * merge; wired memory; and ranges out of whose middle it unmaps (R42).
+ *
+ * A second pool has a hard limit, for which workers wait, and a low-water mark above the
+ * high one, so whatever it has beyond goes back at once, and that never.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -31,6 +34,10 @@
 #define	INFLIGHT_MAX	32		/* batches that may be on their way */
 #define	SPLIT_PAGES	100
 #define	CROWD_NS	50000		/* that one has what the others sleep for */
+#define	FEW_WORDS	240		/* 1920 bytes: 2 to a page */
+#define	FEW_MAX		5		/* the few at once, of all workers: three pages */
+#define	FEW_EACH	3		/* of one worker: the first is waited for, the others are not */
+#define	FEW_LOWAT	1
 
 /* What was sent.  The worker's, then the interface's, then the soft interrupt's. */
 struct batch {
@@ -46,6 +53,8 @@ struct batch {
  */
 struct kmem_run {
 	struct pool	*kr_pool;	/* : */
+	struct pool	*kr_few;	/* : with a hard limit */
+	unsigned	 kr_nfew;	/* @ of them in workers' hands */
 	struct softint	*kr_soft;	/* : */
 	struct batch	*kr_sent;	/* @ stack: for the soft interrupt */
 	struct batch	*kr_done;	/* @ stack: to be freed by a worker */
@@ -350,6 +359,61 @@ op_crowd(struct job_worker *jw)
 	return 0;
 }
 
+/*
+ * => one of the few, which keeps its worker's name; or NULL
+ * The count is lowered before the put, and raised after the get: it is never above what is out.
+ */
+static uint64_t *
+get_few(struct job_worker *jw, int flags)
+{
+	struct kmem_run *kr = jw->jw_run->jr_private;
+	uint64_t *item = pool_get(kr->kr_few, flags);
+	unsigned n;
+
+	if (item == NULL)
+		return NULL;
+	n = __atomic_add_fetch(&kr->kr_nfew, 1, __ATOMIC_RELAXED);
+	if (n > FEW_MAX)
+		violation(VIOL_INVARIANT, "I-POOL-4", "%u items are out of a pool that is limited to %d", n, FEW_MAX);
+	item[0] = item[FEW_WORDS - 1] = (uint64_t)jw->jw_index << 40 | ++jw->jw_seq;
+	return item;
+}
+
+static int
+put_few(struct job_worker *jw, uint64_t *item)
+{
+	struct kmem_run *kr = jw->jw_run->jr_private;
+
+	if (item[0] >> 40 != (uint64_t)jw->jw_index || item[FEW_WORDS - 1] != item[0])
+		return content_bad(jw, "pool-item", 0, "%#lx and %#lx are not worker %u's", (unsigned long)item[0],
+		    (unsigned long)item[FEW_WORDS - 1], jw->jw_index);
+	worker_verified(jw, 16);
+	__atomic_fetch_sub(&kr->kr_nfew, 1, __ATOMIC_RELAXED);
+	pool_put(kr->kr_few, item);
+	return 0;
+}
+
+/* Who waits for more with some in his hands may wait for himself: so only for the first. */
+static int
+op_limited(struct job_worker *jw)
+{
+	uint64_t *item[FEW_EACH];
+	unsigned n = 1;
+	int error = 0;
+
+	item[0] = get_few(jw, PR_WAITOK);
+	while (n < FEW_EACH && (item[n] = get_few(jw, PR_WAITOK | PR_LIMITFAIL)) != NULL)
+		n++;
+	/* long enough for others to find the limit, now and then */
+	if (host_rng_below(&jw->jw_rng, 8) == 0)
+		kpause("limited", 50000);
+	else
+		yield();
+	while (n > 0 && error == 0)
+		error = put_few(jw, item[--n]);
+	return error;
+}
+
 static const struct workload_op ops[] = {
 	{ "get", "an item, filled with words of its own", 30, op_get },
 	{ "put", "check an item by pointer and by address, give it back", 22, op_put },
@@ -358,6 +422,7 @@ static const struct workload_op ops[] = {
 	{ "wired", "wired pages: store, load, free", 3, op_wired },
 	{ "split", "a range, unmapped from the middle (R42)", 2, op_split },
 	{ "crowd", "sleep for most of a map's addresses, and have them for a moment (T-9)", 1, op_crowd },
+	{ "limited", "wait for an item of a pool at its hard limit", 2, op_limited },
 };
 
 /* --- the job --- */
@@ -370,6 +435,10 @@ setup(struct job_run *jr)
 	jr->jr_private = kr;
 	kr->kr_pool = pool_create(ITEM_WORDS * 8, 16, "kmempool", &pool_allocator_kmem_map, IPL_VM);
 	pool_sethiwat(kr->kr_pool, HIWAT);
+	kr->kr_few = pool_create(FEW_WORDS * 8, 16, "kmemfew", &pool_allocator_kmem_map, IPL_NONE);
+	pool_sethardlimit(kr->kr_few, FEW_MAX);
+	pool_setlowat(kr->kr_few, FEW_LOWAT);
+	pool_sethiwat(kr->kr_few, 0);
 	kr->kr_soft = softint_establish(IPL_SOFTNET, soft, kr);
 	for (unsigned i = 0; i < jr->jr_nworkers; i++)
 		jr->jr_workers[i].jw_private = xcalloc(1, sizeof(struct kmem_worker));
@@ -425,6 +494,7 @@ teardown(struct job_run *jr)
 			worker_fini(kr, jr->jr_workers[i].jw_private);
 	softint_disestablish(kr->kr_soft);
 	pool_destroy(kr->kr_pool);
+	pool_destroy(kr->kr_few);
 	free(kr);
 }
 
