@@ -436,6 +436,36 @@ KTEST(softint_runs_once_at_its_level, "a soft interrupt runs once for each time 
 }
 
 static void
+at_level(void *arg)
+{
+	const ipl_t *ipl = arg;
+
+	CHECK_EQ(curcpu()->ci_ilevel, *ipl);
+	say(*ipl == IPL_SOFTNET ? "n" : "c");
+}
+
+KTEST(softints_of_two_levels, "of two levels that are pending each runs at its own, the higher one first, whichever was made first")
+{
+	static const ipl_t clock = IPL_SOFTCLOCK, net = IPL_SOFTNET;
+	struct softint *si[2];
+	int s;
+
+	ktest_kern(1, ktest_seed());
+	si[0] = softint_establish(clock, at_level, (void *)(uintptr_t)&clock);
+	si[1] = softint_establish(net, at_level, (void *)(uintptr_t)&net);
+	for (int round = 0; round < 2; round++) {
+		s = splraise(IPL_VM);
+		softint_schedule(si[round]);
+		softint_schedule(si[!round]);
+		splx(s);
+		CHECK_STORY(round == 0 ? "nc" : "ncnc");
+	}
+	softint_disestablish(si[0]);
+	softint_disestablish(si[1]);
+	kern_shutdown();
+}
+
+static void
 schedule_low(void *arg)
 {
 	softint_schedule(soft_low);

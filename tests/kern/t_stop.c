@@ -2,6 +2,7 @@
  * All LWPs stand still while somebody looks, and go on.
  */
 #include <ktest_kern.h>
+#include <sys/intr.h>
 #include <sys/sleepq.h>
 #include <sys/stop.h>
 #include <string.h>
@@ -126,6 +127,33 @@ KTEST(who_does_not_come_is_named, "the wait is bounded; then it is reached once 
 	CHECK(lwp_stop(PLENTY, who));
 	lwp_resume();
 	lwp_wait(l);
+	kern_shutdown();
+}
+
+static void
+stay_in_the_handler(void *arg)
+{
+	unsigned spins = 0;
+
+	__atomic_store_n(&inside, true, __ATOMIC_RELEASE);
+	while (__atomic_load_n(&hold, __ATOMIC_RELAXED))
+		host_relax(&spins);
+}
+
+KTEST(an_interrupt_is_waited_for, "while a handler runs on a CPU that idles the machine does not stand")
+{
+	char who[LWP_NAME_MAX];
+
+	ktest_kern(2, 1);
+	intr_establish(IRQ_DISK, IPL_VM, stay_in_the_handler, NULL);
+	CHECK(lwp_stop(PLENTY, who));
+	hold = true;
+	intr_post(&cpus[!curcpu()->ci_index], IRQ_DISK);
+	KTEST_WAIT(__atomic_load_n(&inside, __ATOMIC_ACQUIRE));
+	CHECK(!lwp_stopped());
+	__atomic_store_n(&hold, false, __ATOMIC_RELAXED);
+	CHECK(lwp_stop_wait(PLENTY, who));
+	lwp_resume();
 	kern_shutdown();
 }
 
