@@ -31,5 +31,7 @@ void	kpause(const char *wmesg, uint64_t ns);
 bool	sleepq_has_waiters(wchan_t);
 /* => who has slept there for longest, or NULL; he may be gone unless the caller keeps wakers out */
 struct lwp *sleepq_sleeper(wchan_t);
+/* => how many sleep there, and have not been woken; a snapshot, unless the caller keeps wakers out */
+unsigned sleepq_asleep(wchan_t);
 
 #endif /* SYS_SLEEPQ_H */

@@ -248,7 +248,7 @@ inspect_sample(unsigned depth, uint64_t nth)
 	}
 	sample_window();
 	(void)pool_check_some((unsigned)draw(UINT16_MAX), rd.rd_all ? UINT_MAX : FEW_PAGES);
-	CHECKS_RAN(CHK_I_POOL_1, CHK_I_POOL_4);
+	CHECKS_RAN(CHK_I_POOL_1, CHK_I_POOL_4, CHK_I_POOL_5);
 	if (rd.rd_all) {
 		sample_map(&rd, kernel_map);
 		(void)inspect_swap_counts();

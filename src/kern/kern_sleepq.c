@@ -144,6 +144,18 @@ sleepq_sleeper(wchan_t wchan)
 	return l;
 }
 
+unsigned
+sleepq_asleep(wchan_t wchan)
+{
+	struct sleepq *sq = sleepq_lock(wchan);
+	unsigned n = 0;
+
+	for (struct lwp *l = sleepq_first(sq, wchan); l != NULL; l = sleepq_next(l))
+		n++;
+	sleepq_unlock(sq);
+	return n;
+}
+
 bool
 sleepq_has_waiters(wchan_t wchan)
 {

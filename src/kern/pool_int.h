@@ -82,7 +82,8 @@ struct pool {
 	unsigned	 pr_lowat;		/* p: reclaim leaves so many pages */
 	unsigned	 pr_hiwat;		/* p: idle pages beyond go back in get(WAITOK) */
 	unsigned	 pr_hardlimit;		/* p: items out at most */
-	unsigned	 pr_nwaiters;		/* p */
+	unsigned	 pr_nwaiters;		/* p: in limit_wait(), asleep or woken by now */
+	unsigned	 pr_ngrowing;		/* p: whom the limit let pass, and who fetch a page */
 	uint64_t	 pr_nget, pr_nput, pr_nfail, pr_nreclaim; /* p */
 	uint64_t	 pr_looked;		/* p: gets and puts until pool_reclaim() last looked at all pages */
 
@@ -171,10 +172,13 @@ unsigned pool_get_run(struct pool *, int flags, void **items, unsigned most);
 /*
  * The pool's side, called for all of them (subr_pool_all.c).
  * => pool_consistent: pr_lock held; I-POOL-1 by counting: the lists and the counters say the same
+ * => pool_forgotten: pr_lock held; I-POOL-5: how many sleep at the limit though there is room.  A put wakes one for the
+ *    room that it makes, so, at any time, as many as there is room for have been woken, or fetch a page already
  * => pool_trim: thread context, no lock held; pages above the high-water mark go back (R43: here,
  *    because here one may sleep)
  */
 bool	pool_consistent(const struct pool *);
+unsigned pool_forgotten(const struct pool *);
 void	pool_trim(struct pool *);
 
 /* => how many pages the pool keeps of its own accord; pr_lock held, or a hint */

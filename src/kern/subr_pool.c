@@ -320,16 +320,32 @@ limit_wait(struct pool *pp, int flags)
 	return true;
 }
 
+unsigned
+pool_forgotten(const struct pool *pp)
+{
+	const unsigned room = pp->pr_hardlimit - pp->pr_nout;
+	unsigned asleep, coming;
+
+	KASSERT(mutex_owned(&pp->pr_lock));
+	if (pp->pr_nwaiters == 0)
+		return 0;
+	asleep = sleepq_asleep(CV_WCHAN(&pp->pr_cv));
+	coming = pp->pr_nwaiters - asleep + pp->pr_ngrowing;
+	return asleep != 0 && pp->pr_nout < pp->pr_hardlimit && room > coming ? asleep : 0;
+}
+
 /* => false: there is no page to be had.  pr_lock is dropped and taken again. */
 static bool
 grow(struct pool *pp, int flags)
 {
 	void *page;
 
+	pp->pr_ngrowing++;
 	mutex_exit(&pp->pr_lock);
 	page = (flags & PR_WAITOK) == 0 && inject(INJECT_pool_page) ? NULL :
 	    pp->pr_alloc->pa_alloc(pp, flags & (PR_WAITOK | PR_NOWAIT));
 	mutex_enter(&pp->pr_lock);
+	pp->pr_ngrowing--;
 	if (page != NULL)
 		page_add(pp, page);
 	else

@@ -171,11 +171,12 @@ static unsigned
 check_counts(struct pool *pp)
 {
 	bool counts;
-	unsigned nout, n = 0;
+	unsigned nout, forgotten, n = 0;
 
 	mutex_enter(&pp->pr_lock);
 	counts = pool_consistent(pp);
 	nout = pp->pr_nout;
+	forgotten = pool_forgotten(pp);
 	mutex_exit(&pp->pr_lock);
 	if (!counts)
 		violation(VIOL_INVARIANT, "I-POOL-1", "pool %s: lists and counters disagree",
@@ -183,6 +184,9 @@ check_counts(struct pool *pp)
 	if (nout > pp->pr_hardlimit)
 		violation(VIOL_INVARIANT, "I-POOL-4", "pool %s: %u of %u items out", pp->pr_wmesg, nout,
 		    pp->pr_hardlimit), n++;
+	if (forgotten != 0)
+		violation(VIOL_INVARIANT, "I-POOL-5", "pool %s: %u of %u items out, %u sleep for one and were not woken",
+		    pp->pr_wmesg, nout, pp->pr_hardlimit, forgotten), n++;
 	return n;
 }
 
@@ -195,7 +199,7 @@ check_one(struct pool *pp)
 	waiters = pp->pr_nwaiters;
 	nout = pp->pr_nout;
 	mutex_exit(&pp->pr_lock);
-	if (waiters != 0 && nout < pp->pr_hardlimit)
+	if (n == 0 && waiters != 0 && nout < pp->pr_hardlimit)
 		violation(VIOL_INVARIANT, "I-POOL-5", "pool %s: %u of %u items out, %u sleep for one",
 		    pp->pr_wmesg, nout, pp->pr_hardlimit, waiters), n++;
 	if (surplus_pages(pp) != 0)

@@ -3,6 +3,7 @@
  * never calls the back end.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -414,6 +415,31 @@ KTEST(I_POOL_4_woken_too_late, "the item that a waiter was woken for is somebody
 	pool_put(pp, item);
 	lwp_wait(l);
 	CHECK(strcmp(order, "wg") == 0);
+	end(pp);
+}
+
+KTEST(I_POOL_5_waiter_who_was_forgotten, "who sleeps at the limit, and was not woken when an item came back, is told")
+{
+	struct pool *pp = shared = begin(1, QUARTER, IPL_VM);
+	void *item = pool_get(pp, PR_WAITOK);
+	struct lwp *l;
+
+	ktest_expect_violations();
+	pool_sethardlimit(pp, 1);
+	CHECK_EQ(lwp_create(&l, NULL, "waiter", wait_for_item, NULL), 0);
+	lwp_start(l);
+	yield();
+	yield();
+	CHECK_EQ(pool_check(), 0);
+	pp->pr_hardlimit = 2;
+	for (unsigned i = 0; ktest_violations(VIOL_INVARIANT) == 0 && i < 1000; i++)
+		pool_check_some(i, UINT_MAX);
+	CHECK_EQ(ktest_violations(VIOL_INVARIANT), 1);
+	CHECK_EQ(strcmp(ktest_violation.v_id, "I-POOL-5"), 0);
+	pool_sethardlimit(pp, 2);
+	lwp_wait(l);
+	CHECK_EQ(pool_check(), 0);
+	pool_put(pp, item);
 	end(pp);
 }
 
