@@ -365,4 +365,95 @@ KTEST(known_to_all_at_one_look, "a chain that a second runner has gone is known 
 	CHECK(at_once >= 60);
 }
 
+/* --- interrupts --- */
+
+/* => a lock is taken at an IPL; depth 1: by an interrupt of a level */
+static void
+take_at(int i, unsigned how, int ipl, unsigned depth, int level)
+{
+	const struct lockorder_want w = { .lw_lock = &lock[i], .lw_class = node[i], .lw_id = (uint32_t)i + 1,
+		.lw_how = (uint8_t)how, .lw_ipl = (uint8_t)ipl, .lw_depth = (uint8_t)depth, .lw_level = (uint8_t)level };
+
+	held_push(&thread[0], &w, lockorder_want(&thread[0], &w));
+}
+
+static void
+in_interrupt(int i, unsigned how, int level)
+{
+	take_at(i, how, 7, 1, level);	/* it keeps all others out: so it is open nowhere here */
+	drop(0, i);
+}
+
+static void
+open_at(int i, unsigned how, int ipl)
+{
+	take_at(i, how, ipl, 0, 0);
+	drop(0, i);
+}
+
+KTEST(highest_level_counts, "a class that interrupts of two levels take is kept from the higher one, whichever came first")
+{
+	for (int high = 0; high < 2; high++) {
+		start_abc();
+		in_interrupt(A, LO_WRITE, high ? 5 : 3);
+		in_interrupt(A, LO_WRITE, high ? 3 : 5);
+		open_at(A, LO_WRITE, 5);
+		CHECK_EQ(ntold, 0);
+		open_at(A, LO_WRITE, 3);
+		CHECK_EQ(ntold, 1);
+		CHECK(strcmp(told_print, "ipl-inversion:a") == 0);
+	}
+}
+
+KTEST(readers_in_interrupts, "who reads there waits for a writer below, and for a reader only if writers come between; a recursive one does not")
+{
+	static const struct { unsigned intr, open; int told; enum lockgraph_grade grade; } want[] = {
+		{ LO_WRITE, LO_WRITE, 1, LOCKGRAPH_UNCONFIRMED }, { LO_WRITE, LO_READ, 1, LOCKGRAPH_UNCONFIRMED },
+		{ LO_READ, LO_WRITE, 1, LOCKGRAPH_UNCONFIRMED }, { LO_READ, LO_READ, 1, LOCKGRAPH_LATENT },
+		{ LO_READ_REC, LO_WRITE, 1, LOCKGRAPH_UNCONFIRMED }, { LO_READ_REC, LO_READ, 0, 0 },
+		{ LO_WRITE | LO_TRY, LO_WRITE, 0, 0 }, { LO_WRITE, LO_WRITE | LO_TRY, 1, LOCKGRAPH_UNCONFIRMED },
+	};
+
+	for (unsigned i = 0; i < sizeof(want) / sizeof(want[0]); i++)
+		for (int first = 0; first < 2; first++) {
+			start_abc();
+			if (first)
+				open_at(A, want[i].open, 0);
+			in_interrupt(A, want[i].intr, 5);
+			if (!first)
+				open_at(A, want[i].open, 0);
+			CHECK_EQ(ntold, want[i].told);
+			CHECK(ntold == 0 || told_grade == want[i].grade);
+		}
+}
+
+KTEST(all_that_interrupts_take, "what one class leads to is judged, whichever others interrupts take, before and after")
+{
+	for (int i = A; i <= C; i++) {
+		start_abc();
+		for (int k = A; k <= C; k++)
+			in_interrupt(k, LO_WRITE, 5);
+		open_at(GATE, LO_WRITE, 0);
+		CHECK_EQ(ntold, 0);
+		take_at(i, LO_WRITE, 5, 0, 0);
+		take_at(GATE, LO_WRITE, 5, 0, 0);
+		CHECK_EQ(ntold, 1);
+		CHECK(strncmp(told_print, "ipl-inversion:", 14) == 0 && strstr(told_print, ">gate") != NULL);
+	}
+}
+
+KTEST(order_through_readers, "who is waited for in an interrupt waits for readers of another lock that are open, unless he reads recursively")
+{
+	static const struct { unsigned wanted; int told; } want[] = { { LO_WRITE, 1 }, { LO_READ, 1 }, { LO_READ_REC, 0 } };
+
+	for (unsigned i = 0; i < 3; i++) {
+		start_abc();
+		in_interrupt(A, LO_WRITE, 5);
+		open_at(B, LO_READ, 0);
+		take_at(A, LO_WRITE, 5, 0, 0);
+		take_at(B, want[i].wanted, 5, 0, 0);
+		CHECK_EQ(ntold, want[i].told);
+	}
+}
+
 KTEST_MAIN()
