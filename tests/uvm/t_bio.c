@@ -185,9 +185,14 @@ KTEST(read_gives_what_the_file_holds, "read gives what the file holds, at any of
 KTEST(read_refuses_what_is_no_range, "read refuses what is no range")
 {
 	size_t len = 8;
+	voff_t off;
 
 	begin(PAGE_SIZE);
 	CHECK_EQ(sys_read(tm_proc, vp, -8, TM_VA(0), &len, 0), EINVAL);
+	CHECK_EQ(len, 0);
+	CHECK_EQ(sys_read(tm_proc, vp, -8, TM_VA(0), &len, 0), EINVAL);	/* nothing asked */
+	len = INT64_MAX;
+	CHECK_EQ(sys_append(tm_proc, vp, &off, TM_VA(0), &len), EFBIG);
 	CHECK_EQ(len, 0);
 	len = 8;
 	CHECK_EQ(sys_write(tm_proc, vp, INT64_MAX - 4, TM_VA(0), &len, 0), EFBIG);

@@ -150,6 +150,8 @@ KTEST(case_2A_object_page_is_mapped_as_it_is, "a shared file page is mapped writ
 	tm_store(9, 78);
 	CHECK_EQ(tm_load(1), 77);
 	CHECK_EQ(uvm_anon_count(), 1);
+	CHECK_EQ(tm_load(10), tu_word(ptoa(2)));	/* there is an amap now, and a load wants no anon in it */
+	CHECK_EQ(uvm_anon_count(), 1);
 	end();
 }
 
@@ -594,6 +596,7 @@ KTEST(B19_mapping_is_wired_only_for_its_own_wiring, "a fault while an mlock is u
 
 /* Where armed, a fork stops between sharing the anons of a child and copying what is wired. */
 static int forking;			/* atomic: 1 stopped there */
+static bool stored;			/* atomic: who was to wait has not */
 static bool armed;			/* only the LWP that forks */
 
 int	__real_amap_cow_now(struct vm_map *, struct vm_map_entry *);
@@ -603,9 +606,13 @@ int
 __wrap_amap_cow_now(struct vm_map *map, struct vm_map_entry *entry)
 {
 	if (armed) {
+		const uint64_t restarts = tu_count(UVMC_flt_restart);
+
 		armed = false;
 		__atomic_store_n(&forking, 1, __ATOMIC_RELEASE);
-		usleep(3000);		/* with maps locked: only the host can pause us */
+		/* with maps locked: only the host can pause us */
+		while (tu_count(UVMC_flt_restart) == restarts && !__atomic_load_n(&stored, __ATOMIC_ACQUIRE))
+			usleep(100);
 	}
 	return __real_amap_cow_now(map, entry);
 }
@@ -616,6 +623,7 @@ store_during_fork(struct tm_thread *tt)
 	while (__atomic_load_n(&forking, __ATOMIC_ACQUIRE) != 1)
 		yield();
 	tm_store(0, 9);
+	__atomic_store_n(&stored, true, __ATOMIC_RELEASE);
 }
 
 KTEST(R10_store_by_a_sharer_waits_for_the_fork, "a page that one sharer has wired is not replaced by another's store while a fork copies it")

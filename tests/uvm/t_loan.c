@@ -787,6 +787,7 @@ KTEST(I_LOAN_6_object_that_ends_in_between, "pages of an object are lent all or 
 KTEST(read_by_loan, "the buffer shows the file; a store to either does not show in the other, nor in what was forked from it")
 {
 	struct proc *child;
+	size_t len = ptoa(3) - 8;
 
 	begin(1);
 	tm_put(tm_proc, "aaaa");
@@ -809,6 +810,10 @@ KTEST(read_by_loan, "the buffer shows the file; a store to either does not show 
 	CHECK(tm_load(0) == tu_word(ptoa(1)) && tm_load(1) == 8);
 	CHECK_EQ(uvm_loanread(tm_proc, vp, ptoa(1), TM_VA(0), ptoa(3)), 0);	/* the same again */
 	CHECK_EQ(tm_load(1), 8);
+	CHECK_EQ(sys_read(tm_proc, vp, ptoa(1), TM_VA(0), &len, SYSR_LOAN), 0);
+	CHECK_EQ(len, ptoa(3) - 8);
+	CHECK_EQ(counted(UVMC_ubc_read_bytes), PAGE_SIZE - 8);	/* the last, which is no whole page, is copied */
+	CHECK(tm_page(tm_proc, 1) == tu_lookup(&vp->v_uobj, ptoa(2)));
 	proc_exit(child);
 	end();
 }

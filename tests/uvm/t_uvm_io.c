@@ -225,6 +225,37 @@ KTEST(smaller_windows_when_there_is_no_room, "with exec_map nearly full the wind
 	end();
 }
 
+static void
+poker_main(struct tm_thread *tt)
+{
+	uint64_t words[PAGE_SIZE / 8 + 1] = { 7 };
+	size_t len = sizeof(words);
+
+	CHECK_EQ(poke(TM_VA(0), words, &len), 0);
+	CHECK_EQ(len, sizeof(words));
+}
+
+KTEST(one_page_waits_for_room, "with exec_map full a debugger makes do with windows of one page, and waits for room for them")
+{
+	struct tm_thread tt;
+	vaddr_t fill;
+	vsize_t size;
+
+	begin(2);
+	tm_put(debugged, "aa");
+	tm_store_in(debugged, 1, 9);
+	size = vm_map_max(exec_map) - vm_map_min(exec_map);
+	fill = uvm_km_alloc(exec_map, size, 0, UVM_KMF_VAONLY);
+	CHECK(fill != 0);
+	tm_start(NULL, &tt, 1, poker_main, NULL);
+	TU_WAIT(__atomic_load_n(&exec_map->wantva, __ATOMIC_RELAXED));
+	uvm_km_free(exec_map, fill, size, UVM_KMF_VAONLY);
+	tm_wait(&tt, 1);
+	CHECK_EQ(tm_load_in(debugged, 0), 7);
+	CHECK_EQ(tm_load_in(debugged, 1), 0);
+	end();
+}
+
 /* --- with the process running --- */
 
 static void
