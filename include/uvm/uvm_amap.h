@@ -28,7 +28,6 @@ struct vm_aref {
 /* flags of amap_extend() */
 #define	AMAP_EXTEND_BACKWARDS	0x00
 #define	AMAP_EXTEND_FORWARDS	0x01
-#define	AMAP_EXTEND_NOWAIT	0x02
 /* flags of amap_ref() */
 #define	AMAP_SHARED		0x1
 #define	AMAP_REFALL		0x2
@@ -52,11 +51,11 @@ uint32_t amap_id(struct vm_amap *);		/* birth number, stable */
 /* => slots in use of the array; stable while the map of an entry that refers to it is locked */
 uint64_t amap_nslot(struct vm_amap *);
 
-/* => unlocked, ref 1; size and slack in bytes; waitok may sleep, else NULL on shortage */
+/* => unlocked, ref 1; size and slack in bytes; waitok: no map locked, may sleep; else NULL on shortage */
 struct vm_amap *amap_alloc(vsize_t sz, vsize_t padsz, bool waitok);
 /* => unreachable: ref 0, no slot used, off the list (R25, uvm-spec 2.4) */
 void	amap_free(struct vm_amap *);
-/* => map(W), amap unlocked, ref 1; 0, ENOMEM, E2BIG */
+/* => map(W), amap unlocked, ref 1; never waits for memory; 0, ENOMEM, E2BIG */
 int	amap_extend(struct vm_map_entry *, vsize_t addsize, int flags);
 /* => map(W), amap unlocked; clears NEEDSCOPY, unless memory is short: the caller tests the flag */
 void	amap_copy(struct vm_map *, struct vm_map_entry *, int flags, vaddr_t start, vaddr_t end);

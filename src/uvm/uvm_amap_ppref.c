@@ -118,7 +118,7 @@ plan(const struct vm_amap *amap, uint64_t off, uint64_t n, uint64_t add, bool fo
 
 /*
  * => map(W), amap unlocked, one aref: nobody else can look at the slots.  The caller
- *    moves the entry's end.  Waits for memory unless NOWAIT.
+ *    moves the entry's end.  Does not wait for memory: a map is locked (I-FLT-6).
  * => 0; E2BIG: a large amap would have to move; ENOMEM.  An error changes nothing.
  */
 int
@@ -126,31 +126,21 @@ amap_extend(struct vm_map_entry *entry, vsize_t addsize, int flags)
 {
 	struct vm_amap *amap = entry->aref.ar_amap;
 	uint64_t n = atop(entry->end - entry->start), add = atop(addsize);
-	bool forward = (flags & AMAP_EXTEND_FORWARDS) != 0;
 	struct extension ex;
-	int error;
+	int error = 0;
 
 	KASSERT((addsize & PAGE_MASK) == 0);
-	for (;;) {
-		error = 0;
-		amap_lock(amap);
-		KASSERTMSG(amap->am_ref == 1, "amap_extend with %d references", amap->am_ref);
-		ex = plan(amap, entry->aref.ar_pageoff, n, add, forward);
-		if (ex.ex_shift != 0 || ex.ex_slots > amap->am_maxslot) {
-			error = ex.ex_slots > UVM_AMAP_LARGE ? E2BIG :
-			    amap_slots_move(amap, ex.ex_slots, ex.ex_shift);
-		}
-		if (error == 0)
-			break;
-		amap_unlock(amap);
-		if (error != ENOMEM || (flags & AMAP_EXTEND_NOWAIT) != 0 || !uvm_reclaimable())
-			return error;
-		uvm_wait("amapext");
+	amap_lock(amap);
+	KASSERTMSG(amap->am_ref == 1, "amap_extend with %d references", amap->am_ref);
+	ex = plan(amap, entry->aref.ar_pageoff, n, add, (flags & AMAP_EXTEND_FORWARDS) != 0);
+	if (ex.ex_shift != 0 || ex.ex_slots > amap->am_maxslot)
+		error = ex.ex_slots > UVM_AMAP_LARGE ? E2BIG :
+		    amap_slots_move(amap, ex.ex_slots, ex.ex_shift);
+	if (error == 0) {
+		amap->am_nslot = ex.ex_slots;
+		entry->aref.ar_pageoff = ex.ex_newoff;
+		amap_pp_only(amap, ex.ex_newoff, n + add);
 	}
-	/* locked: map(W), amap */
-	amap->am_nslot = ex.ex_slots;
-	entry->aref.ar_pageoff = ex.ex_newoff;
-	amap_pp_only(amap, ex.ex_newoff, n + add);
 	amap_unlock(amap);
-	return 0;
+	return error;
 }

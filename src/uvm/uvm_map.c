@@ -107,7 +107,7 @@ grow_amap(struct vm_map_entry *e, vsize_t size, int direction)
 		return true;
 	if (amap_refs(e->aref.ar_amap) != 1)
 		return false;
-	return amap_extend(e, size, direction | AMAP_EXTEND_NOWAIT) == 0;
+	return amap_extend(e, size, direction) == 0;
 }
 
 /* => map(W): the entry below takes the new range */
