@@ -60,7 +60,10 @@ bool	uvmfault_relock(struct uvm_faultinfo *);
  *    of that address?  If so, what was known of the slot is good again.
  */
 bool	uvmfault_recheck(struct uvm_faultinfo *, struct vm_amap *, vaddr_t, const struct vm_anon *);
-/* => nothing locked in and out: the amap of the faulting entry is its own now; 0, EFAULT, ENOMEM */
+/*
+ * => nothing locked in and out.  0: the amap of the faulting entry is its own now; ERESTART: memory
+ *    was short, and has been waited for; EFAULT, ENOMEM
+ */
 int	uvmfault_amapcopy(struct uvm_faultinfo *);
 /*
  * A new anon for the faulting address, with a copy of src or zeroes.

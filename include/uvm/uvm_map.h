@@ -164,6 +164,8 @@ vm_map_locked(const struct vm_map *map)
 }
 /* => not by this LWP; audit=off: not W, for whose R it is nobody knows.  For assertions */
 bool	vm_map_notlocked(struct vm_map *);
+/* => panics if the current LWP has any map locked: "a fault sleeps", and may not then (I-FLT-6) */
+void	vm_map_assert_none(const char *what);
 
 /* --- life --- */
 void	uvm_map_init(void);			/* boot: pools */

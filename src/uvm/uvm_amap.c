@@ -184,7 +184,7 @@ amap_nslot(struct vm_amap *amap)
 /* --- birth and death --- */
 
 /*
- * => no amap locked; waitok: sleeps for memory, else NULL when it is short.
+ * => no amap locked; waitok: no map either, sleeps for memory; else NULL when it is short.
  * => unlocked, one reference, on the list; no slot used.
  */
 struct vm_amap *
@@ -193,6 +193,8 @@ amap_alloc(vsize_t sz, vsize_t padsz, bool waitok)
 	struct vm_amap *amap;
 
 	KASSERT(sz != 0);
+	if (waitok)
+		vm_map_assert_none("an amap is waited for");
 	if (!waitok && inject(INJECT_amap_alloc))
 		return NULL;
 	amap = pool_cache_get(amap_cache, waitok ? PR_WAITOK : PR_NOWAIT);

@@ -277,38 +277,28 @@ uvmfault_recheck(struct uvm_faultinfo *ufi, struct vm_amap *amap, vaddr_t va,
 int
 uvmfault_amapcopy(struct uvm_faultinfo *ufi)
 {
-	UVMCNT(fltamcopy);
-	for (;;) {
-		bool done;
+	bool done;
 
-		if (!uvmfault_lookup(ufi, true))
-			return EFAULT;
-		lock_pin(&ufi->map->lock);
-		if (UVM_ET_ISNEEDSCOPY(ufi->entry))
-			amap_copy(ufi->map, ufi->entry, AMAP_COPY_NOWAIT, ufi->orig_rvaddr,
-			    ufi->orig_rvaddr + ufi->size);
-		lock_unpin(&ufi->map->lock);
-		/* amap_copy() may have clipped it, but it is still the one around the address */
-		done = !UVM_ET_ISNEEDSCOPY(ufi->entry);
-		uvmfault_unlockmaps(ufi, true);
-		if (done)
-			return 0;
-		if (uvmfault_shortage() == ENOMEM)
-			return ENOMEM;
-	}
+	UVMCNT(fltamcopy);
+	if (!uvmfault_lookup(ufi, true))
+		return EFAULT;
+	lock_pin(&ufi->map->lock);
+	if (UVM_ET_ISNEEDSCOPY(ufi->entry))
+		amap_copy(ufi->map, ufi->entry, AMAP_COPY_NOWAIT, ufi->orig_rvaddr,
+		    ufi->orig_rvaddr + ufi->size);
+	lock_unpin(&ufi->map->lock);
+	/* amap_copy() may have clipped it, but it is still the one around the address */
+	done = !UVM_ET_ISNEEDSCOPY(ufi->entry);
+	uvmfault_unlockmaps(ufi, true);
+	/* who asked begins anew: so it is counted how often (I-FLT-7) */
+	return done ? 0 : uvmfault_shortage();
 }
 
 void
 uvmfault_sleeps(const struct uvm_faultinfo *ufi)
 {
-	const struct held_stack *hs = &curlwp->l_held;
-
-	if (ufi == NULL)
-		return;
-	for (int i = 0; i < hs->hs_n; i++)
-		KASSERTMSG(hs->hs_v[i].hl_class != LC_map && hs->hs_v[i].hl_class != LC_kmap,
-		    "I-FLT-6: a fault at %#lx sleeps with map %u locked", (unsigned long)ufi->orig_rvaddr,
-		    hs->hs_v[i].hl_id);
+	if (ufi != NULL)
+		vm_map_assert_none("a fault sleeps");
 }
 
 int
@@ -626,6 +616,9 @@ wire_page(struct vm_page *pg)
 	KASSERT(pg->wire_count >= 1);
 	KASSERTMSG((pg->pqflags & PQ_ANON) == 0 || pg->uanon->an_swslot == 0,
 	    "I-FLT-8, R34: a wired page has swap slot %#x", (unsigned)pg->uanon->an_swslot);
+	KASSERTMSG((pg->pqflags & PQ_AOBJ) == 0 ||
+	    uao_find_swslot(pg->uobject, (uint64_t)atop(pg->offset)) == 0,
+	    "I-FLT-8, R34: a wired page of object %u has a swap slot", pg->uobject->uo_id);
 }
 
 int

@@ -221,3 +221,13 @@ vm_map_notlocked(struct vm_map *map)
 {
 	return LOCKDEBUG_ON() ? !vm_map_locked(map) : !vm_map_locked_write(map);
 }
+
+void
+vm_map_assert_none(const char *what)
+{
+	const struct held_stack *hs = &curlwp->l_held;
+
+	for (int i = 0; i < hs->hs_n; i++)
+		KASSERTMSG(hs->hs_v[i].hl_class != LC_map && hs->hs_v[i].hl_class != LC_kmap,
+		    "I-FLT-6: %s with map %u locked", what, hs->hs_v[i].hl_id);
+}

@@ -724,6 +724,38 @@ uvm_page_busy(struct vm_page *pg, const char *tag)
 	kernhist_log(KE_page_busy, VM_PAGE_ID(pg), pg->flags, 0);
 }
 
+/* => the owner locked: is it the page daemon's to find?  Not the page of zeroes that is lent, nor what nobody owns */
+static bool
+uvm_page_pageable(const struct vm_page *pg)
+{
+	return pg->uobject == NULL ? pg->uanon != NULL :
+	    UVM_OBJ_IS_VNODE(pg->uobject) || UVM_OBJ_IS_AOBJ(pg->uobject);
+}
+
+/* => pageq held, or the answer is yes: is it on a queue, or in a state that keeps it off them? */
+static bool
+uvm_page_kept(const struct vm_page *pg)
+{
+	return uvm_page_active(pg) || (__atomic_load_n(&pg->pqflags, __ATOMIC_RELAXED) & PQ_INACTIVE) != 0 ||
+	    uvm_page_wired(pg) || !uvm_page_pageable(pg);
+}
+
+/* I-PG-1: who makes a page sees to it that it is on a queue, or wired, before he lets it go. */
+static void
+uvm_page_assert_kept(const struct vm_page *pg)
+{
+	const bool held = mutex_owned(&uvm_pageqlock);
+	bool kept = uvm_page_kept(pg);
+
+	if (!kept && !held) {			/* the daemon may be moving it from one queue to the other */
+		uvm_lock_pageq();
+		kept = uvm_page_kept(pg);
+		uvm_unlock_pageq();
+	}
+	KASSERTMSG(kept, "I-PG-1: page %#lx, last busy in %s, is let go neither wired nor on a queue",
+	    (unsigned long)VM_PAGE_TO_PHYS(pg), pg->owner_tag != NULL ? pg->owner_tag : "?");
+}
+
 /*
  * => owner of all pages locked; pageq held if any is RELEASED.
  * => a RELEASED page is gone on return.
@@ -747,6 +779,7 @@ uvm_page_unbusy(struct vm_page **pgs, int n)
 			continue;
 		}
 		KASSERT((pg->flags & PG_FAKE) == 0);	/* I-PG-8 */
+		uvm_page_assert_kept(pg);
 		if (pg->flags & PG_WANTED)
 			wakeup(pg);
 		let_go(pg);

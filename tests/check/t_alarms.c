@@ -19,7 +19,7 @@
 static struct {
 	bool	enter_fails;		/* pmap_enter(): and leaves what was there */
 	bool	revoke_forgets;		/* pmap_revoke() */
-	bool	dropswap_forgets;	/* uvm_anon_dropswap() */
+	bool	dropswap_forgets;	/* uvm_anon_dropswap(), uao_dropswap() */
 } broken;
 
 int	__real_pmap_enter(struct pmap *, vaddr_t, paddr_t, vm_prot_t, unsigned);
@@ -28,6 +28,8 @@ void	__real_pmap_revoke(struct vm_page *);
 void	__wrap_pmap_revoke(struct vm_page *);
 void	__real_uvm_anon_dropswap(struct vm_anon *);
 void	__wrap_uvm_anon_dropswap(struct vm_anon *);
+void	__real_uao_dropswap(struct uvm_object *, uint64_t);
+void	__wrap_uao_dropswap(struct uvm_object *, uint64_t);
 
 int
 __wrap_pmap_enter(struct pmap *pm, vaddr_t va, paddr_t pa, vm_prot_t prot, unsigned flags)
@@ -47,6 +49,13 @@ __wrap_uvm_anon_dropswap(struct vm_anon *anon)
 {
 	if (!broken.dropswap_forgets)
 		__real_uvm_anon_dropswap(anon);
+}
+
+void
+__wrap_uao_dropswap(struct uvm_object *uobj, uint64_t page)
+{
+	if (!broken.dropswap_forgets)
+		__real_uao_dropswap(uobj, page);
 }
 
 /* => nothing maps the page any more: the next access faults, and finds it */
@@ -113,6 +122,42 @@ KTEST_DEATH(I_FLT_8_wired_page_that_keeps_its_slot, "a page that is wired, and w
 	CHECK(ts_slot(tm_proc, 0) > 0 && ts_clean(tm_proc, 0));
 	broken.dropswap_forgets = true;
 	(void)sys_mlock(tm_proc, TM_VA(0), PAGE_SIZE);
+}
+
+KTEST_DEATH(I_FLT_8_wired_page_of_an_object_that_keeps_its_slot, "the same of a page of shared memory",
+    "I-FLT-8, R34: a wired page of object")
+{
+	ts_boot(1, 2048, 64, 1);
+	tm_put(tm_proc, "o");
+	tm_store(0, 1);
+	mutex_enter(&tm_obj->vmobjlock);
+	(void)uao_set_swslot(tm_obj, 0, 1);
+	mutex_exit(&tm_obj->vmobjlock);
+	broken.dropswap_forgets = true;
+	(void)sys_mlock(tm_proc, TM_VA(0), PAGE_SIZE);
+}
+
+KTEST_DEATH(I_FLT_6_amap_is_waited_for_with_a_map_locked, "who wants an amap, and would wait for it, keeps others out of a map",
+    "I-FLT-6: an amap is waited for with map [0-9]+ locked")
+{
+	tm_boot(1, 2048);
+	vm_map_lock(tm_map(tm_proc));
+	(void)amap_alloc(PAGE_SIZE, 0, true);
+}
+
+KTEST_DEATH(I_PG_1_page_is_let_go_off_its_queue, "a page that is let go where the page daemon cannot find it",
+    "I-PG-1: page 0x[0-9a-f]+, last busy in t_alarms")
+{
+	struct vm_page *pg;
+
+	tm_boot(1, 2048);
+	pg = tu_resident(tm_obj, 0);
+	mutex_enter(&tm_obj->vmobjlock);
+	uvm_page_busy(pg, "t_alarms");
+	uvm_lock_pageq();
+	uvm_pagedequeue(pg);
+	uvm_unlock_pageq();
+	uvm_page_unbusy(&pg, 1);
 }
 
 KTEST_DEATH(I_FLT_9_lock_of_an_interrupt_safe_map, "a fault that locks the map of interrupt-safe memory",

@@ -147,6 +147,7 @@ KTEST(fresh_anon_is_locked_and_dies_whole, "an anon comes locked with one refere
 	pg = uvm_pagealloc(NULL, 0, anon, 0);
 	CHECK_EQ(uvm_gauge(UVMG_anonpages), 1);
 	uvm_lock_pageq();
+	uvm_pageactivate(pg);
 	uvm_page_unbusy(&(struct vm_page *){ (pg->flags &= ~PG_FAKE, pg) }, 1);
 	uvm_unlock_pageq();
 	anon->an_ref = 0;

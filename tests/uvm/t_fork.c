@@ -619,7 +619,7 @@ KTEST(I_AMAP_10_copy_of_a_shared_amap, "whose amap is copied can no longer store
 	vm_map_lock(tm_map(child));
 	e = tm_map(child)->header.next;
 	e->etype |= UVM_ET_COPYONWRITE | UVM_ET_NEEDSCOPY;
-	amap_copy(tm_map(child), e, AMAP_COPY_NOCHUNK, e->start, e->end);
+	amap_copy(tm_map(child), e, AMAP_COPY_NOCHUNK | AMAP_COPY_NOWAIT, e->start, e->end);
 	CHECK(!UVM_ET_ISNEEDSCOPY(e));
 	CHECK_EQ(writable(tm_proc), 0);
 	CHECK_EQ(writable(child), 0);
