@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/inject.h>
 #include <unistd.h>
 
 #define	NPAGES	4096
@@ -310,8 +311,12 @@ KTEST(R29_no_page_and_nothing_to_free_is_ENOMEM, "faults of every case that find
 	(void)tu_put(&vp->v_uobj, 0, 0, PGO_FREE | PGO_CLEANIT | PGO_ALLPAGES | PGO_SYNCIO);
 	tu_exhaust();
 	CHECK_EQ(tm_load_error(9), ENOMEM);		/* 2A: reading it */
+	CHECK_EQ(inject_configure("amap-alloc:p=1", 1, NULL, 0), 0);
+	inject_start();
+	CHECK_EQ(tm_store_error(8), ENOMEM);		/* no amap to copy to, whatever pools have */
+	inject_stop();
 	CHECK_EQ(tm_store_error(1), ENOMEM);		/* 2B, zeroes */
-	CHECK_EQ(tm_store_error(0), ENOMEM);		/* 1B: amap or anon */
+	CHECK_EQ(tm_store_error(0), ENOMEM);		/* 1B */
 	tu_release();
 	CHECK_EQ(tm_load(0), 5);
 	tm_store(1, 1);
