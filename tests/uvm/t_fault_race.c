@@ -1,6 +1,6 @@
 /*
  * Faults whose pmap calls are made to fail or to take long, and what must hold then
- * on every CPU.  pmap_enter(), pmap_update() and uvm_reclaimable() are the linker's
+ * on every CPU.  pmap_enter(), pmap_mapped(), pmap_update() and uvm_reclaimable() are the linker's
  * wrappers: nothing in the code under test knows.
  */
 #include "tmap.h"
@@ -22,9 +22,12 @@ static int in_update;			/* atomic: it is in there */
 static struct lwp *slow_reader;		/* atomic: whose reads end only when they may */
 static int reading, may_end;		/* atomic */
 static struct vm_page *release;		/* !: the page that relocking finds RELEASED */
+static bool was_unmapped;		/* !: pmap_mapped() tells what was before */
 
 int	__real_pmap_enter(struct pmap *, vaddr_t, paddr_t, vm_prot_t, unsigned);
 int	__wrap_pmap_enter(struct pmap *, vaddr_t, paddr_t, vm_prot_t, unsigned);
+uint64_t __real_pmap_mapped(struct pmap *, vaddr_t, int);
+uint64_t __wrap_pmap_mapped(struct pmap *, vaddr_t, int);
 void	__real_pmap_update(struct pmap *);
 void	__wrap_pmap_update(struct pmap *);
 int	__real_uvm_aio_wait(struct uvm_aio *);
@@ -65,6 +68,12 @@ __wrap_pmap_enter(struct pmap *pm, vaddr_t va, paddr_t pa, vm_prot_t prot, unsig
 		return ENOMEM;
 	}
 	return __real_pmap_enter(pm, va, pa, prot, flags);
+}
+
+uint64_t
+__wrap_pmap_mapped(struct pmap *pm, vaddr_t va, int n)
+{
+	return was_unmapped ? 0 : __real_pmap_mapped(pm, va, n);
 }
 
 void
@@ -562,6 +571,28 @@ KTEST(B16_second_vslock_keeps_its_mapping_wired, "of two transfers on a page the
 	CHECK_EQ(pmap_wired_count(vm->vm_map.pmap), 1);
 	uvm_vsunlock(vm, TM_VA(1), ptoa(1));
 	CHECK_EQ(pmap_wired_count(vm->vm_map.pmap), 0);
+	end();
+}
+
+KTEST(B16_neighbour_that_IO_has_wired_since, "a fault that maps what is in memory around it leaves alone what I/O has wired since it asked what is mapped")
+{
+	struct vmspace *vm;
+
+	begin(1);
+	vm = tm_proc->p_vmspace;
+	tm_put(tm_proc, "aa");
+	map_file(2, 2, UMAP_SHARED);
+	for (int page = 0; page < 4; page += 2) {
+		tm_store(page, 1);
+		CHECK_EQ(uvm_vslock(vm, TM_VA(page + 1), PAGE_SIZE, RW), 0);
+		pmap_remove(vm->vm_map.pmap, TM_VA(page), TM_VA(page + 1));
+		pmap_update(vm->vm_map.pmap);
+		was_unmapped = true;
+		CHECK_EQ(tm_load(page), 1);
+		was_unmapped = false;
+		CHECK_EQ(pmap_wired_count(vm->vm_map.pmap), 1);
+		uvm_vsunlock(vm, TM_VA(page + 1), PAGE_SIZE);
+	}
 	end();
 }
 
