@@ -165,6 +165,22 @@ KTEST(neighbours_are_read_when_they_are_cheap, "not by who looks here and there,
 	end();
 }
 
+KTEST(range_over_two_blocks_is_had_as_a_whole, "blocks are what is read at once, no limit to what is asked for")
+{
+	struct vm_page *pps[4] = { NULL };
+	int n = 4;
+
+	begin(1, 40 * PAGE_SIZE);
+	mutex_enter(&obj->vmobjlock);
+	CHECK_EQ(obj->pgops->pgo_get(obj, (voff_t)ptoa(14), pps, &n, 0, VM_PROT_READ, UVM_ADV_NORMAL, 0), 0);
+	CHECK_EQ(n, 4);
+	for (int i = 0; i < 4; i++) {
+		CHECK(pps[i] != NULL && tu_words(pps[i])[0] == tu_word((voff_t)ptoa(14 + i)));
+		tu_unbusy(pps[i]);
+	}
+	end();
+}
+
 /* | page 0: data | 1: a hole | 2: a hole | 3: data, EOF */
 KTEST(blocks_are_for_pages_that_are_stored_to, "their neighbours in a hole get none, and the end of a file is no hole")
 {
