@@ -435,6 +435,7 @@ KTEST(vslock_obeys_the_protection, "a device may not store where its owner may n
 	CHECK_EQ(uvm.wired, 0);
 	CHECK_EQ(uvm_vslock(tm_proc->p_vmspace, TM_VA(0), ptoa(4), VM_PROT_READ), EFAULT);
 	CHECK_EQ(uvm.wired, 0);
+	CHECK_EQ(uvm_fault_wire(tm_map(tm_proc), TM_VA(1), TM_VA(0), VM_PROT_READ, false), EFAULT);	/* a wrap */
 	CHECK_EQ(uvm_vslock(tm_proc->p_vmspace, TM_VA(0), ptoa(2), VM_PROT_READ), 0);
 	CHECK_EQ(uvm.wired, 2);
 	uvm_vsunlock(tm_proc->p_vmspace, TM_VA(0), ptoa(2));
