@@ -76,4 +76,37 @@ KTEST(may_schedule_itself, "a periodic callout is one that asks again")
 	kern_shutdown();
 }
 
+static bool inside, over;		/* atomic */
+
+static void
+takes_its_time(void *arg)
+{
+	const uint64_t until = host_now_ns() + 3000000;
+	unsigned spins = 0;
+
+	__atomic_store_n(&inside, true, __ATOMIC_RELEASE);
+	while (host_now_ns() < until)
+		host_relax(&spins);
+	__atomic_store_n(&over, true, __ATOMIC_RELEASE);
+}
+
+KTEST(halt_waits_for_who_fires, "callout_halt returns when the function has, on whichever CPU that is")
+{
+	unsigned spins = 0;
+
+	ktest_kern(2, 1);
+	callout_init(&c, takes_its_time, &c);
+	for (int round = 0; round < 3; round++) {
+		inside = over = false;
+		callout_schedule(&c, 100000);
+		while (!__atomic_load_n(&inside, __ATOMIC_ACQUIRE)) {
+			intr_poll();
+			host_relax(&spins);
+		}
+		callout_halt(&c);
+		CHECK(__atomic_load_n(&over, __ATOMIC_ACQUIRE));
+	}
+	kern_shutdown();
+}
+
 KTEST_MAIN()
