@@ -84,18 +84,20 @@ chunk_npages(const struct physio_chunk *pc)
 	return pc->pc_buf.b_npages;
 }
 
-/* => thread context, nothing locked; sleeps for addresses */
-static void
+/* => thread context, nothing locked; sleeps for addresses.  0, or ENOMEM: no memory for the entry, and none to be had */
+static int
 window_open(struct physio_chunk *pc)
 {
 	vm_prot_t prot = VM_PROT_READ | (pc->pc_call->ph_read ? VM_PROT_WRITE : 0);
 
 	pc->pc_window = uvm_km_alloc(phys_map, ptoa(chunk_npages(pc)), 0,
-	    UVM_KMF_VAONLY | UVM_KMF_WAITVA);
-	KASSERT(pc->pc_window != 0);
+	    UVM_KMF_VAONLY | UVM_KMF_WAITVA | UVM_KMF_CANFAIL);
+	if (pc->pc_window == 0)
+		return ENOMEM;
 	for (int i = 0; i < chunk_npages(pc); i++)
 		pmap_kenter_pa(pc->pc_window + ptoa(i), pc->pc_buf.b_pages[i], prot);
 	pmap_update(pmap_kernel());
+	return 0;
 }
 
 static void
@@ -267,7 +269,12 @@ start_chunk(struct physio *ph, voff_t off, vaddr_t uva, vsize_t bytes, vsize_t d
 		bp->b_pages[i] = vl->vl_frames[i];
 	bp->b_iodone = chunk_biodone;
 	bp->b_private = pc;
-	window_open(pc);
+	error = window_open(pc);
+	if (error != 0) {
+		uvm_vsunlock_frames(vl);
+		kmem_free(pc, sizeof(*pc));
+		return error;
+	}
 	mutex_spin_enter(&physio_lock);
 	ph->ph_running++;
 	KASSERT(ph->ph_running <= PHYSIO_INFLIGHT);

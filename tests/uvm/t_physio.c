@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sys/inject.h>
+
 #define	NPAGES	4096
 #define	RW	(VM_PROT_READ | VM_PROT_WRITE)
 #define	DEVSIZE	(2UL << 20)
@@ -169,6 +171,25 @@ KTEST(a_failure_counts_what_came_before, "a hole, or a chunk that the device fai
 		CHECK_EQ(n, ptoa(16 * (vaddr_t)k));
 		CHECK_EQ(uvm.wired, 0);
 	}
+	end();
+}
+
+KTEST(a_window_that_cannot_be_had_is_ENOMEM, "no memory for a chunk's window: ENOMEM, nothing moved, nothing wired; without the shortage it is as ever")
+{
+	vsize_t n = ptoa(20);
+
+	begin(1);
+	CHECK_EQ(tm_put_at(tm_proc, 0, 20, 'a'), 0);
+	CHECK_EQ(inject_configure("kva:p=1", 1, NULL, 0), 0);
+	inject_start();
+	CHECK_EQ(sys_physio(tm_proc, dev, 0, TM_VA(0), &n, true), ENOMEM);
+	inject_stop();
+	CHECK_EQ(n, 0);
+	CHECK_EQ(uvm.wired, 0);
+	n = ptoa(20);
+	CHECK_EQ(sys_physio(tm_proc, dev, 0, TM_VA(0), &n, true), 0);
+	CHECK_EQ(n, ptoa(20));
+	check_read(TM_VA(0), 0, n);
 	end();
 }
 
