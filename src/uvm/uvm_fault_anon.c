@@ -242,6 +242,8 @@ uvm_fault_upper(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	if (error != 0)
 		return error;
 	/* locked: maps(R), amap, anon, and the lender of its page */
+	KASSERTMSG(!flt->had_io || amap_lookup(&ufi->entry->aref, ufi->orig_rvaddr - ufi->entry->start) == anon,
+	    "I-FLT-4: anon %u was read from swap, and is not in the slot any more", anon->an_id);
 	error = make_ours(ufi, flt, anon, &new);
 	lender = anon->an_page->uobject;
 	/* locked: new as well (R27); no lender if the loan was broken */
