@@ -23,7 +23,7 @@ static int npages;			/* atomic */
 static int supply = -1;			/* atomic: pages that may still be given; -1 any number */
 static bool in_put;			/* a put runs: no page may go back now */
 static bool in_get;			/* a get(PR_NOWAIT) runs: likewise */
-static int asked;			/* flags of the last page that was asked for; one CPU */
+static int asked;			/* flags of the last page that was asked for; atomic */
 static void (*meanwhile)(struct pool *); /* called once, while the pool waits for a page; one CPU */
 static void (*at_free)(void);		/* called while a page goes back; one CPU */
 static void *stale;			/* a page that went back and stays readable, if wanted */
@@ -34,9 +34,10 @@ do_meanwhile(struct pool *pp)
 {
 	void (*fn)(struct pool *) = meanwhile;
 
+	if (fn == NULL)
+		return;				/* who is on several CPUs has none */
 	meanwhile = NULL;
-	if (fn != NULL)
-		fn(pp);
+	fn(pp);
 }
 
 static void *
@@ -46,7 +47,7 @@ page_alloc(struct pool *pp, int flags)
 
 	CHECK(!in_put);
 	do_meanwhile(pp);
-	asked = flags;
+	__atomic_store_n(&asked, flags, __ATOMIC_RELAXED);
 	left = __atomic_load_n(&supply, __ATOMIC_RELAXED);
 	if (left == 0)
 		return NULL;
