@@ -359,17 +359,27 @@ wait_for_item(void *arg)
 	pool_put(shared, item);
 }
 
-KTEST(I_POOL_5_put_wakes_the_waiter, "a get at the hard limit sleeps until a put, no longer")
+/* => a pool of one CPU whose limit is one item; that is out, and an LWP sleeps for it */
+static struct pool *
+begin_at_limit(void **itemp, struct lwp **waiterp)
 {
 	struct pool *pp = shared = begin(1, QUARTER, IPL_VM);
-	void *item = pool_get(pp, PR_WAITOK);
-	struct lwp *l;
 
+	*itemp = pool_get(pp, PR_WAITOK);
 	pool_sethardlimit(pp, 1);
-	CHECK_EQ(lwp_create(&l, NULL, "waiter", wait_for_item, NULL), 0);
-	lwp_start(l);
+	CHECK_EQ(lwp_create(waiterp, NULL, "waiter", wait_for_item, NULL), 0);
+	lwp_start(*waiterp);
 	yield();
 	yield();
+	return pp;
+}
+
+KTEST(I_POOL_5_put_wakes_the_waiter, "a get at the hard limit sleeps until a put, no longer")
+{
+	struct lwp *l;
+	void *item;
+	struct pool *pp = begin_at_limit(&item, &l);
+
 	order[norder++] = 'p';
 	pool_put(pp, item);
 	lwp_wait(l);
@@ -379,15 +389,10 @@ KTEST(I_POOL_5_put_wakes_the_waiter, "a get at the hard limit sleeps until a put
 
 KTEST(I_POOL_5_a_higher_limit_wakes_the_waiter, "who sleeps at the hard limit goes on when that is raised")
 {
-	struct pool *pp = shared = begin(1, QUARTER, IPL_VM);
-	void *item = pool_get(pp, PR_WAITOK);
 	struct lwp *l;
+	void *item;
+	struct pool *pp = begin_at_limit(&item, &l);
 
-	pool_sethardlimit(pp, 1);
-	CHECK_EQ(lwp_create(&l, NULL, "waiter", wait_for_item, NULL), 0);
-	lwp_start(l);
-	yield();
-	yield();
 	CHECK(strcmp(order, "w") == 0);
 	pool_sethardlimit(pp, 2);
 	lwp_wait(l);
@@ -398,15 +403,10 @@ KTEST(I_POOL_5_a_higher_limit_wakes_the_waiter, "who sleeps at the hard limit go
 
 KTEST(I_POOL_4_woken_too_late, "the item that a waiter was woken for is somebody else's by then: it sleeps again")
 {
-	struct pool *pp = shared = begin(1, QUARTER, IPL_VM);
-	void *item = pool_get(pp, PR_WAITOK);
 	struct lwp *l;
+	void *item;
+	struct pool *pp = begin_at_limit(&item, &l);
 
-	pool_sethardlimit(pp, 1);
-	CHECK_EQ(lwp_create(&l, NULL, "waiter", wait_for_item, NULL), 0);
-	lwp_start(l);
-	yield();
-	yield();
 	pool_put(pp, item);
 	item = pool_get(pp, PR_NOWAIT);		/* the waiter has not run yet */
 	CHECK(item != NULL);
@@ -421,16 +421,11 @@ KTEST(I_POOL_4_woken_too_late, "the item that a waiter was woken for is somebody
 
 KTEST(I_POOL_5_waiter_who_was_forgotten, "who sleeps at the limit, and was not woken when an item came back, is told")
 {
-	struct pool *pp = shared = begin(1, QUARTER, IPL_VM);
-	void *item = pool_get(pp, PR_WAITOK);
 	struct lwp *l;
+	void *item;
+	struct pool *pp = begin_at_limit(&item, &l);
 
 	ktest_expect_violations();
-	pool_sethardlimit(pp, 1);
-	CHECK_EQ(lwp_create(&l, NULL, "waiter", wait_for_item, NULL), 0);
-	lwp_start(l);
-	yield();
-	yield();
 	CHECK_EQ(pool_check(), 0);
 	pp->pr_hardlimit = 2;
 	for (unsigned i = 0; ktest_violations(VIOL_INVARIANT) == 0 && i < 1000; i++)

@@ -214,12 +214,19 @@ KTEST(clusters_of_neighbouring_slots, "pages of many owners go out sixteen to a 
 	tm_shutdown();
 }
 
-KTEST(sweep_ends_when_enough_is_on_its_way, "what is being written counts, too")
+/* => so many pages of memory with words of their own, none of which was used of late */
+static void
+begin_aged(int n)
 {
 	ts_boot(1, NPAGES, 1024, 1);
-	CHECK_EQ(tm_put_at(tm_proc, 0, 400, 'a'), 0);
-	fill(0, 400, 5);
-	age(0, 400);
+	CHECK_EQ(tm_put_at(tm_proc, 0, n, 'a'), 0);
+	fill(0, n, 5);
+	age(0, n);
+}
+
+KTEST(sweep_ends_when_enough_is_on_its_way, "what is being written counts, too")
+{
+	begin_aged(400);
 	squeeze();
 	CHECK((uint64_t)resident(0, 400) >= 400 - 4 * uvm.freetarg - 2 * BUF_MAXPAGES);
 	CHECK(resident(0, 400) < 400);
@@ -229,10 +236,7 @@ KTEST(sweep_ends_when_enough_is_on_its_way, "what is being written counts, too")
 
 KTEST(active_pages_keep_their_slots, "while swap has some for others, though the sweep finds nothing to free")
 {
-	ts_boot(1, NPAGES, 1024, 1);
-	CHECK_EQ(tm_put_at(tm_proc, 0, 40, 'a'), 0);
-	fill(0, 40, 5);
-	age(0, 40);
+	begin_aged(40);
 	squeeze();
 	expect(0, 40, 5);				/* clean, active, referenced, with slots */
 	squeeze();
