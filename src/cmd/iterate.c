@@ -14,6 +14,7 @@
  */
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include <errno.h>
@@ -485,6 +486,18 @@ covered(struct result_schedule *rs, const uint64_t *by_depth, uint64_t nthreads)
 	rs->rs_covered = text;
 }
 
+/* => all workers have been waited for; this process has no other children */
+static double
+workers_cpu_s(void)
+{
+	struct rusage ru;
+
+	if (getrusage(RUSAGE_CHILDREN, &ru) != 0)
+		return 0;
+	return (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
+	    (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
+}
+
 static void
 add_up(struct iteration *it, double elapsed)
 {
@@ -518,6 +531,7 @@ add_up(struct iteration *it, double elapsed)
 	rr->rr_seed = it->it_first;
 	rr->rr_iterations = done(it);
 	rr->rr_elapsed_s = elapsed;
+	rr->rr_cpu_s = workers_cpu_s();
 	rr->rr_interrupted = run_stopped();
 	take_found(it->it_shared, rr);
 	if (p->p_machine.ms_schedule == SCHED_FREE)

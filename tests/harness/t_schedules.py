@@ -342,8 +342,9 @@ def executions_are_added_up_whoever_makes_them():
     words = ('x.ini', '--schedule', 'pct:2', '--iterations', '8', '--set', 'global.schedule-steps=2000')
     first = hash_of(*words)
     equal(hash_of(*words), first)
-    r = run('run', *words)
+    r = run('run', *words, '--json', 'r.json')
     equal(r.returncode, 0, r)
+    assert json.load(open('r.json'))['cpu_s'] > 0       # of the workers
     has(r.stdout, 'd=2: after 8 schedules the chance of having missed a given depth-2 bug is at most ')
 
 
