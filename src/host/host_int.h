@@ -29,6 +29,7 @@ struct host_thread {
 	uint64_t	 ht_fs;		/* : carried: its thread pointer */
 	int		 ht_state;	/* b enum thread_state */
 	uint64_t	 ht_deadline;	/* b of TS_TIMED */
+	uint64_t	 ht_ran;	/* b points, when it gave the baton away, or became able to run */
 	struct host_thread *ht_joiner;	/* b waits for its end */
 	struct host_thread *ht_next;	/* b in the pool: the next that is free */
 	bool		 ht_rcu;	/* b takes part in RCU, */

@@ -12,8 +12,9 @@
  * by a point each at first, ever faster later, up to SPIN_STEP_MAX a round: so that whoever waits
  * for a time gets there, and a machine that only spins is soon old enough for the watchdog.
  *
- * Fairness.  A strategy may leave a thread aside for ever.  After LONGEST points of one thread, with
- * others waiting, the core treats the next one as a yield.
+ * Fairness.  A strategy may leave a thread waiting for ever: behind one that never blocks, or, for it has spun, behind
+ * two that wake each other.  When one that can run has not for LONGEST points, all others yield at their next
+ * point, until it has.
  */
 #include <errno.h>
 #include <sched.h>
@@ -26,7 +27,7 @@
 #include "host_int.h"
 
 #define	TIME_BEGIN	UINT64_C(1000000000)
-#define	LONGEST		200000		/* points */
+#define	LONGEST		1000000		/* points */
 #define	SPIN_ROUNDS	64		/* rounds of nothing but spinning before time goes faster */
 #define	SPIN_STEP_MAX	UINT64_C(1000000)	/* ns a round */
 
@@ -61,7 +62,7 @@ static struct {
 	bool		 load;		/* see host_sched_load() */
 	uint64_t	 hash, events, points, load_points, switches;
 	uint64_t	 points_logged;	/* at the last entry of the log */
-	uint64_t	 switched_at;	/* points, at the last switch */
+	uint64_t	 fair_at;	/* points, before which nobody can have waited too long */
 	struct host_log	 log;
 	struct host_divergence divergence;
 
@@ -183,6 +184,7 @@ void
 sched_ready(struct host_thread *ht)
 {
 	ht->ht_state = TS_RUN;
+	ht->ht_ran = s.points;
 	set_add(&s.run, ht->ht_number);
 	s.resched = true;
 }
@@ -237,7 +239,7 @@ hand_to(unsigned next)
 	s.switches++;
 	host_log_add(&s.log, &(struct host_log_entry){ s.points - s.points_logged, next,
 	    (uint8_t)s.hash });
-	s.points_logged = s.switched_at = s.points;
+	s.points_logged = host_self->ht_ran = s.points;
 	s.resched = false;
 	event(next, HP_SWITCH, 0);
 	if (s.carrier != NULL) {
@@ -328,6 +330,24 @@ eager(enum host_point_kind kind)
 	return (1u << kind & (1u << HP_LOCK | 1u << HP_TRY | 1u << HP_PTE | 1u << HP_TLB)) == 0;
 }
 
+/* => does one that can run wait for too long? */
+static __attribute__((noinline)) bool
+unfair(unsigned me)
+{
+	uint64_t since = s.points;
+
+	for (unsigned i = 0; i < s.run.hr_count; i++) {
+		const unsigned n = host_runnable_nth(&s.run, i);
+
+		if (n != me && s.threads[n]->ht_ran < since)
+			since = s.threads[n]->ht_ran;
+	}
+	if (s.points - since >= LONGEST)
+		return true;
+	s.fair_at = since + LONGEST;
+	return false;
+}
+
 void
 host_point_now(enum host_point_kind kind, uint32_t object)
 {
@@ -347,12 +367,10 @@ host_point_now(enum host_point_kind kind, uint32_t object)
 	if (s.aside.hr_count != 0 && eager(kind))
 		all_back(HOST_THREADS);
 	s.load_points += s.load;
-	if (!s.load || (!s.strategy->hs_point(s.state, me->ht_number, kind, object) && !s.resched)) {
-		if (__builtin_expect(s.points - s.switched_at > LONGEST && s.run.hr_count > 1, 0))
-			host_yield_now();
-		return;
-	}
-	switch_to(choose(me->ht_number, HC_POINT));
+	if (__builtin_expect(s.points >= s.fair_at, 0) && unfair(me->ht_number))
+		host_yield_now();
+	else if (s.load && (s.strategy->hs_point(s.state, me->ht_number, kind, object) || s.resched))
+		switch_to(choose(me->ht_number, HC_POINT));
 }
 
 void
@@ -364,7 +382,6 @@ host_yield_now(void)
 		return;
 	event(me->ht_number, HP_YIELD, 0);
 	s.points++;
-	s.switched_at = s.points;
 	pass(HOST_POINT_NS);
 	s.strategy->hs_yield(s.state, me->ht_number);
 	set_remove(&s.run, me->ht_number);
@@ -718,7 +735,8 @@ reset(const struct host_sched_config *hsc)
 	s.now = TIME_BEGIN;
 	s.next_deadline = UINT64_MAX;
 	s.hash = UINT64_C(0xcbf29ce484222325);
-	s.events = s.points = s.load_points = s.switches = s.points_logged = s.switched_at = 0;
+	s.events = s.points = s.load_points = s.switches = s.points_logged = 0;
+	s.fair_at = LONGEST;
 	s.load = true;
 	s.log.hl_len = 0;
 	memset(&s.divergence, 0, sizeof(s.divergence));

@@ -751,6 +751,61 @@ KTEST(nobody_starves, "a thread that never spins nor parks does not keep others 
 			schedule(strategies[k], seed, 1000, hogged);
 }
 
+static struct host_thread *partner[2];	/* NULL: not there yet */
+
+/* Two that wake each other have no need of the third, and never spin. */
+static void
+wake_each_other(void *arg)
+{
+	struct host_thread *other;
+
+	while (!GET(turn)) {
+		host_point(HP_TEST, 6);
+		if ((other = GET(partner[1 - (uintptr_t)arg])) != NULL)
+			host_unpark(other);
+		host_park_until(host_now_ns() + MS);
+	}
+}
+
+static void
+spin_and_end_it(void *arg)
+{
+	unsigned spins = 0;
+
+	while (!GET(go))
+		host_relax(&spins);
+	host_point(HP_TEST, 7);
+	SET(turn, 1);
+}
+
+static void
+shut_out(void)
+{
+	struct host_thread *third, *ht[2];
+
+	SET(go, false);
+	SET(turn, 0);
+	SET(partner[0], NULL);
+	SET(partner[1], NULL);
+	CHECK_EQ(host_thread_create(&third, "third", spin_and_end_it, NULL), 0);
+	for (uintptr_t i = 0; i < 2; i++) {
+		CHECK_EQ(host_thread_create(&ht[i], "partner", wake_each_other, (void *)i), 0);
+		SET(partner[i], ht[i]);
+	}
+	host_park_until(host_now_ns() + MS);
+	SET(go, true);
+	for (int i = 0; i < 2; i++)
+		host_thread_join(ht[i]);
+	host_thread_join(third);
+}
+
+KTEST(two_do_not_shut_out_a_third, "threads that wake each other do not keep off for ever one that has spun")
+{
+	for (size_t k = 0; k < NSTRATEGIES; k++)
+		for (uint64_t seed = 1; seed < 5; seed++)
+			schedule(strategies[k], seed, 1000, shut_out);
+}
+
 /* --- RCU's twin --- */
 
 static int *current;
