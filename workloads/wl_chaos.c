@@ -59,9 +59,7 @@ judge(struct job_worker *jw, const char *call, vaddr_t va, int error, const int 
 	for (; *refusals != 0; refusals++)
 		if (error == *refusals)
 			return 0;
-	if (error == ENOMEM)		/* where it does not speak of a hole: memory is short */
-		return ENOMEM;
-	return content_bad(jw, "call-refused", va, "%s: errno %d, which it never gives", call, error);
+	return call_failed(jw, call, va, error);	/* ENOMEM where it does not speak of a hole: memory is short */
 }
 
 static const int no_access[] = { EFAULT, EACCES, 0 };
