@@ -81,7 +81,7 @@ pagein(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon *anon)
 		UVMCNT(fltnoram);
 		uvmfault_unlockall(ufi, amap, NULL, anon);
 		uvmfault_sleeps(ufi);
-		return uvmfault_shortage();
+		return uvmfault_shortage(ufi);
 	}
 	uvmfault_unlockall(ufi, amap, NULL, anon);
 	UVMCNT(pageins);
@@ -253,7 +253,7 @@ uvm_fault_upper(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 		pmap_update(ufi->orig_map->pmap);
 	}
 	if (BUG(enter_retry_holds_locks) && error == ENOMEM)
-		(void)uvmfault_shortage();
+		(void)uvmfault_shortage(ufi);
 	pg = new != NULL ? new->an_page : anon->an_page;
 	if (new != NULL)
 		mutex_exit(&new->an_lock);
@@ -262,5 +262,5 @@ uvm_fault_upper(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 		pg->flags &= ~PG_CLEAN;
 	if (error == ERESTART)
 		uvmfault_pause("fltfork", PAUSE_NS);
-	return error == ENOMEM ? uvmfault_shortage() : error;
+	return error == ENOMEM ? uvmfault_shortage(ufi) : error;
 }

@@ -194,7 +194,7 @@ loan_object(struct uvm_object *uobj, voff_t off, int npages, void *result, int f
 	while (done < npages && error == 0) {
 		done += lend_chunk(uobj, off + (voff_t)ptoa((uint64_t)done), npages - done, result, done,
 		    flags, &error);
-		if (error == ENOMEM && uvmfault_shortage() == ERESTART)
+		if (error == ENOMEM && uvmfault_shortage(NULL) == ERESTART)
 			error = 0;
 		if (error == EAGAIN) {
 			uvmfault_pause("loanobj", LOAN_PAUSE_NS);

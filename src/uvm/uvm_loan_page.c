@@ -131,7 +131,7 @@ anon_to_kernel(struct uvm_loan *ul, struct vm_anon *anon)
 		new = promote(ul, anon);
 		if (new == NULL) {
 			uvmfault_unlockall(ufi, amap, lender, anon);
-			return uvmfault_shortage();
+			return uvmfault_shortage(ufi);
 		}
 		anon = new;
 		lender = NULL;
@@ -403,10 +403,10 @@ uvm_loanzero_fini(void)
 
 /* => all unlocked: what to do about it */
 static int
-come_again(int error)
+come_again(struct uvm_faultinfo *ufi, int error)
 {
 	if (error == ENOMEM)
-		return uvmfault_shortage();
+		return uvmfault_shortage(ufi);
 	if (error != EAGAIN)
 		return error;
 	uvmfault_pause("loan", LOAN_PAUSE_NS);
@@ -436,10 +436,10 @@ uvm_loan_next(struct uvm_loan *ul)
 		return anon_to_kernel(ul, anon);
 	}
 	if (entry->object.uvm_obj != NULL)
-		return come_again(object_next(ul, entry->object.uvm_obj));
+		return come_again(ufi, object_next(ul, entry->object.uvm_obj));
 	if (!UVM_ET_ISCOPYONWRITE(entry)) {
 		uvmfault_unlockall(ufi, ul->ul_flt.amap, NULL, NULL);
 		return EINVAL;
 	}
-	return come_again(zero_next(ul));
+	return come_again(ufi, zero_next(ul));
 }

@@ -359,6 +359,26 @@ KTEST(R29_fault_waits_for_memory, "a fault that finds no page waits and goes on 
 	end();
 }
 
+/* One page is free, and a fault that promotes needs two: the daemon takes the first away for the second, and so on. */
+KTEST(R29_one_page_where_two_are_needed_is_ENOMEM, "a fault that is given one page after the other, and never two, is given up")
+{
+	begin(1);
+	map_file(tm_proc, 8, 4, 0, UMAP_PRIVATE);
+	random_access(8, 12);
+	tm_store(8, 6);				/* the amap and the page table are there */
+	(void)tu_put(&vp->v_uobj, 0, 0, PGO_FREE | PGO_CLEANIT | PGO_ALLPAGES | PGO_SYNCIO);
+	tu_exhaust();
+	tu_release_one();			/* for the transfer */
+	tu_release_one();
+	CHECK_EQ(tm_store_error(9), ENOMEM);
+	CHECK(tu_count(UVMC_flt_shortage) > 1);
+	tu_release_one();
+	tm_store(9, 7);
+	tu_release();
+	CHECK_EQ(tm_load(9), 7);
+	end();
+}
+
 /* The page is there; what is short is a page for the page table. */
 KTEST(R29_no_page_table_page_ends_too, "a failed pmap_enter ends in ENOMEM or success, every page stays on a queue")
 {
