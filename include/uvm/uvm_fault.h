@@ -24,7 +24,7 @@ struct uvm_faultinfo {
 	struct uvm_vslock *vslock;	/* the I/O that it wires for, or NULL */
 	bool		 mlock;		/* it wires for mlock */
 	unsigned	 backoffs;	/* times that a page's lender could not be locked */
-	unsigned	 shortages;	/* times that it has waited for memory */
+	unsigned	 waits;		/* times that it has waited for memory */
 };
 
 /*

@@ -76,11 +76,8 @@ struct vm_anon *uvmfault_promote(struct uvm_faultinfo *, struct uvm_faultctx *,
 /* => the fault is about to sleep for memory, I/O or a busy page: no map is locked (I-FLT-6, I-LCK-3).
  *    ufi NULL: the caller is swapoff or fork, which may hold one */
 void	uvmfault_sleeps(const struct uvm_faultinfo *ufi);
-/*
- * => everything unlocked, memory is short: ERESTART after a wait, or ENOMEM (R29): nothing to be had, or the
- *    fault has waited often enough in vain.  NULL: it is none
- */
-int	uvmfault_shortage(struct uvm_faultinfo *);
+/* => everything unlocked, memory is short: ERESTART after a wait, or ENOMEM (R29); waits as of uvm_wait_again() */
+int	uvmfault_shortage(unsigned *waits);
 /* => everything of the fault unlocked: lets others get on (H-4) */
 void	uvmfault_pause(const char *wmesg, uint64_t ns);
 /*

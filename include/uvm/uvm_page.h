@@ -231,6 +231,20 @@ void	uvm_pglistfree(struct vm_page *first, uint64_t npages);
  */
 void	uvm_wait(const char *wmesg);
 bool	uvm_reclaimable(void);
+#define	UVM_WAITS_MAX	500
+/*
+ * => false: waiting is pointless, or the caller has waited so often, *waits, in vain; else as uvm_wait().
+ * For those who need several pages: what they give back before they wait, and the first page of two, which is
+ * reclaimed for the second, look to the page daemon like progress.
+ */
+static inline bool
+uvm_wait_again(unsigned *waits, const char *wmesg)
+{
+	if (!uvm_reclaimable() || ++*waits == UVM_WAITS_MAX)
+		return false;
+	uvm_wait(wmesg);
+	return true;
+}
 void	uvm_page_wakewaiters(void);	/* fpageq held: pages were freed */
 
 /* => fpageq held: the page, free and on no list, goes to the head of the core's bucket of page_free; and off it */

@@ -298,6 +298,7 @@ uao_get(struct uvm_object *uobj, voff_t off, struct vm_page **pps, int *npagesp,
 {
 	struct vm_page *got[UVM_MAXGETPAGES] = { NULL };
 	int n = *npagesp, i = 0;
+	unsigned waits = 0;
 
 	KASSERT(mutex_owned(&uobj->vmobjlock));
 	KASSERT(n > 0 && n <= UVM_MAXGETPAGES && centeridx < n);
@@ -327,9 +328,8 @@ uao_get(struct uvm_object *uobj, voff_t off, struct vm_page **pps, int *npagesp,
 		uao_get_undo(got, n, pps);
 		memset(got, 0, sizeof(got));
 		mutex_exit(&uobj->vmobjlock);
-		if (error == EIO || !uvm_reclaimable())
+		if (error == EIO || !uvm_wait_again(&waits, "uao_get"))
 			return error;
-		uvm_wait("uao_get");
 		mutex_enter(&uobj->vmobjlock);
 		i = 0;
 	}

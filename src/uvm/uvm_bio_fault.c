@@ -123,6 +123,6 @@ ubc_fault(struct uvm_faultinfo *ufi, vaddr_t startva, struct vm_page **pps, int 
 	    uw.uw_access, UVM_ADV_NORMAL,
 	    PGO_SYNCIO | ((uw.uw_access & VM_PROT_WRITE) != 0 ? PGO_PASTEOF : 0));
 	if (error == 0)
-		error = ubc_enter_all(&uw, pgs, uw.uw_npages) != 0 ? uvmfault_shortage(ufi) : 0;
+		error = ubc_enter_all(&uw, pgs, uw.uw_npages) != 0 ? uvmfault_shortage(&ufi->waits) : 0;
 	return error;
 }

@@ -241,7 +241,7 @@ udv_fault(struct uvm_faultinfo *ufi, vaddr_t startva, struct vm_page **pps, int 
 	}
 	pmap_update(ufi->orig_map->pmap);
 	uvmfault_unlockall(ufi, entry->aref.ar_amap, uobj, NULL);
-	return error == ENOMEM ? uvmfault_shortage(ufi) : error;
+	return error == ENOMEM ? uvmfault_shortage(&ufi->waits) : error;
 }
 
 const struct uvm_pagerops uvm_deviceops = {

@@ -45,11 +45,6 @@
 bool uvm_fault_ahead = true;
 
 #define	RESTARTS_MAX	1000		/* I-FLT-7: more is a livelock */
-/*
- * There may be just enough to reclaim for one of two pages that a fault needs: what is reclaimed for the second is the
- * first, and the daemon makes progress for ever.
- */
-#define	SHORTAGES_MAX	500
 #define	EAGAIN_PAUSE_NS	10000000
 
 /* By advice: how many pages before and behind the faulting one. */
@@ -89,7 +84,7 @@ uvmfault_internal(struct vm_map *map, vaddr_t va, vm_prot_t access, bool wiring,
 	ufi.orig_size = PAGE_SIZE;
 	ufi.vslock = vl;
 	ufi.mlock = wiremax;
-	ufi.backoffs = ufi.shortages = 0;
+	ufi.backoffs = ufi.waits = 0;
 	flt.access_type = access;
 	flt.wiring = wiring;
 	flt.wiremax = wiremax;
@@ -296,7 +291,7 @@ uvmfault_amapcopy(struct uvm_faultinfo *ufi)
 	done = !UVM_ET_ISNEEDSCOPY(ufi->entry);
 	uvmfault_unlockmaps(ufi, true);
 	/* who asked begins anew: so it is counted how often (I-FLT-7) */
-	return done ? 0 : uvmfault_shortage(ufi);
+	return done ? 0 : uvmfault_shortage(&ufi->waits);
 }
 
 void
@@ -307,13 +302,10 @@ uvmfault_sleeps(const struct uvm_faultinfo *ufi)
 }
 
 int
-uvmfault_shortage(struct uvm_faultinfo *ufi)
+uvmfault_shortage(unsigned *waits)
 {
 	UVMCNT(flt_shortage);
-	if (!uvm_reclaimable() || (ufi != NULL && ++ufi->shortages == SHORTAGES_MAX))
-		return ENOMEM;
-	uvm_wait("fltram");
-	return ERESTART;
+	return uvm_wait_again(waits, "fltram") ? ERESTART : ENOMEM;
 }
 
 /* kpause() wants no lock held at all; a fault may come from a copy with a vnode locked. */

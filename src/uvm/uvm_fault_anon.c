@@ -66,6 +66,7 @@ static int
 pagein(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon *anon)
 {
 	int slot = anon->an_swslot, error;
+	unsigned alone = 0;			/* swapoff comes again */
 	struct vm_page *pg;
 	bool locked, got;
 
@@ -81,7 +82,7 @@ pagein(struct uvm_faultinfo *ufi, struct vm_amap *amap, struct vm_anon *anon)
 		UVMCNT(fltnoram);
 		uvmfault_unlockall(ufi, amap, NULL, anon);
 		uvmfault_sleeps(ufi);
-		return uvmfault_shortage(ufi);
+		return uvmfault_shortage(ufi != NULL ? &ufi->waits : &alone);
 	}
 	uvmfault_unlockall(ufi, amap, NULL, anon);
 	UVMCNT(pageins);
@@ -253,7 +254,7 @@ uvm_fault_upper(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 		pmap_update(ufi->orig_map->pmap);
 	}
 	if (BUG(enter_retry_holds_locks) && error == ENOMEM)
-		(void)uvmfault_shortage(ufi);
+		(void)uvmfault_shortage(&ufi->waits);
 	pg = new != NULL ? new->an_page : anon->an_page;
 	if (new != NULL)
 		mutex_exit(&new->an_lock);
@@ -262,5 +263,5 @@ uvm_fault_upper(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 		pg->flags &= ~PG_CLEAN;
 	if (error == ERESTART)
 		uvmfault_pause("fltfork", PAUSE_NS);
-	return error == ENOMEM ? uvmfault_shortage(ufi) : error;
+	return error == ENOMEM ? uvmfault_shortage(&ufi->waits) : error;
 }

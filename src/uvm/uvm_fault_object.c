@@ -241,5 +241,5 @@ uvm_fault_lower(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt)
 	if (pg != NULL)
 		uvm_page_unbusy(&pg, 1);
 	uvmfault_unlockall(ufi, flt->amap, uobj, anon);
-	return error != 0 ? uvmfault_shortage(ufi) : 0;
+	return error != 0 ? uvmfault_shortage(&ufi->waits) : 0;
 }

@@ -189,12 +189,13 @@ static int
 loan_object(struct uvm_object *uobj, voff_t off, int npages, void *result, int flags)
 {
 	int done = 0, error = 0;
+	unsigned waits = 0;
 
 	KASSERT(((uint64_t)off & PAGE_MASK) == 0);
 	while (done < npages && error == 0) {
 		done += lend_chunk(uobj, off + (voff_t)ptoa((uint64_t)done), npages - done, result, done,
 		    flags, &error);
-		if (error == ENOMEM && uvmfault_shortage(NULL) == ERESTART)
+		if (error == ENOMEM && uvmfault_shortage(&waits) == ERESTART)
 			error = 0;
 		if (error == EAGAIN) {
 			uvmfault_pause("loanobj", LOAN_PAUSE_NS);

@@ -131,7 +131,7 @@ anon_to_kernel(struct uvm_loan *ul, struct vm_anon *anon)
 		new = promote(ul, anon);
 		if (new == NULL) {
 			uvmfault_unlockall(ufi, amap, lender, anon);
-			return uvmfault_shortage(ufi);
+			return uvmfault_shortage(&ufi->waits);
 		}
 		anon = new;
 		lender = NULL;
@@ -406,7 +406,7 @@ static int
 come_again(struct uvm_faultinfo *ufi, int error)
 {
 	if (error == ENOMEM)
-		return uvmfault_shortage(ufi);
+		return uvmfault_shortage(&ufi->waits);
 	if (error != EAGAIN)
 		return error;
 	uvmfault_pause("loan", LOAN_PAUSE_NS);

@@ -325,6 +325,7 @@ uvm_map_extract(struct vm_map *src, vaddr_t start, vsize_t len, struct vm_map *d
 		.ps_src = src, .ps_dst = dst, .ps_start = start, .ps_end = start + len,
 		.ps_to = *dstaddrp, .ps_flags = flags,
 	};
+	unsigned waits = 0;
 	int error;
 
 	KASSERT(((start | len) & PAGE_MASK) == 0 && len != 0 && start + len > start);
@@ -340,9 +341,8 @@ uvm_map_extract(struct vm_map *src, vaddr_t start, vsize_t len, struct vm_map *d
 		error = pass(&ps);
 		unlock_both(&ps);
 		uvm_unmap_detach(ps.ps_list);		/* twins, if it failed */
-		if (error != ENOMEM || !uvm_reclaimable())
+		if (error != ENOMEM || !uvm_wait_again(&waits, "extract"))
 			break;
-		uvm_wait("extract");
 	}
 	if (error == 0) {
 		UVMCNT(extracts);

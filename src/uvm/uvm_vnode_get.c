@@ -383,6 +383,7 @@ uvn_get(struct uvm_object *uobj, voff_t off, struct vm_page **pps, int *npagesp,
 		.ug_write = (access & VM_PROT_WRITE) != 0,
 	};
 	struct uvm_aio *aio;
+	unsigned waits = 0;
 	int error;
 
 	KASSERT(mutex_owned(&uobj->vmobjlock));
@@ -394,16 +395,12 @@ uvn_get(struct uvm_object *uobj, voff_t off, struct vm_page **pps, int *npagesp,
 	mutex_exit(&uobj->vmobjlock);
 	if (inject(INJECT_pager_again))
 		return EAGAIN;
-	while ((aio = uvm_aio_get(false)) == NULL) {
-		if (!uvm_reclaimable())
+	while ((aio = uvm_aio_get(false)) == NULL)
+		if (!uvm_wait_again(&waits, "uvn_aio"))
 			return ENOMEM;
-		uvm_wait("uvn_aio");
-	}
-	while ((error = uvn_get_try(&ug, aio, off, npagesp, centeridx, advice)) == ENOMEM) {
-		if (!uvm_reclaimable())
-			break;
-		uvm_wait("uvn_get");
-	}
+	do
+		error = uvn_get_try(&ug, aio, off, npagesp, centeridx, advice);
+	while (error == ENOMEM && uvm_wait_again(&waits, "uvn_get"));
 	uvm_aio_put(aio);
 	return error;
 }

@@ -16,6 +16,7 @@
 static int enter_percent;		/* : while threads run; enters that fail */
 static int enter_fail;			/* atomic: so many fail, first come */
 static int enter_skip;			/* atomic: after so many that do not */
+static int enter_errno = ENOMEM;	/* : while threads run; or ERESTART, of which memory is not to blame */
 static bool hopeless;			/* : while threads run */
 static struct lwp *slow_lwp;		/* atomic: whose pmap_update() takes long */
 static int in_update;			/* atomic: it is in there */
@@ -65,7 +66,7 @@ __wrap_pmap_enter(struct pmap *pm, vaddr_t va, paddr_t pa, vm_prot_t prot, unsig
 	if (!(mapped && (flags & PMAP_WIRED) != 0) && enter_fails(flags)) {
 		if (mapped)
 			pmap_remove(pm, va, va + PAGE_SIZE);
-		return ENOMEM;
+		return enter_errno;
 	}
 	return __real_pmap_enter(pm, va, pa, prot, flags);
 }
@@ -217,6 +218,7 @@ KTEST(I_FLT_7_endless_restarts_are_reported, "a fault that starts over a thousan
 	begin(1);
 	tm_put(tm_proc, "a");
 	tm_collect();
+	enter_errno = ERESTART;
 	enter_fail = 1500;
 	tm_store(0, 5);
 	CHECK_STR(tm_seen, "I-FLT-7");
