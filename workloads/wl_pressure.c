@@ -203,7 +203,7 @@ op_wire(struct job_worker *jw)
 	struct proc *p = jw->jw_proc->jp_proc;
 	int error = sys_mlock(p, va, n * PAGE_SIZE);
 
-	if (error == ENOMEM)
+	if (error == ENOMEM || error == EAGAIN)	/* EAGAIN: others have wired what may be wired */
 		return 0;
 	if (error != 0)
 		return call_failed(jw, "mlock", va, error);

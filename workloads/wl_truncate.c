@@ -158,7 +158,7 @@ judge_refusal(struct job_worker *jw, struct trunc_run *tr, uint64_t page, int er
 {
 	bool inside = ptoa(page) < vi->vi_size;
 
-	if (error == ENOMEM)
+	if (error == ENOMEM || (error == EIO && engine_io_fails()))
 		return ENOMEM;
 	if ((error == 0 || error == EINVAL) && (!stable(tr, page, vi) || inside == (error == 0)))
 		return 0;
@@ -202,18 +202,20 @@ op_read(struct job_worker *jw)
 		vi[i] = look(tr, page + i, writer);
 	got = ptoa(n);
 	error = sys_read(jw->jw_proc->jp_proc, tr->tr_vp, (voff_t)ptoa(page), buf, &got, 0);
+	if (error != 0)
+		return call_failed(jw, "read", ptoa(page), error);
 	for (uint64_t i = 0; i < n && error == 0; i++) {
 		uint64_t at = ptoa(i) + writer * 31 * 8;
 
 		if (at + 8 <= got) {
 			error = user_load(buf + at, &value);
-			if (error == 0)
-				error = judge(jw, tr, page + i, writer, value, &vi[i], "read()");
+			error = error != 0 ? call_failed(jw, "load", buf + at, error) :
+			    judge(jw, tr, page + i, writer, value, &vi[i], "read()");
 		} else if (word_of(page + i, writer) * 8 + 8 <= vi[i].vi_size && stable(tr, page + i, &vi[i]))
 			error = content_bad(jw, "short-transfer", ptoa(page + i), "read() of %lu bytes gives "
 			    "%zu, the file has %lu", (unsigned long)ptoa(n), got, (unsigned long)vi[i].vi_size);
 	}
-	return error == 0 || error == EIO ? error : call_failed(jw, "read", ptoa(page), error);
+	return error;
 }
 
 /* --- stores --- */
