@@ -474,8 +474,12 @@ uvmfault_enter_neighbour(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, va
 	if (uvm_mapping_wired(ufi->map, ufi->entry, va))
 		return;
 	uvm_page_used(pg);
-	/* R39: may fail, and nobody minds: it will be faulted when it is wanted. */
-	(void)pmap_enter(ufi->orig_map->pmap, va, VM_PAGE_TO_PHYS(pg), prot, PMAP_CANFAIL);
+	/*
+	 * R39: may fail, and nobody minds: it will be faulted when it is wanted.  But another thread's fault may have
+	 * mapped it since, and that is gone then (R2): CPUs are told before anything is unlocked (S5).
+	 */
+	if (pmap_enter(ufi->orig_map->pmap, va, VM_PAGE_TO_PHYS(pg), prot, PMAP_CANFAIL) != 0)
+		pmap_update(ufi->orig_map->pmap);
 }
 
 /* => maps(R), amap locked: map the neighbour that this anon has in memory */

@@ -598,6 +598,23 @@ KTEST(B16_neighbour_that_IO_has_wired_since, "a fault that maps what is in memor
 	end();
 }
 
+/* Another thread has faulted the neighbours in since it was asked who is mapped, and the enter takes that out. */
+KTEST(S5_neighbour_that_fails_is_told_before_the_map_is_unlocked, "what a neighbour's failed enter has taken away is told before the fault sleeps")
+{
+	begin(1);
+	map_file(0, 4, UMAP_SHARED);
+	for (int page = 0; page < 4; page++)
+		(void)tm_load(page);
+	(void)tu_put(&vp->v_uobj, (voff_t)ptoa(2), (voff_t)ptoa(3), PGO_FREE | PGO_CLEANIT | PGO_SYNCIO);
+	was_unmapped = true;
+	enter_fail = 1;
+	CHECK_EQ(tm_load(2), tu_word((voff_t)ptoa(2)));
+	was_unmapped = false;
+	CHECK_EQ(enter_fail, 0);
+	CHECK_EQ(tm_load(0), tu_word(0));
+	end();
+}
+
 KTEST(B16_wired_mapping_of_a_shared_page_ends_with_ours, "a page that another process has wired does not keep our mapping wired")
 {
 	struct proc *other;
