@@ -199,13 +199,12 @@ int
 __wrap_uvm_fault_wire(struct vm_map *map, vaddr_t start, vaddr_t end, vm_prot_t prot, bool maxprot)
 {
 	if (map == uarea_map && __atomic_load_n(&no_wire, __ATOMIC_RELAXED) > 0) {
-		__atomic_fetch_sub(&no_wire, 1, __ATOMIC_RELAXED);
-		return ENOMEM;
+		return __atomic_fetch_sub(&no_wire, 1, __ATOMIC_RELAXED) == 1 ? EIO : ENOMEM;
 	}
 	return __real_uvm_fault_wire(map, start, end, prot, maxprot);
 }
 
-KTEST(without_memory_it_comes_in_later, "an LWP that finds no memory for its u-area goes on without it, and has it the next time")
+KTEST(without_memory_it_comes_in_later, "an LWP whose u-area finds no memory, or cannot be read, goes on without it, and has it the next time")
 {
 	struct tm_thread tt;
 
