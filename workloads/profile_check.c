@@ -178,11 +178,33 @@ check_schedule(const struct profile *p, struct profile_error *err)
 	return 0;
 }
 
+/* What the machine has one of is for one job. */
+static int
+check_single(const struct profile *p, struct profile_error *err)
+{
+	char cite[400];
+
+	for (size_t i = 1; i < p->p_njobs; i++) {
+		const struct workload *wl = p->p_jobs[i]->job_workload;
+
+		for (size_t j = 0; j < i && wl->wl_single != NULL; j++) {
+			if (p->p_jobs[j]->job_workload != wl)
+				continue;
+			setting_cite(setting_last(p->p_jobs[i]->job_settings, "workload"), cite, sizeof(cite));
+			return profile_fail(err, "%s: %s, and [%s] has it: give that more threads or processes",
+			    cite, wl->wl_single, p->p_jobs[j]->job_name);
+		}
+	}
+	return 0;
+}
+
 int
 profile_check(const struct profile *p, struct profile_error *err)
 {
 	int error = check_schedule(p, err);
 
+	if (error == 0)
+		error = check_single(p, err);
 	return error != 0 ? error : check_memory(p, err);
 }
 

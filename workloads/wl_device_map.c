@@ -37,7 +37,6 @@ struct painter {
 	uint64_t pa_words[PAGE_SIZE / 8]; /* ! what its page holds */
 };
 
-static unsigned screen_jobs;		/* atomic: jobs that have the screen */
 
 static int
 map_screen(struct proc *p)
@@ -60,11 +59,6 @@ setup(struct job_run *jr)
 	struct device_run *dr;
 	int error;
 
-	if (__atomic_fetch_add(&screen_jobs, 1, __ATOMIC_RELAXED) != 0) {
-		__atomic_fetch_sub(&screen_jobs, 1, __ATOMIC_RELAXED);
-		snprintf(jr->jr_why, sizeof(jr->jr_why), "there is one frame buffer, for one job");
-		return EBUSY;
-	}
 	dr = jr->jr_private = xcalloc(1, sizeof(*dr));
 	error = coherent_make(jr, &dr->dr_region, COMMON, false);
 	for (unsigned i = 0; i < jr->jr_nworkers; i++)
@@ -331,7 +325,6 @@ teardown(struct job_run *jr)
 	free(dr);
 	for (unsigned i = 0; i < jr->jr_nworkers; i++)
 		free(jr->jr_workers[i].jw_private);
-	__atomic_fetch_sub(&screen_jobs, 1, __ATOMIC_RELAXED);
 }
 
 static const char *const required[] = { "uvmexp.flt_device", "interrupts.delivered", NULL };
@@ -342,6 +335,7 @@ const struct workload wl_device_map = {
 	.wl_common = WL_THREADS | WL_PROCESSES | WL_WEIGHT | WL_WRITE_FRACTION | WL_OPERATIONS,
 	.wl_ops = ops,
 	.wl_nops = sizeof(ops) / sizeof(ops[0]),
+	.wl_single = "there is one frame buffer",
 	.wl_exercises = "udv attach, detach and fault, unmanaged mappings, mlock of device memory, interrupts",
 	.wl_verifies = "stamps; the device's own sums; at the end its memory, past every mapping",
 	.wl_required = required,

@@ -54,6 +54,7 @@ struct workload {
 	const struct workload_op *wl_ops;
 	size_t wl_nops;
 
+	const char *wl_single;		/* why there is one such job at most; else NULL */
 	const char *wl_exercises;	/* which paths of UVM it is for */
 	const char *wl_verifies;	/* how it knows that it read the right bytes */
 	const char *const *wl_required;	/* "faults.cow", ...: must be > 0; NULL-terminated */

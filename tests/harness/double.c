@@ -96,7 +96,12 @@ static const struct workload wl_trace = {
 	ROWS(trace_rows, trace_options), TALK,
 };
 
-const struct workload *const workload_table[] = { &wl_fake, &wl_file, &wl_trace, NULL };
+static const struct workload wl_device = {
+	.wl_name = "device-map", .wl_help = "draws", .wl_common = WL_COMMON_ALL, TALK,
+	.wl_single = "there is one frame buffer",
+};
+
+const struct workload *const workload_table[] = { &wl_fake, &wl_file, &wl_trace, &wl_device, NULL };
 
 static enum ending
 ending(const struct profile *p)

@@ -32,6 +32,8 @@ broken = {
         "x.ini:2: workload = anon-falt: no such workload; did you mean 'anon-fault'?"),
     'unknown_workload_far': ('[a]\nworkload = doom\n',
         'x.ini:2: workload = doom: no such workload; allowed are: anon-fault'),
+    'two_jobs_where_one_may_be': ('[a]\nworkload = device-map\n[b]\nworkload = device-map\n',
+        'x.ini:4: workload = device-map: there is one frame buffer, and [a] has it: give that more threads or processes'),
     'missing_workload': ('[global]\n\n[a]\nthreads = 2\n',
         'x.ini:3: [a]: the key workload is missing; allowed are: anon-fault'),
     'cpus_zero': ('[global]\ncpus = 0\n' + JOB,
