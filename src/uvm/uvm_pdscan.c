@@ -197,10 +197,9 @@ active_page(struct uvmpd *up, struct vm_page *pg)
 	kmutex_t *slock;
 
 	KASSERTMSG(pg->wire_count == 0, "R7: a wired page is on the active queue");
-	if (reclaimable(up, pg))
-		up->up_candidates++;
-	else if (up->up_dropswap == 0)
+	if (!reclaimable(up, pg))			/* nor has anybody slots to give up: swap is full */
 		return;
+	up->up_candidates++;
 	slock = uvmpd_trylockowner(up, pg);
 	if (slock == NULL)
 		return;
@@ -210,7 +209,7 @@ active_page(struct uvmpd *up, struct vm_page *pg)
 	} else {
 		if (up->up_dropswap > 0 && (pg->pqflags & PQ_SWAPBACKED) != 0)
 			uvmpd_dropswap(up, pg);
-		if (uvm.inactive < uvm.inactarg && reclaimable(up, pg) && idle(pg)) {
+		if (uvm.inactive < uvm.inactarg && idle(pg)) {
 			uvm_pagedeactivate(pg);
 			UVMCNT(pddeact);
 		}

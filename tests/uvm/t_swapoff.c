@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/inject.h>
+#include <sys/intr.h>
 #include <uvm/uvm_loan.h>
 
 #define	NPAGES	4096
@@ -241,6 +242,62 @@ KTEST(I_SWP_6_nothing_is_allocated_from_it, "I-SWP-6: while it is emptied no slo
 	CHECK_EQ(uvm_swap_off(1), 0);
 	CHECK_EQ(alloc_dev, 2);
 	tm_shutdown();
+}
+
+static bool locked;			/* atomic: swapoff may begin */
+
+static void
+take_off(struct tm_thread *tt)
+{
+	while (!__atomic_load_n(&locked, __ATOMIC_ACQUIRE))
+		lwp_userret(1);
+	CHECK_EQ(uvm_swap_off(1), 0);
+}
+
+/* => without a lock: swapoff has been here so often and found it taken */
+static uint64_t
+tried(void)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < ncpu; i++)
+		n += __atomic_load_n(&uvm_cpu(i)->uc_count[UVMC_swapoff_trylock], __ATOMIC_RELAXED);
+	return n;
+}
+
+static void
+tries(const char *lane)
+{
+	struct vm_amap *amap;
+	struct tm_thread tt;
+	unsigned spins = 0;
+
+	begin(2, lane);
+	amap = lane[0] == 'a' ? tm_entry(tm_proc, 0)->aref.ar_amap : NULL;
+	tm_start(tm_proc, &tt, 1, take_off, NULL);
+	if (amap != NULL)
+		amap_lock(amap);
+	else
+		mutex_enter(&tm_obj->vmobjlock);
+	__atomic_store_n(&locked, true, __ATOMIC_RELEASE);
+	while (tried() == 0) {
+		intr_poll();
+		host_relax(&spins);
+	}
+	if (amap != NULL)
+		amap_unlock(amap);
+	else
+		mutex_exit(&tm_obj->vmobjlock);
+	tm_wait(&tt, 1);
+	__atomic_store_n(&locked, false, __ATOMIC_RELAXED);
+	check_lane(lane);
+	tm_shutdown();
+}
+
+KTEST(I_LCK_5_swapoff_pauses_for_owners, "for who has an amap, or an object: he gets on, and so does swapoff")
+{
+	tries("aa");
+	tries("oo");
 }
 
 static void
