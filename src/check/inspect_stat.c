@@ -66,7 +66,8 @@ inspect_events(const struct uvmexp *exp)
 		    writes * BUF_MAXPAGES },
 		{ CHECK_ID(I_STAT_9), "pages that faults read from swap", n[UVMC_nswget],
 		    n[UVMC_pgswapin] + n[UVMC_swapin_error] },
-		{ CHECK_ID(I_STAT_9), "pages read from swap", n[UVMC_pgswapin] + n[UVMC_swapin_error], n[UVMC_pageins] },
+		{ CHECK_ID(I_STAT_9), "pages read from swap, and what of files at least",
+		    n[UVMC_pgswapin] + n[UVMC_swapin_error] + n[UVMC_fileread_pages] / BUF_MAXPAGES, n[UVMC_pageins] },
 		{ CHECK_ID(I_STAT_9), "pages read from files", n[UVMC_fileread_pages], n[UVMC_pageins] * BUF_MAXPAGES },
 		{ CHECK_ID(I_STAT_9), "reads", n[UVMC_pageins], reads },
 	};

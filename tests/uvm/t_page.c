@@ -596,14 +596,16 @@ KTEST(run_of_pages_is_contiguous, "run of pages is contiguous")
 KTEST(run_of_pages_respects_the_reserves, "run of pages respects the reserves")
 {
 	struct vm_page *pg;
+	uint64_t failed;
 
 	begin(1);
 	tu_take(NPAGES, 0);
 	mutex_spin_enter(&uvm_fpageqlock);
 	uvm.pd_kicked = false;				/* one CPU: it has not run yet */
 	mutex_spin_exit(&uvm_fpageqlock);
+	failed = tu_count(UVMC_pga_fail);
 	CHECK(uvm_pglistalloc(2, &pg, false, 0) == ENOMEM);
-	CHECK(uvm.pd_kicked);
+	CHECK(uvm.pd_kicked && tu_count(UVMC_pga_fail) == failed + 1);
 	CHECK(uvm_pglistalloc(uvm.reserve_kernel, &pg, true, UVM_PGA_USERESERVE) == ENOMEM);
 	end();
 }

@@ -137,7 +137,7 @@ KTEST(R24_active_page_that_was_referenced_is_spared, "R24 active page that was r
 			CHECK(pg != NULL && tu_mapped(i));
 		lost += pg == NULL;
 	}
-	CHECK(lost > 0);
+	CHECK(lost > 0 && tu_count(UVMC_pdfreed) == (uint64_t)lost);
 	end();
 }
 
@@ -246,7 +246,7 @@ KTEST(dirty_pages_are_written_before_they_go, "dirty pages are written before th
 		CHECK(!tu_mapped(i));
 		CHECK_EQ(tu_host_word(vp, (voff_t)ptoa(i)), i + 1000);
 	}
-	CHECK(gone > 0);
+	CHECK(gone > 0 && tu_count(UVMC_pdfreed) == gone && tu_count(UVMC_pdpageouts) == gone);
 	end();
 }
 
@@ -544,6 +544,15 @@ nothing_left(void)
 		tu_exhaust();
 		rounds(2);			/* with the first goes what pools had */
 	} while (uvm.free > uvm.reserve_kernel);
+}
+
+KTEST(I_PD_6_no_candidates_no_patience, "when there is no page that could be freed some time a second fruitless round is one too many")
+{
+	begin(1);
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_FREE), 0);
+	nothing_left();
+	CHECK(given_up_after() <= 2);
+	end();
 }
 
 static void

@@ -157,7 +157,7 @@ KTEST(clean_page_is_freed_and_dirty_page_is_written,
 	age(0, 128);
 	squeeze();
 	CHECK_EQ(resident(0, 128), 0);
-	CHECK_EQ(tu_count(UVMC_pgswapout), 128);
+	CHECK(tu_count(UVMC_pgswapout) == 128 && tu_count(UVMC_pdfreed) == 128);
 	CHECK_EQ(ts_exp()->swpgonly, 128);
 	expect(0, 128, 1000);
 	CHECK_EQ(ts_exp()->swpgonly, 0);
@@ -167,7 +167,7 @@ KTEST(clean_page_is_freed_and_dirty_page_is_written,
 	out = tu_count(UVMC_pgswapout);
 	squeeze();
 	CHECK_EQ(resident(0, 128), 0);
-	CHECK_EQ(tu_count(UVMC_pgswapout) - out, 20);
+	CHECK(tu_count(UVMC_pgswapout) - out == 20 && tu_count(UVMC_pdfreed) == 2 * 128);
 	expect(0, 10, 2000);
 	expect(10, 54, 1000);
 	expect(64, 10, 2000);
@@ -209,6 +209,7 @@ KTEST(clusters_of_neighbouring_slots, "pages of many owners go out sixteen to a 
 	squeeze();
 	CHECK_EQ(resident(0, 101), 0);
 	CHECK_EQ(disk_requests(true) - writes, 7);		/* 6 * 16 + 5 */
+	CHECK_EQ(tu_count(UVMC_pdpageouts), 7);
 	CHECK_EQ(ts_exp()->swpginuse, 101);
 	for (int i = 1; i < 16; i++)
 		CHECK_EQ(ts_slot(tm_proc, i), ts_slot(tm_proc, 0) + i);
