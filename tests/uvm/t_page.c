@@ -298,6 +298,34 @@ KTEST(released_page_goes_when_unbusied, "released page goes when unbusied")
 }
 
 /* The owner goes, the borrower keeps the page; it is nobody's until the last unloan. */
+static void
+end_loan(void *arg)
+{
+	struct vm_page *pg = arg;
+
+	uvm_unloan(&pg, 1, UVM_LOAN_TOPAGE);
+}
+
+KTEST(I_LCK_5_end_of_a_loan_pauses_for_the_owner, "who has the owner locked gets on, and so does the end of the loan")
+{
+	struct vm_page *pg;
+	struct lwp *l;
+
+	begin(2);
+	pg = tu_resident(obj, 0);
+	tu_lend(pg);
+	CHECK_EQ(lwp_create(&l, NULL, "unloan", end_loan, pg), 0);
+	mutex_enter(&obj->vmobjlock);
+	lwp_start(l);
+	tu_spin_until(UVMC_loan_trylock);
+	CHECK_EQ(pg->loan_count, 1);
+	mutex_exit(&obj->vmobjlock);
+	lwp_wait(l);
+	CHECK(pg->loan_count == 0 && tu_count(UVMC_loan_returned) == 1);
+	discard(pg);
+	end();
+}
+
 KTEST(loaned_page_outlives_its_owner, "loaned page outlives its owner")
 {
 	struct vm_page *pg;

@@ -4,7 +4,6 @@
 #include "tuvm.h"
 
 #include <errno.h>
-#include <sys/intr.h>
 #include <sys/pool.h>
 
 #define	NPAGES	4096
@@ -304,33 +303,45 @@ rounds(int n)
 	}
 }
 
-/* => without a lock: others may be counting */
-static uint64_t
-counted(enum uvm_counter c)
+KTEST(nothing_is_freed_when_nothing_is_wanted, "a round for the inactive queue leaves what is on it; one that has nothing to do does not scan")
 {
-	uint64_t n = 0;
+	uint64_t scans;
 
-	for (int i = 0; i < ncpu; i++)
-		n += __atomic_load_n(&uvm_cpu(i)->uc_count[c], __ATOMIC_RELAXED);
-	return n;
+	begin(1);
+	CHECK_EQ(tu_put(obj, 0, (voff_t)ptoa(50), PGO_DEACTIVATE), 0);
+	tu_take(tu_free() - uvm.freetarg - 10, 0);
+	rounds(1);
+	CHECK(tu_count(UVMC_pdfreed) == 0 && tu_count(UVMC_pdscans) == 0);
+	CHECK_EQ(uvm.inactive, NFILE / 3);
+	scans = tu_count(UVMC_pdrevs);
+	rounds(1);
+	CHECK_EQ(tu_count(UVMC_pdrevs), scans);
+	end();
+}
+
+KTEST(just_deactivated_pages_get_their_chance, "they go in the round that made them inactive only if memory is short without them")
+{
+	begin(1);
+	CHECK_EQ(tu_put(obj, 0, (voff_t)ptoa(30), PGO_DEACTIVATE), 0);
+	tu_take(tu_free() - uvm.freetarg + 10, 0);
+	rounds(1);
+	CHECK_EQ(tu_count(UVMC_pdfreed), 30);
+	CHECK_EQ(uvm.inactive, NFILE / 3);
+	end();
 }
 
 KTEST(I_LCK_5_the_daemon_pauses_for_owners, "after each 16 that it could not lock; then their holder gets on, and it does")
 {
-	unsigned spins = 0;
-
 	begin(2);
 	mutex_enter(&obj->vmobjlock);
 	uvm_kick_pdaemon();			/* no page is inactive */
-	while (counted(UVMC_pdtrypause) == 0) {
-		intr_poll();
-		host_relax(&spins);
-	}
+	tu_spin_until(UVMC_pdtrypause);
 	mutex_exit(&obj->vmobjlock);
 	CHECK(uvm_quiesce());
 	CHECK_EQ(tu_count(UVMC_pdtrypause), tu_count(UVMC_pdtrylock) / 16);	/* of the one round that was */
-	rounds(1);
+	rounds(2);
 	CHECK_EQ(tu_count(UVMC_pddeact), NFILE / 3);
+	CHECK_EQ(uvm.inactarg, NFILE / 3);	/* of both queues */
 	end();
 }
 
@@ -585,13 +596,15 @@ KTEST(I_PD_6_pageouts_on_their_way_are_waited_for, "who waits is not given up wh
 	uvm_pageout_done(1);
 	nothing_left();
 	CHECK(uvm.pd_backoff > 0);
-	uvm_pageout_start(1);
+	uvm_pageout_start(2);
 	rounds(2 * GIVEN_UP);
 	CHECK_EQ(uvm.pd_backoff, 0);
 	l = begin_to_wait();
 	TU_WAIT(uvm.pd_idle && !uvm.pd_kicked);
 	CHECK(!uvm.oom && uvm.nwaiters == 1);
 	uvm_pageout_done(1);			/* and that has brought nothing, either */
+	CHECK(!uvm.pd_kicked);			/* the last of them asks for a round */
+	uvm_pageout_done(1);
 	lwp_wait(l);
 	end();
 }

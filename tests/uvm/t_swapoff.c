@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/inject.h>
-#include <sys/intr.h>
 #include <uvm/uvm_loan.h>
 
 #define	NPAGES	4096
@@ -254,23 +253,11 @@ take_off(struct tm_thread *tt)
 	CHECK_EQ(uvm_swap_off(1), 0);
 }
 
-/* => without a lock: swapoff has been here so often and found it taken */
-static uint64_t
-tried(void)
-{
-	uint64_t n = 0;
-
-	for (int i = 0; i < ncpu; i++)
-		n += __atomic_load_n(&uvm_cpu(i)->uc_count[UVMC_swapoff_trylock], __ATOMIC_RELAXED);
-	return n;
-}
-
 static void
 tries(const char *lane)
 {
 	struct vm_amap *amap;
 	struct tm_thread tt;
-	unsigned spins = 0;
 
 	begin(2, lane);
 	amap = lane[0] == 'a' ? tm_entry(tm_proc, 0)->aref.ar_amap : NULL;
@@ -280,10 +267,7 @@ tries(const char *lane)
 	else
 		mutex_enter(&tm_obj->vmobjlock);
 	__atomic_store_n(&locked, true, __ATOMIC_RELEASE);
-	while (tried() == 0) {
-		intr_poll();
-		host_relax(&spins);
-	}
+	tu_spin_until(UVMC_swapoff_trylock);
 	if (amap != NULL)
 		amap_unlock(amap);
 	else
