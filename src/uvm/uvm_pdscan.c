@@ -148,13 +148,20 @@ inactive_page(struct uvmpd *up, struct vm_page *pg)
 	uvm_lock_pageq();
 }
 
+/* => has the sweep freed what it was to?  What is freed above the target goes to CPUs, and is free none the less */
+static bool
+enough(const struct uvmpd *up)
+{
+	return uvmpd_have(up) + uvm_pgflcache_count() >= up->up_goal;
+}
+
 void
 uvmpd_scan_inactive(struct uvmpd *up)
 {
 	struct vm_page *pg;
 
 	up->up_dirtyreacts = 0;
-	for (uint64_t n = uvm.inactive; n > 0 && uvmpd_have(up) < up->up_goal; n--) {
+	for (uint64_t n = uvm.inactive; n > 0 && !enough(up); n--) {
 		if (up->up_dirtyreacts >= UVMPD_NUMDIRTYREACTS)
 			break;
 		pg = TAILQ_FIRST(&uvm.page_inactive);

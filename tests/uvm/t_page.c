@@ -317,7 +317,7 @@ KTEST(I_LCK_5_end_of_a_loan_pauses_for_the_owner, "who has the owner locked gets
 	CHECK_EQ(lwp_create(&l, NULL, "unloan", end_loan, pg), 0);
 	mutex_enter(&obj->vmobjlock);
 	lwp_start(l);
-	tu_spin_until(UVMC_loan_trylock);
+	tu_spin_until(UVMC_loan_trylock, 1);
 	CHECK_EQ(pg->loan_count, 1);
 	mutex_exit(&obj->vmobjlock);
 	lwp_wait(l);

@@ -4,6 +4,7 @@
 #include "tuvm.h"
 
 #include <errno.h>
+#include <host/host.h>
 #include <sys/pool.h>
 
 #define	NPAGES	4096
@@ -181,6 +182,7 @@ KTEST(R20_deactivated_page_stays_mapped_with_its_reference_clear, "R20 deactivat
 	TU_WAIT(tu_count(UVMC_pddeact) > 0 && uvm_pdaemon_idle());
 	CHECK_EQ(uvm.inactarg, NFILE / 3);
 	CHECK(uvm.inactive == NFILE / 3 && tu_count(UVMC_pddeact) == NFILE / 3);
+	CHECK_EQ(tu_count(UVMC_pdactive), NFILE / 3);		/* no more were looked at */
 	for (int i = 0; i < NFILE; i++) {
 		struct vm_page *pg = tu_lookup(obj, (voff_t)ptoa(i));
 
@@ -284,7 +286,8 @@ KTEST(busy_page_is_skipped, "an inactive page that somebody has busy stays where
 	pg = tu_get(obj, 0);
 	CHECK((pg->pqflags & PQ_INACTIVE) != 0);
 	one_round(uvm.reserve_kernel);
-	CHECK(tu_count(UVMC_pdbusy) > 0 && tu_count(UVMC_pdfreed) > 0);
+	CHECK(tu_count(UVMC_pdbusy) > 0);
+	CHECK_EQ(tu_count(UVMC_pdfreed), 4 * uvm.freetarg - uvm.reserve_kernel);	/* clean ones: to the page */
 	CHECK(tu_count(UVMC_pdscan_ns) > 0 && tu_count(UVMC_pdrevs) <= tu_count(UVMC_pdwoke));
 	CHECK(tu_lookup(obj, 0) == pg && (pg->pqflags & PQ_INACTIVE) != 0);
 	tu_unbusy(pg);
@@ -332,10 +335,14 @@ KTEST(just_deactivated_pages_get_their_chance, "they go in the round that made t
 
 KTEST(I_LCK_5_the_daemon_pauses_for_owners, "after each 16 that it could not lock; then their holder gets on, and it does")
 {
+	uint64_t start;
+
 	begin(2);
 	mutex_enter(&obj->vmobjlock);
+	start = host_now_ns();
 	uvm_kick_pdaemon();			/* no page is inactive */
-	tu_spin_until(UVMC_pdtrypause);
+	tu_spin_until(UVMC_pdtrypause, 18);	/* at 18 other numbers than 16 have shown */
+	CHECK(host_now_ns() - start >= 17 * UINT64_C(1000000));
 	mutex_exit(&obj->vmobjlock);
 	CHECK(uvm_quiesce());
 	CHECK_EQ(tu_count(UVMC_pdtrypause), tu_count(UVMC_pdtrylock) / 16);	/* of the one round that was */

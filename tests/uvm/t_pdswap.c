@@ -736,6 +736,28 @@ KTEST(I_PD_6_what_the_daemon_takes_and_drains_is_no_progress, "who waits is told
 	tm_shutdown();
 }
 
+KTEST(I_PD_6_what_swap_cannot_take_is_no_candidate, "without swap who waits is told so at once, however many pages of memory there are; they stay active")
+{
+	uint64_t before;
+
+	ts_boot(1, NPAGES, 0, 1);
+	CHECK_EQ(tm_put_at(tm_proc, 0, 400, 'a'), 0);
+	fill(0, 400, 5);
+	for (int i = 0; i < 400; i++)
+		pmap_clear_reference(tm_page(tm_proc, i));
+	age(0, 10);
+	do {				/* pools may have had some */
+		tu_exhaust();
+		before = tu_count(UVMC_pdwoke);
+		uvm_wait("test");
+	} while (uvm_reclaimable());
+	CHECK(tu_count(UVMC_pdwoke) - before <= 3);
+	CHECK(tu_count(UVMC_pddeact) == 0 && resident(0, 400) == 400);
+	tu_release();
+	expect(0, 400, 5);
+	tm_shutdown();
+}
+
 /* --- T-43: no place at all --- */
 
 #define	BIG	100				/* page of the lane where gluttons' memory begins */
@@ -921,6 +943,8 @@ KTEST(balance_spares_the_kind_that_has_little, "file pages go rather than anonym
 	age(2000, 400);
 	squeeze();
 	CHECK(tu_count(UVMC_pdreanon) >= 20 && resident(0, 20) == 20);
+	for (int i = 0; i < 20; i++)
+		CHECK((tm_page(tm_proc, i)->pqflags & PQ_ACTIVE) != 0);
 	CHECK(tu_count(UVMC_pdfreed) > 0 && tu_count(UVMC_pgswapout) == 0);
 	fill(0, 800, 5);				/* more than ANON_MAX of what is left */
 	for (int i = 0; i < 40; i++)

@@ -267,7 +267,7 @@ tries(const char *lane)
 	else
 		mutex_enter(&tm_obj->vmobjlock);
 	__atomic_store_n(&locked, true, __ATOMIC_RELEASE);
-	tu_spin_until(UVMC_swapoff_trylock);
+	tu_spin_until(UVMC_swapoff_trylock, 1);
 	if (amap != NULL)
 		amap_unlock(amap);
 	else

@@ -301,12 +301,13 @@ tu_count(enum uvm_counter c)
 }
 
 void
-tu_spin_until(enum uvm_counter c)
+tu_spin_until(enum uvm_counter c, uint64_t least)
 {
 	unsigned spins = 0;
 	uint64_t n = 0;
 
-	while (n == 0) {
+	while (n < least) {
+		n = 0;
 		for (int i = 0; i < ncpu; i++)
 			n += __atomic_load_n(&uvm_cpu(i)->uc_count[c], __ATOMIC_RELAXED);
 		intr_poll();
