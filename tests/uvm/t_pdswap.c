@@ -745,7 +745,7 @@ KTEST(I_PD_6_what_swap_cannot_take_is_no_candidate, "without swap who waits is t
 	fill(0, 400, 5);
 	for (int i = 0; i < 400; i++)
 		pmap_clear_reference(tm_page(tm_proc, i));
-	age(0, 10);
+	age(0, 300);
 	do {				/* pools may have had some */
 		tu_exhaust();
 		before = tu_count(UVMC_pdwoke);
