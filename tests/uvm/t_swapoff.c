@@ -290,6 +290,32 @@ unmap_here(void)
 	CHECK_EQ(sys_munmap(tm_proc, TM_VA(0), ptoa(2)), 0);
 }
 
+static void
+fill_the_other(void)
+{
+	const struct uvmexp *ue = ts_exp();
+	int n = 16, slot[16];
+
+	CHECK(ue->nswapdev == 2 && ue->swpages == 2 * 256 && ue->swpgavail == 256);
+	CHECK(!uvm_swapisfilled());
+	for (int i = 0; i < 16; i++) {
+		slot[i] = uvm_swap_alloc(&n, false);
+		CHECK(slot[i] != 0);
+	}
+	CHECK(uvm_swapisfilled() && !uvm_swapisfull());
+	for (int i = 0; i < 16; i++)
+		uvm_swap_free(slot[i], 16);
+}
+
+KTEST(device_that_is_emptied_is_not_to_be_had, "its slots are there, and no room for anybody: swap is filled when those of the others are in use")
+{
+	begin(1, "aa");
+	ts_reading = fill_the_other;
+	CHECK_EQ(uvm_swap_off(1), 0);
+	CHECK(ts_reading == NULL && ts_exp()->swpages == 256);
+	tm_shutdown();
+}
+
 /* The amap's last reference goes: swapoff frees it. */
 KTEST(I_AMAP_11_amap_goes_while_swapoff_reads, "I-AMAP-11: an amap whose last reference goes meanwhile is wiped by swapoff")
 {
