@@ -148,11 +148,19 @@ inactive_page(struct uvmpd *up, struct vm_page *pg)
 	uvm_lock_pageq();
 }
 
-/* => has the sweep freed what it was to?  What is freed above the target goes to CPUs, and is free none the less */
+/*
+ * => has the sweep freed what it was to?  What is freed above the target goes to CPUs, and is free none the
+ *    less; below it they have none, and are not asked
+ */
 static bool
 enough(const struct uvmpd *up)
 {
-	return uvmpd_have(up) + uvm_pgflcache_count() >= up->up_goal;
+	uint64_t have = uvmpd_have(up);
+
+	/* relaxed: as there */
+	if (have < up->up_goal && __atomic_load_n(&uvm.free, __ATOMIC_RELAXED) >= uvm.freetarg)
+		have += uvm_pgflcache_count();
+	return have >= up->up_goal;
 }
 
 void
