@@ -680,8 +680,8 @@ refused(char kind, bool *what)
 	squeeze();
 	CHECK_EQ(resident(0, 40), 40);
 	/* both sweeps of the round; what the first made active the active sweep has made inactive */
-	CHECK(tu_count(UVMC_pddirtyreact) == 2 * UVMPD_NUMDIRTYREACTS && tu_count(UVMC_pgswapout) == 0);
-	CHECK_EQ(ts_exp()->active, UVMPD_NUMDIRTYREACTS);
+	CHECK(tu_count(UVMC_pddirtyreact) == 2 * 16 && tu_count(UVMC_pgswapout) == 0);
+	CHECK_EQ(ts_exp()->active, 16);
 	CHECK(ts_exp()->swpginuse == 0 && ts_exp()->paging == 0);
 	for (int i = 0; i < 40; i++)
 		CHECK(!ts_clean(tm_proc, i) && ts_slot(tm_proc, i) == 0);
