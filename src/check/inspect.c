@@ -181,15 +181,23 @@ look_at_memory(void)
 unsigned
 inspect_waiters(void)
 {
-	uint64_t waiters;
-	bool asleep;
+	uint64_t waiters, free;
+	bool asleep, oom;
 
-	/* who falls asleep is counted under this lock, and the count goes with the wakeup */
+	/* who falls asleep is counted under this lock, and the count goes with the wakeup; so does oom */
 	mutex_spin_enter(&uvm_fpageqlock);
 	asleep = sleepq_has_waiters(&uvm.free);
 	waiters = uvm.nwaiters;
+	free = uvm.free;
+	oom = uvm.oom;
 	mutex_spin_exit(&uvm_fpageqlock);
-	CHECKS_RAN(CHK_I_PD_5);
+	CHECKS_RAN(CHK_I_PD_5, CHK_I_PD_6);
+	if (oom && free > uvm.reserve_kernel) {
+		violation_about(KS_lwp, uvm.pagedaemon_lwp->l_id, uvm.pagedaemon_lwp);
+		violation(VIOL_INVARIANT, CHECK_ID(I_PD_6), "%lu pages are free, and faults are told that there will "
+		    "be none", (unsigned long)free);
+		return 1;
+	}
 	if (asleep == (waiters != 0))
 		return 0;
 	violation_about(KS_lwp, uvm.pagedaemon_lwp->l_id, uvm.pagedaemon_lwp);

@@ -148,13 +148,28 @@ inactive_page(struct uvmpd *up, struct vm_page *pg)
 	uvm_lock_pageq();
 }
 
+/*
+ * => has the sweep freed what it was to?  What is freed above the target goes to CPUs, and is free none the
+ *    less; below it they have none, and are not asked
+ */
+static bool
+enough(const struct uvmpd *up)
+{
+	uint64_t have = uvmpd_have(up);
+
+	/* relaxed: as there */
+	if (have < up->up_goal && __atomic_load_n(&uvm.free, __ATOMIC_RELAXED) >= uvm.freetarg)
+		have += uvm_pgflcache_count();
+	return have >= up->up_goal;
+}
+
 void
 uvmpd_scan_inactive(struct uvmpd *up)
 {
 	struct vm_page *pg;
 
 	up->up_dirtyreacts = 0;
-	for (uint64_t n = uvm.inactive; n > 0 && uvmpd_have(up) < up->up_goal; n--) {
+	for (uint64_t n = uvm.inactive; n > 0 && !enough(up); n--) {
 		if (up->up_dirtyreacts >= UVMPD_NUMDIRTYREACTS)
 			break;
 		pg = TAILQ_FIRST(&uvm.page_inactive);
@@ -197,10 +212,9 @@ active_page(struct uvmpd *up, struct vm_page *pg)
 	kmutex_t *slock;
 
 	KASSERTMSG(pg->wire_count == 0, "R7: a wired page is on the active queue");
-	if (reclaimable(up, pg))
-		up->up_candidates++;
-	else if (up->up_dropswap == 0)
+	if (!reclaimable(up, pg))			/* nor has anybody slots to give up: swap is full */
 		return;
+	up->up_candidates++;
 	slock = uvmpd_trylockowner(up, pg);
 	if (slock == NULL)
 		return;
@@ -210,7 +224,7 @@ active_page(struct uvmpd *up, struct vm_page *pg)
 	} else {
 		if (up->up_dropswap > 0 && (pg->pqflags & PQ_SWAPBACKED) != 0)
 			uvmpd_dropswap(up, pg);
-		if (uvm.inactive < uvm.inactarg && reclaimable(up, pg) && idle(pg)) {
+		if (uvm.inactive < uvm.inactarg && idle(pg)) {
 			uvm_pagedeactivate(pg);
 			UVMCNT(pddeact);
 		}

@@ -136,6 +136,15 @@ KTEST(I_PD_5_waiter_that_is_none, "somebody is said to wait for memory")
 	end();
 }
 
+KTEST(I_PD_6_told_that_there_is_none, "faults are told that there will be no memory, and there is some")
+{
+	begin("a");
+	uvm.oom = true;
+	told("I-PD-6");
+	uvm.oom = false;
+	end();
+}
+
 KTEST(I_PG_3_queue_of_another_length, "a queue that is shorter than its counter")
 {
 	begin("a");

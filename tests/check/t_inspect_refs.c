@@ -219,6 +219,58 @@ KTEST(I_STAT_9_freed_and_never_looked_at, "what the daemon frees it has looked a
 	events(UVMC_pdfreed, "I-STAT-9", UVMC_pdscans);
 }
 
+KTEST(I_STAT_7_I_STAT_9_part_without_its_whole, "what is counted as part of something is no more than all of it")
+{
+	static const struct {
+		enum uvm_counter part;
+		const char	*id;
+		enum uvm_counter all[2];	/* UVMC_COUNT: more transfers would be needed, too */
+	} row[] = {
+		{ UVMC_flt_pagein, "I-STAT-7", { UVMC_faults, UVMC_faults } },
+		{ UVMC_flt_soft, "I-STAT-7", { UVMC_faults, UVMC_faults } },
+		{ UVMC_flt_wire, "I-STAT-7", { UVMC_faults, UVMC_faults } },
+		{ UVMC_flt_obj, "I-STAT-7", { UVMC_fltlget, UVMC_fltlget } },
+		{ UVMC_flt_prcopy, "I-STAT-7", { UVMC_fltlget, UVMC_fltlget } },
+		{ UVMC_flt_file, "I-STAT-7", { UVMC_fltlget, UVMC_fltlget } },
+		{ UVMC_flt_przero, "I-STAT-7", { UVMC_pga_zero, UVMC_pga_zero } },
+		{ UVMC_fltpgwait, "I-STAT-7", { UVMC_fltanretry, UVMC_fltanretry } },
+		{ UVMC_pdreact, "I-STAT-9", { UVMC_pdscans, UVMC_pdscans } },
+		{ UVMC_pdreanon, "I-STAT-9", { UVMC_pdscans, UVMC_pdscans } },
+		{ UVMC_pdrefile, "I-STAT-9", { UVMC_pdscans, UVMC_pdscans } },
+		{ UVMC_pddirtyreact, "I-STAT-9", { UVMC_pdscans, UVMC_pdscans } },
+		{ UVMC_pddeact, "I-STAT-9", { UVMC_pdactive, UVMC_pdactive } },
+		{ UVMC_pdspared, "I-STAT-9", { UVMC_pdactive, UVMC_pdactive } },
+		{ UVMC_pddropswap, "I-STAT-9", { UVMC_pdactive, UVMC_pdactive } },
+		{ UVMC_pdbusy, "I-STAT-9", { UVMC_pdscans, UVMC_pdscans } },
+		{ UVMC_pdtrylock, "I-STAT-9", { UVMC_pdactive, UVMC_pdactive } },
+		{ UVMC_pdtrypause, "I-STAT-9", { UVMC_pdtrylock, UVMC_pdscans } },
+		{ UVMC_pdrevs, "I-STAT-9", { UVMC_pdwoke, UVMC_pdwoke } },
+		{ UVMC_pdpageouts, "I-STAT-9", { UVMC_swapout_error, UVMC_swapout_error } },
+		{ UVMC_pgswapout, "I-STAT-9", { UVMC_COUNT } },
+		{ UVMC_filewrite_pages, "I-STAT-9", { UVMC_COUNT } },
+		{ UVMC_nswget, "I-STAT-9", { UVMC_COUNT } },
+		{ UVMC_pgswapin, "I-STAT-9", { UVMC_COUNT } },
+		{ UVMC_fileread_pages, "I-STAT-9", { UVMC_COUNT } },
+		{ UVMC_pageins, "I-STAT-9", { UVMC_COUNT } },
+	};
+
+	tm_boot(1, 2048);
+	tm_collect();
+	for (size_t i = 0; i < sizeof(row) / sizeof(row[0]); i++) {
+		struct uvmexp exp = { 0 };
+
+		tm_seen[0] = '\0';
+		exp.count[row[i].part] = 1;
+		CHECK_EQ(inspect_events(&exp), 1);
+		CHECK_STR(tm_seen, row[i].id);
+		if (row[i].all[0] == UVMC_COUNT)
+			continue;
+		exp.count[row[i].all[0]] = exp.count[row[i].all[1]] = 1;
+		CHECK_EQ(inspect_events(&exp), 0);
+	}
+	tm_shutdown();
+}
+
 KTEST(I_PMAP_2_wired_mapping_that_is_replaced, "a wired mapping gets another frame: nobody in UVM may")
 {
 	const vm_prot_t prot = VM_PROT_READ | VM_PROT_WRITE;

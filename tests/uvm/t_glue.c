@@ -142,9 +142,29 @@ KTEST(the_page_daemon_asks_for_it, "u-areas go out when memory is shorter than f
 	begin(&tt);
 	daemon_rounds(20);
 	CHECK(tu_count(UVMC_swapouts) == 0 && areas_in() == 1);
+	for (int i = 0; i < 20; i++) {			/* below the target it is the daemon's own business */
+		const uint64_t n = tu_free();
+
+		if (n > uvm.freemin + 4)
+			tu_take(n - uvm.freemin - 4, 0);
+		daemon_rounds(1);
+	}
+	CHECK_EQ(tu_count(UVMC_swapouts), 0);
 	tu_exhaust();
 	daemon_rounds(10000);
 	CHECK_EQ(tu_count(UVMC_swapouts), 1);
+	tu_release();
+	end(&tt);
+}
+
+KTEST(without_swap_u_areas_stay, "what they hold would have nowhere to go, be memory ever so short (uvm-spec 8.6)")
+{
+	struct tm_thread tt;
+
+	begin(&tt);
+	tu_exhaust();
+	daemon_rounds(40);
+	CHECK(tu_count(UVMC_swapouts) == 0 && areas_in() == 1);
 	tu_release();
 	end(&tt);
 }

@@ -736,6 +736,32 @@ KTEST(I_PG_1_invalidated_file_page_of_an_anon, "a dirty page goes from its file 
 	end();
 }
 
+KTEST(the_page_daemon_adopts, "a borrowed page that its file has lost goes to swap as what it is by now: the borrower's own")
+{
+	struct vm_page *pg;
+	struct proc *to;
+
+	tu_swap = 1 << 20;
+	begin(1);
+	map_file(1, false);
+	tm_store(FILE_PAGE, 6);
+	to = second("a");
+	CHECK_EQ(sys_loan(tm_proc, TM_VA(FILE_PAGE), ptoa(1), to, TM_VA(0)), 0);
+	pg = tu_lookup(&vp->v_uobj, 0);
+	CHECK_EQ(sys_msync(tm_proc, TM_VA(FILE_PAGE), ptoa(1), UMS_SYNC | UMS_INVALIDATE), 0);
+	CHECK(pg->uobject == NULL && pg->uanon != NULL && (pg->pqflags & PQ_ANON) == 0);
+	tu_take(tu_free() - uvm.reserve_kernel, 0);
+	for (int i = 0; i < 100 && counted(UVMC_pgswapout) == 0; i++) {
+		uvm_kick_pdaemon();
+		kpause("adopts", 1000000);
+	}
+	CHECK(counted(UVMC_pgswapout) == 1 && counted(UVMC_loan_adopted) == 1);
+	tu_release();
+	CHECK_EQ(tm_load_in(to, 0), 6);
+	proc_exit(to);
+	end();
+}
+
 KTEST(I_PG_12_page_lent_to_both, "an anon and the kernel borrow one page; the kernel's is the last to go, or the first")
 {
 	begin(1);

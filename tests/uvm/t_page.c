@@ -298,6 +298,34 @@ KTEST(released_page_goes_when_unbusied, "released page goes when unbusied")
 }
 
 /* The owner goes, the borrower keeps the page; it is nobody's until the last unloan. */
+static void
+end_loan(void *arg)
+{
+	struct vm_page *pg = arg;
+
+	uvm_unloan(&pg, 1, UVM_LOAN_TOPAGE);
+}
+
+KTEST(I_LCK_5_end_of_a_loan_pauses_for_the_owner, "who has the owner locked gets on, and so does the end of the loan")
+{
+	struct vm_page *pg;
+	struct lwp *l;
+
+	begin(2);
+	pg = tu_resident(obj, 0);
+	tu_lend(pg);
+	CHECK_EQ(lwp_create(&l, NULL, "unloan", end_loan, pg), 0);
+	mutex_enter(&obj->vmobjlock);
+	lwp_start(l);
+	tu_spin_until(UVMC_loan_trylock, 1);
+	CHECK_EQ(pg->loan_count, 1);
+	mutex_exit(&obj->vmobjlock);
+	lwp_wait(l);
+	CHECK(pg->loan_count == 0 && tu_count(UVMC_loan_returned) == 1);
+	discard(pg);
+	end();
+}
+
 KTEST(loaned_page_outlives_its_owner, "loaned page outlives its owner")
 {
 	struct vm_page *pg;
@@ -574,9 +602,13 @@ KTEST(I_PD_5_daemon_fetches_what_cpus_keep, "memory becomes short: what all CPUs
 KTEST(run_of_pages_is_contiguous, "run of pages is contiguous")
 {
 	struct vm_page *pg;
-	uint64_t free, kern;
+	uint64_t free, kern, rounds;
 
 	begin(1);
+	CHECK_EQ(uvm_pglistalloc(100, &pg, false, 0), 0);
+	for (int i = 0; i < 100; i++)
+		tu_words(&pg[i])[7] = 7;
+	uvm_pglistfree(pg, 100);
 	free = tu_free();
 	kern = uvm_gauge(UVMG_kernpages);
 	CHECK_EQ(uvm_pglistalloc(100, &pg, false, UVM_PGA_ZERO), 0);
@@ -588,22 +620,53 @@ KTEST(run_of_pages_is_contiguous, "run of pages is contiguous")
 	}
 	uvm_pglistfree(pg, 100);
 	CHECK(tu_free() == free && uvm_gauge(UVMG_kernpages) == kern);
+	rounds = tu_count(UVMC_pdwoke);
 	CHECK(uvm_pglistalloc(NPAGES + 1, &pg, true, 0) == ENOMEM);
+	CHECK_EQ(tu_count(UVMC_pdwoke), rounds);		/* nobody waits for more than there is */
 	end();
+}
+
+KTEST(run_of_pages_leaves_the_reserve, "and not one page more than that")
+{
+	struct vm_page *pg, *again;
+
+	begin(1);
+	CHECK_EQ(uvm_pglistalloc(4, &pg, false, 0), 0);
+	tu_exhaust();
+	uvm_pglistfree(pg, 4);
+	CHECK_EQ(uvm.free, uvm.reserve_kernel + 4);
+	CHECK(uvm_pglistalloc(5, &again, false, 0) == ENOMEM);
+	CHECK(uvm_pglistalloc(4, &again, false, 0) == 0 && again == pg);
+	uvm_pglistfree(pg, 4);
+	end();
+}
+
+KTEST_DEATH(I_PG_7_store_to_a_free_page_of_a_run, "a store to a page of a run while it was free is found", "I-PG-7")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	CHECK_EQ(uvm_pglistalloc(4, &pg, false, 0), 0);
+	uvm_pglistfree(pg, 4);
+	tu_words(pg)[0] = 1;		/* always part of the sample */
+	tu_free();
+	(void)uvm_pglistalloc(4, &pg, false, 0);
 }
 
 /* What is left is the reserve: not for a run, and with it not enough. */
 KTEST(run_of_pages_respects_the_reserves, "run of pages respects the reserves")
 {
 	struct vm_page *pg;
+	uint64_t failed;
 
 	begin(1);
 	tu_take(NPAGES, 0);
 	mutex_spin_enter(&uvm_fpageqlock);
 	uvm.pd_kicked = false;				/* one CPU: it has not run yet */
 	mutex_spin_exit(&uvm_fpageqlock);
+	failed = tu_count(UVMC_pga_fail);
 	CHECK(uvm_pglistalloc(2, &pg, false, 0) == ENOMEM);
-	CHECK(uvm.pd_kicked);
+	CHECK(uvm.pd_kicked && tu_count(UVMC_pga_fail) == failed + 1);
 	CHECK(uvm_pglistalloc(uvm.reserve_kernel, &pg, true, UVM_PGA_USERESERVE) == ENOMEM);
 	end();
 }

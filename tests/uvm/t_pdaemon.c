@@ -4,6 +4,7 @@
 #include "tuvm.h"
 
 #include <errno.h>
+#include <host/host.h>
 #include <sys/pool.h>
 
 #define	NPAGES	4096
@@ -22,12 +23,30 @@ static struct {
 	int	mapped;		/* ... of a page that is still mapped (R23) */
 } pm;
 
+/* => once, when the daemon is about to end a round */
+static void (*at_the_end)(void);		/* atomic */
+
+unsigned __real_pool_drain_all(void);
+unsigned __wrap_pool_drain_all(void);
 bool	__real_pmap_is_modified(struct vm_page *);
 bool	__wrap_pmap_is_modified(struct vm_page *);
 bool	__real_pmap_clear_modify(struct vm_page *);
 bool	__wrap_pmap_clear_modify(struct vm_page *);
 void	__real_pmap_clean_protect(struct vm_page *);
 void	__wrap_pmap_clean_protect(struct vm_page *);
+
+unsigned
+__wrap_pool_drain_all(void)
+{
+	const unsigned n = __real_pool_drain_all();
+	void (*fn)(void) = NULL;
+
+	if (curlwp == uvm.pagedaemon_lwp)
+		fn = __atomic_exchange_n(&at_the_end, NULL, __ATOMIC_ACQ_REL);
+	if (fn != NULL)
+		fn();
+	return n;
+}
 
 static bool
 asked(struct vm_page *pg)
@@ -118,7 +137,7 @@ KTEST(R24_active_page_that_was_referenced_is_spared, "R24 active page that was r
 			CHECK(pg != NULL && tu_mapped(i));
 		lost += pg == NULL;
 	}
-	CHECK(lost > 0);
+	CHECK(lost > 0 && tu_count(UVMC_pdfreed) == (uint64_t)lost);
 	end();
 }
 
@@ -160,7 +179,10 @@ KTEST(R20_deactivated_page_stays_mapped_with_its_reference_clear, "R20 deactivat
 	begin(1);
 	map_all(0, 1, VM_PROT_READ);
 	uvm_kick_pdaemon();		/* inactive is below its target, memory is not short */
-	TU_WAIT(tu_count(UVMC_pddeact) > 0);
+	TU_WAIT(tu_count(UVMC_pddeact) > 0 && uvm_pdaemon_idle());
+	CHECK_EQ(uvm.inactarg, NFILE / 3);
+	CHECK(uvm.inactive == NFILE / 3 && tu_count(UVMC_pddeact) == NFILE / 3);
+	CHECK_EQ(tu_count(UVMC_pdactive), NFILE / 3);		/* no more were looked at */
 	for (int i = 0; i < NFILE; i++) {
 		struct vm_page *pg = tu_lookup(obj, (voff_t)ptoa(i));
 
@@ -225,7 +247,7 @@ KTEST(dirty_pages_are_written_before_they_go, "dirty pages are written before th
 		CHECK(!tu_mapped(i));
 		CHECK_EQ(tu_host_word(vp, (voff_t)ptoa(i)), i + 1000);
 	}
-	CHECK(gone > 0);
+	CHECK(gone > 0 && tu_count(UVMC_pdfreed) == gone && tu_count(UVMC_pdpageouts) == gone);
 	end();
 }
 
@@ -252,6 +274,81 @@ KTEST(R7_wired_pages_are_never_taken, "R7 wired pages are never taken")
 		uvm_unlock_pageq();
 		tu_unbusy(pg);
 	}
+	end();
+}
+
+KTEST(busy_page_is_skipped, "an inactive page that somebody has busy stays where it is, and is counted")
+{
+	struct vm_page *pg;
+
+	begin(1);
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_DEACTIVATE), 0);
+	pg = tu_get(obj, 0);
+	CHECK((pg->pqflags & PQ_INACTIVE) != 0);
+	one_round(uvm.reserve_kernel);
+	CHECK(tu_count(UVMC_pdbusy) > 0);
+	CHECK_EQ(tu_count(UVMC_pdfreed), 4 * uvm.freetarg - uvm.reserve_kernel);	/* clean ones: to the page */
+	CHECK(tu_count(UVMC_pdscan_ns) > 0 && tu_count(UVMC_pdrevs) <= tu_count(UVMC_pdwoke));
+	CHECK(tu_lookup(obj, 0) == pg && (pg->pqflags & PQ_INACTIVE) != 0);
+	tu_unbusy(pg);
+	end();
+}
+
+/* => the daemon looks n times, for nobody in particular */
+static void
+rounds(int n)
+{
+	for (int i = 0; i < n; i++) {
+		const uint64_t before = tu_count(UVMC_pdwoke);
+
+		uvm_kick_pdaemon();
+		TU_WAIT(tu_count(UVMC_pdwoke) > before && uvm.pd_idle && !uvm.pd_kicked);
+	}
+}
+
+KTEST(nothing_is_freed_when_nothing_is_wanted, "a round for the inactive queue leaves what is on it; one that has nothing to do does not scan")
+{
+	uint64_t scans;
+
+	begin(1);
+	CHECK_EQ(tu_put(obj, 0, (voff_t)ptoa(50), PGO_DEACTIVATE), 0);
+	tu_take(tu_free() - uvm.freetarg - 10, 0);
+	rounds(1);
+	CHECK(tu_count(UVMC_pdfreed) == 0 && tu_count(UVMC_pdscans) == 0);
+	CHECK_EQ(uvm.inactive, NFILE / 3);
+	scans = tu_count(UVMC_pdrevs);
+	rounds(1);
+	CHECK_EQ(tu_count(UVMC_pdrevs), scans);
+	end();
+}
+
+KTEST(just_deactivated_pages_get_their_chance, "they go in the round that made them inactive only if memory is short without them")
+{
+	begin(1);
+	CHECK_EQ(tu_put(obj, 0, (voff_t)ptoa(30), PGO_DEACTIVATE), 0);
+	tu_take(tu_free() - uvm.freetarg + 10, 0);
+	rounds(1);
+	CHECK_EQ(tu_count(UVMC_pdfreed), 30);
+	CHECK_EQ(uvm.inactive, NFILE / 3);
+	end();
+}
+
+KTEST(I_LCK_5_the_daemon_pauses_for_owners, "after each 16 that it could not lock; then their holder gets on, and it does")
+{
+	uint64_t start;
+
+	begin(2);
+	mutex_enter(&obj->vmobjlock);
+	start = host_now_ns();
+	uvm_kick_pdaemon();			/* no page is inactive */
+	tu_spin_until(UVMC_pdtrypause, 18);	/* at 18 other numbers than 16 have shown */
+	CHECK(host_now_ns() - start >= 17 * UINT64_C(1000000));
+	mutex_exit(&obj->vmobjlock);
+	CHECK(uvm_quiesce());
+	CHECK_EQ(tu_count(UVMC_pdtrypause), tu_count(UVMC_pdtrylock) / 16);	/* of the one round that was */
+	rounds(2);
+	CHECK_EQ(tu_count(UVMC_pddeact), NFILE / 3);
+	CHECK_EQ(uvm.inactarg, NFILE / 3);	/* of both queues */
 	end();
 }
 
@@ -392,8 +489,177 @@ KTEST(I_PD_6_waiting_ends_when_all_candidates_are_busy, "I PD 6 waiting ends whe
 	tu_exhaust();
 	uvm_wait("test");
 	CHECK(!uvm_reclaimable());
+	CHECK(tu_count(UVMC_pdbusy) >= tu_count(UVMC_pdwoke) && tu_count(UVMC_pdrevs) > 0);
 	tu_unbusy(tu_lookup(obj, 0));
 	uvm_wait("test");
+	end();
+}
+
+/* --- when a wait is given up --- */
+
+/* uvm-spec 8.2: rounds in a row, each of which was to free something, and did not */
+#define	GIVEN_UP	64
+
+/* => the only page that could be freed some time is busy */
+static void
+begin_in_vain(void)
+{
+	begin(1);
+	CHECK_EQ(tu_put(obj, (voff_t)PAGE_SIZE, 0, PGO_FREE), 0);
+	tu_get(obj, 0);
+	while (pool_drain_all() > 0)
+		;
+}
+
+static void
+end_in_vain(void)
+{
+	tu_unbusy(tu_lookup(obj, 0));
+	end();
+}
+
+/* => after so many rounds who waits is told that there is no memory */
+static uint64_t
+given_up_after(void)
+{
+	uint64_t before;
+
+	do {				/* pools may have had some */
+		tu_take(uvm.npages, 0);
+		before = tu_count(UVMC_pdwoke);
+		uvm_wait("test");
+	} while (uvm_reclaimable());
+	return tu_count(UVMC_pdwoke) - before;
+}
+
+KTEST(I_PD_6_rounds_that_need_free_nothing_do_not_count, "what the daemon did in better times is no reason to give a wait up early")
+{
+	begin_in_vain();
+	tu_take(tu_free() - uvm.freetarg, 0);
+	rounds(2 * GIVEN_UP);
+	CHECK(given_up_after() >= GIVEN_UP);
+	end_in_vain();
+}
+
+KTEST(I_PD_6_rounds_that_free_something_do_not_count, "nor is that memory has been short for long, while some has come back in each round")
+{
+	begin_in_vain();
+	CHECK(given_up_after() >= GIVEN_UP);
+	for (int i = 0; i < 2 * GIVEN_UP; i++) {
+		tu_release_one();
+		CHECK_EQ(tu_take(1, 0), 1);
+		rounds(1);
+	}
+	CHECK(given_up_after() >= GIVEN_UP);
+	end_in_vain();
+}
+
+/* => the last round was to no avail, and so will the next be */
+static void
+nothing_left(void)
+{
+	do {
+		tu_exhaust();
+		rounds(2);			/* with the first goes what pools had */
+	} while (uvm.free > uvm.reserve_kernel);
+}
+
+KTEST(I_PD_6_no_candidates_no_patience, "when there is no page that could be freed some time a second fruitless round is one too many")
+{
+	begin(1);
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_FREE), 0);
+	nothing_left();
+	CHECK(given_up_after() <= 2);
+	end();
+}
+
+static void
+waits_once(void *arg)
+{
+	uvm_wait("once");
+}
+
+/* => one LWP more waits for memory; what may be known of the daemon is for the caller to find out */
+static struct lwp *
+begin_to_wait(void)
+{
+	const uint64_t before = tu_count(UVMC_pdwoke);
+	struct lwp *l;
+
+	CHECK_EQ(lwp_create(&l, NULL, "waits", waits_once, NULL), 0);
+	lwp_start(l);
+	TU_WAIT(tu_count(UVMC_pdwoke) > before);
+	return l;
+}
+
+/* Somebody's pageout takes its time: until it has ended no round has failed, be there ever so many. */
+KTEST(I_PD_6_pageouts_on_their_way_are_waited_for, "who waits is not given up while something is being written")
+{
+	struct lwp *l;
+
+	begin(1);
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_FREE), 0);
+	uvm_pageout_start(1);			/* there have been some before */
+	uvm_pageout_done(1);
+	nothing_left();
+	CHECK(uvm.pd_backoff > 0);
+	uvm_pageout_start(2);
+	rounds(2 * GIVEN_UP);
+	CHECK_EQ(uvm.pd_backoff, 0);
+	l = begin_to_wait();
+	TU_WAIT(uvm.pd_idle && !uvm.pd_kicked);
+	CHECK(!uvm.oom && uvm.nwaiters == 1);
+	uvm_pageout_done(1);			/* and that has brought nothing, either */
+	CHECK(!uvm.pd_kicked);			/* the last of them asks for a round */
+	uvm_pageout_done(1);
+	lwp_wait(l);
+	end();
+}
+
+KTEST(I_PD_5_between_rounds_for_somebody_the_daemon_is_not_idle, "it pauses, and goes on: nobody who wants the machine at rest may take that for the end")
+{
+	bool idle = false;
+	struct lwp *l;
+	int seen = 0;
+
+	begin_in_vain();
+	tu_exhaust();
+	l = begin_to_wait();
+	for (int i = 0; i < GIVEN_UP / 4; i++) {
+		const bool asleep = uvm_pdaemon_idle();
+
+		if (uvm.nwaiters == 1) {	/* he waits but once: so he has waited when we asked, too */
+			idle |= asleep;
+			seen++;
+		}
+		kpause("sample", 1000000);
+	}
+	lwp_wait(l);
+	CHECK(seen > 0 && !idle);
+	end_in_vain();
+}
+
+/* As if its CPU had seen plenty of memory just before there was none. */
+static void
+keep_one(void)
+{
+	const uint64_t target = uvm.freetarg;
+
+	uvm.freetarg = 0;
+	tu_release_one();
+	uvm.freetarg = target;
+	CHECK_EQ(uvm_pgflcache_count(), 1);
+}
+
+KTEST(I_PD_6_page_that_came_to_a_CPU_during_the_round, "who waits is not given up while a CPU has a page: the next round fetches it")
+{
+	begin(1);
+	CHECK_EQ(tu_put(obj, 0, 0, PGO_FREE), 0);
+	nothing_left();
+	__atomic_store_n(&at_the_end, keep_one, __ATOMIC_RELEASE);
+	uvm_wait("test");
+	CHECK(at_the_end == NULL && uvm_reclaimable());
+	CHECK(uvm.free > uvm.reserve_kernel);
 	end();
 }
 

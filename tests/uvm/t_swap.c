@@ -94,6 +94,55 @@ KTEST(best_priority_first, "slots come from the device of the best priority, tho
 	tm_shutdown();
 }
 
+KTEST(search_goes_on_where_it_ended, "what was freed just now is not overwritten at once; then from the beginning, past words that are full")
+{
+	int base;
+
+	ts_boot(1, NPAGES, 192, 1);
+	base = swap_devs[0].swd_drumoffset;
+	CHECK_EQ(alloc(16), base);
+	uvm_swap_free(base, 16);
+	for (int i = 1; i < 12; i++)
+		CHECK_EQ(alloc(16), base + 16 * i);
+	CHECK_EQ(alloc(16), base);
+	uvm_swap_free(base + 176, 16);
+	CHECK_EQ(alloc(16), base + 176);		/* and now it begins anew */
+	uvm_swap_free(base + 64, 16);
+	CHECK_EQ(alloc(16), base + 64);			/* right behind a full word */
+	uvm_swap_free(base, 192);
+	tm_shutdown();
+}
+
+KTEST(swap_is_full_at_99_percent, "of what is nowhere else, or bad; and filled at 99 percent of slots in use")
+{
+	int slot[13];
+
+	ts_boot(1, NPAGES, 200, 1);
+	for (int i = 0; i < 12; i++)
+		slot[i] = alloc(16);
+	slot[12] = alloc(5);
+	CHECK(!uvm_swapisfilled());
+	CHECK(alloc(1) == slot[12] + 5 && uvm_swapisfilled());
+	uvm_swap_pgonly(197);
+	CHECK(!uvm_swapisfull());
+	uvm_swap_pgonly(1);
+	CHECK(uvm_swapisfull());
+	uvm_swap_pgonly(-1);
+	CHECK(!uvm_swapisfull());
+	uvm_swap_markbad(slot[12] + 5, 1);
+	CHECK(uvm_swapisfull());
+	uvm_swap_pgonly(-197);
+	CHECK(!uvm_swapisfull() && uvm_swapisfilled());
+	for (int i = 0; i < 12; i++)
+		uvm_swap_free(slot[i], 16);
+	uvm_swap_free(slot[12], 5);
+	CHECK(!uvm_swapisfilled());
+	tm_shutdown();
+	ts_boot(1, NPAGES, 0, 1);
+	CHECK(uvm_swapisfull());			/* there is none */
+	tm_shutdown();
+}
+
 KTEST_DEATH(I_SWP_4_free_slot_is_not_freed_again, "a slot that is freed twice is noticed", "I-SWP-4")
 {
 	int slot;

@@ -243,10 +243,77 @@ KTEST(I_SWP_6_nothing_is_allocated_from_it, "I-SWP-6: while it is emptied no slo
 	tm_shutdown();
 }
 
+static bool locked;			/* atomic: swapoff may begin */
+
+static void
+take_off(struct tm_thread *tt)
+{
+	while (!__atomic_load_n(&locked, __ATOMIC_ACQUIRE))
+		lwp_userret(1);
+	CHECK_EQ(uvm_swap_off(1), 0);
+}
+
+static void
+tries(const char *lane)
+{
+	struct vm_amap *amap;
+	struct tm_thread tt;
+
+	begin(2, lane);
+	amap = lane[0] == 'a' ? tm_entry(tm_proc, 0)->aref.ar_amap : NULL;
+	tm_start(tm_proc, &tt, 1, take_off, NULL);
+	if (amap != NULL)
+		amap_lock(amap);
+	else
+		mutex_enter(&tm_obj->vmobjlock);
+	__atomic_store_n(&locked, true, __ATOMIC_RELEASE);
+	tu_spin_until(UVMC_swapoff_trylock, 1);
+	if (amap != NULL)
+		amap_unlock(amap);
+	else
+		mutex_exit(&tm_obj->vmobjlock);
+	tm_wait(&tt, 1);
+	__atomic_store_n(&locked, false, __ATOMIC_RELAXED);
+	check_lane(lane);
+	tm_shutdown();
+}
+
+KTEST(I_LCK_5_swapoff_pauses_for_owners, "for who has an amap, or an object: he gets on, and so does swapoff")
+{
+	tries("aa");
+	tries("oo");
+}
+
 static void
 unmap_here(void)
 {
 	CHECK_EQ(sys_munmap(tm_proc, TM_VA(0), ptoa(2)), 0);
+}
+
+static void
+fill_the_other(void)
+{
+	const struct uvmexp *ue = ts_exp();
+	int n = 16, slot[16];
+
+	CHECK(ue->nswapdev == 2 && ue->swpages == 2 * 256 && ue->swpgavail == 256);
+	CHECK(!uvm_swapisfilled());
+	for (int i = 0; i < 16; i++) {
+		slot[i] = uvm_swap_alloc(&n, false);
+		CHECK(slot[i] != 0);
+	}
+	CHECK(uvm_swapisfilled() && !uvm_swapisfull());
+	for (int i = 0; i < 16; i++)
+		uvm_swap_free(slot[i], 16);
+}
+
+KTEST(device_that_is_emptied_is_not_to_be_had, "its slots are there, and no room for anybody: swap is filled when those of the others are in use")
+{
+	begin(1, "aa");
+	ts_reading = fill_the_other;
+	CHECK_EQ(uvm_swap_off(1), 0);
+	CHECK(ts_reading == NULL && ts_exp()->swpages == 256);
+	tm_shutdown();
 }
 
 /* The amap's last reference goes: swapoff frees it. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/intr.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -297,6 +298,21 @@ tu_count(enum uvm_counter c)
 
 	uvm_stat_get(&ue);
 	return ue.count[c];
+}
+
+void
+tu_spin_until(enum uvm_counter c, uint64_t least)
+{
+	unsigned spins = 0;
+	uint64_t n = 0;
+
+	while (n < least) {
+		n = 0;
+		for (int i = 0; i < ncpu; i++)
+			n += __atomic_load_n(&uvm_cpu(i)->uc_count[c], __ATOMIC_RELAXED);
+		intr_poll();
+		host_relax(&spins);
+	}
 }
 
 uint64_t

@@ -66,6 +66,8 @@ void	tu_unmap_all(void);
 
 /* => counts of one event, on all CPUs. */
 uint64_t tu_count(enum uvm_counter);
+/* => so many have been counted, by another CPU, while we wait with whatever locks we hold */
+void	tu_spin_until(enum uvm_counter, uint64_t least);
 /* => free pages, with none left in CPUs' caches.  Thread context, no lock held; so is tu_take(). */
 uint64_t tu_free(void);
 /* => n un-owned pages taken away; tu_release() gives all back. */
