@@ -6,6 +6,8 @@
 #include <sys/cpu.h>
 #include <sys/sleepq.h>
 
+#include "../../src/kern/kern_int.h"
+
 static kmutex_t m;
 static kcondvar_t not_empty, not_full;
 
@@ -242,6 +244,63 @@ KTEST(broadcast_wakes_all_in_order, "cv_broadcast() lets all go, in the order in
 		lwp_wait(l[i]);
 		CHECK_EQ(order[i], i);
 	}
+	shutdown();
+}
+
+/* --- channels that share a bucket --- */
+
+static char channels[32768];
+static wchan_t one, other;		/* of one bucket */
+
+static const struct sleepq *
+bucket_of(wchan_t wchan)
+{
+	struct sleepq *sq = sleepq_lock(wchan);
+
+	sleepq_unlock(sq);
+	return sq;
+}
+
+static void
+sleep_on_either(void *arg)
+{
+	const intptr_t me = (intptr_t)arg;
+
+	mutex_enter(&m);
+	nwaiting++;
+	mtsleep(me == 1 || me == 3 ? other : one, false, "line", 0, &m);
+	order[norder++] = me;
+	mutex_exit(&m);
+}
+
+/* bucket	one other one other one, in the order of arrival */
+KTEST(channels_of_one_bucket, "a wakeup reaches its own channel's sleepers, in order, be there others in the bucket")
+{
+	struct lwp *l[5];
+
+	boot(1);
+	one = channels;
+	other = channels + 8;
+	while (bucket_of(other) != bucket_of(one))
+		other = (const volatile char *)other + 8;
+	line_of(5, sleep_on_either, l);
+	CHECK_EQ(sleepq_asleep(one), 3);
+	CHECK_EQ(sleepq_asleep(other), 2);
+	wakeup_one(other);
+	lwp_wait(l[1]);
+	CHECK_EQ(norder, 1);
+	CHECK_EQ(sleepq_asleep(one), 3);
+	CHECK(sleepq_sleeper(other) == l[3]);
+	wakeup(one);
+	CHECK_EQ(sleepq_asleep(one), 0);
+	CHECK_EQ(sleepq_asleep(other), 1);
+	for (int i = 0; i < 5; i += 2)
+		lwp_wait(l[i]);
+	CHECK_EQ(norder, 4);
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(order[i + 1], 2 * i);
+	wakeup(other);
+	lwp_wait(l[3]);
 	shutdown();
 }
 

@@ -192,6 +192,39 @@ KTEST(waiting_writer_keeps_readers_out, "a reader that comes after a waiting wri
 	queue_up(RW_READER, "rwr", "rwr");
 }
 
+/* --- readers beside each other --- */
+
+static void
+read_and_sleep(void *arg)
+{
+	rw_enter(&lock, RW_READER);
+	readers++;
+	if (readers > readers_max)
+		readers_max = readers;
+	let_others_run();
+	readers--;
+	rw_exit(&lock);
+}
+
+KTEST(readers_come_in_together, "when it is a reader's turn all readers up to the next writer come in with it")
+{
+	struct lwp *l[5];
+
+	ktest_kern(1, 1);
+	rw_init(&lock, LC_test);
+	for (int i = 0; i < 5; i++)
+		l[i] = start("waiter", i == 3 ? note_writer : read_and_sleep);
+	rw_enter(&lock, RW_WRITER);
+	let_others_run();
+	CHECK_EQ(readers_max, 0);
+	rw_exit(&lock);
+	for (int i = 0; i < 5; i++)
+		lwp_wait(l[i]);
+	CHECK_EQ(readers_max, 3);
+	rw_destroy(&lock);
+	kern_shutdown();
+}
+
 static void
 try_all(void *arg)
 {
@@ -235,6 +268,27 @@ gate(int n)
 		intr_poll();
 		host_relax(&spins);
 	}
+}
+
+static void
+try_to_read_at_once(void *arg)
+{
+	for (unsigned i = 1; i <= ktest_scale(300); i++) {
+		gate((int)i);
+		for (int k = 0; k < 3000; k++) {
+			CHECK(rw_tryenter(&lock, RW_READER));
+			rw_exit(&lock);
+		}
+	}
+}
+
+KTEST(readers_do_not_fail_each_other, "a reader that tries is not refused because another one was quicker")
+{
+	ktest_kern(2, ktest_seed());
+	rw_init(&lock, LC_test);
+	ktest_lwps(2, try_to_read_at_once);
+	rw_destroy(&lock);
+	kern_shutdown();
 }
 
 static void
