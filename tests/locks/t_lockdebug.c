@@ -865,10 +865,19 @@ fall_to(int ipl, kmutex_t *inner)
 	return ntold - before;
 }
 
+static kmutex_t sched;
+
+static void
+fall_in_interrupt(void *arg)
+{
+	mutex_enter(&sched);
+	splhigh();
+	splx(IPL_VM);
+	mutex_exit(&sched);
+}
+
 KTEST(ipl_falls_below_any_spin_mutex, "the IPL does not fall below that of a spin mutex, whichever of those held it is")
 {
-	kmutex_t sched;
-
 	boot();
 	failure_sink = note;
 	mutex_init(&sched, MUTEX_SPIN, IPL_SCHED, lockdebug_class("sched", 0, LO_NEST_NONE, IPL_SCHED));
@@ -877,6 +886,21 @@ KTEST(ipl_falls_below_any_spin_mutex, "the IPL does not fall below that of a spi
 	CHECK_EQ(fall_to(IPL_NONE, NULL), 1);
 	CHECK(told_is("spl-below-lock: IPL falls to 0 with spin lock fpageq"));
 	CHECK_EQ(fall_to(IPL_VM, &sched), 1);
+	CHECK(told_is("spl-below-lock: IPL falls to 5 with spin lock sched"));
+	kern_shutdown();
+}
+
+KTEST(ipl_falls_in_an_interrupt, "nor in a handler that holds one")
+{
+	boot();
+	failure_sink = note;
+	mutex_init(&sched, MUTEX_SPIN, IPL_SCHED, lockdebug_class("sched", 0, LO_NEST_NONE, IPL_SCHED));
+	intr_establish(IRQ_DISK, IPL_VM, fall_in_interrupt, NULL);
+	mutex_enter(&m);
+	intr_post(curcpu(), IRQ_DISK);
+	intr_poll();
+	mutex_exit(&m);
+	CHECK_EQ(ntold, 1);
 	CHECK(told_is("spl-below-lock: IPL falls to 5 with spin lock sched"));
 	kern_shutdown();
 }
