@@ -126,6 +126,7 @@ KTEST(once_for_each_fingerprint, "a cycle is told once, from wherever it is clos
 	CHECK_EQ(ntold, 1);
 	lg = lockorder_export();
 	CHECK_EQ(lg->lg_nfindings, 1);
+	CHECK_EQ(lg->lg_findings[0].lgv_count, 1);
 	CHECK_EQ(lg->lg_findings[0].lgv_ncycle, 2);
 	CHECK_EQ(lg->lg_findings[0].lgv_cycle[0].lge_to, lg->lg_findings[0].lgv_cycle[1].lge_from);
 	CHECK_EQ(lg->lg_findings[0].lgv_cycle[1].lge_to, lg->lg_findings[0].lgv_cycle[0].lge_from);
@@ -170,6 +171,29 @@ KTEST(worst_of_several, "of the cycles that one acquisition closes with several 
 		CHECK(strcmp(told_print, "lock-cycle:a>c>gate>a") == 0);
 		CHECK_EQ(told_grade, LOCKGRAPH_UNCONFIRMED);
 	}
+}
+
+/*
+ * a -> gate -> b -> c -> a	b for reading: whoever waits for b in a -> gate -> b waits for its readers
+ * a ----(r)--> b		who reads it recursively does not, and comes there first
+ */
+KTEST(cycle_behind_a_recursive_reader, "where a recursive reader gets no further, another one does")
+{
+	start_abc();
+	take(0, A);
+	take_as(0, B, LO_READ_REC);
+	drop(0, B);
+	drop(0, A);
+	both(0, A, GATE);
+	both(0, GATE, B);
+	take_as(0, B, LO_READ);
+	take(0, C);
+	drop(0, C);
+	drop(0, B);
+	CHECK_EQ(ntold, 0);
+	both(1, C, A);
+	CHECK_EQ(ntold, 1);
+	CHECK(strcmp(told_print, "lock-cycle:a>gate>b>c>a") == 0);
 }
 
 KTEST(new_start_forgets, "after a start nothing is known of before")
@@ -308,6 +332,20 @@ KTEST(highest_rank_is_told, "of all that is held and may not come first, the one
 	}
 }
 
+KTEST(shortest_story_of_a_rank, "a finding about ranks is told with the first circle that is found, and keeps it")
+{
+	start_ranks(LO_NEST_NONE, LO_NEST_NONE);
+	both(0, A, C);
+	both(1, C, A);
+	CHECK(strcmp(told_print, "lock-order:c>a") == 0);
+	CHECK_EQ(lockorder_export()->lg_findings[0].lgv_ncycle, 2);
+	both(0, A, B);
+	both(0, B, C);
+	CHECK_EQ(ntold, 1);
+	CHECK_EQ(lockorder_export()->lg_nfindings, 1);
+	CHECK_EQ(lockorder_export()->lg_findings[0].lgv_ncycle, 2);
+}
+
 KTEST(equal_ranks, "classes of one rank do not nest, unless both do as they like")
 {
 	for (unsigned any = 0; any < 4; any++) {
@@ -401,6 +439,7 @@ KTEST(no_waiver_for_facts, "what is wrong whatever others do is not waived")
 	CHECK(lockorder_finding("rule", "rule:x", LOCKGRAPH_UNGRADED, LOCKGRAPH_NONE, "it is wrong"));
 	CHECK(!told_waived);
 	CHECK(!lockorder_finding("rule", "rule:x", LOCKGRAPH_UNGRADED, LOCKGRAPH_NONE, "it is wrong"));
+	CHECK_EQ(lockorder_export()->lg_findings[0].lgv_count, 2);
 }
 
 /* --- what is held, and kept --- */
@@ -461,6 +500,54 @@ KTEST(export_has_all, "the graph has classes, edges by mode, and a stack at each
 	}
 	CHECK_EQ(lg->lg_chains, 3);
 	CHECK_EQ(lg->lg_lost, 0);
+}
+
+static bool
+stack_is(const struct lockgraph *lg, uint32_t trace, void *at)
+{
+	return trace != LOCKGRAPH_NONE && lg->lg_traces[trace].lgt_n == 1 &&
+	    lg->lg_frames[lg->lg_traces[trace].lgt_first].lgf_offset == (uint64_t)(uintptr_t)at;
+}
+
+KTEST(edge_has_both_stacks, "an edge begins where the one lock was taken, and ends where the other was wanted")
+{
+	static char first, second;
+	const struct lockgraph *lg;
+
+	start_abc();
+	mark = &first;
+	take(0, A);
+	mark = &second;
+	take(0, B);
+	lg = lockorder_export();
+	CHECK_EQ(lg->lg_nedges, 1);
+	CHECK(stack_is(lg, lg->lg_edges[0].lge_from_trace, &first));
+	CHECK(stack_is(lg, lg->lg_edges[0].lge_to_trace, &second));
+}
+
+KTEST(kinds_of_edges, "to wait for an event, and to want what its end needs, is no order of locks")
+{
+	const struct lockgraph *lg;
+	struct lockorder_want w = { .lw_lock = &lock[GATE], .lw_how = LO_WRITE | LO_TRY | LO_EVENT };
+
+	start_abc();
+	w.lw_class = lockorder_class("event", LOCKGRAPH_EVENT, 0, LO_NEST_NONE, 0, NULL);
+	held_push(&thread[0], &w, lockorder_want(&thread[0], &w));
+	take(0, A);
+	drop(0, A);
+	drop(0, GATE);
+	w.lw_lock = NULL;
+	w.lw_how = LO_WRITE;
+	take(1, A);
+	lockorder_want(&thread[1], &w);
+	CHECK_EQ(ntold, 1);
+	CHECK(strstr(told, "waits go round") != NULL);
+	lg = lockorder_export();
+	CHECK_EQ(lg->lg_nedges, 2);
+	CHECK_EQ(lg->lg_edges[0].lge_kind, LOCKGRAPH_PROVIDE);
+	CHECK_EQ(lg->lg_edges[1].lge_kind, LOCKGRAPH_WAIT);
+	both(0, B, C);
+	CHECK_EQ(lockorder_export()->lg_edges[2].lge_kind, LOCKGRAPH_ORDER);
 }
 
 KTEST(known_chain_is_cached, "a known chain is not validated again, even when thousands came between")
@@ -547,6 +634,16 @@ KTEST(highest_level_counts, "a class that interrupts of two levels take is kept 
 	}
 }
 
+KTEST(interrupt_of_an_interrupt, "what a handler takes that interrupts another one counts as well")
+{
+	start_abc();
+	take_at(A, LO_WRITE, 7, 2, 6);
+	drop(0, A);
+	open_at(A, LO_WRITE, 5);
+	CHECK_EQ(ntold, 1);
+	CHECK(strcmp(told_print, "ipl-inversion:a") == 0);
+}
+
 KTEST(readers_in_interrupts, "who reads there waits for a writer below, and for a reader only if writers come between; a recursive one does not")
 {
 	static const struct { unsigned intr, open; int told; enum lockgraph_grade grade; } want[] = {
@@ -584,6 +681,33 @@ KTEST(all_that_interrupts_take, "what one class leads to is judged, whichever ot
 	}
 }
 
+KTEST(order_from_readers, "an interrupt that reads a waits for who has it for writing, and wants b; recursively, not for who reads it")
+{
+	static const struct { unsigned intr, held; int told; } want[] = { { LO_WRITE, LO_WRITE, 1 }, { LO_WRITE, LO_READ, 1 },
+		{ LO_READ, LO_WRITE, 1 }, { LO_READ, LO_READ, 1 }, { LO_READ_REC, LO_WRITE, 1 }, { LO_READ_REC, LO_READ, 0 } };
+
+	for (unsigned i = 0; i < sizeof(want) / sizeof(want[0]); i++) {
+		start_abc();
+		in_interrupt(A, want[i].intr, 5);
+		open_at(B, LO_WRITE, 0);
+		take_at(A, want[i].held, 5, 0, 0);
+		take_at(B, LO_WRITE, 5, 0, 0);
+		CHECK_EQ(ntold, want[i].told);
+	}
+}
+
+KTEST(interrupts_come_to_all, "what interrupts alone do needs no second runner, whoever they interrupt")
+{
+	start_abc();
+	take_at(A, LO_WRITE, 7, 1, 5);
+	in_interrupt(B, LO_WRITE, 5);
+	drop(0, A);
+	take_at(B, LO_WRITE, 7, 1, 5);
+	in_interrupt(A, LO_WRITE, 5);
+	CHECK_EQ(ntold, 1);
+	CHECK_EQ(told_grade, LOCKGRAPH_UNCONFIRMED);
+}
+
 KTEST(whatever_is_seen_last, "an interrupt takes a; b is wanted with a in hand; b is held where it may come in: told with the last of these")
 {
 	for (int last = 0; last < 3; last++) {
@@ -611,16 +735,9 @@ KTEST(whatever_is_seen_last, "an interrupt takes a; b is wanted with a in hand; 
 	}
 }
 
-static bool
-stack_is(const struct lockgraph *lg, uint32_t trace, void *at)
-{
-	return trace != LOCKGRAPH_NONE && lg->lg_traces[trace].lgt_n == 1 &&
-	    lg->lg_frames[lg->lg_traces[trace].lgt_first].lgf_offset == (uint64_t)(uintptr_t)at;
-}
-
 KTEST(inversion_has_both_stacks, "of an inversion are told where an interrupt of the highest level took it, and where it was held at the lowest IPL")
 {
-	static char high, low;
+	static char high, low, there, elsewhere;
 	const struct lockgraph *lg;
 
 	for (int high_first = 0; high_first < 2; high_first++) {
@@ -629,9 +746,14 @@ KTEST(inversion_has_both_stacks, "of an inversion are told where an interrupt of
 			mark = i != high_first ? &high : &low;
 			in_interrupt(A, LO_WRITE, mark == &high ? 5 : 3);
 		}
+		mark = &there;
 		open_at(A, LO_WRITE, 1);
+		mark = &elsewhere;		/* has been told */
+		open_at(A, LO_WRITE, 0);
+		CHECK_EQ(ntold, 1);
 		lg = lockorder_export();
 		CHECK(stack_is(lg, lg->lg_findings[0].lgv_trace, &high));
+		CHECK(stack_is(lg, lg->lg_findings[0].lgv_held, &there));
 
 		start_abc();
 		for (int i = 0; i < 2; i++) {
