@@ -236,6 +236,34 @@ borrows_m(void *arg)
 	sleep_for(LE_NONE, 0, "lost");
 }
 
+/* Has m, and sleeps for page 5, which it gets; then for something else. */
+static void
+sleeps_twice(void *arg)
+{
+	mutex_enter(&m);
+	done();
+	sleep_for(LE_page_anon, 5, "page");
+	mutex_exit(&interlock);
+	sleep_for(LE_NONE, 0, "lost");
+}
+
+static void
+wakes_once(void *arg)
+{
+	unsigned spins = 0;
+
+	step(1);
+	lockevent_begin_of(LE_page_anon, 5);
+	while (!sleepq_has_waiters(&ready))
+		host_relax(&spins);
+	lockevent_end_of(LE_page_anon, 5);
+	wakeup(&ready);
+	lockevent_begin_of(LE_page_anon, 5);
+	while (!sleepq_has_waiters(&ready))
+		host_relax(&spins);
+	mutex_enter(&m);
+}
+
 /* => returns when a writer waits for the lock */
 static void
 wait_for_writer(const krwlock_t *lock)
@@ -369,6 +397,11 @@ KTEST_DEATH(other_locks_of_their_classes, "who has and wants others of the same 
 KTEST_DEATH(who_has_waited, "who has got what it waited for does not wait any more", ELSE)
 {
 	SCENE("m>rw>m", lends_m, borrows_m);
+}
+
+KTEST_DEATH(who_has_slept, "nor does who has been woken", ELSE)
+{
+	SCENE("m>page-busy:anon>m", sleeps_twice, wakes_once);
 }
 
 KTEST_DEATH(readers_behind_writers, "readers who wait behind writers do not wait for each other: that is the watchdog's", ELSE)
