@@ -134,6 +134,8 @@ adaptive_sleep(kmutex_t *m)
 		sleepq_unlock(sq);
 		return;
 	}
+	KASSERTMSG((old & ~WAITERS) != 0, "I-SMP-8: %s sleeps for %s, which nobody has", curlwp->l_name,
+	    lock_classes[m->mtx_class].lc_name);
 	sleepq_enter(sq, LOCK_WCHAN(m), lock_classes[m->mtx_class].lc_name);
 	sleepq_unlock(sq);
 	sleepq_block(0);

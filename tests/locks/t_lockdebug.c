@@ -227,6 +227,26 @@ KTEST_DEATH(exit_of_a_free_rwlock, "so is an rwlock", "map is not held by this L
 	rw_exit(&rw);
 }
 
+KTEST_DEATH(upgrade_of_a_free_rwlock, "it is upgraded by a reader", "not held for reading")
+{
+	boot();
+	rw_tryupgrade(&rw);
+}
+
+KTEST_DEATH(upgrade_of_a_writer, "which a writer is not", "not held for reading")
+{
+	boot();
+	rw_enter(&rw, RW_WRITER);
+	rw_tryupgrade(&rw);
+}
+
+KTEST_DEATH(downgrade_of_a_reader, "and downgraded by the writer", "not held for writing")
+{
+	boot();
+	rw_enter(&rw, RW_READER);
+	rw_downgrade(&rw);
+}
+
 KTEST_DEATH(pause_with_a_lock, "nobody pauses with a lock held",
     "pause with 1 locks held, the last one uobj")
 {
