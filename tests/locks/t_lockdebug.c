@@ -746,15 +746,25 @@ both_maps(krwlock_t *first, krwlock_t *second)
 	rw_exit(first);
 }
 
-KTEST(known_way_of_two_by_birth, "which of two was born first is looked at each time")
-{
-	static krwlock_t young;
+static krwlock_t young;
 
-	boot();
-	failure_sink = note;
-	rw_init(&young, LC_map);
+static void
+both_in_order(void *arg)
+{
 	for (int i = 0; i < 3; i++)
 		both_maps(&rw, &young);
+}
+
+/* => a way that lwp0 alone has gone, or others as well */
+static void
+two_by_birth(int others)
+{
+	boot();
+	ntold = 0;
+	failure_sink = note;
+	rw_init(&young, LC_map);
+	both_in_order(NULL);
+	ktest_lwps(others, both_in_order);
 	CHECK_EQ(ntold, 0);
 	taken = &m;			/* older than both, and where the first of them is to be */
 	go();
@@ -762,6 +772,12 @@ KTEST(known_way_of_two_by_birth, "which of two was born first is looked at each 
 	CHECK_EQ(ntold, 1);
 	CHECK(told_is("lock-nesting:"));
 	kern_shutdown();
+}
+
+KTEST(known_way_of_two_by_birth, "which of two was born first is looked at each time")
+{
+	two_by_birth(0);
+	two_by_birth(2);
 }
 
 /* => m was wanted with rw held so */

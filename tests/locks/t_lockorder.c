@@ -502,6 +502,17 @@ KTEST(export_has_all, "the graph has classes, edges by mode, and a stack at each
 	CHECK_EQ(lg->lg_lost, 0);
 }
 
+KTEST(newest_hold, "of a lock that is held twice the newest hold is the one that is released")
+{
+	start_abc();
+	take_as(0, A, LO_READ_REC);
+	take(0, B);
+	take_as(0, A, LO_READ_REC);
+	CHECK(held_find(&thread[0], &lock[A]) == &thread[0].hs_v[2]);
+	drop(0, A);
+	CHECK(held_find(&thread[0], &lock[A]) == &thread[0].hs_v[0]);
+}
+
 static bool
 stack_is(const struct lockgraph *lg, uint32_t trace, void *at)
 {
