@@ -705,6 +705,7 @@ KTEST(known_way_in_an_interrupt, "an adaptive lock in an interrupt is reported w
 	intr_establish(IRQ_DISK, IPL_VM, go_in_interrupt, NULL);
 	intr_post(curcpu(), IRQ_DISK);
 	intr_poll();
+	ktest_settle();
 	CHECK(told_is("ipl-inversion: uobj is taken in an interrupt"));	/* the last thing that is said of it */
 	kern_shutdown();
 }
@@ -936,6 +937,7 @@ KTEST(ipl_falls_in_an_interrupt, "nor in a handler that holds one")
 	intr_post(curcpu(), IRQ_DISK);
 	intr_poll();
 	mutex_exit(&m);
+	ktest_settle();
 	CHECK_EQ(ntold, 1);
 	CHECK(told_is("spl-below-lock: IPL falls to 5 with spin lock sched"));
 	kern_shutdown();

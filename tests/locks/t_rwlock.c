@@ -197,12 +197,14 @@ KTEST(waiting_writer_keeps_readers_out, "a reader that comes after a waiting wri
 static void
 read_and_sleep(void *arg)
 {
+	int now;
+
 	rw_enter(&lock, RW_READER);
-	readers++;
-	if (readers > readers_max)
-		readers_max = readers;
+	now = __atomic_add_fetch(&readers, 1, __ATOMIC_RELAXED);
+	if (now > __atomic_load_n(&readers_max, __ATOMIC_RELAXED))
+		__atomic_store_n(&readers_max, now, __ATOMIC_RELAXED);
 	let_others_run();
-	readers--;
+	__atomic_fetch_sub(&readers, 1, __ATOMIC_RELAXED);
 	rw_exit(&lock);
 }
 
