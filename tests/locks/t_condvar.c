@@ -228,6 +228,34 @@ KTEST(wakeup_is_first_in_first_out, "wakeup_one() wakes the longest sleeper")
 	shutdown();
 }
 
+static void
+wait_once(void *arg)
+{
+	mutex_enter(&m);
+	nwaiting++;
+	cv_wait(&not_empty, &m);
+	order[norder++] = (intptr_t)arg;
+	mutex_exit(&m);
+}
+
+KTEST(signal_wakes_one, "cv_signal() wakes the longest sleeper, and nobody else")
+{
+	struct lwp *l[3];
+
+	boot(1);
+	line_of(3, wait_once, l);
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ(sleepq_asleep(CV_WCHAN(&not_empty)), 3 - i);
+		mutex_enter(&m);
+		cv_signal(&not_empty);
+		mutex_exit(&m);
+		lwp_wait(l[i]);
+		CHECK_EQ(norder, i + 1);
+		CHECK_EQ(order[i], i);
+	}
+	shutdown();
+}
+
 KTEST(broadcast_wakes_all_in_order, "cv_broadcast() lets all go, in the order in which they came")
 {
 	struct lwp *l[8];
@@ -370,6 +398,15 @@ KTEST(one_cpu_has_virtual_time, "an hour's pause on one CPU takes no time")
 	kpause("hour", 3600 * 1000000000ULL);
 	shutdown();
 	CHECK(host_now_ns() - start < 3600 * 1000000000ULL);
+}
+
+KTEST(pause_of_no_length, "a pause of no length ends")
+{
+	for (int n = 1; n <= 2; n++) {
+		boot(n);
+		kpause("none", 0);
+		shutdown();
+	}
 }
 
 KTEST(pause_lasts, "with several CPUs a pause lasts as long as it says, by the host's clock")
