@@ -134,6 +134,10 @@ adaptive_sleep(kmutex_t *m)
 		sleepq_unlock(sq);
 		return;
 	}
+	KASSERTMSG((old & ~WAITERS) != 0, "I-SMP-8: %s sleeps for %s, which nobody has", curlwp->l_name,
+	    lock_classes[m->mtx_class].lc_name);
+	KASSERTMSG((old & WAITERS) != 0 || sleepq_first(sq, LOCK_WCHAN(m)) == NULL,
+	    "I-SMP-8: somebody sleeps for %s, and its word does not say so", lock_classes[m->mtx_class].lc_name);
 	sleepq_enter(sq, LOCK_WCHAN(m), lock_classes[m->mtx_class].lc_name);
 	sleepq_unlock(sq);
 	sleepq_block(0);

@@ -113,6 +113,12 @@ wait_turn(krwlock_t *rw, krw_t op)
 		sleepq_unlock(sq);
 		return false;
 	}
+	KASSERTMSG((old & ~RW_FLAGS) != 0, "I-SMP-8: %s sleeps for %s, which nobody has", curlwp->l_name,
+	    lock_classes[rw->rw_class].lc_name);
+	KASSERTMSG(op == RW_WRITER || (old & (RW_LOCKED | RW_WAITERS)) != 0,
+	    "I-SMP-8: %s sleeps for %s, which it may read", curlwp->l_name, lock_classes[rw->rw_class].lc_name);
+	KASSERTMSG((old & RW_WAITERS) != 0 || sleepq_first(sq, LOCK_WCHAN(rw)) == NULL,
+	    "I-SMP-8: somebody sleeps for %s, and its word does not say so", lock_classes[rw->rw_class].lc_name);
 	curlwp->l_rwhow = op;
 	sleepq_enter(sq, LOCK_WCHAN(rw), lock_classes[rw->rw_class].lc_name);
 	sleepq_unlock(sq);

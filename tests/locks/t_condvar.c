@@ -6,6 +6,8 @@
 #include <sys/cpu.h>
 #include <sys/sleepq.h>
 
+#include "../../src/kern/kern_int.h"
+
 static kmutex_t m;
 static kcondvar_t not_empty, not_full;
 
@@ -226,6 +228,34 @@ KTEST(wakeup_is_first_in_first_out, "wakeup_one() wakes the longest sleeper")
 	shutdown();
 }
 
+static void
+wait_once(void *arg)
+{
+	mutex_enter(&m);
+	nwaiting++;
+	cv_wait(&not_empty, &m);
+	order[norder++] = (intptr_t)arg;
+	mutex_exit(&m);
+}
+
+KTEST(signal_wakes_one, "cv_signal() wakes the longest sleeper, and nobody else")
+{
+	struct lwp *l[3];
+
+	boot(1);
+	line_of(3, wait_once, l);
+	for (int i = 0; i < 3; i++) {
+		CHECK_EQ(sleepq_asleep(CV_WCHAN(&not_empty)), 3 - i);
+		mutex_enter(&m);
+		cv_signal(&not_empty);
+		mutex_exit(&m);
+		lwp_wait(l[i]);
+		CHECK_EQ(norder, i + 1);
+		CHECK_EQ(order[i], i);
+	}
+	shutdown();
+}
+
 KTEST(broadcast_wakes_all_in_order, "cv_broadcast() lets all go, in the order in which they came")
 {
 	struct lwp *l[8];
@@ -242,6 +272,63 @@ KTEST(broadcast_wakes_all_in_order, "cv_broadcast() lets all go, in the order in
 		lwp_wait(l[i]);
 		CHECK_EQ(order[i], i);
 	}
+	shutdown();
+}
+
+/* --- channels that share a bucket --- */
+
+static char channels[32768];
+static wchan_t one, other;		/* of one bucket */
+
+static const struct sleepq *
+bucket_of(wchan_t wchan)
+{
+	struct sleepq *sq = sleepq_lock(wchan);
+
+	sleepq_unlock(sq);
+	return sq;
+}
+
+static void
+sleep_on_either(void *arg)
+{
+	const intptr_t me = (intptr_t)arg;
+
+	mutex_enter(&m);
+	nwaiting++;
+	mtsleep(me == 1 || me == 3 ? other : one, false, "line", 0, &m);
+	order[norder++] = me;
+	mutex_exit(&m);
+}
+
+/* bucket	one other one other one, in the order of arrival */
+KTEST(channels_of_one_bucket, "a wakeup reaches its own channel's sleepers, in order, be there others in the bucket")
+{
+	struct lwp *l[5];
+
+	boot(1);
+	one = channels;
+	other = channels + 8;
+	while (bucket_of(other) != bucket_of(one))
+		other = (const volatile char *)other + 8;
+	line_of(5, sleep_on_either, l);
+	CHECK_EQ(sleepq_asleep(one), 3);
+	CHECK_EQ(sleepq_asleep(other), 2);
+	wakeup_one(other);
+	lwp_wait(l[1]);
+	CHECK_EQ(norder, 1);
+	CHECK_EQ(sleepq_asleep(one), 3);
+	CHECK(sleepq_sleeper(other) == l[3]);
+	wakeup(one);
+	CHECK_EQ(sleepq_asleep(one), 0);
+	CHECK_EQ(sleepq_asleep(other), 1);
+	for (int i = 0; i < 5; i += 2)
+		lwp_wait(l[i]);
+	CHECK_EQ(norder, 4);
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(order[i + 1], 2 * i);
+	wakeup(other);
+	lwp_wait(l[3]);
 	shutdown();
 }
 
@@ -311,6 +398,15 @@ KTEST(one_cpu_has_virtual_time, "an hour's pause on one CPU takes no time")
 	kpause("hour", 3600 * 1000000000ULL);
 	shutdown();
 	CHECK(host_now_ns() - start < 3600 * 1000000000ULL);
+}
+
+KTEST(pause_of_no_length, "a pause of no length ends")
+{
+	for (int n = 1; n <= 2; n++) {
+		boot(n);
+		kpause("none", 0);
+		shutdown();
+	}
 }
 
 KTEST(pause_lasts, "with several CPUs a pause lasts as long as it says, by the host's clock")

@@ -11,13 +11,17 @@
 #include <host/sched.h>
 #include <sys/lockdirect.h>
 #include <sys/lockevent.h>
+#include <sys/rwlock.h>
 #include <sys/sleepq.h>
 
 #include "../../src/kern/kern_int.h"
 
 #define	ELSE		"stuck, and not in the circle"
 
+#define	LWPS		4
+
 static kmutex_t m, other_m, interlock;
+static krwlock_t rw, other_rw;
 static unsigned ready;			/* atomic: steps of the scene that have been made */
 static uint64_t patience;		/* : ns */
 
@@ -157,10 +161,158 @@ wants_that(void *arg)
 	mutex_enter(&other_m);
 }
 
+/* --- locks, each held by who wants the other --- */
+
+static void
+has_m_wants_to_read(void *arg)
+{
+	mutex_enter(&m);
+	done();
+	step(2);
+	rw_enter(&rw, RW_READER);
+}
+
+static void
+writes_and_wants_m(void *arg)
+{
+	rw_enter(&rw, RW_WRITER);
+	done();
+	step(2);
+	mutex_enter(&m);
+}
+
+/* Of the same classes, others: nobody waits for him but who has to. */
+static void
+writes_another_and_wants_another_m(void *arg)
+{
+	rw_enter(&other_rw, RW_WRITER);
+	done();
+	step(3);
+	mutex_enter(&other_m);
+}
+
+static void
+has_m_and_waits_to_read(void *arg)
+{
+	mutex_enter(&m);
+	done();
+	step(3);
+	rw_enter(&rw, RW_READER);
+}
+
+static void
+keeps_both(void *arg)
+{
+	rw_enter(&rw, RW_WRITER);
+	mutex_enter(&other_m);
+	done();
+	sleep_for(LE_NONE, 0, "lost");
+}
+
+/* Lets the other one have m for a while, and wants what that one keeps. */
+static void
+lends_m(void *arg)
+{
+	unsigned spins = 0;
+
+	mutex_enter(&m);
+	done();
+	while ((__atomic_load_n(&m.mtx_owner, __ATOMIC_RELAXED) & MUTEX_WAITERS) == 0)
+		host_relax(&spins);
+	mutex_exit(&m);
+	step(2);
+	mutex_enter(&m);
+	rw_enter(&rw, RW_READER);
+}
+
+static void
+borrows_m(void *arg)
+{
+	step(1);
+	rw_enter(&rw, RW_WRITER);
+	mutex_enter(&m);
+	mutex_exit(&m);
+	done();
+	sleep_for(LE_NONE, 0, "lost");
+}
+
+/* Has m, and sleeps for page 5, which it gets; then for something else. */
+static void
+sleeps_twice(void *arg)
+{
+	mutex_enter(&m);
+	done();
+	sleep_for(LE_page_anon, 5, "page");
+	mutex_exit(&interlock);
+	sleep_for(LE_NONE, 0, "lost");
+}
+
+static void
+wakes_once(void *arg)
+{
+	unsigned spins = 0;
+
+	step(1);
+	lockevent_begin_of(LE_page_anon, 5);
+	while (!sleepq_has_waiters(&ready))
+		host_relax(&spins);
+	lockevent_end_of(LE_page_anon, 5);
+	wakeup(&ready);
+	lockevent_begin_of(LE_page_anon, 5);
+	while (!sleepq_has_waiters(&ready))
+		host_relax(&spins);
+	mutex_enter(&m);
+}
+
+/* => returns when a writer waits for the lock */
+static void
+wait_for_writer(const krwlock_t *lock)
+{
+	unsigned spins = 0;
+
+	while ((__atomic_load_n(&lock->rw_owner, __ATOMIC_RELAXED) & RW_WAITERS) == 0)
+		host_relax(&spins);
+}
+
+static void
+read_both(krwlock_t *first, krwlock_t *second)
+{
+	rw_enter(first, RW_READER);
+	done();
+	wait_for_writer(second);
+	rw_enter(second, RW_READER);
+}
+
+static void
+reads_rw_first(void *arg)
+{
+	read_both(&rw, &other_rw);
+}
+
+static void
+reads_rw_last(void *arg)
+{
+	read_both(&other_rw, &rw);
+}
+
+static void
+writes_rw(void *arg)
+{
+	step(2);
+	rw_enter(&rw, RW_WRITER);
+}
+
+static void
+writes_other_rw(void *arg)
+{
+	step(2);
+	rw_enter(&other_rw, RW_WRITER);
+}
+
 /* --- scenes --- */
 
 static void
-scene(const char *circle, void (*const fn[3])(void *))
+scene(const char *circle, void (*const fn[LWPS])(void *))
 {
 	const struct host_sched_config hsc = {
 		.hsc_strategy = &host_strategy_random, .hsc_seed = ktest_seed(), .hsc_deadlock = stuck,
@@ -174,16 +326,18 @@ scene(const char *circle, void (*const fn[3])(void *))
 	ktest_expect_violations();
 	mutex_init(&m, MUTEX_DEFAULT, IPL_NONE, lockdebug_class("m", 0, LO_NEST_NONE, IPL_NONE));
 	mutex_init(&other_m, MUTEX_DEFAULT, IPL_NONE, lockdebug_class("m", 0, LO_NEST_NONE, IPL_NONE));
+	rw_init(&rw, lockdebug_class("rw", 0, LO_NEST_NONE, IPL_NONE));
+	rw_init(&other_rw, lockdebug_class("rw", 0, LO_NEST_NONE, IPL_NONE));
 	mutex_init(&interlock, MUTEX_DEFAULT, IPL_NONE, LC_map_misc);
 	kpause("begin", 1 + 2 * patience);
-	for (int i = 0; i < 3 && fn[i] != NULL; i++) {
+	for (int i = 0; i < LWPS && fn[i] != NULL; i++) {
 		CHECK_EQ(lwp_create(&l, NULL, "test", fn[i], NULL), 0);
 		lwp_start(l);
 	}
 	mutex_enter(&interlock);
 	mtsleep(&l, false, "main", 0, &interlock);
 }
-#define	SCENE(circle, ...)	scene(circle, (void (*const [3])(void *)){ __VA_ARGS__ })
+#define	SCENE(circle, ...)	scene(circle, (void (*const [LWPS])(void *)){ __VA_ARGS__ })
 
 #define	CONFIRMED	"deadlock: (.*, )?test has "
 
@@ -228,6 +382,31 @@ KTEST_DEATH(a_sleep_that_is_short, "and one who has just gone to sleep may still
 {
 	patience = 1000000000;
 	SCENE("m>sleep:lost=m", sleeps_with_m, waker);
+}
+
+KTEST_DEATH(a_reader_that_waits_for_a_writer, "a reader waits for a writer as a writer does", CONFIRMED "m [0-9]+ and waits for rw [0-9]+")
+{
+	SCENE("m>rw>m", has_m_wants_to_read, writes_and_wants_m);
+}
+
+KTEST_DEATH(other_locks_of_their_classes, "who has and wants others of the same classes is no part of it", ELSE)
+{
+	SCENE("m>rw>m", has_m_and_waits_to_read, writes_another_and_wants_another_m, keeps_both);
+}
+
+KTEST_DEATH(who_has_waited, "who has got what it waited for does not wait any more", ELSE)
+{
+	SCENE("m>rw>m", lends_m, borrows_m);
+}
+
+KTEST_DEATH(who_has_slept, "nor does who has been woken", ELSE)
+{
+	SCENE("m>page-busy:anon>m", sleeps_twice, wakes_once);
+}
+
+KTEST_DEATH(readers_behind_writers, "readers who wait behind writers do not wait for each other: that is the watchdog's", ELSE)
+{
+	SCENE("rw>rw>rw", reads_rw_first, reads_rw_last, writes_rw, writes_other_rw);
 }
 
 KTEST_MAIN()

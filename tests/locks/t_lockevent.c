@@ -132,6 +132,13 @@ KTEST(page_busy_by_a_transfer, "a page that went out with a transfer is let go b
 	kern_shutdown();
 }
 
+KTEST_DEATH(page_busy_by_another, "who lets a busy page go is who made it busy", "the end of page-busy:file, which this LWP has not begun")
+{
+	boot();
+	lockevent_begin(LE_page_anon);
+	lockevent_end(LE_page_file);
+}
+
 /* --- memory --- */
 
 KTEST(memory_with_a_busy_page, "nobody waits for memory with a busy page in hand (R29)")
@@ -215,6 +222,47 @@ KTEST(shootdown_with_what_is_spun_for, "no acknowledgement comes from who spins 
 	kern_shutdown();
 }
 
+/*
+ * => is a cycle told, if a mutex of that IPL is taken, or tried, with the CPU's raised so, and somebody waits for the
+ *    event with it in hand?
+ */
+static bool
+spun_for(const char *name, int ipl, int raised, bool tries, enum lock_event ev)
+{
+	const unsigned before = told();
+	kmutex_t m;
+	int s;
+
+	mutex_init(&m, MUTEX_SPIN, ipl, lockdebug_class(name, 0, LO_NEST_NONE, ipl));
+	s = splraise(raised);
+	if (tries)
+		CHECK(mutex_tryenter(&m));
+	else
+		mutex_enter(&m);
+	mutex_exit(&m);
+	splx(s);
+	CHECK(mutex_tryenter(&m));
+	lockevent_wait(ev);
+	mutex_exit(&m);
+	mutex_destroy(&m);
+	return told() != before;
+}
+
+KTEST(who_is_kept_spinning, "no acknowledgement comes from who spins at the IPI's level, no cross call is taken at IPL_VM; nor in the next boot")
+{
+	for (int i = 0; i < 2; i++) {
+		boot();
+		CHECK(spun_for("a", IPL_SCHED, IPL_NONE, false, LE_shootdown));
+		CHECK(spun_for("b", IPL_VM, IPL_SCHED, false, LE_shootdown));
+		CHECK(!spun_for("c", IPL_VM, IPL_NONE, false, LE_shootdown));
+		CHECK(!spun_for("d", IPL_SCHED, IPL_NONE, true, LE_shootdown));
+		CHECK(spun_for("e", IPL_VM, IPL_NONE, false, LE_xcall));
+		CHECK(spun_for("f", IPL_SOFTNET, IPL_VM, false, LE_xcall));
+		CHECK(!spun_for("g", IPL_SOFTNET, IPL_NONE, false, LE_xcall));
+		kern_shutdown();
+	}
+}
+
 static void
 biodone(void *arg)
 {
@@ -260,6 +308,30 @@ KTEST(disk_with_what_its_interrupt_takes, "nobody waits for the disk, awake, wit
 }
 
 /* --- sleeps by their wmesg: who wakes is inferred --- */
+
+static void
+doze(void)
+{
+	mutex_enter(&interlock);
+	mtsleep(&map, false, "doze", 1000, &interlock);
+	mutex_exit(&interlock);
+}
+
+KTEST(next_sleep_is_for_an_event, "who says so sleeps for the event the next time, and only then")
+{
+	boot();
+	lockevent_next(LE_map_busy);
+	doze();
+	rw_enter(&map, RW_READER);
+	doze();
+	CHECK_EQ(told(), 0);
+	lockevent_next(LE_map_busy);	/* which is not waited for with a map locked */
+	doze();
+	CHECK(told() >= 1);
+	CHECK(strstr(ktest_violation.v_message, "map-busy") != NULL);
+	rw_exit(&map);
+	kern_shutdown();
+}
 
 static bool done;
 
@@ -317,18 +389,67 @@ map_under(kmutex_t *m)
 	mutex_exit(m);
 }
 
-KTEST(cv_cycle, "map, sleep, what every waker has, map: a cycle, though the run got by")
+KTEST(cv_cycle, "map, sleep, what every waker has, map: a cycle, though the run got by; in the next boot, too")
 {
-	kmutex_t engine;		/* rank 5: the rank alone says nothing */
+	for (int i = 0; i < 2; i++) {
+		kmutex_t engine;	/* rank 5: the rank alone says nothing */
+		unsigned before = told();
+
+		boot();
+		if (i > 0)		/* what is made at run time has other numbers then */
+			doze();
+		mutex_init(&engine, MUTEX_DEFAULT, IPL_NONE, LC_engine);
+		sleep_and_wake(3, &engine, NULL);
+		lockevent_judge(1);
+		CHECK_EQ(told(), before);
+		map_under(&engine);
+		CHECK(told() > before);
+		CHECK(strstr(ktest_violation.v_message, "evt") != NULL);
+		kern_shutdown();
+	}
+}
+
+KTEST(cv_cycle_of_a_few, "of three wakeups nothing is concluded before the end, where more are asked for")
+{
+	kmutex_t engine;
 
 	boot();
 	mutex_init(&engine, MUTEX_DEFAULT, IPL_NONE, LC_engine);
 	sleep_and_wake(3, &engine, NULL);
-	lockevent_judge(1);
-	CHECK_EQ(told(), 0);
 	map_under(&engine);
+	lockevent_judge(LOCKEVENT_LAST);
+	CHECK_EQ(told(), 0);
+	lockevent_judge(3);
 	CHECK(told() >= 1);
-	CHECK(strstr(ktest_violation.v_message, "evt") != NULL);
+	kern_shutdown();
+}
+
+/* The lock is taken with the mutex in hand that the sleep gives up, and not taken again. */
+static void
+sleep_with_unranked(void *arg)
+{
+	mutex_enter(&interlock);
+	mutex_enter(&unranked);
+	mtsleep(&done, true, "evt", 0, &interlock);
+	mutex_exit(&unranked);
+}
+
+KTEST(cv_cycle_through_the_interlock, "who sleeps with a lock that others want with the interlock in hand keeps his waker out")
+{
+	struct lwp *l;
+
+	boot();
+	CHECK_EQ(lwp_create(&l, NULL, "sleeper", sleep_with_unranked, NULL), 0);
+	lwp_start(l);
+	while (!sleepq_has_waiters(&done))
+		yield();
+	mutex_enter(&interlock);
+	wakeup(&done);
+	mutex_exit(&interlock);
+	lwp_wait(l);
+	CHECK_EQ(told(), 0);
+	lockevent_judge(1);
+	CHECK_EQ(told(), 1);
 	kern_shutdown();
 }
 
@@ -340,6 +461,20 @@ KTEST(cv_cycle_that_is_none, "when one waker did without, nobody needs it")
 	mutex_init(&engine, MUTEX_DEFAULT, IPL_NONE, LC_engine);
 	sleep_and_wake(2, &engine, NULL);
 	sleep_and_wake(1, NULL, NULL);
+	lockevent_judge(1);
+	map_under(&engine);
+	CHECK_EQ(told(), 0);
+	kern_shutdown();
+}
+
+KTEST(cv_first_waker_without, "be it the first one")
+{
+	kmutex_t engine;
+
+	boot();
+	mutex_init(&engine, MUTEX_DEFAULT, IPL_NONE, LC_engine);
+	sleep_and_wake(1, NULL, NULL);
+	sleep_and_wake(1, &engine, NULL);
 	lockevent_judge(1);
 	map_under(&engine);
 	CHECK_EQ(told(), 0);
@@ -362,6 +497,79 @@ KTEST(cv_waker_with_what_the_sleeper_has, "what a sleeper has in hand while he i
 	lwp_wait(l);
 	lockevent_judge(1);
 	CHECK_EQ(told(), 0);
+	kern_shutdown();
+}
+
+static void
+wake_from_interrupt(void *arg)
+{
+	wakeup(&done);
+}
+
+static void
+sleep_with_map_once(void *arg)
+{
+	rw_enter(&map, RW_READER);
+	mutex_enter(&interlock);
+	mtsleep(&done, true, "evt", 0, &interlock);
+	rw_exit(&map);
+}
+
+KTEST(cv_woken_by_an_interrupt, "an interrupt that wakes needs nothing of whom it interrupts")
+{
+	kmutex_t engine;
+	struct lwp *l;
+
+	boot();
+	mutex_init(&engine, MUTEX_DEFAULT, IPL_NONE, LC_engine);
+	intr_establish(IRQ_DEVICE, IPL_VM, wake_from_interrupt, NULL);
+	CHECK_EQ(lwp_create(&l, NULL, "sleeper", sleep_with_map_once, NULL), 0);
+	lwp_start(l);
+	while (!sleepq_has_waiters(&done))
+		yield();
+	mutex_enter(&engine);
+	intr_post(curcpu(), IRQ_DEVICE);
+	intr_poll();
+	mutex_exit(&engine);
+	lwp_wait(l);
+	map_under(&engine);
+	lockevent_judge(1);
+	CHECK_EQ(told(), 0);
+	kern_shutdown();
+}
+
+/* Sleeps twice: for who has something, and for a declared event. */
+static void
+sleep_with_map_and_for_memory(void *arg)
+{
+	sleep_with_map(NULL);
+	mutex_enter(&interlock);
+	lockevent_next(LE_memory);
+	mtsleep(&done, true, "evt", 0, &interlock);
+}
+
+KTEST(cv_and_a_declared_event, "a wakeup for a declared event says nothing of the sleep before")
+{
+	kmutex_t engine;
+	struct lwp *l;
+
+	boot();
+	mutex_init(&engine, MUTEX_DEFAULT, IPL_NONE, LC_engine);
+	done = false;
+	CHECK_EQ(lwp_create(&l, NULL, "sleeper", sleep_with_map_and_for_memory, NULL), 0);
+	lwp_start(l);
+	while (!cv_has_waiters(&cv))
+		yield();
+	mutex_enter(&engine);
+	wake_it();
+	mutex_exit(&engine);
+	while (!sleepq_has_waiters(&done))
+		yield();
+	wakeup(&done);
+	lwp_wait(l);
+	map_under(&engine);
+	lockevent_judge(1);
+	CHECK(told() >= 1);
 	kern_shutdown();
 }
 

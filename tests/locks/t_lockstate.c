@@ -155,6 +155,34 @@ KTEST(upgrade_is_no_window, "nobody comes in between when a reader becomes the w
 	kern_shutdown();
 }
 
+KTEST(a_pin_is_no_window, "nor when the lock is pinned, or is not pinned any more")
+{
+	lockstate_t before, pinned;
+
+	boot();
+	mutex_enter(&m);
+	before = lock_snapshot(&m, 0);
+	lock_pin(&m);
+	pinned = lock_snapshot(&m, 0);
+	KASSERT_STABLE(&m, &before);
+	lock_unpin(&m);
+	KASSERT_STABLE(&m, &pinned);
+	mutex_exit(&m);
+	CHECK_EQ(told(), 0);
+	kern_shutdown();
+}
+
+KTEST_DEATH(snapshot_of_another_lock, "what was read under one lock is not used under another", "the snapshot is of another lock")
+{
+	lockstate_t ls;
+
+	boot();
+	rw_enter(&map, RW_READER);
+	mutex_enter(&m);
+	ls = lock_snapshot(&map, 0);
+	KASSERT_STABLE(&m, &ls);
+}
+
 KTEST(stale_version, "to go on with another version than was read is reported")
 {
 	lockstate_t ls;
@@ -198,6 +226,33 @@ KTEST(sites, "each call site has its own numbers, those that wait come first")
 	kern_shutdown();
 }
 
+static __attribute__((noinline)) void
+take_and_drop(kmutex_t *mtx)
+{
+	mutex_enter(mtx);
+	mutex_exit(mtx);
+}
+
+KTEST(a_site_of_two_classes, "one call takes locks of several classes: each has its own numbers")
+{
+	struct lockstat_site s[64];
+	unsigned n, amap = 0, other = 0;
+	kmutex_t misc;
+
+	boot();
+	mutex_init(&misc, MUTEX_DEFAULT, IPL_NONE, LC_map_misc);
+	for (int i = 0; i < 30; i++)
+		take_and_drop(i < 20 ? &m : &misc);
+	n = lockstat_sites(s, 64);
+	for (unsigned i = 0; i < n; i++) {
+		amap += s[i].lss_class == LC_amap ? (unsigned)s[i].lss_acquisitions : 0;
+		other += s[i].lss_class == LC_map_misc ? (unsigned)s[i].lss_acquisitions : 0;
+	}
+	CHECK_EQ(amap, 20);
+	CHECK_EQ(other, 10);
+	kern_shutdown();
+}
+
 static int inside;
 
 static void
@@ -238,6 +293,176 @@ KTEST(sites_wait_and_hold, "where it was waited, how long, and how long it was h
 	CHECK(held >= 8000 / LOCKSTAT_SAMPLE / 2);
 	CHECK_EQ(most, n > 0 ? s[0].lss_class == LC_amap ? s[0].lss_wait_ns : most : 0);
 	kern_shutdown();
+}
+
+/* --- statistics by class --- */
+
+#define	WAIT_NS		2000000
+
+static kmutex_t spin, other;
+
+/* What is held by lwp0, and wanted by the other one. */
+struct contest {
+	const void	*co_lock;
+	void		(*co_hold)(void), (*co_want)(void), (*co_drop)(void);
+	enum lock_class	 co_class;
+};
+
+static void
+enter_m(void)
+{
+	mutex_enter(&m);
+}
+
+static void
+exit_m(void)
+{
+	mutex_exit(&m);
+}
+
+static void
+enter_spin(void)
+{
+	mutex_enter(&spin);
+}
+
+static void
+exit_spin(void)
+{
+	mutex_exit(&spin);
+}
+
+static void
+write_map(void)
+{
+	rw_enter(&map, RW_WRITER);
+}
+
+static void
+read_map(void)
+{
+	rw_enter(&map, RW_READER);
+}
+
+static void
+exit_map(void)
+{
+	rw_exit(&map);
+}
+
+static void
+want(void *arg)
+{
+	const struct contest *co = arg;
+
+	mutex_enter(&other);		/* there is room for what it holds, from its first lock on */
+	mutex_exit(&other);
+	CHECK(curlwp->l_wants == NULL);
+	co->co_want();
+	CHECK(curlwp->l_wants == NULL);
+	co->co_drop();
+}
+
+/* => lwp0 has had the lock for so long since the other one began to wait for it */
+static void
+contest(const struct contest *co)
+{
+	struct lwp *l;
+	unsigned spins = 0;
+	uint64_t since;
+
+	co->co_hold();
+	CHECK_EQ(lwp_create(&l, NULL, "other", want, (void *)(uintptr_t)co), 0);
+	lwp_start(l);
+	while (__atomic_load_n(&l->l_wants, __ATOMIC_RELAXED) != co->co_lock)
+		host_relax(&spins);
+	since = host_now_ns();
+	while (host_now_ns() - since < WAIT_NS)
+		host_relax(&spins);
+	co->co_drop();
+	lwp_wait(l);
+}
+
+/* => the call sites of the class have all that its own numbers have */
+static void
+sites_agree(enum lock_class class, const struct lockstat *ls)
+{
+	struct lockstat_site s[64], sum = { .lss_wait_ns_max = 0 };
+	const unsigned n = lockstat_sites(s, 64);
+
+	for (unsigned i = 0; i < n; i++)
+		if (s[i].lss_class == class) {
+			sum.lss_acquisitions += s[i].lss_acquisitions;
+			sum.lss_contended += s[i].lss_contended;
+			sum.lss_wait_ns += s[i].lss_wait_ns;
+			sum.lss_wait_ns_max += s[i].lss_wait_ns_max;
+		}
+	CHECK_EQ(sum.lss_acquisitions, ls->ls_acquisitions);
+	CHECK_EQ(sum.lss_contended, ls->ls_contended);
+	CHECK_EQ(sum.lss_wait_ns, ls->ls_wait_ns);
+	CHECK(sum.lss_wait_ns_max > 0 && sum.lss_wait_ns_max <= sum.lss_wait_ns);
+}
+
+KTEST(who_waits_is_counted, "each wait for a lock is counted, with its length, and for what it is while it lasts; the second time, too")
+{
+	static const struct contest contests[] = {
+		{ &m, enter_m, enter_m, exit_m, LC_amap },
+		{ &spin, enter_spin, enter_spin, exit_spin, LC_fpageq },
+		{ &map, write_map, write_map, exit_map, LC_map },
+		{ &map, write_map, read_map, exit_map, LC_map },
+		{ &map, read_map, write_map, exit_map, LC_map },
+	};
+	struct lockstat ls;
+	uint64_t before;
+
+	for (int full = 0; full < 2; full++)
+		for (unsigned i = 0; i < sizeof(contests) / sizeof(contests[0]); i++) {
+			lockaudit_full = full;
+			ktest_kern(2, 1);
+			mutex_init(&m, MUTEX_DEFAULT, IPL_NONE, LC_amap);
+			mutex_init(&spin, MUTEX_DEFAULT, IPL_VM, LC_fpageq);
+			mutex_init(&other, MUTEX_DEFAULT, IPL_NONE, LC_map_misc);
+			rw_init(&map, LC_map);
+			before = 0;
+			for (unsigned n = 1; n <= 3; n++) {
+				contest(&contests[i]);
+				lockstat_get(contests[i].co_class, &ls);
+				CHECK_EQ(ls.ls_acquisitions, 2 * n);
+				CHECK_EQ(ls.ls_contended, n);
+				CHECK(ls.ls_wait_ns > before);
+				before = ls.ls_wait_ns;
+			}
+			if (full)
+				sites_agree(contests[i].co_class, &ls);
+			CHECK(before >= WAIT_NS);	/* one of the three was not late to look at the clock */
+			kern_shutdown();
+		}
+}
+
+KTEST(a_hold_is_timed, "of so many holds one is timed")
+{
+	struct lockstat ls;
+
+	for (int full = 0; full < 2; full++) {
+		lockaudit_full = full;
+		ktest_kern(1, 1);
+		mutex_init(&m, MUTEX_DEFAULT, IPL_NONE, LC_amap);
+		for (int i = 1; i <= LOCKSTAT_SAMPLE; i++) {
+			const uint64_t since = host_now_ns();
+
+			lockstat_get(LC_amap, &ls);
+			CHECK_EQ(ls.ls_hold_ns_max, 0);
+			mutex_enter(&m);
+			while (host_now_ns() - since < 10000)
+				;
+			mutex_exit(&m);
+		}
+		lockstat_get(LC_amap, &ls);
+		CHECK_EQ(ls.ls_acquisitions, LOCKSTAT_SAMPLE);
+		CHECK_EQ(ls.ls_contended, 0);
+		CHECK(ls.ls_hold_ns_max >= 5000);
+		kern_shutdown();
+	}
 }
 
 KTEST_MAIN()

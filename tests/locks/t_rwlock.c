@@ -192,6 +192,41 @@ KTEST(waiting_writer_keeps_readers_out, "a reader that comes after a waiting wri
 	queue_up(RW_READER, "rwr", "rwr");
 }
 
+/* --- readers beside each other --- */
+
+static void
+read_and_sleep(void *arg)
+{
+	int now;
+
+	rw_enter(&lock, RW_READER);
+	now = __atomic_add_fetch(&readers, 1, __ATOMIC_RELAXED);
+	if (now > __atomic_load_n(&readers_max, __ATOMIC_RELAXED))
+		__atomic_store_n(&readers_max, now, __ATOMIC_RELAXED);
+	let_others_run();
+	__atomic_fetch_sub(&readers, 1, __ATOMIC_RELAXED);
+	rw_exit(&lock);
+}
+
+KTEST(readers_come_in_together, "when it is a reader's turn all readers up to the next writer come in with it")
+{
+	struct lwp *l[5];
+
+	ktest_kern(1, 1);
+	rw_init(&lock, LC_test);
+	for (int i = 0; i < 5; i++)
+		l[i] = start("waiter", i == 3 ? note_writer : read_and_sleep);
+	rw_enter(&lock, RW_WRITER);
+	let_others_run();
+	CHECK_EQ(readers_max, 0);
+	rw_exit(&lock);
+	for (int i = 0; i < 5; i++)
+		lwp_wait(l[i]);
+	CHECK_EQ(readers_max, 3);
+	rw_destroy(&lock);
+	kern_shutdown();
+}
+
 static void
 try_all(void *arg)
 {
@@ -235,6 +270,28 @@ gate(int n)
 		intr_poll();
 		host_relax(&spins);
 	}
+}
+
+static void
+try_to_read_at_once(void *arg)
+{
+	for (unsigned i = 1; i <= ktest_scale(300); i++) {
+		gate((int)i);
+		for (int k = 0; k < 20000; k++) {
+			CHECK(rw_tryenter(&lock, RW_READER));
+			rw_exit(&lock);
+		}
+	}
+}
+
+KTEST(readers_do_not_fail_each_other, "a reader that tries is not refused because another one was quicker")
+{
+	lockdebug_on = false;		/* it takes time, and they are to meet */
+	ktest_kern(2, ktest_seed());
+	rw_init(&lock, LC_test);
+	ktest_lwps(2, try_to_read_at_once);
+	rw_destroy(&lock);
+	kern_shutdown();
 }
 
 static void
