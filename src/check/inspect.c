@@ -90,7 +90,7 @@ check_owned(struct vm_page *pg)
 		    "two owners and no loan");
 	/* who falls asleep marks it under this lock, and the mark goes with the wakeup */
 	bad += must((pg->flags & PG_WANTED) != 0 || !sleepq_has_waiters(pg), CHECK_ID(I_PG_13), pg,
-	    "somebody sleeps on it, and has not said so: nobody will wake him");
+	    "somebody sleeps on it, and it is not WANTED: he has not said so, or who took the mark away did not wake all; nobody will");
 	bad += must((pg->uobject != NULL) == ((pg->flags & PG_TABLED) != 0), CHECK_ID(I_OBJ_1), pg,
 	    "TABLED and in an object must go together");
 	if ((pg->pqflags & PQ_ANON) != 0 && pg->uanon != NULL)

@@ -40,7 +40,7 @@ swap_off_one(struct vm_amap *amap, int startslot, int endslot)
 	uint64_t slot = 0;
 	bool nomem = false;
 
-	KASSERT(amap_refs(amap) > 0);
+	KASSERTMSG(amap_refs(amap) > 0, "I-AMAP-8: amap %u is on the list of all, and nobody refers to it", amap->am_id);
 	while (!nomem && (slot = amap_slot_next(amap, slot, amap->am_nslot)) < amap->am_nslot) {
 		anon = anon_in_range(amap, slot, startslot, endslot);
 		if (anon == NULL) {

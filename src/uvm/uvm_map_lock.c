@@ -163,6 +163,8 @@ vm_map_unbusy(struct vm_map *map)
 	    map->id, (unsigned long)map->wire_next, (unsigned long)map->wire_end);
 	__atomic_store_n(&map->busy, NULL, __ATOMIC_RELAXED);
 	cv_broadcast(&map->cv);
+	KASSERTMSG_ABOUT(!cv_has_waiters(&map->cv), KS_map, map->id, map,
+	    "I-SMP-8: map %u is not busy any more, and not all who sleep for that have been woken", map->id);
 	mutex_exit(&map->misc_lock);
 }
 

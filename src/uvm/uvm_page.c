@@ -37,6 +37,7 @@
 #include <sys/kernhist.h>
 #include <sys/probe.h>
 #include <sys/kernel.h>
+#include <sys/sleepq.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
 
@@ -49,6 +50,7 @@ static const char fresh[] = "uvm_pagealloc";	/* owner_tag of pages that are busy
 static void	 uvm_page_targets(void);
 static void	 hold(struct vm_page *);
 static void	 let_go(struct vm_page *);
+static void	 wake_wanted(struct vm_page *);
 static bool	 uvm_pagefree_loaned(struct vm_page *);
 
 /*
@@ -232,6 +234,29 @@ let_go(struct vm_page *pg)
 		lockevent_end_of(pg->busy_event, VM_PAGE_ID(pg));
 	pg->busy_event = LE_NONE;
 	__atomic_store_n(&pg->owner, NULL, __ATOMIC_RELAXED);
+}
+
+/* => owner locked: whoever sleeps on the page looks again, all of them, for nobody else is going to wake them */
+static void
+wake_wanted(struct vm_page *pg)
+{
+	if ((pg->flags & PG_WANTED) == 0)
+		return;
+	wakeup(pg);
+	/* who falls asleep on it has the owner's lock until he is on the queue */
+	KASSERTMSG_ABOUT(!sleepq_has_waiters(pg), KS_page, VM_PAGE_ID(pg), pg,
+	    "I-PG-13: page %#lx was waited for, and not all who sleep on it have been woken",
+	    (unsigned long)VM_PAGE_TO_PHYS(pg));
+	pg->flags &= ~PG_WANTED;
+}
+
+/* => the page is about to be nobody's, or not busy any more */
+static inline void
+assert_woken(struct vm_page *pg)
+{
+	KASSERTMSG_ABOUT((pg->flags & PG_WANTED) == 0, KS_page, VM_PAGE_ID(pg), pg,
+	    "I-PG-13: page %#lx is let go, and who sleeps on it has not been woken",
+	    (unsigned long)VM_PAGE_TO_PHYS(pg));
 }
 
 /* --- allocation --- */
@@ -430,13 +455,13 @@ uvm_pagefree(struct vm_page *pg)
 		pg->uanon = NULL;
 		UVMGAUGE(UVMG_anonpages, -1);
 	}
-	if (pg->flags & PG_WANTED)
-		wakeup(pg);
+	wake_wanted(pg);
 	if ((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) != 0 || pg->intent != 0)
 		uvm_pagedequeue(pg);
 	KASSERTMSG(pg->wire_count == 0, "I-PG-16: a page that is wired %u times is freed", pg->wire_count);
 	let_go(pg);
 	kernhist_log(KE_page_free, VM_PAGE_ID(pg), pg->flags, pg->pqflags);
+	assert_woken(pg);
 	pg->flags = 0;
 	ram_frame_freed(&pg->mdpage);
 	if (pg->pqflags & PQ_PRIVATE)
@@ -473,11 +498,11 @@ static bool
 uvm_pagefree_loaned(struct vm_page *pg)
 {
 	KASSERT(mutex_owned(&uvm_pageqlock));
-	if (pg->flags & PG_WANTED)
-		wakeup(pg);
+	wake_wanted(pg);
 	let_go(pg);
+	assert_woken(pg);
 	/* RDONLY too: there is no file any more that could lack blocks for it */
-	pg->flags &= ~(PG_WANTED | PG_BUSY | PG_RELEASED | PG_CLEAN | PG_RDONLY);
+	pg->flags &= ~(PG_BUSY | PG_RELEASED | PG_CLEAN | PG_RDONLY);
 	if (pg->uobject != NULL)
 		uvm_pageremove(pg);
 	else if (pg->uanon != NULL) {
@@ -780,12 +805,12 @@ uvm_page_unbusy(struct vm_page **pgs, int n)
 		}
 		KASSERT((pg->flags & PG_FAKE) == 0);	/* I-PG-8 */
 		uvm_page_assert_kept(pg);
-		if (pg->flags & PG_WANTED)
-			wakeup(pg);
-		let_go(pg);
 		if (pg->owner_tag != fresh)
 			kernhist_log(KE_page_unbusy, VM_PAGE_ID(pg), pg->flags, 0);
-		pg->flags &= ~(PG_BUSY | PG_WANTED);
+		wake_wanted(pg);
+		let_go(pg);
+		assert_woken(pg);
+		pg->flags &= ~PG_BUSY;
 	}
 }
 

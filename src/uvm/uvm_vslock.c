@@ -78,6 +78,8 @@ vslock_leave(struct uvm_vslock *vl)
 	LIST_REMOVE(vl, vl_link);
 	__atomic_store_n(&map->nvslocks, map->nvslocks - 1, __ATOMIC_RELAXED);
 	wakeup(&map->vslocks);
+	KASSERTMSG_ABOUT(!sleepq_has_waiters(&map->vslocks), KS_map, map->id, map,
+	    "I-SMP-8: I/O to map %u is over, and not all who sleep for its end have been woken", map->id);
 	mutex_exit(&map->misc_lock);
 	uvm_fault_unwire_vslock(vl);
 	vm_map_unlock_read(map);
