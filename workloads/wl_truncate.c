@@ -416,12 +416,24 @@ op_truncate(struct job_worker *jw)
 	return error;
 }
 
+/* Write back what is there, in whatever state its end is (T-65): no content changes by that. */
+static int
+op_sync(struct job_worker *jw)
+{
+	static const int how[] = { UMS_ASYNC, UMS_SYNC, UMS_INVALIDATE | UMS_SYNC };
+	struct trunc_run *tr = jw->jw_run->jr_private;
+	int error = sys_msync(jw->jw_proc->jp_proc, FILE_BASE, ptoa(tr->tr_npages), how[host_rng_below(&jw->jw_rng, 3)]);
+
+	return error != 0 ? call_failed(jw, "msync", FILE_BASE, error) : 0;
+}
+
 static const struct workload_op ops[] = {
 	{ "store", "store an own word through the mapping or by write", 300, op_store },
 	{ "load", "load a word through the mapping", 400, op_load },
 	{ "read", "read some pages and look at words of them", 250, op_read },
 	{ "wild", "store to a word that may be truncated at any moment", 30, op_wild },
 	{ "truncate", "cut the file, or let it grow by ftruncate or by write", 20, op_truncate },
+	{ "sync", "write the file back by msync, now or later, or throw its pages out", 5, op_sync },
 };
 
 /* At rest every word is known. */
