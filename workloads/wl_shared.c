@@ -133,6 +133,7 @@ op_visit(struct job_worker *jw)
 
 #define	SEGMENT_BASE	0x60000000UL
 #define	SEGMENT_PAGES	8UL
+#define	SEGMENT_VISITS	8
 
 /*
  * A segment of this worker's own, whose last mapping goes while some of its pages may be busy, or in swap, and
@@ -151,7 +152,12 @@ op_segment(struct job_worker *jw)
 		return call_failed(jw, "shmat", va, error);
 	for (vaddr_t i = 0; i < SEGMENT_PAGES && error == 0; i++)
 		error = user_store(va + ptoa(i), va + i);
-	error = error != 0 ? call_failed(jw, "store", va, error) : visit(jw, jw->jw_run->jr_private);
+	if (error == 0)				/* the page daemon's next, while we are elsewhere */
+		error = sys_madvise(p, va, ptoa(SEGMENT_PAGES), UMADV_DONTNEED);
+	if (error != 0)
+		error = call_failed(jw, "segment", va, error);
+	for (int i = 0; i < SEGMENT_VISITS && error == 0; i++)
+		error = visit(jw, jw->jw_run->jr_private);
 	for (vaddr_t i = 0; i < SEGMENT_PAGES / 2 && error == 0; i++)
 		error = expect_word(jw, va + ptoa(i), va + i, "segment");
 	back = sys_munmap(p, va, ptoa(SEGMENT_PAGES));
@@ -223,7 +229,7 @@ static const struct workload_op aobj_ops[] = {
 	{ "access", "store to this worker's word, or check anybody's, of a random page", 400, op_access },
 	{ "visit", "fork a child that checks some pages and exits", 1, op_visit },
 	{ "attach", "detach the segment and attach it again (processes of one thread)", 1, op_attach, true },
-	{ "segment", "make a segment of one's own, use it, and detach it", 2, op_segment },
+	{ "segment", "make a segment of one's own, use it, and detach it", 8, op_segment },
 };
 
 /* Every word of every page from every process: all must hold the last store exactly. */
