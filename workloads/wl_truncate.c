@@ -364,15 +364,29 @@ behind_the_end(struct job_worker *jw, struct trunc_run *tr, uint64_t end, bool g
 	return error;
 }
 
+/* Some of what is there is on its way to the file when that is cut (T-65). */
+static int
+write_back(struct job_worker *jw, struct trunc_run *tr)
+{
+	int error = sys_msync(jw->jw_proc->jp_proc, FILE_BASE, ptoa(tr->tr_npages), UMS_ASYNC);
+
+	return error != 0 ? call_failed(jw, "msync", FILE_BASE, error) : 0;
+}
+
 /* => all pages from the lower of the two ends on are announced */
 static int
 set_size(struct job_worker *jw, struct trunc_run *tr, uint64_t old, uint64_t size)
 {
-	int error = size > old ? behind_the_end(jw, tr, old, false) : 0;
+	int error = 0;
 
-	if (error == 0)
-		error = size > old && host_rng_chance(&jw->jw_rng, 0.5) ? extend(jw, tr, size) :
-		    sys_ftruncate(jw->jw_proc->jp_proc, tr->tr_vp, (voff_t)size);
+	if (size > old)
+		error = behind_the_end(jw, tr, old, false);
+	else if (host_rng_chance(&jw->jw_rng, 0.25))
+		error = write_back(jw, tr);
+	if (error != 0)
+		return error;
+	error = size > old && host_rng_chance(&jw->jw_rng, 0.5) ? extend(jw, tr, size) :
+	    sys_ftruncate(jw->jw_proc->jp_proc, tr->tr_vp, (voff_t)size);
 	if (error != 0)
 		return call_failed(jw, "truncation", size, error);
 	forget(tr, size < old ? size : old);
@@ -416,24 +430,12 @@ op_truncate(struct job_worker *jw)
 	return error;
 }
 
-/* Write back what is there, in whatever state its end is (T-65): no content changes by that. */
-static int
-op_sync(struct job_worker *jw)
-{
-	static const int how[] = { UMS_ASYNC, UMS_SYNC, UMS_INVALIDATE | UMS_SYNC };
-	struct trunc_run *tr = jw->jw_run->jr_private;
-	int error = sys_msync(jw->jw_proc->jp_proc, FILE_BASE, ptoa(tr->tr_npages), how[host_rng_below(&jw->jw_rng, 3)]);
-
-	return error != 0 ? call_failed(jw, "msync", FILE_BASE, error) : 0;
-}
-
 static const struct workload_op ops[] = {
 	{ "store", "store an own word through the mapping or by write", 300, op_store },
 	{ "load", "load a word through the mapping", 400, op_load },
 	{ "read", "read some pages and look at words of them", 250, op_read },
 	{ "wild", "store to a word that may be truncated at any moment", 30, op_wild },
 	{ "truncate", "cut the file, or let it grow by ftruncate or by write", 20, op_truncate },
-	{ "sync", "write the file back by msync, now or later, or throw its pages out", 5, op_sync },
 };
 
 /* At rest every word is known. */
