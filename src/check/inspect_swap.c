@@ -34,10 +34,15 @@ struct holders {
 static unsigned
 complain(const char *id, int slot, const char *what, uint64_t a, uint64_t b)
 {
-	if (slot > 0)
+	char of[40] = "", values[60] = "";
+
+	if (slot > 0) {			/* else it is about all of them */
 		about_slot(slot);
-	violation(VIOL_INVARIANT, id, "swap slot %#x: %s (%lu, %lu)", (unsigned)slot, what,
-	    (unsigned long)a, (unsigned long)b);
+		snprintf(of, sizeof(of), "swap slot %d: ", slot);
+	}
+	if (a != 0 || b != 0)
+		snprintf(values, sizeof(values), " (%lu, %lu)", (unsigned long)a, (unsigned long)b);
+	violation(VIOL_INVARIANT, id, "%s%s%s", of, what, values);
 	return 1;
 }
 
