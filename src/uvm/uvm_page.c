@@ -548,7 +548,10 @@ uvm_page_adopt(struct vm_page *pg)
 	KASSERT(mutex_owned(&uvm_pageqlock));
 	if (pg->uobject != NULL || (pg->pqflags & PQ_ANON) != 0)
 		return;
-	KASSERT(pg->uanon != NULL && mutex_owned(&pg->uanon->an_lock) && pg->uanon->an_page == pg);
+	KASSERTMSG_ABOUT(pg->uanon != NULL && mutex_owned(&pg->uanon->an_lock), KS_page, VM_PAGE_ID(pg), pg,
+	    "R25: page %#lx is to become the anon's that borrows it, and that is not locked, or there is none",
+	    (unsigned long)VM_PAGE_TO_PHYS(pg));
+	KASSERT(pg->uanon->an_page == pg);
 	KASSERTMSG(pg->loan_count > 0, "I-PG-5: nobody has lent the page to its anon");
 	uvm_page_setloans(pg, pg->loan_count - 1);
 	pg->pqflags |= PQ_ANON;
