@@ -450,7 +450,7 @@ uvm_pagefree(struct vm_page *pg)
 	if (pg->uobject != NULL)
 		uvm_pageremove(pg);
 	else if (pg->uanon != NULL) {
-		KASSERT((pg->pqflags & PQ_ANON) != 0);	/* I-PG-10 */
+		KASSERTMSG((pg->pqflags & PQ_ANON) != 0, "I-PG-10: an anon's page that is freed is not PQ_ANON");
 		pg->uanon->an_page = NULL;
 		pg->uanon = NULL;
 		UVMGAUGE(UVMG_anonpages, -1);
@@ -483,7 +483,7 @@ uvm_page_orphan(struct vm_page *pg)
 	KASSERT(pg->uobject == NULL && pg->uanon == NULL);
 	KASSERTMSG(pg->loan_count > 0 && pg->wire_count == pg->loan_count,
 	    "I-LOAN-5: %u loans to the kernel, wired %u times", pg->loan_count, pg->wire_count);
-	KASSERT((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0);	/* R7 */
+	KASSERTMSG((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0, "R7: a wired page is queued");
 	kernhist_log(KE_page_orphan, VM_PAGE_ID(pg), pg->loan_count, 0);
 	uvm.orphans++;
 	UVMCNT(loan_orphaned);
@@ -650,7 +650,7 @@ uvm_pageunwire(struct vm_page *pg)
 {
 	KASSERT(mutex_owned(&uvm_pageqlock));
 	KASSERT(pg->wire_count > 0);
-	KASSERT((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0);	/* I-PG-2 */
+	KASSERTMSG((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0, "I-PG-2: a wired page is queued");
 	/* relaxed: pairs with uvm_page_wired() */
 	__atomic_store_n(&pg->wire_count, pg->wire_count - 1, __ATOMIC_RELAXED);
 	kernhist_log(KE_page_unwire, VM_PAGE_ID(pg), pg->wire_count, 0);
@@ -745,7 +745,10 @@ uvm_page_busy(struct vm_page *pg, const char *tag)
 	kmutex_t *slock = uvm_page_owner_lock(pg);
 
 	KASSERT(slock == NULL || mutex_owned(slock));
-	KASSERT((pg->flags & (PG_BUSY | PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0); /* I-PG-8 */
+	KASSERTMSG((pg->flags & (PG_BUSY | PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0,
+	    "I-PG-8: page %#lx is made busy in %s, and is so already, by %s in %s, or has no content: flags %#x",
+	    (unsigned long)VM_PAGE_TO_PHYS(pg), tag, pg->owner != NULL ? pg->owner->l_name : "nobody",
+	    pg->owner_tag != NULL ? pg->owner_tag : "?", pg->flags);
 	pg->flags |= PG_BUSY;
 	uvm_page_tag(pg, tag);
 	hold(pg);
@@ -799,14 +802,16 @@ uvm_page_unbusy(struct vm_page **pgs, int n)
 			continue;
 		slock = uvm_page_owner_lock(pg);
 		KASSERT(slock == NULL || mutex_owned(slock));
-		KASSERT((pg->flags & PG_BUSY) != 0);
+		KASSERTMSG((pg->flags & PG_BUSY) != 0, "I-PG-8: page %#lx is let go, and is not busy: last so in %s, flags %#x",
+		    (unsigned long)VM_PAGE_TO_PHYS(pg), pg->owner_tag != NULL ? pg->owner_tag : "?", pg->flags);
 		KASSERT((pg->flags & PG_PAGEOUT) == 0);
 		if (pg->flags & PG_RELEASED) {
 			KASSERT(mutex_owned(&uvm_pageqlock));
 			uvm_pagefree(pg);	/* wakes */
 			continue;
 		}
-		KASSERT((pg->flags & PG_FAKE) == 0);	/* I-PG-8 */
+		KASSERTMSG((pg->flags & PG_FAKE) == 0, "I-PG-8: page %#lx, last busy in %s, is let go without content",
+		    (unsigned long)VM_PAGE_TO_PHYS(pg), pg->owner_tag != NULL ? pg->owner_tag : "?");
 		uvm_page_assert_kept(pg);
 		if (pg->owner_tag != fresh)
 			kernhist_log(KE_page_unbusy, VM_PAGE_ID(pg), pg->flags, 0);
@@ -827,7 +832,7 @@ uvm_pagewait(struct vm_page *pg, kmutex_t *interlock, const char *wmesg)
 	KASSERT(mutex_owned(interlock));
 	KASSERT((pg->flags & PG_BUSY) != 0);
 	KASSERT(!mutex_owned(&uvm_pageqlock));
-	KASSERT(curlwp != uvm.pagedaemon_lwp);		/* I-PD-4 */
+	KASSERTMSG(curlwp != uvm.pagedaemon_lwp, "I-PD-4: the page daemon waits for a page in %s", wmesg);
 	/* relaxed: whether it is us is nobody else's doing; the tag is read when it is */
 	KASSERTMSG_ABOUT(__atomic_load_n(&pg->owner, __ATOMIC_RELAXED) != curlwp, KS_page, VM_PAGE_ID(pg), pg,
 	    "I-LCK-3: %s waits in %s for a page that it has made busy itself, in %s (H-3)", curlwp->l_name, wmesg, pg->owner_tag);
