@@ -53,8 +53,8 @@ swap_off_one(struct vm_amap *amap, int startslot, int endslot)
 		amap_unlock(amap);
 		nomem = uvm_anon_pagein(anon);		/* unlocks it */
 		amap_lock(amap);
-		KASSERTMSG((amap->am_flags & AMAP_SWAPOFF) != 0, "I-AMAP-11: amap %u was given up while swapoff had it "
-		    "unlocked, to read an anon in", amap->am_id);
+		KASSERTMSG((amap->am_flags & AMAP_SWAPOFF) != 0, "I-AMAP-11: amap %u, which swapoff had unlocked to read "
+		    "an anon in, is not marked as its: given up meanwhile, or never marked", amap->am_id);
 		amap->am_flags &= ~AMAP_SWAPOFF;
 		if (amap_refs(amap) == 0) {
 			amap_wipeout(amap);		/* unlocks */

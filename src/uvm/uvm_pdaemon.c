@@ -30,6 +30,7 @@
 #include <host/host.h>
 #include <sys/bug.h>
 #include <sys/kernel.h>
+#include <sys/kernhist.h>
 #include <sys/pool.h>
 #include <sys/sleepq.h>
 #include <uvm/uvm.h>
@@ -102,10 +103,13 @@ uvm_kick_pdaemon(void)
 static void
 wake_all(void)
 {
+	const struct lwp *left;
+
 	uvm.nwaiters = 0;
 	wakeup(&uvm.free);
-	KASSERTMSG(!sleepq_has_waiters(&uvm.free),
-	    "I-PD-5: who waits for memory is said to be none, and not all have been woken");
+	left = sleepq_sleeper(&uvm.free);
+	KASSERTMSG_ABOUT(left == NULL, KS_lwp, left->l_id, left,
+	    "I-PD-5: nobody is said to wait for memory any more, and %s has not been woken", left->l_name);
 }
 
 /*
