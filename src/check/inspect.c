@@ -178,6 +178,17 @@ look_at_memory(void)
 	return me;
 }
 
+/* Who waits for memory, if it is still so, and who should have woken him. */
+static void
+about_waiter(void)
+{
+	struct lwp *l = sleepq_sleeper(&uvm.free);
+
+	if (l != NULL)
+		violation_about(KS_lwp, l->l_id, l);
+	violation_about(KS_lwp, uvm.pagedaemon_lwp->l_id, uvm.pagedaemon_lwp);
+}
+
 unsigned
 inspect_waiters(void)
 {
@@ -192,7 +203,7 @@ inspect_waiters(void)
 	CHECKS_RAN(CHK_I_PD_5);
 	if (asleep == (waiters != 0))
 		return 0;
-	violation_about(KS_lwp, uvm.pagedaemon_lwp->l_id, uvm.pagedaemon_lwp);
+	about_waiter();
 	violation(VIOL_INVARIANT, CHECK_ID(I_PD_5), "%lu are said to wait for memory, and %s", (unsigned long)waiters,
 	    asleep ? "somebody does, whom nobody will wake" : "nobody does");
 	return 1;
@@ -213,7 +224,7 @@ stuck_for_memory(void)
 		kpause("memory", LOOK_NS);
 	}
 	if (first.me_paging != 0 || first.me_waiters != 0)
-		violation_about(KS_lwp, uvm.pagedaemon_lwp->l_id, uvm.pagedaemon_lwp);
+		about_waiter();
 	if (first.me_paging != 0)
 		violation(VIOL_INVARIANT, CHECK_ID(I_PD_1), "%lu pages are said to be on their way out, nothing "
 		    "is being written, and %lu wait for memory", (unsigned long)first.me_paging,
