@@ -855,6 +855,9 @@ uvm_pagecopy(struct vm_page *src, struct vm_page *dst)
 
 	KASSERT(slock == NULL || mutex_owned(slock));
 	KASSERTMSG(!uvm_page_loaned(dst), "I-LOAN-3: a copy onto a page on loan");
+	KASSERTMSG_ABOUT((src->flags & PG_FAKE) == 0 && uvm_page_atrest(src), KS_page, VM_PAGE_ID(src), src,
+	    "I-PG-8: page %#lx is copied, and somebody has it busy, in %s, or is still reading it in: flags %#x",
+	    (unsigned long)VM_PAGE_TO_PHYS(src), src->owner_tag != NULL ? src->owner_tag : "?", src->flags);
 	dst->flags &= ~PG_CLEAN;
 	pmap_copy_page(VM_PAGE_TO_PHYS(src), VM_PAGE_TO_PHYS(dst));
 }
