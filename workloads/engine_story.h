@@ -11,8 +11,8 @@
 #include <sys/kernhist.h>
 #include <sys/lwp.h>
 
-#define	TURNS		1024		/* kept: the last ones */
-#define	EVENTS		16384		/* likewise */
+#define	TURNS		16384		/* kept: the last ones */
+#define	EVENTS		65536		/* likewise */
 #define	TURN_FRAMES	16
 #define	EVENT_FRAMES	10
 #define	EVENT_TOLD	3		/* of an event: its functions; */

@@ -30,13 +30,19 @@ is_about(const struct happening *ha)
 	return false;
 }
 
-/* => is it what any LWP's birth and death come to, its kernel stack, unless the violation is about that? */
+/*
+ * => is it what any LWP's birth and death come to, its kernel stack, or what inspectors do in order to look,
+ *    unless the violation is about that?
+ */
 static bool
 is_upkeep(const struct happening *ha)
 {
-	for (int i = 0; i < ha->ha_npcs; i++)
-		if (strncmp(story_function(ha->ha_pcs[i]), "uvm_uarea_", 10) == 0)
+	for (int i = 0; i < ha->ha_npcs; i++) {
+		const char *name = story_function(ha->ha_pcs[i]);
+
+		if (strncmp(name, "uvm_uarea_", 10) == 0 || strncmp(name, "inspect_", 8) == 0)
 			return !is_about(ha);
+	}
 	return false;
 }
 

@@ -131,6 +131,41 @@ op_visit(struct job_worker *jw)
 	return run_in_child(jw, visit, jw->jw_run->jr_private);
 }
 
+#define	SEGMENT_BASE	0x60000000UL
+#define	SEGMENT_PAGES	8UL
+#define	SEGMENT_VISITS	8
+
+/*
+ * A segment of this worker's own, whose last mapping goes while some of its pages may be busy, or in swap, and
+ * swapoff may be on its way through all objects.
+ */
+static int
+op_segment(struct job_worker *jw)
+{
+	struct proc *p = jw->jw_proc->jp_proc;
+	struct uvm_object *uobj = uao_create(ptoa(SEGMENT_PAGES), 0);
+	vaddr_t va = SEGMENT_BASE + jw->jw_thread * ptoa(SEGMENT_PAGES);
+	int error = sys_shmat(p, uobj, &va, VM_PROT_READ | VM_PROT_WRITE), back;
+
+	uao_detach(uobj);			/* the mapping's, or gone */
+	if (error != 0)
+		return call_failed(jw, "shmat", va, error);
+	for (vaddr_t i = 0; i < SEGMENT_PAGES && error == 0; i++)
+		error = user_store(va + ptoa(i), va + i);
+	if (error == 0)				/* the page daemon's next, while we are elsewhere */
+		error = sys_madvise(p, va, ptoa(SEGMENT_PAGES), UMADV_DONTNEED);
+	if (error != 0)
+		error = call_failed(jw, "segment", va, error);
+	for (int i = 0; i < SEGMENT_VISITS && error == 0; i++)
+		error = visit(jw, jw->jw_run->jr_private);
+	for (vaddr_t i = 0; i < SEGMENT_PAGES / 2 && error == 0; i++)
+		error = expect_word(jw, va + ptoa(i), va + i, "segment");
+	back = sys_munmap(p, va, ptoa(SEGMENT_PAGES));
+	if (back != 0)
+		return call_failed(jw, "munmap", va, back);
+	return error;
+}
+
 #define	SNAPSHOT_PAGES	8
 
 /* Words of some pages as the child found them, and one of its own in each. */
@@ -194,6 +229,7 @@ static const struct workload_op aobj_ops[] = {
 	{ "access", "store to this worker's word, or check anybody's, of a random page", 400, op_access },
 	{ "visit", "fork a child that checks some pages and exits", 1, op_visit },
 	{ "attach", "detach the segment and attach it again (processes of one thread)", 1, op_attach, true },
+	{ "segment", "make a segment of one's own, use it, and detach it", 8, op_segment },
 };
 
 /* Every word of every page from every process: all must hold the last store exactly. */

@@ -366,15 +366,29 @@ behind_the_end(struct job_worker *jw, struct trunc_run *tr, uint64_t end, bool g
 	return error;
 }
 
+/* Some of what is there is on its way to the file when that is cut (T-65). */
+static int
+write_back(struct job_worker *jw, struct trunc_run *tr)
+{
+	int error = sys_msync(jw->jw_proc->jp_proc, FILE_BASE, ptoa(tr->tr_npages), UMS_ASYNC);
+
+	return error != 0 ? call_failed(jw, "msync", FILE_BASE, error) : 0;
+}
+
 /* => all pages from the lower of the two ends on are announced */
 static int
 set_size(struct job_worker *jw, struct trunc_run *tr, uint64_t old, uint64_t size)
 {
-	int error = size > old ? behind_the_end(jw, tr, old, false) : 0;
+	int error = 0;
 
-	if (error == 0)
-		error = size > old && host_rng_chance(&jw->jw_rng, 0.5) ? extend(jw, tr, size) :
-		    sys_ftruncate(jw->jw_proc->jp_proc, tr->tr_vp, (voff_t)size);
+	if (size > old)
+		error = behind_the_end(jw, tr, old, false);
+	else if (host_rng_chance(&jw->jw_rng, 0.25))
+		error = write_back(jw, tr);
+	if (error != 0)
+		return error;
+	error = size > old && host_rng_chance(&jw->jw_rng, 0.5) ? extend(jw, tr, size) :
+	    sys_ftruncate(jw->jw_proc->jp_proc, tr->tr_vp, (voff_t)size);
 	if (error != 0)
 		return call_failed(jw, "truncation", size, error);
 	forget(tr, size < old ? size : old);

@@ -90,7 +90,7 @@ check_owned(struct vm_page *pg)
 		    "two owners and no loan");
 	/* who falls asleep marks it under this lock, and the mark goes with the wakeup */
 	bad += must((pg->flags & PG_WANTED) != 0 || !sleepq_has_waiters(pg), CHECK_ID(I_PG_13), pg,
-	    "somebody sleeps on it, and has not said so: nobody will wake him");
+	    "somebody sleeps on it, and it is not WANTED: he has not said so, or who took the mark away did not wake all; nobody will");
 	bad += must((pg->uobject != NULL) == ((pg->flags & PG_TABLED) != 0), CHECK_ID(I_OBJ_1), pg,
 	    "TABLED and in an object must go together");
 	if ((pg->pqflags & PQ_ANON) != 0 && pg->uanon != NULL)
@@ -178,6 +178,17 @@ look_at_memory(void)
 	return me;
 }
 
+/* Who waits for memory, if it is still so, and who should have woken him. */
+static void
+about_waiter(void)
+{
+	struct lwp *l = sleepq_sleeper(&uvm.free);
+
+	if (l != NULL)
+		violation_about(KS_lwp, l->l_id, l);
+	violation_about(KS_lwp, uvm.pagedaemon_lwp->l_id, uvm.pagedaemon_lwp);
+}
+
 unsigned
 inspect_waiters(void)
 {
@@ -200,7 +211,7 @@ inspect_waiters(void)
 	}
 	if (asleep == (waiters != 0))
 		return 0;
-	violation_about(KS_lwp, uvm.pagedaemon_lwp->l_id, uvm.pagedaemon_lwp);
+	about_waiter();
 	violation(VIOL_INVARIANT, CHECK_ID(I_PD_5), "%lu are said to wait for memory, and %s", (unsigned long)waiters,
 	    asleep ? "somebody does, whom nobody will wake" : "nobody does");
 	return 1;
@@ -221,7 +232,7 @@ stuck_for_memory(void)
 		kpause("memory", LOOK_NS);
 	}
 	if (first.me_paging != 0 || first.me_waiters != 0)
-		violation_about(KS_lwp, uvm.pagedaemon_lwp->l_id, uvm.pagedaemon_lwp);
+		about_waiter();
 	if (first.me_paging != 0)
 		violation(VIOL_INVARIANT, CHECK_ID(I_PD_1), "%lu pages are said to be on their way out, nothing "
 		    "is being written, and %lu wait for memory", (unsigned long)first.me_paging,

@@ -34,10 +34,15 @@ struct holders {
 static unsigned
 complain(const char *id, int slot, const char *what, uint64_t a, uint64_t b)
 {
-	if (slot > 0)
+	char of[40] = "", values[60] = "";
+
+	if (slot > 0) {			/* else it is about all of them */
 		about_slot(slot);
-	violation(VIOL_INVARIANT, id, "swap slot %#x: %s (%lu, %lu)", (unsigned)slot, what,
-	    (unsigned long)a, (unsigned long)b);
+		snprintf(of, sizeof(of), "swap slot %d: ", slot);
+	}
+	if (a != 0 || b != 0)
+		snprintf(values, sizeof(values), " (%lu, %lu)", (unsigned long)a, (unsigned long)b);
+	violation(VIOL_INVARIANT, id, "%s%s%s", of, what, values);
 	return 1;
 }
 
@@ -157,7 +162,6 @@ device_of(int slot)
 static unsigned
 check_holders(const struct holders *hs)
 {
-	uint64_t only = 0;
 	unsigned bad = 0;
 
 	for (size_t i = 0; i < hs->hs_n; i++) {
@@ -165,7 +169,6 @@ check_holders(const struct holders *hs)
 		int slot = ho->ho_slot;
 		const struct swapdev *sdp = device_of(slot);
 
-		only += ho->ho_pg == NULL;
 		if (sdp == NULL)
 			bad += complain_of(ho, CHECK_ID(I_SWP_7), "is of no device, and somebody has it", 0, 0);
 		else if (!swap_bit(sdp->swd_inuse, slot - sdp->swd_drumoffset))
@@ -178,10 +181,21 @@ check_holders(const struct holders *hs)
 			bad += complain_of(ho, CHECK_ID(I_SWP_4), "has two owners", 0, 0);
 		}
 	}
-	if (only != swapcount.sc_swpgonly)
-		bad += complain(CHECK_ID(I_SWP_2), 0, "swpgonly, and owners whose page is only in swap",
-		    swapcount.sc_swpgonly, only);
 	return bad;
+}
+
+/* The last question: slots that nobody has spoil the sum as well, and say more. */
+static unsigned
+check_only(const struct holders *hs)
+{
+	uint64_t only = 0;
+
+	for (size_t i = 0; i < hs->hs_n; i++)
+		only += hs->hs_v[i].ho_pg == NULL;
+	if (only == swapcount.sc_swpgonly)
+		return 0;
+	return complain(CHECK_ID(I_SWP_2), 0, "swpgonly, and owners whose page is only in swap", swapcount.sc_swpgonly,
+	    only);
 }
 
 static bool
@@ -350,7 +364,9 @@ inspect_swap(unsigned contents)
 	/* Where memory is short that page has woken the daemon; what is seen below must not move. */
 	uvm_quiesce();
 	gather(&hs);
-	bad = hs.hs_bad + check_holders(&hs) + inspect_swap_counts() + check_devices(&hs);
+	bad = hs.hs_bad + check_holders(&hs) + inspect_swap_counts();
+	bad += check_devices(&hs);		/* each says what it finds, in this order */
+	bad += check_only(&hs);
 	if (scratch != NULL && contents != 0) {
 		CHECKS_RAN(CHK_I_SWP_5);
 		bad += check_contents(&hs, scratch, contents);

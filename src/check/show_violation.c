@@ -288,6 +288,18 @@ add_own(struct telling *t, const struct lwp *l)
 	}
 }
 
+/* A slot in swap, and the anon that had it last: where it is of a slot that nobody has, that is who was lost. */
+static void
+add_slot(struct telling *t, uint32_t slot)
+{
+	add(t, KS_slot, slot, NULL);
+	for (size_t i = t->t_n; i-- > 0;)
+		if (t->t_ev[i].ke_kind == KE_anon_slot && t->t_ev[i].ke_second == slot) {
+			add(t, KS_anon, t->t_ev[i].ke_first, NULL);
+			break;
+		}
+}
+
 static void
 find_subjects(struct telling *t)
 {
@@ -311,6 +323,9 @@ find_subjects(struct telling *t)
 			break;
 		case KS_anon:
 			add_anon(t, vs->vs_object);
+			break;
+		case KS_slot:
+			add_slot(t, vs->vs_id);
 			break;
 		case KS_page:
 			if (vs->vs_id < uvm.npages)

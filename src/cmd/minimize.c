@@ -20,6 +20,7 @@
 #include <harness/xalloc.h>
 #include <host/sched.h>
 
+#include "child.h"
 #include "minimize.h"
 #include "run.h"
 
@@ -27,13 +28,15 @@
 #define	STEP_MAX	16		/* values below it are lowered by one, too */
 #define	OPS_FIRST	100		/* for a profile that runs by time */
 #define	STEP_SCHEDULES	12		/* tried without some operations, at most */
+#define	LIMIT_S		60
 #define	MISSES		3		/* so many in a row: half as many schedules from then on */
 
-enum { OPT_SEEDS = CMD_NOSHORT, OPT_ATTEMPTS, OPT_OTHER };
+enum { OPT_SEEDS = CMD_NOSHORT, OPT_ATTEMPTS, OPT_LIMIT, OPT_OTHER };
 
 static const struct cmd_option minimize_options[] = {
 	{ OPT_SEEDS, "seeds", "N", "seeds for each smaller machine; 40", NULL },
 	{ OPT_ATTEMPTS, "attempts", "N", "executions in all; 4000", NULL },
+	{ OPT_LIMIT, "limit", "SECONDS", "time for all of them; 60. What is found by then is kept", NULL },
 	{ OPT_OTHER, "other-build", NULL, "take what another build recorded, if it leads there in this one, too", NULL },
 	{ 'q', "quiet", NULL, "print the story only", NULL },
 	{ 0, NULL, NULL, NULL, NULL },
@@ -45,6 +48,7 @@ struct minimize {
 	bool mi_quiet, mi_other;
 	uint64_t mi_seeds, mi_attempts;	/* allowed */
 	uint64_t mi_tried, mi_until;	/* attempts made; when this part of the work is over */
+	double mi_end, mi_by;		/* now_s(): when all of it is over, and this part; 0: never */
 	unsigned mi_misses;		/* in a row: what other schedules did not help with */
 	char mi_print[PRINT_LEN];	/* the fingerprint that is pinned */
 	char *mi_profile;		/* of the smallest so far */
@@ -66,11 +70,20 @@ static bool
 same(struct minimize *mi, struct attempt *at, const struct attempted **ad)
 {
 	at->at_print = mi->mi_print;
-	if (mi->mi_tried >= mi->mi_until)
+	if (mi->mi_tried >= mi->mi_until || (mi->mi_by != 0 && now_s() >= mi->mi_by))
 		return false;
 	mi->mi_tried++;
 	*ad = attempt(at);
 	return *ad != NULL && (*ad)->ad_same;
+}
+
+/* => when an n-th of the time that is left is over */
+static double
+part_of(const struct minimize *mi, int n)
+{
+	const double now = now_s();
+
+	return mi->mi_end > now ? now + (mi->mi_end - now) / n : now;
 }
 
 static void
@@ -212,6 +225,7 @@ shrink_machine(struct minimize *mi)
 	bool any = true;
 
 	mi->mi_until = mi->mi_attempts / 3;
+	mi->mi_by = part_of(mi, 3);
 	if (number_of(mi->mi_profile, "global", "ops") == 0)
 		lower(mi, "global", "ops", OPS_FIRST);
 	for (int round = 0; any && round < ROUNDS_MAX; round++) {
@@ -338,6 +352,7 @@ shrink_steps(struct minimize *mi)
 	memset(keep, true, mi->mi_nsteps);
 	mi->mi_misses = 0;
 	mi->mi_until = mi->mi_tried + (mi->mi_attempts - mi->mi_tried) / 2;
+	mi->mi_by = part_of(mi, 2);
 	left = ddmin(keep, mi->mi_nsteps, without_steps, mi);
 	if (left < mi->mi_nsteps) {
 		profile = with_steps(mi, keep);
@@ -386,6 +401,7 @@ keep_it(struct minimize *mi, const bool *keep, const char *out)
 		if (keep[i])
 			v[at.at_nthin++] = mi->mi_v[i];
 	mi->mi_until = UINT64_MAX;
+	mi->mi_by = 0;
 	done = same(mi, &at, &ad);
 	if (done)
 		mi->mi_switches = ad->ad_switches;
@@ -436,6 +452,7 @@ shrink_switches(struct minimize *mi)
 
 	mi->mi_v = v;
 	mi->mi_until = mi->mi_attempts;
+	mi->mi_by = mi->mi_end;
 	memset(keep, true, mi->mi_n);
 	left = ddmin(keep, mi->mi_n, without, mi);
 	if (mkdir(out, 0777) != 0 && errno != EEXIST)
@@ -547,6 +564,7 @@ static int
 minimize_main(const struct command *cmd, int argc, char **argv)
 {
 	struct minimize mi = { .mi_seeds = 40, .mi_attempts = 4000 };
+	uint64_t limit = LIMIT_S;
 	const struct cmd_option *row;
 	const char *arg;
 	bool good = true;
@@ -558,13 +576,15 @@ minimize_main(const struct command *cmd, int argc, char **argv)
 		else if (c == OPT_OTHER)
 			mi.mi_other = true;
 		else
-			good &= parse_number(cmd, row->co_name, arg, c == OPT_SEEDS ? &mi.mi_seeds : &mi.mi_attempts);
+			good &= parse_number(cmd, row->co_name, arg, c == OPT_SEEDS ? &mi.mi_seeds :
+			    c == OPT_LIMIT ? &limit : &mi.mi_attempts);
 	}
 	if (c != CMD_END || !good)
 		return c == CMD_HELP ? EXIT_CLEAN : EXIT_USAGE;
 	if (argc - first != 1)
 		return cmd_usage(cmd, "one directory of a failure is minimized");
 	mi.mi_dir = argv[first];
+	mi.mi_end = now_s() + (double)limit;
 	run_catch_signals();
 	return minimize(&mi);
 }

@@ -125,6 +125,7 @@ struct tlb {
 struct tlb_flush {
 	uint64_t	 tf_cpus[CPUSET_WORDS];
 	struct vm_page_md *tf_ptps;	/* PT pages to give back afterwards */
+	bool		 tf_told;	/* every CPU has answered */
 	int		 tf_nva;
 	vaddr_t		 tf_va[LWP_TLB_VAS];
 };

@@ -213,6 +213,7 @@ pmap_page_lend(struct vm_page *pg)
 	bool quiet;
 
 	tf.tf_nva = 0;			/* its addresses need not be zeroed */
+	tf.tf_told = false;
 	tf.tf_ptps = NULL;
 	memset(tf.tf_cpus, 0, sizeof(tf.tf_cpus));
 	mutex_enter(&md->md_pvlock);

@@ -324,7 +324,18 @@ tlb_shootdown(struct tlb_flush *tf, struct pmap *leave)
 		kernhist_log(KE_shootdown_done, (uint32_t)ci->ci_index, 0, 0);
 	} else
 		PMAP_COUNT(local_flushes);
+	tf->tf_told = true;
 	splx(s);
+}
+
+/* => pv entries and tables that the request was about: frames and PT pages may be reused from here on (S1) */
+static void
+give_back(const struct tlb_flush *tf, struct pv_entry *gone)
+{
+	KASSERTMSG(tf->tf_told || (gone == NULL && tf->tf_ptps == NULL),
+	    "S1, I-PMAP-6: what a CPU may still have in its TLB, or be walking, is given back before it has answered");
+	pmap_pv_settle(gone);
+	pmap_ptp_free(tf->tf_ptps);
 }
 
 static void
@@ -364,7 +375,7 @@ pmap_tlb_complete(struct tlb_flush *tf)
 	if (tf->tf_nva == 0)
 		return;
 	tlb_shootdown(tf, NULL);
-	pmap_ptp_free(tf->tf_ptps);
+	give_back(tf, NULL);
 }
 
 void
@@ -465,6 +476,7 @@ pmap_update(struct pmap *pm)
 		splx(s);
 		return;
 	}
+	tf.tf_told = false;
 	tf.tf_nva = lt->lt_nva;
 	memcpy(tf.tf_va, lt->lt_va, sizeof(tf.tf_va));
 	memset(tf.tf_cpus, 0, sizeof(tf.tf_cpus));
@@ -480,8 +492,7 @@ pmap_update(struct pmap *pm)
 	unsettled = __atomic_fetch_sub(&pm->pm_unsettled, 1, __ATOMIC_RELEASE);
 	KASSERTMSG(unsettled > 0, "T-53: pmap %u: a packet is sent that nobody counted", pm->pm_id);
 	splx(s);
-	pmap_pv_settle(gone);
-	pmap_ptp_free(tf.tf_ptps);
+	give_back(&tf, gone);
 }
 
 void

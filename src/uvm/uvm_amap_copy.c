@@ -54,7 +54,7 @@ copy_slots(struct vm_amap *dst, struct vm_amap *src, uint64_t first, uint64_t n)
 		if (!BUG(wrong_anon_locked) || guard == NULL)
 			guard = anon;
 		mutex_enter(&guard->an_lock);
-		KASSERT(anon->an_ref > 0);		/* I-AMAP-3 */
+		KASSERTMSG(anon->an_ref > 0, "I-AMAP-3: anon %u is in a slot, and has %d references", anon->an_id, anon->an_ref);
 		anon->an_ref++;
 		kernhist_log(KE_anon_ref, anon->an_id, (uint32_t)anon->an_ref, 0);
 		mutex_exit(&guard->an_lock);

@@ -40,7 +40,7 @@ swap_off_one(struct vm_amap *amap, int startslot, int endslot)
 	uint64_t slot = 0;
 	bool nomem = false;
 
-	KASSERT(amap_refs(amap) > 0);
+	KASSERTMSG(amap_refs(amap) > 0, "I-AMAP-8: amap %u is on the list of all, and nobody refers to it", amap->am_id);
 	while (!nomem && (slot = amap_slot_next(amap, slot, amap->am_nslot)) < amap->am_nslot) {
 		anon = anon_in_range(amap, slot, startslot, endslot);
 		if (anon == NULL) {
@@ -53,6 +53,8 @@ swap_off_one(struct vm_amap *amap, int startslot, int endslot)
 		amap_unlock(amap);
 		nomem = uvm_anon_pagein(anon);		/* unlocks it */
 		amap_lock(amap);
+		KASSERTMSG((amap->am_flags & AMAP_SWAPOFF) != 0, "I-AMAP-11: amap %u, which swapoff had unlocked to read "
+		    "an anon in, is not marked as its: given up meanwhile, or never marked", amap->am_id);
 		amap->am_flags &= ~AMAP_SWAPOFF;
 		if (amap_refs(amap) == 0) {
 			amap_wipeout(amap);		/* unlocks */

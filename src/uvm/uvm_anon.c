@@ -176,8 +176,10 @@ drop_ref(struct vm_anon *anon)
 {
 	bool last;
 
-	KASSERT(anon->an_ref > 0);	/* I-AMAP-3 */
+	KASSERTMSG(anon->an_ref > 0, "I-AMAP-3: anon %u has %d references, and loses one", anon->an_id, anon->an_ref);
 	last = --anon->an_ref == 0;
+	KASSERTMSG(mutex_owned(&anon->an_lock), "I-AMAP-3, R25: a reference to anon %u goes, and it is not locked",
+	    anon->an_id);
 	kernhist_log(KE_anon_unref, anon->an_id, (uint32_t)anon->an_ref, 0);
 	mutex_exit(&anon->an_lock);
 	return last;

@@ -172,7 +172,7 @@ uao_page_alloc(struct uvm_object *uobj, voff_t off)
 
 	if (pg == NULL)
 		return NULL;
-	KASSERT((pg->flags & PG_CLEAN) == 0);		/* R34 */
+	KASSERTMSG((pg->flags & PG_CLEAN) == 0, "R34: a page without a slot is clean");
 	pg->flags &= ~PG_FAKE;
 	uvm_page_tag(pg, "uao_get");
 	uvm_lock_pageq();
@@ -256,7 +256,7 @@ uao_pagein(struct uvm_object *uobj, voff_t off, struct vm_page **pgp)
 		pg->flags &= ~PG_FAKE;
 		pmap_clear_modify(pg);
 		uvm_pageactivate(pg);
-		KASSERT((pg->flags & PG_CLEAN) != 0);		/* I-OBJ-5 */
+		KASSERTMSG((pg->flags & PG_CLEAN) != 0, "I-OBJ-5: a page was read from its slot, and is dirty");
 		*pgp = pg;
 	}
 	uvm_unlock_pageq();

@@ -301,7 +301,8 @@ uao_swap_off(int startslot, int endslot)
 		TAILQ_REMOVE(&uao_list, &marker, u_list);
 		TAILQ_INSERT_AFTER(&uao_list, aobj, &marker, u_list);
 		mutex_exit(&uao_list_lock);
-		KASSERT(aobj->u_obj.uo_refs > 0);
+		KASSERTMSG(aobj->u_obj.uo_refs > 0, "I-OBJ-4: object %u is on the list of all, and nobody refers to it",
+		    aobj->u_obj.uo_id);
 		aobj->u_obj.uo_refs++;
 		nomem = swap_off_one(aobj, startslot, endslot);
 		if (!BUG(aobj_swapoff_self))

@@ -551,7 +551,7 @@ uvmfault_promote(struct uvm_faultinfo *ufi, struct uvm_faultctx *flt, struct vm_
 	if (src != NULL)
 		uvm_pagecopy(src, pg);
 	(void)amap_add(&ufi->entry->aref, ufi->orig_rvaddr - ufi->entry->start, anon, replace);
-	KASSERT((pg->flags & PG_CLEAN) == 0);		/* I-ANON-4: no backing store has it */
+	KASSERTMSG((pg->flags & PG_CLEAN) == 0, "I-ANON-4: a new page is clean, and no backing store has it");
 	pg->flags &= ~PG_FAKE;
 	uvm_pageactivate_fresh(pg);
 	uvm_page_unbusy(&pg, 1);

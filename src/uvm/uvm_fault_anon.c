@@ -52,7 +52,8 @@ pagein_done(struct vm_anon *anon, int *errorp)
 	pmap_clear_modify(pg);
 	uvm_pageactivate(pg);
 	uvm_unlock_pageq();
-	KASSERT((pg->flags & PG_CLEAN) != 0 && anon->an_swslot == slot);	/* I-ANON-4 */
+	KASSERTMSG((pg->flags & PG_CLEAN) != 0 && anon->an_swslot == slot,
+	    "I-ANON-4: anon %u was read from slot %d, and has %d, page flags %#x", anon->an_id, slot, anon->an_swslot, pg->flags);
 	uvm_page_unbusy(&pg, 1);
 	return true;
 }

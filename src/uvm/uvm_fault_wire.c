@@ -61,8 +61,10 @@ uvm_fault_unwire(struct vm_map *map, vaddr_t start, vaddr_t end)
  * => map locked, va in the entry, owner of its page locked, so that the mapping cannot go
  */
 static void
-settle(struct vm_map *map, struct vm_map_entry *entry, vaddr_t va)
+settle(struct vm_map *map, struct vm_map_entry *entry, vaddr_t va, const kmutex_t *owner)
 {
+	KASSERTMSG(mutex_owned(owner), "R31: the mapping at %#lx is made pageable, and may go meanwhile: the owner of its page "
+	    "is not locked", (unsigned long)va);
 	if ((BUG(unwire_ignores_mlock) || !uvm_mapping_wired(map, entry, va)) && pmap_extract(map->pmap, va, NULL))
 		pmap_unwire(map->pmap, va);
 }
@@ -122,7 +124,7 @@ unwire_va(struct vm_map *map, struct vm_map_entry *entry, vaddr_t va, const stru
 	if (anon != NULL) {
 		KASSERT(anon->an_page != NULL && anon->an_page->uobject == NULL);
 		unwire_page(map, va, anon->an_page, vl);
-		settle(map, entry, va);
+		settle(map, entry, va, &anon->an_lock);
 		mutex_exit(&anon->an_lock);
 		amap_unlock(entry->aref.ar_amap);
 		return;
@@ -134,7 +136,7 @@ unwire_va(struct vm_map *map, struct vm_map_entry *entry, vaddr_t va, const stru
 		KASSERTMSG(pg != NULL, "unwiring %#lx, which has no page", (unsigned long)va);
 		unwire_page(map, va, pg, vl);
 	}
-	settle(map, entry, va);
+	settle(map, entry, va, &uobj->vmobjlock);
 	mutex_exit(&uobj->vmobjlock);
 }
 

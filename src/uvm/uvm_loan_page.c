@@ -300,8 +300,8 @@ object_next(struct uvm_loan *ul, struct uvm_object *uobj)
 			return error;
 	}
 	/* locked: maps(R), amap, object; the page BUSY */
-	KASSERTMSG(ul->ul_flt.amap == NULL ||
-	    amap_lookup(&entry->aref, ufi->orig_rvaddr - entry->start) == NULL,
+	KASSERTMSG_ABOUT(ul->ul_flt.amap == NULL ||
+	    amap_lookup(&entry->aref, ufi->orig_rvaddr - entry->start) == NULL, KS_va, 0, (const void *)ufi->orig_rvaddr,
 	    "B-4: the object's page at %#lx is lent, and the amap has another there",
 	    (unsigned long)ufi->orig_rvaddr);
 	error = uvm_loan_objpage(pg, ul->ul_result, ul->ul_n, ul->ul_flags);

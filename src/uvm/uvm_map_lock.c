@@ -156,6 +156,8 @@ vm_map_busy(struct vm_map *map)
 void
 vm_map_unbusy(struct vm_map *map)
 {
+	const struct lwp *left;
+
 	KASSERT(busy_by(map) == curlwp);
 	lockevent_end_of(LE_map_busy, map->id);
 	mutex_enter(&map->misc_lock);
@@ -163,6 +165,9 @@ vm_map_unbusy(struct vm_map *map)
 	    map->id, (unsigned long)map->wire_next, (unsigned long)map->wire_end);
 	__atomic_store_n(&map->busy, NULL, __ATOMIC_RELAXED);
 	cv_broadcast(&map->cv);
+	left = cv_sleeper(&map->cv);
+	KASSERTMSG_ABOUT(left == NULL, KS_lwp, left->l_id, left,
+	    "I-SMP-8: map %u is not busy any more, and %s, who sleeps for that, has not been woken", map->id, left->l_name);
 	mutex_exit(&map->misc_lock);
 }
 

@@ -70,8 +70,9 @@ fault_in(struct vm_map *map, struct vm_map_entry *first, vaddr_t end, struct vm_
 	}
 	*failed = e;
 	vm_map_lock(map);
-	KASSERTMSG(map->timestamp == version + 1, "map %u changed while busy: %u, was %u", map->id,
-	    map->timestamp, version);
+	KASSERTMSG(map->timestamp == version + 1, "I-MAP-9: map %u had version %u when its wirer let it go, and %u when he has "
+	    "it again, not one more: others have written to it, or who locks it is not counted", map->id, version,
+	    map->timestamp);
 	uvm_mapping_pending(map, 0, 0);
 	vm_map_unbusy(map);
 	return error;

@@ -37,6 +37,7 @@
 #include <sys/kernhist.h>
 #include <sys/probe.h>
 #include <sys/kernel.h>
+#include <sys/sleepq.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
 
@@ -49,6 +50,7 @@ static const char fresh[] = "uvm_pagealloc";	/* owner_tag of pages that are busy
 static void	 uvm_page_targets(void);
 static void	 hold(struct vm_page *);
 static void	 let_go(struct vm_page *);
+static void	 wake_wanted(struct vm_page *);
 static bool	 uvm_pagefree_loaned(struct vm_page *);
 
 /*
@@ -232,6 +234,29 @@ let_go(struct vm_page *pg)
 		lockevent_end_of(pg->busy_event, VM_PAGE_ID(pg));
 	pg->busy_event = LE_NONE;
 	__atomic_store_n(&pg->owner, NULL, __ATOMIC_RELAXED);
+}
+
+/* => owner locked: whoever sleeps on the page looks again, all of them, for nobody else is going to wake them */
+static void
+wake_wanted(struct vm_page *pg)
+{
+	if ((pg->flags & PG_WANTED) == 0)
+		return;
+	wakeup(pg);
+	/* who falls asleep on it has the owner's lock until he is on the queue */
+	KASSERTMSG_ABOUT(!sleepq_has_waiters(pg), KS_page, VM_PAGE_ID(pg), pg,
+	    "I-PG-13: page %#lx was waited for, and not all who sleep on it have been woken",
+	    (unsigned long)VM_PAGE_TO_PHYS(pg));
+	pg->flags &= ~PG_WANTED;
+}
+
+/* => the page is about to be nobody's, or not busy any more */
+static inline void
+assert_woken(struct vm_page *pg)
+{
+	KASSERTMSG_ABOUT((pg->flags & PG_WANTED) == 0, KS_page, VM_PAGE_ID(pg), pg,
+	    "I-PG-13: page %#lx is let go, and who sleeps on it has not been woken",
+	    (unsigned long)VM_PAGE_TO_PHYS(pg));
 }
 
 /* --- allocation --- */
@@ -425,18 +450,18 @@ uvm_pagefree(struct vm_page *pg)
 	if (pg->uobject != NULL)
 		uvm_pageremove(pg);
 	else if (pg->uanon != NULL) {
-		KASSERT((pg->pqflags & PQ_ANON) != 0);	/* I-PG-10 */
+		KASSERTMSG((pg->pqflags & PQ_ANON) != 0, "I-PG-10: an anon's page that is freed is not PQ_ANON");
 		pg->uanon->an_page = NULL;
 		pg->uanon = NULL;
 		UVMGAUGE(UVMG_anonpages, -1);
 	}
-	if (pg->flags & PG_WANTED)
-		wakeup(pg);
+	wake_wanted(pg);
 	if ((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) != 0 || pg->intent != 0)
 		uvm_pagedequeue(pg);
 	KASSERTMSG(pg->wire_count == 0, "I-PG-16: a page that is wired %u times is freed", pg->wire_count);
 	let_go(pg);
 	kernhist_log(KE_page_free, VM_PAGE_ID(pg), pg->flags, pg->pqflags);
+	assert_woken(pg);
 	pg->flags = 0;
 	ram_frame_freed(&pg->mdpage);
 	if (pg->pqflags & PQ_PRIVATE)
@@ -458,7 +483,7 @@ uvm_page_orphan(struct vm_page *pg)
 	KASSERT(pg->uobject == NULL && pg->uanon == NULL);
 	KASSERTMSG(pg->loan_count > 0 && pg->wire_count == pg->loan_count,
 	    "I-LOAN-5: %u loans to the kernel, wired %u times", pg->loan_count, pg->wire_count);
-	KASSERT((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0);	/* R7 */
+	KASSERTMSG((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0, "R7: a wired page is queued");
 	kernhist_log(KE_page_orphan, VM_PAGE_ID(pg), pg->loan_count, 0);
 	uvm.orphans++;
 	UVMCNT(loan_orphaned);
@@ -473,11 +498,11 @@ static bool
 uvm_pagefree_loaned(struct vm_page *pg)
 {
 	KASSERT(mutex_owned(&uvm_pageqlock));
-	if (pg->flags & PG_WANTED)
-		wakeup(pg);
+	wake_wanted(pg);
 	let_go(pg);
+	assert_woken(pg);
 	/* RDONLY too: there is no file any more that could lack blocks for it */
-	pg->flags &= ~(PG_WANTED | PG_BUSY | PG_RELEASED | PG_CLEAN | PG_RDONLY);
+	pg->flags &= ~(PG_BUSY | PG_RELEASED | PG_CLEAN | PG_RDONLY);
 	if (pg->uobject != NULL)
 		uvm_pageremove(pg);
 	else if (pg->uanon != NULL) {
@@ -523,7 +548,10 @@ uvm_page_adopt(struct vm_page *pg)
 	KASSERT(mutex_owned(&uvm_pageqlock));
 	if (pg->uobject != NULL || (pg->pqflags & PQ_ANON) != 0)
 		return;
-	KASSERT(pg->uanon != NULL && mutex_owned(&pg->uanon->an_lock) && pg->uanon->an_page == pg);
+	KASSERTMSG_ABOUT(pg->uanon != NULL && mutex_owned(&pg->uanon->an_lock), KS_page, VM_PAGE_ID(pg), pg,
+	    "R25: page %#lx is to become the anon's that borrows it, and that is not locked, or there is none",
+	    (unsigned long)VM_PAGE_TO_PHYS(pg));
+	KASSERT(pg->uanon->an_page == pg);
 	KASSERTMSG(pg->loan_count > 0, "I-PG-5: nobody has lent the page to its anon");
 	uvm_page_setloans(pg, pg->loan_count - 1);
 	pg->pqflags |= PQ_ANON;
@@ -622,7 +650,7 @@ uvm_pageunwire(struct vm_page *pg)
 {
 	KASSERT(mutex_owned(&uvm_pageqlock));
 	KASSERT(pg->wire_count > 0);
-	KASSERT((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0);	/* I-PG-2 */
+	KASSERTMSG((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) == 0, "I-PG-2: a wired page is queued");
 	/* relaxed: pairs with uvm_page_wired() */
 	__atomic_store_n(&pg->wire_count, pg->wire_count - 1, __ATOMIC_RELAXED);
 	kernhist_log(KE_page_unwire, VM_PAGE_ID(pg), pg->wire_count, 0);
@@ -717,7 +745,10 @@ uvm_page_busy(struct vm_page *pg, const char *tag)
 	kmutex_t *slock = uvm_page_owner_lock(pg);
 
 	KASSERT(slock == NULL || mutex_owned(slock));
-	KASSERT((pg->flags & (PG_BUSY | PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0); /* I-PG-8 */
+	KASSERTMSG((pg->flags & (PG_BUSY | PG_FAKE | PG_RELEASED | PG_PAGEOUT)) == 0,
+	    "I-PG-8: page %#lx is made busy in %s, and is so already, by %s in %s, or has no content: flags %#x",
+	    (unsigned long)VM_PAGE_TO_PHYS(pg), tag, pg->owner != NULL ? pg->owner->l_name : "nobody",
+	    pg->owner_tag != NULL ? pg->owner_tag : "?", pg->flags);
 	pg->flags |= PG_BUSY;
 	uvm_page_tag(pg, tag);
 	hold(pg);
@@ -771,21 +802,23 @@ uvm_page_unbusy(struct vm_page **pgs, int n)
 			continue;
 		slock = uvm_page_owner_lock(pg);
 		KASSERT(slock == NULL || mutex_owned(slock));
-		KASSERT((pg->flags & PG_BUSY) != 0);
+		KASSERTMSG((pg->flags & PG_BUSY) != 0, "I-PG-8: page %#lx is let go, and is not busy: last so in %s, flags %#x",
+		    (unsigned long)VM_PAGE_TO_PHYS(pg), pg->owner_tag != NULL ? pg->owner_tag : "?", pg->flags);
 		KASSERT((pg->flags & PG_PAGEOUT) == 0);
 		if (pg->flags & PG_RELEASED) {
 			KASSERT(mutex_owned(&uvm_pageqlock));
 			uvm_pagefree(pg);	/* wakes */
 			continue;
 		}
-		KASSERT((pg->flags & PG_FAKE) == 0);	/* I-PG-8 */
+		KASSERTMSG((pg->flags & PG_FAKE) == 0, "I-PG-8: page %#lx, last busy in %s, is let go without content",
+		    (unsigned long)VM_PAGE_TO_PHYS(pg), pg->owner_tag != NULL ? pg->owner_tag : "?");
 		uvm_page_assert_kept(pg);
-		if (pg->flags & PG_WANTED)
-			wakeup(pg);
-		let_go(pg);
 		if (pg->owner_tag != fresh)
 			kernhist_log(KE_page_unbusy, VM_PAGE_ID(pg), pg->flags, 0);
-		pg->flags &= ~(PG_BUSY | PG_WANTED);
+		wake_wanted(pg);
+		let_go(pg);
+		assert_woken(pg);
+		pg->flags &= ~PG_BUSY;
 	}
 }
 
@@ -799,7 +832,7 @@ uvm_pagewait(struct vm_page *pg, kmutex_t *interlock, const char *wmesg)
 	KASSERT(mutex_owned(interlock));
 	KASSERT((pg->flags & PG_BUSY) != 0);
 	KASSERT(!mutex_owned(&uvm_pageqlock));
-	KASSERT(curlwp != uvm.pagedaemon_lwp);		/* I-PD-4 */
+	KASSERTMSG(curlwp != uvm.pagedaemon_lwp, "I-PD-4: the page daemon waits for a page in %s", wmesg);
 	/* relaxed: whether it is us is nobody else's doing; the tag is read when it is */
 	KASSERTMSG_ABOUT(__atomic_load_n(&pg->owner, __ATOMIC_RELAXED) != curlwp, KS_page, VM_PAGE_ID(pg), pg,
 	    "I-LCK-3: %s waits in %s for a page that it has made busy itself, in %s (H-3)", curlwp->l_name, wmesg, pg->owner_tag);
@@ -822,6 +855,9 @@ uvm_pagecopy(struct vm_page *src, struct vm_page *dst)
 
 	KASSERT(slock == NULL || mutex_owned(slock));
 	KASSERTMSG(!uvm_page_loaned(dst), "I-LOAN-3: a copy onto a page on loan");
+	KASSERTMSG_ABOUT((src->flags & PG_FAKE) == 0 && uvm_page_atrest(src), KS_page, VM_PAGE_ID(src), src,
+	    "I-PG-8: page %#lx is copied, and somebody has it busy, in %s, or is still reading it in: flags %#x",
+	    (unsigned long)VM_PAGE_TO_PHYS(src), src->owner_tag != NULL ? src->owner_tag : "?", src->flags);
 	dst->flags &= ~PG_CLEAN;
 	pmap_copy_page(VM_PAGE_TO_PHYS(src), VM_PAGE_TO_PHYS(dst));
 }

@@ -30,7 +30,9 @@
 #include <host/host.h>
 #include <sys/bug.h>
 #include <sys/kernel.h>
+#include <sys/kernhist.h>
 #include <sys/pool.h>
+#include <sys/sleepq.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_glue.h>
 #include <uvm/uvm_pdaemon_i.h>
@@ -97,6 +99,19 @@ uvm_kick_pdaemon(void)
 	mutex_spin_exit(&uvm_fpageqlock);
 }
 
+/* => fpageq held: all who wait for memory look again; they are on the queue, for they had the lock until then */
+static void
+wake_all(void)
+{
+	const struct lwp *left;
+
+	uvm.nwaiters = 0;
+	wakeup(&uvm.free);
+	left = sleepq_sleeper(&uvm.free);
+	KASSERTMSG_ABOUT(left == NULL, KS_lwp, left->l_id, left,
+	    "I-PD-5: nobody is said to wait for memory any more, and %s has not been woken", left->l_name);
+}
+
 /*
  * => fpageq held; called where pages become free.
  */
@@ -107,10 +122,8 @@ uvm_page_wakewaiters(void)
 	if (uvm.free <= uvm.reserve_kernel)
 		return;
 	uvm.oom = false;
-	if (uvm.nwaiters > 0) {
-		uvm.nwaiters = 0;
-		wakeup(&uvm.free);
-	}
+	if (uvm.nwaiters > 0)
+		wake_all();
 }
 
 /*
@@ -178,7 +191,8 @@ void
 uvm_pageout_done(int npages)
 {
 	mutex_spin_enter(&uvm_fpageqlock);
-	KASSERT(uvm.paging >= (uint64_t)npages);	/* I-PD-1 */
+	KASSERTMSG(uvm.paging >= (uint64_t)npages, "I-PD-1: %d pages are out, and %lu had been counted in: "
+	    "uvm_pageout_start() comes before their transfer", npages, (unsigned long)uvm.paging);
 	__atomic_store_n(&uvm.paging, uvm.paging - (uint64_t)npages, __ATOMIC_RELAXED);
 	uvm.npageouts += (uint64_t)npages;
 	uvm_page_wakewaiters();
@@ -302,8 +316,7 @@ uvmpd_account(const struct uvmpd *up, struct progress *pr)
 	uvm_page_wakewaiters();
 	if (uvm.nwaiters > 0 && uvmpd_hopeless(up, pr)) {
 		uvm.oom = true;
-		uvm.nwaiters = 0;
-		wakeup(&uvm.free);
+		wake_all();
 	} else if (uvm.nwaiters > 0 && uvm.paging == 0)
 		again = true;
 	mutex_spin_exit(&uvm_fpageqlock);

@@ -284,8 +284,11 @@ proc_tryref(struct proc *p, uint32_t pid)
 	refs = __atomic_load_n(&p->p_refs, __ATOMIC_RELAXED);
 	while (refs != 0)
 		if (__atomic_compare_exchange_n(&p->p_refs, &refs, refs + 1, true, __ATOMIC_ACQUIRE,
-		    __ATOMIC_RELAXED))
+		    __ATOMIC_RELAXED)) {
+			KASSERTMSG_ABOUT(refs > 0, KS_proc, pid, NULL,
+			    "I-RCU-1: process %u has no reference left, and a reader is given one", pid);
 			return true;
+		}
 	return false;
 }
 

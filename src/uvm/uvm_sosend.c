@@ -147,6 +147,15 @@ window_open(struct so_packet *sp, struct vm_map *map, vaddr_t va, int n)
 	return 0;
 }
 
+/* => the kernel does not get at the pages any more, on any CPU: they may be stored to, and freed */
+static void
+give_back(struct so_packet *sp, int n)
+{
+	KASSERTMSG(!pmap_extract(pmap_kernel(), sp->sp_kva, NULL) && !pmap_deferred(pmap_kernel()),
+	    "7.5: pages are given back, and the window onto them at %#lx is still there", (unsigned long)sp->sp_kva);
+	uvm_unloan(sp->sp_pgs, n, UVM_LOAN_TOPAGE);
+}
+
 /* => thread context; all of a packet goes */
 static void
 packet_free(struct uvm_loanfree *lf)
@@ -161,7 +170,7 @@ packet_free(struct uvm_loanfree *lf)
 		/* the kernel's mapping first, in every TLB: an unlent page may be stored to */
 		pmap_kremove(sp->sp_kva, ptoa((uint64_t)n));
 		pmap_update(pmap_kernel());
-		uvm_unloan(sp->sp_pgs, n, UVM_LOAN_TOPAGE);
+		give_back(sp, n);
 		window_free(sp->sp_kva, n);
 	}
 	mutex_spin_enter(&so_lock);

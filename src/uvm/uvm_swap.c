@@ -100,7 +100,7 @@ take_slots(struct swapdev *sdp, int n)
 {
 	int i;
 
-	KASSERT((sdp->swd_flags & SWF_ENABLE) != 0);		/* I-SWP-6 */
+	KASSERTMSG((sdp->swd_flags & SWF_ENABLE) != 0, "I-SWP-6: slots of device %d, which is going, are given out", sdp->swd_dev);
 	if (sdp->swd_npages - sdp->swd_npginuse < n)
 		return 0;
 	i = find_run(sdp, sdp->swd_hint, n);
@@ -202,7 +202,7 @@ uvm_swap_markbad(int slot, int n)
 	}
 	sdp->swd_npgbad += n;
 	swapcount_add(&swapcount.sc_npgbad, n);
-	KASSERT(sdp->swd_npgbad <= sdp->swd_npginuse);		/* I-SWP-1 */
+	KASSERTMSG(sdp->swd_npgbad <= sdp->swd_npginuse, "I-SWP-1: %d slots are bad, %d in use", sdp->swd_npgbad, sdp->swd_npginuse);
 	mutex_exit(&uvm_swap_data_lock);
 }
 

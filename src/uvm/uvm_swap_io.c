@@ -142,6 +142,8 @@ write_failed(struct vm_page *pg, int slot, int error)
 static void
 write_succeeded(struct vm_page *pg, bool pageout)
 {
+	KASSERTMSG((pg->flags & PG_RELEASED) == 0, "T-1: page %#lx was left to who writes it, for its owner has "
+	    "died, and is treated as a living one's", (unsigned long)VM_PAGE_TO_PHYS(pg));
 	pg->flags |= PG_CLEAN;
 	if (!pageout || pg->loan_count != 0)
 		return;

@@ -16,6 +16,7 @@
  * kernel's mapping, the pages, the addresses.  Soft interrupts are no place for it, since the
  * back-off sleeps.
  */
+#include <sys/kernhist.h>
 #include <sys/sleepq.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_anon.h>
@@ -39,6 +40,9 @@ lock_owner(struct vm_page *pg)
 		(void)mtsleep(&slock, true, "unloan", LOAN_PAUSE_NS, &uvm_pageqlock);
 		uvm_lock_pageq();
 	}
+	KASSERTMSG_ABOUT(slock == uvm_page_owner_lock(pg), KS_page, VM_PAGE_ID(pg), pg,
+	    "H-4, R25: page %#lx has another owner now than the one whose lock was waited for",
+	    (unsigned long)VM_PAGE_TO_PHYS(pg));
 	return slock;
 }
 

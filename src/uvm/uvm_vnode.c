@@ -232,7 +232,7 @@ vnode_teardown(struct vnode *vp)
 	}
 	mutex_enter(&uobj->vmobjlock);
 	uvn_drain_output(vp);
-	KASSERT(uobj->uo_npages == 0);				/* I-OBJ-4 */
+	KASSERTMSG(uobj->uo_npages == 0, "I-OBJ-4: vnode %u goes, and has %d pages", vp->v_id, uobj->uo_npages);
 	KASSERTMSG(vp->v_numoutput == 0, "vnode %u goes, and %d writes are still to be counted out", vp->v_id,
 	    vp->v_numoutput);
 	mutex_exit(&uobj->vmobjlock);
@@ -284,6 +284,8 @@ uvm_vnp_setsize(struct vnode *vp, voff_t newsize)
 	if (uobj->uo_npages < npages)
 		UVMCNT_ADD(filetrunc_pages, (uint64_t)(npages - uobj->uo_npages));
 	uvn_drain_output(vp);
+	KASSERTMSG(vp->v_numoutput == 0, "T-65: vnode %u is %ld bytes long now, and %d writes of before are under way",
+	    vp->v_id, (long)newsize, vp->v_numoutput);
 	mutex_exit(&uobj->vmobjlock);
 }
 

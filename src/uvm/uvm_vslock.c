@@ -17,6 +17,7 @@
 #include <sys/bug.h>
 #include <sys/kernhist.h>
 #include <sys/kmem.h>
+#include <sys/sleepq.h>
 #include <uvm/uvm.h>
 #include <uvm/uvm_fault_i.h>
 #include <uvm/uvm_proc.h>
@@ -69,6 +70,7 @@ static void
 vslock_leave(struct uvm_vslock *vl)
 {
 	struct vm_map *map = vl->vl_map;
+	const struct lwp *left;
 
 	vm_map_lock_read(map);
 	if (UVMSTRESS_LOCKDEBUG)
@@ -78,6 +80,9 @@ vslock_leave(struct uvm_vslock *vl)
 	LIST_REMOVE(vl, vl_link);
 	__atomic_store_n(&map->nvslocks, map->nvslocks - 1, __ATOMIC_RELAXED);
 	wakeup(&map->vslocks);
+	left = sleepq_sleeper(&map->vslocks);
+	KASSERTMSG_ABOUT(left == NULL, KS_lwp, left->l_id, left,
+	    "I-SMP-8: I/O to map %u is over, and %s, who sleeps for its end, has not been woken", map->id, left->l_name);
 	mutex_exit(&map->misc_lock);
 	uvm_fault_unwire_vslock(vl);
 	vm_map_unlock_read(map);

@@ -161,7 +161,7 @@ KTEST(I_ANON_6_neither_page_nor_slot, "an anon with neither page nor slot")
 	anon->an_swslot = 0;
 	CHECK_EQ(inspect_all(), 3);
 	anon->an_swslot = slot;
-	END("I-ANON-6 I-SWP-2 I-SWP-4");
+	END("I-ANON-6 I-SWP-4 I-SWP-2");
 }
 
 KTEST(I_SWP_5_content, "a clean page that is not what its slot holds")

@@ -111,7 +111,7 @@ def is_sound(story, v):
 
 def minimized(path, *words):
     """=> where it lies, what was printed, and the story.  What is promised of any failing run holds."""
-    r = run('minimize', path, *words)
+    r = run('minimize', path, '--limit', '3600', *words)
     equal(r.returncode, 0, r)
     out, text = f'{path}/minimized', r.stdout.decode()
     assert set(fingerprints(out)) & set(fingerprints(path)), 'another bug'
@@ -201,6 +201,12 @@ def it_does_not_drift_to_another_bug():
 @case
 def a_small_budget_is_enough_for_something():
     out, text, story = minimized(failure(LOAN), '--attempts', '5')
+    has(story, 'I-LOAN-1')
+
+
+@case
+def time_that_is_up_is_enough_for_something():
+    out, text, story = minimized(failure(LOAN), '--limit', '1')
     has(story, 'I-LOAN-1')
 
 
