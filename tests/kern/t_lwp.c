@@ -426,6 +426,97 @@ KTEST(quantum_ends_at_the_user_boundary, "an LWP keeps the CPU over the user bou
 	kern_shutdown();
 }
 
+/* --- who was woken in the kernel --- */
+
+static void
+sleep_and_note(void *arg)
+{
+	mutex_enter(&lock);
+	turn = 1;
+	mtsleep(&turn, true, "woken", 0, &lock);
+	note(99);
+}
+
+/* The first one wakes the sleeper in its second round. */
+static void
+wake_and_note(void *arg)
+{
+	for (uint32_t i = 0; i < 4; i++) {
+		note((uint32_t)(uintptr_t)arg * 10 + i);
+		if (arg == NULL && i == 1)
+			wakeup(&turn);
+		lwp_userret(LWP_QUANTUM / 4);
+	}
+}
+
+static void
+waker_or_woken(void *arg)
+{
+	((uintptr_t)arg == 2 ? sleep_and_note : wake_and_note)(arg);
+}
+
+KTEST(who_is_woken_goes_first, "before those who wait to go on in user mode, and at the next return there of whoever runs; the others have their quanta")
+{
+	static const uint32_t expect[] = { 0, 1, 99, 10, 11, 12, 13, 2, 3 };
+
+	ktest_kern(1, ktest_seed());
+	mutex_init(&lock, MUTEX_DEFAULT, IPL_NONE, LC_test);
+	CHECK_EQ(lwp_create(&team[2], NULL, "woken", waker_or_woken, (void *)2), 0);
+	lwp_start(team[2]);
+	while (turn == 0)
+		yield();
+	cpus[0].ci_npops = 0;		/* each eighth goes to the others */
+	team_start(2, "user", waker_or_woken);
+	team_wait(3);
+	CHECK_EQ(log_n, 9);
+	for (int i = 0; i < 9; i++)
+		CHECK_EQ(log_words[i], expect[i]);
+	mutex_destroy(&lock);
+	kern_shutdown();
+}
+
+#define	PINGS		5000
+
+static void
+ping_until_all_done(void *arg)
+{
+	const int me = (int)(uintptr_t)arg;
+
+	for (int i = 0; __atomic_load_n(&done, __ATOMIC_RELAXED) == 0; i++) {
+		CHECK(i < PINGS);
+		mutex_enter(&lock);
+		while (turn != me && __atomic_load_n(&done, __ATOMIC_RELAXED) == 0)
+			mtsleep(&turn, false, "ping", 0, &lock);
+		turn = !me;
+		wakeup(&turn);
+		mutex_exit(&lock);
+	}
+}
+
+static void
+user_or_ping(void *arg)
+{
+	if ((uintptr_t)arg < 2) {
+		ping_until_all_done(arg);
+		return;
+	}
+	yield();
+	__atomic_store_n(&done, 1, __ATOMIC_RELAXED);
+	wakeup(&turn);
+}
+
+KTEST(who_is_woken_does_not_go_first_for_ever, "beside two who wake each other all the time an LWP that yields goes on")
+{
+	ktest_kern(1, ktest_seed());
+	mutex_init(&lock, MUTEX_DEFAULT, IPL_NONE, LC_test);
+	turn = done = 0;
+	team_start(3, "ping", user_or_ping);
+	team_wait(3);
+	CHECK_EQ(done, 1);
+	mutex_destroy(&lock);
+	kern_shutdown();
+}
+
 /* --- life --- */
 
 static void

@@ -313,6 +313,15 @@ KTEST(one_cpu_has_virtual_time, "an hour's pause on one CPU takes no time")
 	CHECK(host_now_ns() - start < 3600 * 1000000000ULL);
 }
 
+KTEST(pause_of_nothing, "is over at once")
+{
+	for (int cpu = 1; cpu <= 2; cpu++) {
+		boot(cpu);
+		kpause("nothing", 0);
+		shutdown();
+	}
+}
+
 KTEST(pause_lasts, "with several CPUs a pause lasts as long as it says, by the host's clock")
 {
 	uint64_t start;

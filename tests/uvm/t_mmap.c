@@ -66,6 +66,7 @@ static const struct mmap_case {
 	{ 0, P, R, UMAP_PRIVATE, true, UF_READ, -1, EINVAL },
 	{ 0, P, R, UMAP_PRIVATE, true, UF_READ, INT64_MAX - 100, EOVERFLOW },
 	{ 0, INT64_MAX, R, UMAP_PRIVATE, true, UF_READ, P, EOVERFLOW },
+	{ 0, HUGE, R, UMAP_PRIVATE, true, UF_READ, P, EOVERFLOW },
 	{ 0, 0, RW, ANONP, false, 0, 0, 0 },
 	{ 0, P, RW, UMAP_ANON, false, 0, 0, 0 },		/* neither: private */
 	{ 0, P, RW, UMAP_ANON | UMAP_SHARED, false, 0, 0, 0 },
@@ -82,6 +83,7 @@ static const struct mmap_case {
 	{ 0, MAX, RW, ANONP, false, 0, 0, ENOMEM },
 	{ 0, 1UL << 44, RW, UMAP_ANON | UMAP_SHARED, false, 0, 0, ENOMEM },
 	{ 0, ptoa(NPAGES), RW, ANONP | UMAP_WIRED, false, 0, 0, ENOMEM },
+	{ 0, P, VM_PROT_NONE, ANONP | UMAP_WIRED, false, 0, 0, 0 },	/* and is not wired */
 };
 
 KTEST(mmap_errors, "mmap answers each bad argument with its error, and maps nothing then")
@@ -243,6 +245,8 @@ KTEST(other_call_errors, "mincore, mlockall, brk, mremap and shmat answer bad ar
 	CHECK(sys_shmat(tm_proc, tm_obj, &va, RW) != 0);
 	va = TM_VA(1) + 1;
 	CHECK_EQ(sys_shmat(tm_proc, tm_obj, &va, RW), EINVAL);
+	va = 0;
+	CHECK_EQ(sys_shmat(tm_proc, tm_obj, &va, VM_PROT_EXECUTE), EINVAL);
 	TM_SHAPE(tm_proc, "aa.bc");
 	end();
 }
@@ -277,6 +281,33 @@ KTEST(mapping_holds_the_file, "a mapping has a reference to its vnode from mmap 
 	CHECK_EQ(vp->v_uobj.uo_refs, 3);
 	CHECK_EQ(sys_munmap(tm_proc, TM_VA(0), ptoa(8)), 0);
 	CHECK_EQ(vp->v_uobj.uo_refs, 1);
+	end();
+}
+
+KTEST(what_is_alive_is_counted, "entries, amaps, anons, address spaces, files and objects, and what pages they have")
+{
+	struct uvmexp before, now;
+	struct proc *other;
+
+	begin();
+	uvm_stat_get(&before);
+	CHECK(before.nvmspace == 1 && before.nvnode == 1 && before.naobj == 1);
+	tm_put(tm_proc, "aa.o");
+	for (int i = 0; i < 4; i++)
+		if (i != 2)
+			tm_store(i, 1);
+	CHECK_EQ(proc_create("other", &other), 0);
+	uvm_stat_get(&now);
+	CHECK(now.nvmspace == 2 && now.nvnode == 1 && now.naobj == 1);
+	CHECK_EQ(now.nmapent, before.nmapent + 2);
+	CHECK_EQ(now.namap, before.namap + 1);
+	CHECK_EQ(now.nanon, before.nanon + 2);
+	CHECK_EQ(now.anonpages, before.anonpages + 2);
+	CHECK_EQ(now.aobjpages, before.aobjpages + 1);
+	CHECK(now.ptpages > before.ptpages);
+	CHECK(now.reserve_pagedaemon == 4 && now.reserve_kernel == 10 && now.freemin == 32 && now.freetarg == 42);
+	CHECK(now.wiredmax == uvm.wiredmax && now.inactarg == uvm.inactarg && now.npages == NPAGES);
+	proc_exit(other);
 	end();
 }
 
