@@ -131,6 +131,7 @@ KTEST(whatever_grows_asks, "mremap, brk, shmat and memory from another process a
 		CHECK_EQ(sys_obreak(tm_proc, heap), 0);
 		va = 0;
 		CHECK_EQ(sys_extract(other, TM_VA(0), PAGE_SIZE, tm_proc, &va, false), want);
+		CHECK_EQ(va == 0, want != 0);
 		if (room == 1)
 			CHECK_EQ(sys_munmap(tm_proc, va, PAGE_SIZE), 0);
 	}
