@@ -284,8 +284,10 @@ proc_tryref(struct proc *p, uint32_t pid)
 	refs = __atomic_load_n(&p->p_refs, __ATOMIC_RELAXED);
 	while (refs != 0)
 		if (__atomic_compare_exchange_n(&p->p_refs, &refs, refs + 1, true, __ATOMIC_ACQUIRE,
-		    __ATOMIC_RELAXED))
+		    __ATOMIC_RELAXED)) {
+			KASSERTMSG(refs > 0, "process %u is on its way out, and somebody takes a reference", pid);
 			return true;
+		}
 	return false;
 }
 

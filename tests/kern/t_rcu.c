@@ -281,4 +281,18 @@ KTEST_DEATH(return_to_user_in_a_section_panics, "so is one that returns to user 
 	lwp_userret(1);
 }
 
+KTEST_DEATH(yield_in_a_section_panics, "or gives its CPU to another", "yield in a reader's section")
+{
+	ktest_kern(1, ktest_seed());
+	rcu_read_lock();
+	yield();
+}
+
+KTEST_DEATH(no_cpu_in_a_section_panics, "or to nobody", "lwp_release_cpu in a reader's section")
+{
+	ktest_kern(1, ktest_seed());
+	rcu_read_lock();
+	lwp_release_cpu();
+}
+
 KTEST_MAIN()

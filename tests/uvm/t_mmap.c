@@ -230,6 +230,7 @@ KTEST(other_call_errors, "mincore, mlockall, brk, mremap and shmat answer bad ar
 	CHECK_EQ(sys_mlockall(tm_proc, 4), EINVAL);
 	CHECK_EQ(sys_obreak(tm_proc, tm_proc->p_vmspace->vm_daddr - 1), EINVAL);
 	CHECK_EQ(sys_obreak(tm_proc, MAX + P), ENOMEM);
+	CHECK_EQ(sys_obreak(tm_proc, HUGE), ENOMEM);
 	va = 0;
 	CHECK_EQ(sys_mremap(tm_proc, OK + 1, P, &va, P, false), EINVAL);
 	CHECK_EQ(sys_mremap(tm_proc, OK, 0, &va, P, false), EINVAL);
@@ -261,6 +262,7 @@ KTEST(mmap_keeps_the_offset_in_the_page, "a file offset inside a page comes back
 	begin();
 	CHECK_EQ(sys_mmap(tm_proc, &va, P, R, UMAP_PRIVATE, vp, UF_READ, P + 16), 0);
 	CHECK_EQ(va & PAGE_MASK, 16);
+	CHECK(va >= VM_MMAP_ADDRESS);		/* it was all the same where */
 	CHECK_EQ(user_load(va, &w), 0);
 	CHECK_EQ(w, tu_word(P + 16));
 	CHECK_EQ(user_load(va + P - 16, &w), 0);
@@ -281,6 +283,25 @@ KTEST(mapping_holds_the_file, "a mapping has a reference to its vnode from mmap 
 	CHECK_EQ(vp->v_uobj.uo_refs, 3);
 	CHECK_EQ(sys_munmap(tm_proc, TM_VA(0), ptoa(8)), 0);
 	CHECK_EQ(vp->v_uobj.uo_refs, 1);
+	end();
+}
+
+KTEST(who_may_store_may_load, "the machine has no right to store alone: mmap, mprotect and shmat give the other, too; no right stays none")
+{
+	vaddr_t va = TM_VA(0);
+
+	begin();
+	CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(2), VM_PROT_WRITE, ANONP | FIXED, NULL, 0, 0), 0);
+	tm_store(0, 1);
+	CHECK_EQ(tm_load(0), 1);
+	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), P, VM_PROT_NONE), 0);
+	CHECK_EQ(tm_load_error(0), EACCES);
+	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), P, VM_PROT_WRITE), 0);
+	CHECK_EQ(tm_load(0), 1);
+	va = TM_VA(4);
+	CHECK_EQ(sys_shmat(tm_proc, tm_obj, &va, VM_PROT_WRITE), 0);
+	tm_store(4, 2);
+	CHECK_EQ(tm_load(4), 2);
 	end();
 }
 
@@ -413,6 +434,8 @@ KTEST(madvise_free_forgets_private_pages_only, "MADV_FREE makes private pages ze
 	CHECK_EQ(tm_load(4), 5);
 	tm_store(0, 7);
 	CHECK_EQ(tm_load(0), 7);			/* I-SYS-6 */
+	CHECK_EQ(sys_madvise(tm_proc, TM_VA(0), ptoa(5), UMADV_WILLNEED), 0);
+	CHECK((tm_page(tm_proc, 0)->pqflags & PQ_INACTIVE) == 0);
 	CHECK_EQ(sys_madvise(tm_proc, TM_VA(0), ptoa(5), UMADV_DONTNEED), 0);
 	CHECK((tm_page(tm_proc, 0)->pqflags & PQ_INACTIVE) != 0);
 	CHECK_EQ(tm_load(0), 7);			/* deactivated, not lost */
@@ -578,6 +601,10 @@ KTEST(shmat_shares_between_processes, "two processes that attach an object see e
 	CHECK_EQ(tm_obj->uo_refs, 3);
 	proc_exit(other);
 	CHECK_EQ(tm_obj->uo_refs, 2);
+	CHECK_EQ(proc_fork(tm_proc, "child", &other), 0);
+	tm_store(3, 34);
+	CHECK_EQ(tm_load_in(other, 3), 34);	/* as every child that it has */
+	proc_exit(other);
 	end();
 }
 

@@ -116,6 +116,29 @@ KTEST(foreach_goes_by_pid, "each process once, the oldest first, wherever the ta
 	tm_shutdown();
 }
 
+KTEST(exit_leaves_the_others_of_its_list, "a process that exits before a younger one of the same hash list takes nobody else out of it")
+{
+	struct proc *old, *young, *other;
+
+	begin(1);
+	CHECK_EQ(proc_create("old", &old), 0);
+	for (;;) {
+		CHECK_EQ(proc_create("p", &young), 0);
+		if (young->p_pid == old->p_pid + 256)
+			break;
+		proc_exit(young);
+	}
+	CHECK_EQ(proc_create("other", &other), 0);
+	proc_exit(old);
+	CHECK(proc_find(old->p_pid) == NULL);
+	CHECK(proc_find(young->p_pid) == young && proc_find(other->p_pid) == other);
+	proc_rele(young);
+	proc_rele(other);
+	proc_exit(young);
+	proc_exit(other);
+	tm_shutdown();
+}
+
 KTEST(exit_frees_everything, "a process that exits gives back pages, wirings, entries, file references")
 {
 	struct proc *p;
