@@ -237,6 +237,9 @@ KTEST(other_call_errors, "mincore, mlockall, brk, mremap and shmat answer bad ar
 	CHECK_EQ(sys_mremap(tm_proc, OK, P, &va, 0, false), EINVAL);
 	CHECK_EQ(sys_mremap(tm_proc, OK, P, &va, HUGE, false), EINVAL);
 	CHECK_EQ(sys_mremap(tm_proc, OK, HUGE, &va, P, false), EINVAL);
+	CHECK_EQ(sys_mremap(tm_proc, OK, HUGE - OK, &va, P, false), EINVAL);
+	va = TM_VA(20);
+	CHECK_EQ(sys_mremap(tm_proc, OK, P, &va, HUGE - va, true), EINVAL);
 	CHECK_EQ(sys_mremap(tm_proc, HOLE, P, &va, ptoa(2), false), EFAULT);
 	va = TM_VA(1);
 	CHECK_EQ(sys_mremap(tm_proc, OK, ptoa(2), &va, ptoa(2), true), EINVAL);
@@ -412,6 +415,12 @@ KTEST(mincore_says_what_is_in_memory, "mincore is 1 for touched pages of every k
 	CHECK_EQ(sys_mincore(tm_proc, TM_VA(4), 1, vec), 0);
 	CHECK_EQ(vec[0], 1);
 	CHECK_EQ(vec[1], 1);
+	/* what is the process' own counts, and not the file's page below it */
+	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(4), ptoa(2), RW), 0);
+	tm_store(5, 1);
+	CHECK_EQ(tu_put(&vp->v_uobj, 0, (voff_t)ptoa(8), PGO_CLEANIT | PGO_FREE | PGO_SYNCIO), 0);
+	CHECK_EQ(sys_mincore(tm_proc, TM_VA(4), ptoa(2), vec), 0);
+	CHECK(vec[0] == 0 && vec[1] == 1);
 	end();
 }
 
@@ -602,8 +611,8 @@ KTEST(shmat_shares_between_processes, "two processes that attach an object see e
 	proc_exit(other);
 	CHECK_EQ(tm_obj->uo_refs, 2);
 	CHECK_EQ(proc_fork(tm_proc, "child", &other), 0);
-	tm_store(3, 34);
-	CHECK_EQ(tm_load_in(other, 3), 34);	/* as every child that it has */
+	tm_store_in(other, 3, 34);
+	CHECK_EQ(tm_load(3), 34);		/* so does each child */
 	proc_exit(other);
 	end();
 }

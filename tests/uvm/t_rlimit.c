@@ -286,6 +286,19 @@ KTEST(mapping_that_cannot_be_wired, "for want of memory is none")
 	tm_shutdown();
 }
 
+KTEST(what_mremap_adds_is_wired, "under MCL_FUTURE, as what mmap maps")
+{
+	vaddr_t va = TM_VA(0);
+
+	tm_boot(1, NPAGES);
+	CHECK_EQ(sys_mlockall(tm_proc, UMCL_FUTURE), 0);
+	CHECK_EQ(map_at(tm_proc, 0, 1, 0), 0);
+	CHECK_EQ(uvm.wired, 1);
+	CHECK_EQ(sys_mremap(tm_proc, va, PAGE_SIZE, &va, ptoa(3), false), 0);
+	CHECK_EQ(uvm.wired, 3);
+	tm_shutdown();
+}
+
 KTEST(wiring_stays_within_RLIMIT_MEMLOCK, "mlock beyond the limit is EAGAIN, mlockall ENOMEM, and nothing is wired by them")
 {
 	tm_boot(1, NPAGES);
