@@ -13,7 +13,8 @@
  *    So does one that waits patiently, when load_is_over() says that the load ends, and nobody works.
  * => limit in ns, not 0; load_is_over may be NULL, takes no lock and may be called by any thread;
  *    the machine is up; 0, or the host's errno: no thread
- * watchdog_stop: => the machine is still up.  It may go down now, and has some times the limit for it.
+ * watchdog_stop: => the machine is still up.  It may go down now, and has some times the limit for it;
+ *    meanwhile only that is told that all sleep, and one is waited for.
  * watchdog_end: => the machine is down.
  */
 int	watchdog_start(uint64_t limit, bool (*load_is_over)(void));

@@ -20,7 +20,9 @@
  * then on.  Not for ever, though: see STARVED.
  *
  * When the load is over, its LWPs come to an end by themselves.  If one is waited for, and for a quarter
- * of the limit all LWPs sleep patiently, nobody will ever wake it: that has hung, too.
+ * of the limit all LWPs sleep patiently, nobody will ever wake it: that has hung, too.  So it is while
+ * the machine goes down, and its daemons are told to end; else nothing is asked of it then, for who takes
+ * it apart works long without a sign of life, and the host's alarm ends it if that is for ever.
  *
  * The thread holds no simulated CPU and takes no lock of the machine but that of the list of
  * LWPs, for a moment.  Should even that be held for ever, the host's alarm ends the process.
@@ -49,6 +51,7 @@
 static struct host_thread *thread;
 static uint64_t limit;			/* ns */
 static bool (*over)(void);		/* the load is; NULL: it never is */
+static bool going_down;			/* @ the machine may; only forsaken ones are looked for */
 static bool stopping;			/* @ */
 
 /* What was seen of one LWP.  All of it may change while it is read, unless it has hung. */
@@ -114,10 +117,12 @@ moved(const struct lwp *l)
 static void
 look(struct lwp *l, void *arg)
 {
+	const int stat = __atomic_load_n(&l->l_stat, __ATOMIC_RELAXED);
 	struct look *lk = arg;
 
 	lk->lk_stuck |= stuck(l, lk->lk_now);
-	lk->lk_busy |= !patient(l) || __atomic_load_n(&l->l_stat, __ATOMIC_RELAXED) == LSRUN;
+	/* who was woken is patient until it says otherwise, for which it needs a core of the host */
+	lk->lk_busy |= !patient(l) || stat == LSRUN || (stat == LSONPROC && !l->l_idle);
 }
 
 /* --- telling --- */
@@ -411,14 +416,19 @@ static void
 watch(void *arg)
 {
 	uint64_t busy = host_now_ns();		/* when somebody last worked, or the load was not over */
+	bool down = false;
 
-	/* acquire: pairs with the release in watchdog_stop() */
+	/* acquire: pairs with the release in watchdog_end() */
 	while (!__atomic_load_n(&stopping, __ATOMIC_ACQUIRE)) {
 		struct look lk = { .lk_now = host_now_ns() };
 
-		host_alarm(patience(), "the watchdog hangs itself");
+		if (!down) {			/* once it does, nobody puts that off any more */
+			down = __atomic_load_n(&going_down, __ATOMIC_RELAXED);
+			host_alarm(patience(), down ? "the machine does not go down" : "the watchdog hangs itself");
+		}
 		lwp_foreach(look, &lk);
-		if (lk.lk_busy || over == NULL || !over())
+		lk.lk_stuck &= !down;
+		if (lk.lk_busy || (!down && (over == NULL || !over())))
 			busy = lk.lk_now;
 		if (lk.lk_stuck || lk.lk_now - busy > limit / FORSAKEN)
 			report(!lk.lk_stuck);
@@ -431,6 +441,7 @@ watchdog_start(uint64_t ns, bool (*load_is_over)(void))
 {
 	limit = ns;
 	over = load_is_over;
+	__atomic_store_n(&going_down, false, __ATOMIC_RELAXED);
 	__atomic_store_n(&stopping, false, __ATOMIC_RELAXED);
 	return host_thread_create(&thread, "watchdog", watch, NULL);
 }
@@ -438,14 +449,18 @@ watchdog_start(uint64_t ns, bool (*load_is_over)(void))
 void
 watchdog_stop(void)
 {
-	__atomic_store_n(&stopping, true, __ATOMIC_RELEASE);
+	__atomic_store_n(&going_down, true, __ATOMIC_RELAXED);
 	host_unpark(thread);
-	host_thread_join(thread);
-	host_alarm(patience(), "the machine does not go down");
 }
 
 void
 watchdog_end(void)
 {
+	if (thread == NULL)		/* there was to be none */
+		return;
+	__atomic_store_n(&stopping, true, __ATOMIC_RELEASE);
+	host_unpark(thread);
+	host_thread_join(thread);
+	thread = NULL;
 	host_alarm(0, "");
 }

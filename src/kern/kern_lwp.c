@@ -183,6 +183,8 @@ offline(const struct cpu_info *ci)
 static void
 assign(struct cpu_info *ci, struct lwp *from, struct lwp *l)
 {
+	KASSERTMSG(l->l_idle || __atomic_load_n(&l->l_stat, __ATOMIC_RELAXED) == LSRUN,
+	    "%s is given a CPU, and is not runnable: state %d", l->l_name, l->l_stat);
 	ci->ci_prevlwp = from;
 	l->l_cpu = ci;
 	/* release: pairs with the readers of ci_curlwp in idle_main() and intr_post() */
@@ -234,6 +236,8 @@ runq_changed(struct cpu_info *ci)
 {
 	const struct lwp *first = TAILQ_FIRST(&ci->ci_runq);
 
+	KASSERTMSG((first != NULL) == (ci->ci_runq_len != 0), "CPU %d has a queue of %d LWPs, and %s in it", ci->ci_index,
+	    ci->ci_runq_len, first != NULL ? "one" : "none");
 	__atomic_store_n(&ci->ci_want_resched, first != NULL && first->l_woken, __ATOMIC_RELAXED);
 }
 
@@ -247,9 +251,9 @@ runq_push(struct cpu_info *ci, struct lwp *l)
 		TAILQ_INSERT_BEFORE(user, l, l_runchain);
 	else
 		TAILQ_INSERT_TAIL(&ci->ci_runq, l, l_runchain);
-	runq_changed(ci);
 	/* seq_cst: then the look at the idle CPUs, see idle_wait() */
 	__atomic_store_n(&ci->ci_runq_len, ci->ci_runq_len + 1, __ATOMIC_SEQ_CST);
+	runq_changed(ci);
 }
 
 /* => an idle CPU, if there is one, looks again for something to run */
@@ -301,8 +305,8 @@ runq_pop(struct cpu_info *ci)
 		l = TAILQ_FIRST(&ci->ci_runq);
 	if (l != NULL) {
 		TAILQ_REMOVE(&ci->ci_runq, l, l_runchain);
-		runq_changed(ci);
 		__atomic_store_n(&ci->ci_runq_len, ci->ci_runq_len - 1, __ATOMIC_RELAXED);
+		runq_changed(ci);
 	}
 	return l;
 }
@@ -584,6 +588,8 @@ lwp_acquire_cpu(void)
 {
 	struct lwp *l = curlwp;
 
+	KASSERTMSG(__atomic_load_n(&l->l_stat, __ATOMIC_RELAXED) == LSSLEEP, "%s wants a CPU, and has released none: state %d",
+	    l->l_name, l->l_stat);
 	setrunnable(l);
 	host_park();
 	switched_in(l);

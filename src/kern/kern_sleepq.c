@@ -51,6 +51,8 @@ sleepq_enter(struct sleepq *sq, wchan_t wchan, const char *wmesg)
 	KASSERTMSG(!cpu_intr_p(), "sleep on '%s' in interrupt context", wmesg);
 	KASSERTMSG(l->l_wchan == NULL, "I-SMP-7: %s sleeps on '%s', and is on a queue", l->l_name, wmesg);
 	KASSERT(!l->l_idle);
+	KASSERTMSG(__atomic_load_n(&l->l_stat, __ATOMIC_RELAXED) == LSONPROC, "I-SMP-7: %s sleeps on '%s', and does not run: "
+	    "state %d", l->l_name, wmesg, l->l_stat);
 	/* its own: nobody else sets one, and who let it expire has had timer_lock before timer_clear() */
 	KASSERTMSG(l->l_deadline == 0, "I-SMP-7: %s sleeps on '%s' with the time-out of an earlier sleep", l->l_name, wmesg);
 	__atomic_store_n(&l->l_wchan, wchan, __ATOMIC_RELAXED);	/* kern_timer.c peeks */
@@ -100,6 +102,7 @@ sleepq_first(struct sleepq *sq, wchan_t wchan)
 void
 sleepq_remove(struct sleepq *sq, struct lwp *l, int error)
 {
+	KASSERTMSG(l->l_wchan != NULL, "I-SMP-7: %s is woken, and is on no queue", l->l_name);
 	TAILQ_REMOVE(&sq->sq_lwps, l, l_sleepchain);
 	__atomic_store_n(&l->l_wchan, NULL, __ATOMIC_RELAXED);
 	l->l_werror = error;

@@ -76,6 +76,7 @@ now(void)
 static void
 advance(uint64_t to)
 {
+	KASSERTMSG(to >= virtual_now, "time goes back from %lu to %lu", (unsigned long)virtual_now, (unsigned long)to);
 	__atomic_store_n(&virtual_now, to, __ATOMIC_RELAXED);
 }
 

@@ -7,7 +7,7 @@
  * of its rounds; then they are anonymous memory like any other and may go to swap.  An
  * LWP that comes to the user boundary without its u-area has it wired again first.
  *
- *	IN --swapper--> GOING --> OUT --owner--> COMING --> IN
+ *	IN --swapper--> GOING --> OUT --owner--> COMING --> IN, or OUT again
  *	IN <--owner--> INUSE
  *
  * The swapper is an LWP of its own because unwiring asks for a map's lock, for which the
@@ -110,9 +110,14 @@ take(struct uarea *ua, int new)
 	    __ATOMIC_RELAXED);
 }
 
+/* => the next state of one that is in our hands: the arrows above, but for those that take() goes */
 static void
 give(struct uarea *ua, int state)
 {
+	const int was = __atomic_load_n(&ua->ua_state, __ATOMIC_RELAXED);
+
+	KASSERTMSG(state == UA_IN ? was == UA_INUSE || was == UA_COMING : state == UA_OUT ? was == UA_GOING ||
+	    was == UA_COMING : was == UA_OUT, "u-area %u goes from state %d to %d", ua->ua_id, was, state);
 	__atomic_store_n(&ua->ua_state, state, __ATOMIC_RELEASE);
 }
 

@@ -52,6 +52,7 @@ window_io(struct vm_map *map, vaddr_t va, uint8_t *buf, size_t len, bool write, 
 static size_t
 window_room(vaddr_t va, vsize_t window)
 {
+	KASSERT(window >= PAGE_SIZE && (window & PAGE_MASK) == 0);
 	return window - (va & PAGE_MASK);
 }
 

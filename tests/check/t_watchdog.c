@@ -213,6 +213,24 @@ KTEST_DEATH(patient_and_forsaken, "the load is over, and who waits patiently is 
 	hang(1, patient_for_ever);
 }
 
+KTEST_DEATH(daemon_that_does_not_end, "while the machine goes down it is told, too, that who is waited for will never be woken",
+    "nobody works: .* waits for the end of .*, who waits for work in 'never'")
+{
+	begin(1);
+	tm_start(tm_proc, threads, 1, patient_for_ever, NULL);
+	watchdog_stop();
+	tm_wait(threads, 1);
+	_exit(0);
+}
+
+KTEST(who_takes_it_down_has_not_hung, "and of one that works for longer than the limit nothing is told then")
+{
+	begin(1);
+	watchdog_stop();
+	kpause("slow", 3 * LIMIT_NS);
+	end();
+}
+
 static void
 busy_main(struct tm_thread *tt)
 {

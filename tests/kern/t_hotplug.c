@@ -58,6 +58,36 @@ KTEST(nobody_runs_on_a_cpu_that_is_offline, "all leave, all go on, and when it i
 	kern_shutdown();
 }
 
+static void
+compute(void *arg)
+{
+	while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
+		__atomic_fetch_add(&ran_on[curcpu()->ci_index], 1, __ATOMIC_RELAXED);
+		lwp_userret(64);
+	}
+}
+
+KTEST(who_never_sleeps_leaves_too, "at the end of his quantum, and no other is fetched in his place")
+{
+	struct lwp *l[5];
+
+	ktest_kern(2, 1);
+	for (int i = 0; i < 5; i++) {
+		CHECK_EQ(lwp_create(&l[i], NULL, "compute", compute, NULL), 0);
+		lwp_start(l[i]);
+	}
+	KTEST_WAIT(__atomic_load_n(&ran_on[1], __ATOMIC_RELAXED) > 0);
+	CHECK_EQ(cpu_setstate(&cpus[1], false), 0);
+	wait_until_free(1);
+	for (int i = 0; i < 20; i++)
+		kpause("look", 1000000);
+	CHECK_EQ(__atomic_load_n(&ran_on[1], __ATOMIC_RELAXED), 0);
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
+	for (int i = 0; i < 5; i++)
+		lwp_wait(l[i]);
+	kern_shutdown();
+}
+
 static unsigned heard;			/* atomic */
 
 static void

@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include <host/host.h>
+#include <host/sched.h>
 #include <ktest_kern.h>
 #include <sys/condvar.h>
 #include <sys/cpu.h>
@@ -247,6 +248,53 @@ KTEST(idle_cpu_takes_it, "an interrupt posted to an idle CPU is taken there")
 
 static kmutex_t	flag_lock;
 static bool	flag;			/* flag_lock */
+static int	nap_round;		/* flag_lock */
+
+#define	NAPS	10
+
+static void
+nap(void *arg)
+{
+	mutex_enter(&flag_lock);
+	for (int round = 1; round <= NAPS; round++)
+		while (nap_round < round)
+			mtsleep(&nap_round, false, "nap", 0, &flag_lock);
+	mutex_exit(&flag_lock);
+}
+
+KTEST(a_cpu_that_falls_idle_takes_it, "and one that is about to idle, or to be idle no more, in a hundred orders of events")
+{
+	for (uint64_t seed = 1; seed <= ktest_scale(100); seed++) {
+		const struct host_sched_config hsc = { .hsc_strategy = &host_strategy_random, .hsc_seed = seed };
+		struct lwp *l;
+		unsigned spins = 0;
+
+		CHECK_EQ(host_sched_begin(&hsc), 0);
+		ktest_kern(2, seed);
+		intr_establish(IRQ_DISK, IPL_VM, count_it, NULL);
+		mutex_init(&flag_lock, MUTEX_DEFAULT, IPL_NONE, LC_test);
+		nap_round = 0;
+		CHECK_EQ(lwp_create(&l, NULL, "nap", nap, NULL), 0);
+		lwp_start(l);
+		for (int round = 1; round <= NAPS; round++) {
+			const int other = !curcpu()->ci_index, before = taken(other);
+
+			mutex_enter(&flag_lock);
+			nap_round = round;
+			wakeup(&nap_round);
+			mutex_exit(&flag_lock);
+			intr_post(&cpus[other], IRQ_DISK);
+			for (int i = 0; taken(other) == before; i++) {
+				CHECK(i < 100000);
+				host_relax(&spins);
+			}
+		}
+		lwp_wait(l);
+		mutex_destroy(&flag_lock);
+		kern_shutdown();
+		host_sched_end();
+	}
+}
 
 static void
 set_flag(void *arg)

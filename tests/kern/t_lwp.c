@@ -60,9 +60,13 @@ note_and_yield(void *arg)
 
 KTEST(one_cpu_is_round_robin, "on one CPU, LWPs that yield take turns in the order of their start")
 {
+	uint64_t switches;
+
 	ktest_kern(1, ktest_seed());
+	switches = curcpu()->ci_nswitch;
 	team_start(4, "turn", note_and_yield);
 	team_wait(4);
+	CHECK(curcpu()->ci_nswitch >= switches + 12);
 	CHECK_EQ(log_n, 12);
 	for (unsigned i = 0; i < 12; i++)
 		CHECK_EQ(log_words[i], i % 4);
@@ -285,6 +289,55 @@ KTEST(no_cpu_idles_beside_a_queue, "as many LWPs as CPUs all run at once, though
 	kern_shutdown();
 }
 
+#define	SLEEPERS	3
+#define	WAKES		10
+
+static int awake;			/* atomic: sleepers that have answered */
+
+/* The last one wakes the others, and keeps its CPU until all have answered. */
+static void
+sleep_or_wake(void *arg)
+{
+	const bool wakes = (intptr_t)arg == SLEEPERS;
+	unsigned spins = 0;
+
+	for (int round = 1; round <= WAKES; round++) {
+		mutex_enter(&lock);
+		if (wakes) {
+			turn = round;
+			cv_broadcast(&cv);
+		}
+		while (turn < round)
+			cv_wait(&cv, &lock);
+		mutex_exit(&lock);
+		if (!wakes)
+			__atomic_fetch_add(&awake, 1, __ATOMIC_RELAXED);
+		for (int i = 0; wakes && __atomic_load_n(&awake, __ATOMIC_RELAXED) < round * SLEEPERS; i++) {
+			CHECK(i < 100000);
+			intr_poll();
+			host_relax(&spins);
+		}
+	}
+}
+
+KTEST(no_cpu_idles_whatever_the_order, "LWPs that are woken while CPUs fall idle run at once, in a hundred orders of events")
+{
+	for (uint64_t seed = 1; seed <= ktest_scale(100); seed++) {
+		const struct host_sched_config hsc = { .hsc_strategy = &host_strategy_random, .hsc_seed = seed };
+
+		CHECK_EQ(host_sched_begin(&hsc), 0);
+		ktest_kern(SLEEPERS + 1, seed);
+		mutex_init(&lock, MUTEX_DEFAULT, IPL_NONE, LC_test);
+		cv_init(&cv, "asleep");
+		turn = awake = 0;
+		ktest_lwps(SLEEPERS + 1, sleep_or_wake);
+		cv_destroy(&cv);
+		mutex_destroy(&lock);
+		kern_shutdown();
+		host_sched_end();
+	}
+}
+
 static void
 leave_cpu(void *arg)
 {
@@ -423,6 +476,122 @@ KTEST(quantum_ends_at_the_user_boundary, "an LWP keeps the CPU over the user bou
 	CHECK_EQ(log_n, 8);
 	for (int i = 0; i < 8; i++)
 		CHECK_EQ(log_words[i], expect[i]);
+	kern_shutdown();
+}
+
+static void
+compute_or_pause(void *arg)
+{
+	if (arg != NULL) {
+		kpause("pause", 5 * MS);
+		__atomic_store_n(&done, 1, __ATOMIC_RELAXED);
+		return;
+	}
+	for (int n = 0; __atomic_load_n(&done, __ATOMIC_RELAXED) == 0; n++) {
+		CHECK(n < 10);
+		lwp_userret(LWP_QUANTUM);
+	}
+}
+
+KTEST(time_goes_on_with_the_quanta, "on one CPU without ticks a pause ends though another LWP computes all the time")
+{
+	ktest_kern(1, ktest_seed());
+	done = 0;
+	team_start(2, "compute", compute_or_pause);
+	team_wait(2);
+	kern_shutdown();
+}
+
+/* --- who was woken in the kernel --- */
+
+static void
+sleep_and_note(void *arg)
+{
+	mutex_enter(&lock);
+	turn = 1;
+	mtsleep(&turn, true, "woken", 0, &lock);
+	note(99);
+	lwp_userret(LWP_QUANTUM);	/* now it is one of the others */
+	note(98);
+}
+
+/* The first one wakes the sleeper in its second round. */
+static void
+wake_and_note(void *arg)
+{
+	for (uint32_t i = 0; i < 4; i++) {
+		note((uint32_t)(uintptr_t)arg * 10 + i);
+		if (arg == NULL && i == 1)
+			wakeup(&turn);
+		lwp_userret(LWP_QUANTUM / 4);
+	}
+}
+
+static void
+waker_or_woken(void *arg)
+{
+	((uintptr_t)arg == 2 ? sleep_and_note : wake_and_note)(arg);
+}
+
+KTEST(who_is_woken_goes_first, "before those who wait to go on in user mode, and at the next return there of whoever runs; the others have their quanta")
+{
+	static const uint32_t expect[] = { 0, 1, 99, 10, 11, 12, 13, 2, 3, 98 };
+
+	ktest_kern(1, ktest_seed());
+	mutex_init(&lock, MUTEX_DEFAULT, IPL_NONE, LC_test);
+	CHECK_EQ(lwp_create(&team[2], NULL, "woken", waker_or_woken, (void *)2), 0);
+	lwp_start(team[2]);
+	while (turn == 0)
+		yield();
+	cpus[0].ci_npops = 0;		/* each eighth goes to the others */
+	team_start(2, "user", waker_or_woken);
+	team_wait(3);
+	CHECK_EQ(log_n, 10);
+	for (int i = 0; i < 10; i++)
+		CHECK_EQ(log_words[i], expect[i]);
+	mutex_destroy(&lock);
+	kern_shutdown();
+}
+
+#define	PINGS		5000
+
+static void
+ping_until_all_done(void *arg)
+{
+	const int me = (int)(uintptr_t)arg;
+
+	for (int i = 0; __atomic_load_n(&done, __ATOMIC_RELAXED) == 0; i++) {
+		CHECK(i < PINGS);
+		mutex_enter(&lock);
+		while (turn != me && __atomic_load_n(&done, __ATOMIC_RELAXED) == 0)
+			mtsleep(&turn, false, "ping", 0, &lock);
+		turn = !me;
+		wakeup(&turn);
+		mutex_exit(&lock);
+	}
+}
+
+static void
+user_or_ping(void *arg)
+{
+	if ((uintptr_t)arg < 2) {
+		ping_until_all_done(arg);
+		return;
+	}
+	yield();
+	__atomic_store_n(&done, 1, __ATOMIC_RELAXED);
+	wakeup(&turn);
+}
+
+KTEST(who_is_woken_does_not_go_first_for_ever, "beside two who wake each other all the time an LWP that yields goes on")
+{
+	ktest_kern(1, ktest_seed());
+	mutex_init(&lock, MUTEX_DEFAULT, IPL_NONE, LC_test);
+	turn = done = 0;
+	team_start(3, "ping", user_or_ping);
+	team_wait(3);
+	CHECK_EQ(done, 1);
+	mutex_destroy(&lock);
 	kern_shutdown();
 }
 

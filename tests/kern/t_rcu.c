@@ -151,6 +151,33 @@ KTEST(callback_waits_for_the_reader, "a callback does not run while a reader tha
 	kern_shutdown();
 }
 
+static void
+return_to_user_until_called(void *arg)
+{
+	uint64_t end = host_now_ns() + 20000000000u;
+
+	while (!__atomic_load_n(&called, __ATOMIC_ACQUIRE)) {
+		lwp_userret(0);			/* and its quantum lasts for ever */
+		CHECK(host_now_ns() < end);
+	}
+}
+
+KTEST(a_return_to_user_ends_a_section, "a grace period waits for nobody who returns to user mode, though he keeps his CPU")
+{
+	struct rcu_head rh;
+	struct lwp *l;
+
+	ktest_kern(4, ktest_seed());
+	left = 1;
+	CHECK_EQ(lwp_create(&l, NULL, "user", return_to_user_until_called, NULL), 0);
+	lwp_start(l);
+	kpause("running", 1000000);
+	call_rcu(&rh, note_call);
+	rcu_barrier();
+	lwp_wait(l);
+	kern_shutdown();
+}
+
 /* --- callbacks --- */
 
 static int order[100];
@@ -252,6 +279,20 @@ KTEST_DEATH(return_to_user_in_a_section_panics, "so is one that returns to user 
 	ktest_kern(1, ktest_seed());
 	rcu_read_lock();
 	lwp_userret(1);
+}
+
+KTEST_DEATH(yield_in_a_section_panics, "or gives its CPU to another", "yield in a reader's section")
+{
+	ktest_kern(1, ktest_seed());
+	rcu_read_lock();
+	yield();
+}
+
+KTEST_DEATH(no_cpu_in_a_section_panics, "or to nobody", "lwp_release_cpu in a reader's section")
+{
+	ktest_kern(1, ktest_seed());
+	rcu_read_lock();
+	lwp_release_cpu();
 }
 
 KTEST_MAIN()

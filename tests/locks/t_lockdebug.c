@@ -375,6 +375,37 @@ KTEST_DEATH(exit_with_lock, "nor does an LWP exit with one", "exit with 1 locks 
 	ktest_lwps(1, exit_with_m);
 }
 
+KTEST_DEATH(yield_with_lock, "nor yields", "yield with 1 locks held")
+{
+	boot();
+	mutex_enter(&m);
+	yield();
+}
+
+KTEST_DEATH(without_a_cpu_with_lock, "nor blocks in the host", "lwp_release_cpu with 1 locks held")
+{
+	boot();
+	mutex_enter(&m);
+	lwp_release_cpu();
+}
+
+static void
+end_at_once(void *arg)
+{
+}
+
+KTEST_DEATH(wait_for_an_end_with_lock, "nor waits for another LWP's end, be that there or not", "lwp_wait with 1 locks held")
+{
+	struct lwp *l;
+
+	boot();
+	CHECK_EQ(lwp_create(&l, NULL, "ends", end_at_once, NULL), 0);
+	lwp_start(l);
+	kpause("ends", 1000000);
+	mutex_enter(&m);
+	lwp_wait(l);
+}
+
 /* --- interrupts --- */
 
 static void

@@ -134,4 +134,30 @@ KTEST(counters_are_summed_over_CPUs, "uvm_stat_get() sees what every CPU counted
 	tu_shutdown();
 }
 
+/* From 1 ms to 10 s, so what boot has noted down is below, and does not count. */
+KTEST(latencies_are_told_by_their_share, "a percentile is right to an eighth, the longest is told as it is, and each counts in its power of two")
+{
+	const uint64_t ms = 1000000, n = 10000;
+	uint64_t octave[UVM_LATENCY_OCTAVES] = { 0 };
+	struct uvm_latency before, ul;
+
+	tu_boot(1, 4096);
+	uvm_latency_get(&before);
+	CHECK(before.ul_n < 10);
+	for (uint64_t i = 1; i <= n; i++) {
+		uvm_latency_note(i * ms);
+		octave[63 - __builtin_clzll(i * ms)]++;
+	}
+	uvm_latency_get(&ul);
+	CHECK_EQ(ul.ul_n, before.ul_n + n);
+	CHECK_EQ(ul.ul_max, n * ms);
+	CHECK(ul.ul_p50 >= 4990 * ms && ul.ul_p50 <= 5000 * ms * 9 / 8);
+	CHECK(ul.ul_p90 >= 8990 * ms && ul.ul_p90 <= 9000 * ms * 9 / 8);
+	CHECK(ul.ul_p99 >= 9890 * ms && ul.ul_p99 <= 9900 * ms * 9 / 8);
+	CHECK(ul.ul_p999 >= 9980 * ms && ul.ul_p999 <= 9990 * ms * 9 / 8);
+	for (int k = 25; k < UVM_LATENCY_OCTAVES; k++)
+		CHECK_EQ(ul.ul_octave[k], octave[k]);
+	tu_shutdown();
+}
+
 KTEST_MAIN()

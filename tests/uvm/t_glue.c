@@ -245,6 +245,27 @@ KTEST(without_memory_it_comes_in_later, "an LWP whose u-area finds no memory, or
 	end(&tt);
 }
 
+KTEST(without_memory_nobody_is_born, "an LWP whose u-area finds no memory, or no addresses, is ENOMEM, and nothing is left of it")
+{
+	struct lwp *l;
+	vaddr_t fill;
+	vsize_t size;
+	int refs;
+
+	tm_boot(2, NPAGES);
+	refs = tm_proc->p_refs;
+	no_wire = 1;
+	CHECK_EQ(proc_lwp_create(tm_proc, &l, "unborn", NULL, NULL), ENOMEM);
+	CHECK(no_wire == 0 && uarea_map->nentries == 0);
+	size = vm_map_max(uarea_map) - vm_map_min(uarea_map);
+	fill = uvm_km_alloc(uarea_map, size, 0, UVM_KMF_VAONLY);
+	CHECK(fill != 0);
+	CHECK_EQ(proc_lwp_create(tm_proc, &l, "unborn", NULL, NULL), ENOMEM);
+	uvm_km_free(uarea_map, fill, size, UVM_KMF_VAONLY);
+	CHECK(areas_in() == 0 && tm_proc->p_refs == refs && uvm.wired == 0);
+	tm_shutdown();
+}
+
 enum { HOLD_NOBODY, HOLD_NEXT, HOLD_HAVE };
 static int hold;			/* atomic: the swapper, in the middle of a u-area */
 
@@ -262,20 +283,37 @@ __wrap_uvm_fault_unwire(struct vm_map *map, vaddr_t start, vaddr_t end)
 	__real_uvm_fault_unwire(map, start, end);
 }
 
-KTEST(who_ends_waits_for_the_swapper, "an LWP whose u-area is just going out sleeps until it has gone, and is woken then")
+/* => the LWP was told to go so far while its u-area was going out */
+static void
+caught_going_out(struct tm_thread *tt, int so_far)
 {
-	struct tm_thread tt;
-
-	begin(&tt);
+	begin(tt);
 	__atomic_store_n(&hold, HOLD_NEXT, __ATOMIC_RELEASE);
 	while (__atomic_load_n(&hold, __ATOMIC_ACQUIRE) != HOLD_HAVE) {
 		uvm_swapout_threads();
 		kpause("swapping", 1000000);
 	}
-	__atomic_store_n(&go, -1, __ATOMIC_RELEASE);
+	__atomic_store_n(&go, so_far, __ATOMIC_RELEASE);
 	TU_WAIT(sleepq_has_waiters(mine));
 	__atomic_store_n(&hold, HOLD_NOBODY, __ATOMIC_RELEASE);
 	TU_WAIT(!sleepq_has_waiters(mine));
+}
+
+KTEST(who_ends_waits_for_the_swapper, "an LWP whose u-area is just going out sleeps until it has gone, and is woken then")
+{
+	struct tm_thread tt;
+
+	caught_going_out(&tt, -1);
+	end(&tt);
+}
+
+KTEST(who_comes_back_waits_for_the_swapper, "one that returns to user mode meanwhile, too, and then it comes in again")
+{
+	struct tm_thread tt;
+
+	caught_going_out(&tt, 1);
+	TU_WAIT(__atomic_load_n(&gone, __ATOMIC_ACQUIRE) == 1);
+	CHECK(areas_in() == 1 && tu_count(UVMC_swapins) == 1);
 	end(&tt);
 }
 

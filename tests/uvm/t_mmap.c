@@ -66,6 +66,7 @@ static const struct mmap_case {
 	{ 0, P, R, UMAP_PRIVATE, true, UF_READ, -1, EINVAL },
 	{ 0, P, R, UMAP_PRIVATE, true, UF_READ, INT64_MAX - 100, EOVERFLOW },
 	{ 0, INT64_MAX, R, UMAP_PRIVATE, true, UF_READ, P, EOVERFLOW },
+	{ 0, HUGE, R, UMAP_PRIVATE, true, UF_READ, P, EOVERFLOW },
 	{ 0, 0, RW, ANONP, false, 0, 0, 0 },
 	{ 0, P, RW, UMAP_ANON, false, 0, 0, 0 },		/* neither: private */
 	{ 0, P, RW, UMAP_ANON | UMAP_SHARED, false, 0, 0, 0 },
@@ -82,6 +83,7 @@ static const struct mmap_case {
 	{ 0, MAX, RW, ANONP, false, 0, 0, ENOMEM },
 	{ 0, 1UL << 44, RW, UMAP_ANON | UMAP_SHARED, false, 0, 0, ENOMEM },
 	{ 0, ptoa(NPAGES), RW, ANONP | UMAP_WIRED, false, 0, 0, ENOMEM },
+	{ 0, P, VM_PROT_NONE, ANONP | UMAP_WIRED, false, 0, 0, 0 },	/* and is not wired */
 };
 
 KTEST(mmap_errors, "mmap answers each bad argument with its error, and maps nothing then")
@@ -228,12 +230,16 @@ KTEST(other_call_errors, "mincore, mlockall, brk, mremap and shmat answer bad ar
 	CHECK_EQ(sys_mlockall(tm_proc, 4), EINVAL);
 	CHECK_EQ(sys_obreak(tm_proc, tm_proc->p_vmspace->vm_daddr - 1), EINVAL);
 	CHECK_EQ(sys_obreak(tm_proc, MAX + P), ENOMEM);
+	CHECK_EQ(sys_obreak(tm_proc, HUGE), ENOMEM);
 	va = 0;
 	CHECK_EQ(sys_mremap(tm_proc, OK + 1, P, &va, P, false), EINVAL);
 	CHECK_EQ(sys_mremap(tm_proc, OK, 0, &va, P, false), EINVAL);
 	CHECK_EQ(sys_mremap(tm_proc, OK, P, &va, 0, false), EINVAL);
 	CHECK_EQ(sys_mremap(tm_proc, OK, P, &va, HUGE, false), EINVAL);
 	CHECK_EQ(sys_mremap(tm_proc, OK, HUGE, &va, P, false), EINVAL);
+	CHECK_EQ(sys_mremap(tm_proc, OK, HUGE - OK, &va, P, false), EINVAL);
+	va = TM_VA(20);
+	CHECK_EQ(sys_mremap(tm_proc, OK, P, &va, HUGE - va, true), EINVAL);
 	CHECK_EQ(sys_mremap(tm_proc, HOLE, P, &va, ptoa(2), false), EFAULT);
 	va = TM_VA(1);
 	CHECK_EQ(sys_mremap(tm_proc, OK, ptoa(2), &va, ptoa(2), true), EINVAL);
@@ -243,6 +249,8 @@ KTEST(other_call_errors, "mincore, mlockall, brk, mremap and shmat answer bad ar
 	CHECK(sys_shmat(tm_proc, tm_obj, &va, RW) != 0);
 	va = TM_VA(1) + 1;
 	CHECK_EQ(sys_shmat(tm_proc, tm_obj, &va, RW), EINVAL);
+	va = 0;
+	CHECK_EQ(sys_shmat(tm_proc, tm_obj, &va, VM_PROT_EXECUTE), EINVAL);
 	TM_SHAPE(tm_proc, "aa.bc");
 	end();
 }
@@ -257,6 +265,7 @@ KTEST(mmap_keeps_the_offset_in_the_page, "a file offset inside a page comes back
 	begin();
 	CHECK_EQ(sys_mmap(tm_proc, &va, P, R, UMAP_PRIVATE, vp, UF_READ, P + 16), 0);
 	CHECK_EQ(va & PAGE_MASK, 16);
+	CHECK(va >= VM_MMAP_ADDRESS);		/* it was all the same where */
 	CHECK_EQ(user_load(va, &w), 0);
 	CHECK_EQ(w, tu_word(P + 16));
 	CHECK_EQ(user_load(va + P - 16, &w), 0);
@@ -277,6 +286,52 @@ KTEST(mapping_holds_the_file, "a mapping has a reference to its vnode from mmap 
 	CHECK_EQ(vp->v_uobj.uo_refs, 3);
 	CHECK_EQ(sys_munmap(tm_proc, TM_VA(0), ptoa(8)), 0);
 	CHECK_EQ(vp->v_uobj.uo_refs, 1);
+	end();
+}
+
+KTEST(who_may_store_may_load, "the machine has no right to store alone: mmap, mprotect and shmat give the other, too; no right stays none")
+{
+	vaddr_t va = TM_VA(0);
+
+	begin();
+	CHECK_EQ(sys_mmap(tm_proc, &va, ptoa(2), VM_PROT_WRITE, ANONP | FIXED, NULL, 0, 0), 0);
+	tm_store(0, 1);
+	CHECK_EQ(tm_load(0), 1);
+	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), P, VM_PROT_NONE), 0);
+	CHECK_EQ(tm_load_error(0), EACCES);
+	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(0), P, VM_PROT_WRITE), 0);
+	CHECK_EQ(tm_load(0), 1);
+	va = TM_VA(4);
+	CHECK_EQ(sys_shmat(tm_proc, tm_obj, &va, VM_PROT_WRITE), 0);
+	tm_store(4, 2);
+	CHECK_EQ(tm_load(4), 2);
+	end();
+}
+
+KTEST(what_is_alive_is_counted, "entries, amaps, anons, address spaces, files and objects, and what pages they have")
+{
+	struct uvmexp before, now;
+	struct proc *other;
+
+	begin();
+	uvm_stat_get(&before);
+	CHECK(before.nvmspace == 1 && before.nvnode == 1 && before.naobj == 1);
+	tm_put(tm_proc, "aa.o");
+	for (int i = 0; i < 4; i++)
+		if (i != 2)
+			tm_store(i, 1);
+	CHECK_EQ(proc_create("other", &other), 0);
+	uvm_stat_get(&now);
+	CHECK(now.nvmspace == 2 && now.nvnode == 1 && now.naobj == 1);
+	CHECK_EQ(now.nmapent, before.nmapent + 2);
+	CHECK_EQ(now.namap, before.namap + 1);
+	CHECK_EQ(now.nanon, before.nanon + 2);
+	CHECK_EQ(now.anonpages, before.anonpages + 2);
+	CHECK_EQ(now.aobjpages, before.aobjpages + 1);
+	CHECK(now.ptpages > before.ptpages);
+	CHECK(now.reserve_pagedaemon == 4 && now.reserve_kernel == 10 && now.freemin == 32 && now.freetarg == 42);
+	CHECK(now.wiredmax == uvm.wiredmax && now.inactarg == uvm.inactarg && now.npages == NPAGES);
+	proc_exit(other);
 	end();
 }
 
@@ -360,6 +415,12 @@ KTEST(mincore_says_what_is_in_memory, "mincore is 1 for touched pages of every k
 	CHECK_EQ(sys_mincore(tm_proc, TM_VA(4), 1, vec), 0);
 	CHECK_EQ(vec[0], 1);
 	CHECK_EQ(vec[1], 1);
+	/* what is the process' own counts, and not the file's page below it */
+	CHECK_EQ(sys_mprotect(tm_proc, TM_VA(4), ptoa(2), RW), 0);
+	tm_store(5, 1);
+	CHECK_EQ(tu_put(&vp->v_uobj, 0, (voff_t)ptoa(8), PGO_CLEANIT | PGO_FREE | PGO_SYNCIO), 0);
+	CHECK_EQ(sys_mincore(tm_proc, TM_VA(4), ptoa(2), vec), 0);
+	CHECK(vec[0] == 0 && vec[1] == 1);
 	end();
 }
 
@@ -382,6 +443,8 @@ KTEST(madvise_free_forgets_private_pages_only, "MADV_FREE makes private pages ze
 	CHECK_EQ(tm_load(4), 5);
 	tm_store(0, 7);
 	CHECK_EQ(tm_load(0), 7);			/* I-SYS-6 */
+	CHECK_EQ(sys_madvise(tm_proc, TM_VA(0), ptoa(5), UMADV_WILLNEED), 0);
+	CHECK((tm_page(tm_proc, 0)->pqflags & PQ_INACTIVE) == 0);
 	CHECK_EQ(sys_madvise(tm_proc, TM_VA(0), ptoa(5), UMADV_DONTNEED), 0);
 	CHECK((tm_page(tm_proc, 0)->pqflags & PQ_INACTIVE) != 0);
 	CHECK_EQ(tm_load(0), 7);			/* deactivated, not lost */
@@ -547,6 +610,10 @@ KTEST(shmat_shares_between_processes, "two processes that attach an object see e
 	CHECK_EQ(tm_obj->uo_refs, 3);
 	proc_exit(other);
 	CHECK_EQ(tm_obj->uo_refs, 2);
+	CHECK_EQ(proc_fork(tm_proc, "child", &other), 0);
+	tm_store_in(other, 3, 34);
+	CHECK_EQ(tm_load(3), 34);		/* so does each child */
+	proc_exit(other);
 	end();
 }
 

@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include <sys/sleepq.h>
+
 #define	NPAGES	4096
 
 static void
@@ -111,6 +113,29 @@ KTEST(foreach_goes_by_pid, "each process once, the oldest first, wherever the ta
 	CHECK_EQ(seen[1], 41);
 	for (int i = 0; i < 40; i++)
 		proc_exit(p[i]);
+	tm_shutdown();
+}
+
+KTEST(exit_leaves_the_others_of_its_list, "a process that exits before a younger one of the same hash list takes nobody else out of it")
+{
+	struct proc *old, *young, *other;
+
+	begin(1);
+	CHECK_EQ(proc_create("old", &old), 0);
+	for (;;) {
+		CHECK_EQ(proc_create("p", &young), 0);
+		if (young->p_pid == old->p_pid + 256)
+			break;
+		proc_exit(young);
+	}
+	CHECK_EQ(proc_create("other", &other), 0);
+	proc_exit(old);
+	CHECK(proc_find(old->p_pid) == NULL);
+	CHECK(proc_find(young->p_pid) == young && proc_find(other->p_pid) == other);
+	proc_rele(young);
+	proc_rele(other);
+	proc_exit(young);
+	proc_exit(other);
 	tm_shutdown();
 }
 
@@ -270,6 +295,7 @@ vforked(void *arg)
 	tm_store(0, 2);
 	for (int i = 0; i < 20; i++)
 		lwp_userret(1);
+	TU_WAIT(sleepq_has_waiters(&vt->vt_child->p_shares));
 	__atomic_store_n(&vt->vt_left, true, __ATOMIC_RELAXED);
 	if (!vt->vt_execs) {
 		proc_attach(NULL);
@@ -317,7 +343,7 @@ vfork_and_wait(bool execs)
 	if (execs)
 		proc_exit(vt.vt_child);
 	CHECK(tm_proc->p_vmspace->vm_refcnt == 1 && vmspace_count() == 1);
-	CHECK(tu_count(UVMC_forks_sharevm) == 1 && tu_count(UVMC_forks_ppwait) <= 1);
+	CHECK(tu_count(UVMC_forks_sharevm) == 1 && tu_count(UVMC_forks_ppwait) == 1);
 	tm_shutdown();
 }
 

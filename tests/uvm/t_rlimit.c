@@ -40,6 +40,7 @@ map_at(struct proc *p, int page, int n, int flags)
 
 /* While somebody waits for the map's lock, another thread maps so many pages. */
 static int meanwhile;
+static vaddr_t break_meanwhile;		/* or its break goes there */
 
 void __real_vm_map_lock(struct vm_map *);
 void __wrap_vm_map_lock(struct vm_map *);
@@ -48,9 +49,13 @@ void
 __wrap_vm_map_lock(struct vm_map *map)
 {
 	vaddr_t va = 0;
+	vaddr_t newbreak = break_meanwhile;
 	int n = meanwhile;
 
 	meanwhile = 0;
+	break_meanwhile = 0;
+	if (newbreak != 0 && map == tm_map(tm_proc))
+		CHECK_EQ(sys_obreak(tm_proc, newbreak), 0);
 	if (n != 0 && map == tm_map(tm_proc))
 		CHECK_EQ(sys_mmap(tm_proc, &va, ptoa((vaddr_t)n), RW, PRIVATE, NULL, 0, 0), 0);
 	__real_vm_map_lock(map);
@@ -128,9 +133,11 @@ KTEST(whatever_grows_asks, "mremap, brk, shmat and memory from another process a
 		if (room == 1)
 			CHECK_EQ(sys_munmap(tm_proc, TM_VA(8), PAGE_SIZE), 0);
 		CHECK_EQ(sys_obreak(tm_proc, heap + 1), want);
+		CHECK_EQ(tm_proc->p_vmspace->vm_dend, heap + (want == 0));
 		CHECK_EQ(sys_obreak(tm_proc, heap), 0);
 		va = 0;
 		CHECK_EQ(sys_extract(other, TM_VA(0), PAGE_SIZE, tm_proc, &va, false), want);
+		CHECK_EQ(va == 0, want != 0);
 		if (room == 1)
 			CHECK_EQ(sys_munmap(tm_proc, va, PAGE_SIZE), 0);
 	}
@@ -245,12 +252,50 @@ KTEST(break_stays_within_RLIMIT_DATA, "brk beyond the limit is ENOMEM and moves 
 	CHECK_EQ(sys_obreak(tm_proc, base + ptoa(3) + 1), ENOMEM);
 	CHECK_EQ(tm_proc->p_vmspace->vm_dend, base + ptoa(3));
 	CHECK_EQ(tu_count(UVMC_lim_data), 1);
+	CHECK_EQ(sys_obreak(tm_proc, base + ptoa(2) + 100), 0);
 	CHECK_EQ(sys_obreak(tm_proc, base + 1), 0);
 	CHECK_EQ(sys_obreak(tm_proc, base + ptoa(2)), 0);
 	CHECK_EQ(sys_obreak(tm_proc, base + ptoa(2) + 1), ENOMEM);
 	CHECK_EQ(set(tm_proc, URLIMIT_DATA, ptoa(1) + 5), 0);
 	CHECK_EQ(sys_obreak(tm_proc, base + ptoa(1) + 5), 0);
 	CHECK_EQ(sys_obreak(tm_proc, base + ptoa(1) + 6), ENOMEM);	/* in the same page */
+	tm_shutdown();
+}
+
+KTEST(two_breaks_at_once, "a break that another thread moves meanwhile is moved from where that has put it")
+{
+	vaddr_t base = VM_HEAP_ADDRESS;
+	uint64_t w;
+
+	tm_boot(1, NPAGES);
+	break_meanwhile = base + ptoa(5);
+	CHECK_EQ(sys_obreak(tm_proc, base + ptoa(3)), 0);
+	CHECK_EQ(tm_proc->p_vmspace->vm_dend, base + ptoa(3));
+	CHECK_EQ(tm_map(tm_proc)->size, ptoa(3));
+	CHECK_EQ(user_load(base + ptoa(3), &w), EFAULT);
+	tm_shutdown();
+}
+
+KTEST(mapping_that_cannot_be_wired, "for want of memory is none")
+{
+	tm_boot(1, NPAGES);
+	tu_take(NPAGES, 0);
+	CHECK_EQ(map_at(tm_proc, 0, 4, UMAP_WIRED), ENOMEM);
+	tu_release();
+	CHECK(tm_map(tm_proc)->nentries == 0 && uvm.wired == 0);
+	tm_shutdown();
+}
+
+KTEST(what_mremap_adds_is_wired, "under MCL_FUTURE, as what mmap maps")
+{
+	vaddr_t va = TM_VA(0);
+
+	tm_boot(1, NPAGES);
+	CHECK_EQ(sys_mlockall(tm_proc, UMCL_FUTURE), 0);
+	CHECK_EQ(map_at(tm_proc, 0, 1, 0), 0);
+	CHECK_EQ(uvm.wired, 1);
+	CHECK_EQ(sys_mremap(tm_proc, va, PAGE_SIZE, &va, ptoa(3), false), 0);
+	CHECK_EQ(uvm.wired, 3);
 	tm_shutdown();
 }
 
@@ -304,6 +349,9 @@ KTEST(wiredmax_is_for_all, "beyond what may be wired in all mlock is EAGAIN, mlo
 	CHECK_EQ(map_at(tm_proc, 0, 4, UMAP_WIRED), ENOMEM);
 	CHECK_EQ(tu_count(UVMC_lim_memlock), 3);
 	CHECK_EQ(sys_mlock(tm_proc, TM_VA(0), ptoa(3)), 0);
+	CHECK_EQ(sys_mlockall(tm_proc, UMCL_FUTURE), 0);
+	CHECK_EQ(sys_obreak(tm_proc, VM_HEAP_ADDRESS + ptoa(1)), 0);	/* grown, and not wired */
+	CHECK_EQ(uvm.wired, uvm.wiredmax);
 	tm_shutdown();
 }
 

@@ -181,6 +181,7 @@ KTEST(any_alignment, "bytes, odd ends and page borders")
 KTEST(holes_and_ends, "a hole is EFAULT after what lies before it, the end of user space ends it, a wrap is EIO")
 {
 	static char buf[64 * PAGE_SIZE];
+	vaddr_t top = VM_MAXUSER_ADDRESS - PAGE_SIZE;
 	size_t len = 0, resid;
 
 	begin(1);
@@ -189,9 +190,16 @@ KTEST(holes_and_ends, "a hole is EFAULT after what lies before it, the end of us
 	len = 8;
 	CHECK_EQ(peek(TM_VA(2), buf, &len), EFAULT);
 	CHECK_EQ(len, 0);
-	len = 8;
-	CHECK_EQ(peek(VM_MAXUSER_ADDRESS, buf, &len), 0);
-	CHECK_EQ(len, 0);
+	for (vaddr_t above = 0; above <= ptoa(2); above += PAGE_SIZE) {
+		len = 8;
+		CHECK_EQ(peek(VM_MAXUSER_ADDRESS + above, buf, &len), 0);
+		CHECK_EQ(len, 0);
+	}
+	/* what lies below it is had */
+	CHECK_EQ(sys_mmap(debugged, &top, PAGE_SIZE, RW, UMAP_ANON | UMAP_FIXED, NULL, 0, 0), 0);
+	len = 64;
+	CHECK_EQ(poke(VM_MAXUSER_ADDRESS - 16, buf, &len), 0);
+	CHECK_EQ(len, 16);
 	resid = 64;
 	CHECK_EQ(uvm_io(tm_map(debugged), UINT64_MAX - 7, buf, &resid, false), EIO);
 	CHECK_EQ(resid, 64);
@@ -228,10 +236,10 @@ KTEST(smaller_windows_when_there_is_no_room, "with exec_map nearly full the wind
 static void
 poker_main(struct tm_thread *tt)
 {
-	uint64_t words[PAGE_SIZE / 8 + 1] = { 7 };
+	uint64_t words[PAGE_SIZE / 8 + 1] = { [PAGE_SIZE / 8 - 1] = 7 };
 	size_t len = sizeof(words);
 
-	CHECK_EQ(poke(TM_VA(0), words, &len), 0);
+	CHECK_EQ(poke(TM_VA(0) + 8, words, &len), 0);
 	CHECK_EQ(len, sizeof(words));
 }
 
@@ -251,8 +259,8 @@ KTEST(one_page_waits_for_room, "with exec_map full a debugger makes do with wind
 	TU_WAIT(__atomic_load_n(&exec_map->wantva, __ATOMIC_RELAXED));
 	uvm_km_free(exec_map, fill, size, UVM_KMF_VAONLY);
 	tm_wait(&tt, 1);
-	CHECK_EQ(tm_load_in(debugged, 0), 7);
-	CHECK_EQ(tm_load_in(debugged, 1), 0);
+	CHECK_EQ(tm_load_in(debugged, 0), 0);
+	CHECK_EQ(tm_load_in(debugged, 1), 7);
 	end();
 }
 
@@ -352,6 +360,62 @@ KTEST(process_exits_meanwhile, "the address space lives as long as a debugger lo
 	uvmspace_free(vm);
 	CHECK_EQ(proc_create("debugged", &debugged), 0);
 	CHECK_EQ(peek(TM_VA(0), &w, &len), EFAULT);
+	end();
+}
+
+KTEST(process_has_exited, "ESRCH, and nothing was moved, from memory or address space")
+{
+	struct proc *gone;
+	uint64_t w = 0;
+	size_t len = 8;
+	vaddr_t va = 0;
+
+	begin(1);
+	tm_put(debugged, "a");
+	CHECK_EQ(proc_create("gone", &gone), 0);
+	CHECK(proc_find(gone->p_pid) == gone);
+	proc_exit(gone);
+	CHECK_EQ(sys_ptrace_io(gone, TM_VA(0), &w, &len, false), ESRCH);
+	CHECK_EQ(len, 0);
+	CHECK_EQ(sys_extract(gone, TM_VA(0), PAGE_SIZE, debugged, &va, false), ESRCH);
+	CHECK_EQ(sys_extract(debugged, TM_VA(0), PAGE_SIZE, gone, &va, true), ESRCH);
+	CHECK_EQ(va, 0);
+	TM_SHAPE(debugged, "a..");
+	CHECK_EQ(debugged->p_vmspace->vm_refcnt, 1);
+	proc_rele(gone);
+	end();
+}
+
+/* --- memory of another process --- */
+
+KTEST(extract_errors, "what is no whole page, is nothing, wraps or ends beyond user space is EINVAL, and nothing has moved")
+{
+	static const struct {
+		vaddr_t	va;
+		vsize_t	len;
+		vaddr_t	to;
+		int	error;
+	} c[] = {
+		{ TM_BASE + 8, PAGE_SIZE, 0, EINVAL },
+		{ TM_BASE, PAGE_SIZE, TM_BASE + 8, EINVAL },
+		{ TM_BASE, 0, 0, EINVAL },
+		{ TM_BASE, (vsize_t)-1, 0, EINVAL },
+		{ TM_BASE, (vsize_t)-1 - TM_BASE, 0, EINVAL },
+		{ VM_MAXUSER_ADDRESS, PAGE_SIZE, 0, EINVAL },
+		{ VM_MAXUSER_ADDRESS - PAGE_SIZE, PAGE_SIZE + 1, 0, EINVAL },
+		{ TM_BASE, 1, 0, 0 },			/* a whole one */
+	};
+
+	begin(1);
+	tm_put(debugged, "aa");
+	for (size_t i = 0; i < sizeof(c) / sizeof(c[0]); i++) {
+		vaddr_t at = c[i].to;
+
+		CHECK_EQ(sys_extract(debugged, c[i].va, c[i].len, tm_proc, &at, true), c[i].error);
+		CHECK_EQ(at, c[i].error != 0 ? c[i].to : VM_MMAP_ADDRESS);
+		CHECK_EQ(tm_map(tm_proc)->nentries, c[i].error == 0);
+		CHECK_EQ(tm_map(debugged)->size, ptoa(c[i].error != 0 ? 2 : 1));
+	}
 	end();
 }
 
