@@ -36,7 +36,7 @@ enum { OPT_SEEDS = CMD_NOSHORT, OPT_ATTEMPTS, OPT_LIMIT, OPT_OTHER };
 static const struct cmd_option minimize_options[] = {
 	{ OPT_SEEDS, "seeds", "N", "seeds for each smaller machine; 40", NULL },
 	{ OPT_ATTEMPTS, "attempts", "N", "executions in all; 4000", NULL },
-	{ OPT_LIMIT, "limit", "SECONDS", "time for all of them; 60. What is found by then is kept", NULL },
+	{ OPT_LIMIT, "limit", "SECONDS", "time for all of them; 60; what is found by then is kept", NULL },
 	{ OPT_OTHER, "other-build", NULL, "take what another build recorded, if it leads there in this one, too", NULL },
 	{ 'q', "quiet", NULL, "print the story only", NULL },
 	{ 0, NULL, NULL, NULL, NULL },
