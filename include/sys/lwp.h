@@ -91,6 +91,7 @@ struct lwp {
 	struct lwp_tlb	 l_tlb;			/* ! */
 	struct held_stack l_held;		/* ! */
 	uint64_t	 l_onlytry;		/* ! classes of locks that it may try, but not wait for */
+	bool		 l_givesback;		/* ! it unmaps: the last pages are for such, too */
 
 	void		(*l_func)(void *);	/* : */
 	void		*l_arg;			/* : */

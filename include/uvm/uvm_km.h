@@ -50,7 +50,10 @@ void	uvm_km_suballoc(struct vm_map *parent, vaddr_t *min, vaddr_t *max, vsize_t 
 /* => WIRED range of the map: mappings and frames go, addresses stay; does not sleep */
 void	uvm_km_pgremove(struct vm_map *, vaddr_t start, vaddr_t end);
 
-/* => UVM_PGA_USERESERVE for who must not wait for a page, or only for itself, being killed (R35); else 0 */
+/*
+ * => UVM_PGA_USERESERVE for who must not wait for a page, or only for itself, being killed (R35);
+ *    UVM_PGA_LAST for who is killed, or unmaps; else 0
+ */
 int	uvm_km_reserve(bool waitok);
 /* => a zeroed page table page from the reserve (R35), or NULL; any context to IPL_VM */
 struct vm_page *uvm_km_ptpalloc(void);

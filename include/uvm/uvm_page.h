@@ -78,6 +78,7 @@ _Static_assert(offsetof(struct vm_page, pageq) == 64 && sizeof(struct vm_page) =
 #define	UVM_PGA_USERESERVE	0x1	/* R35: may dip below reserve_kernel */
 #define	UVM_PGA_ZERO		0x2	/* zeroed, and then not PG_CLEAN */
 #define	UVM_PGA_PRIVATE		0x4	/* un-owned for good: PQ_PRIVATE, not BUSY, not FAKE */
+#define	UVM_PGA_LAST		0x8	/* who dies or unmaps, and gives back more: may take half of the daemon's */
 
 #define	VM_PAGE_TO_PHYS(pg)	((pg)->mdpage.md_pa)
 #define	VM_PAGE_ID(pg)		((uint32_t)atop(VM_PAGE_TO_PHYS(pg)))	/* its frame's number: in reports and histories */

@@ -47,7 +47,11 @@ uvm_km_wait(void)
 int
 uvm_km_reserve(bool waitok)
 {
-	return !waitok || proc_dying() ? UVM_PGA_USERESERVE : 0;
+	int flags = curlwp->l_givesback ? UVM_PGA_LAST : 0;
+
+	if (proc_dying())
+		return flags | UVM_PGA_USERESERVE | UVM_PGA_LAST;
+	return waitok ? flags : flags | UVM_PGA_USERESERVE;
 }
 
 /*

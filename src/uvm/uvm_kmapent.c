@@ -131,6 +131,7 @@ void
 uvm_mapent_reserve(struct vm_map *map, struct uvm_mapent_reservation *umr)
 {
 	*umr = (struct uvm_mapent_reservation){ .umr_n = 0 };
+	curlwp->l_givesback = true;
 	while (umr->umr_n < UMR_MAX) {
 		/*
 		 * From the reserve first, which is for those who set memory free: this is what
@@ -144,6 +145,7 @@ uvm_mapent_reserve(struct vm_map *map, struct uvm_mapent_reservation *umr)
 			break;
 		umr->umr_entries[umr->umr_n++] = e;
 	}
+	curlwp->l_givesback = false;
 	KASSERTMSG(umr->umr_n == UMR_MAX || vm_map_intrsafe(map),
 	    "R42: map %u: %d entries are reserved, and an unmap may split twice: who may wait has them all",
 	    map->id, umr->umr_n);

@@ -15,6 +15,7 @@
  *	> reserve_kernel	everybody
  *	> reserve_pagedaemon	UVM_PGA_USERESERVE: page tables, pool pages that may
  *				not be waited for (R35)
+ *	> half of that		UVM_PGA_LAST: who dies or unmaps, when all else has been taken
  *	> 0			the page daemon, which must be able to free (I-PD-7)
  *
  * Paging queues.  Active and inactive under uvm_pageqlock.  A wired page is on
@@ -269,6 +270,8 @@ uvm_page_mayalloc(int flags)
 		return true;
 	if ((flags & UVM_PGA_USERESERVE) != 0 && uvm.free > uvm.reserve_pagedaemon)
 		return true;			/* R35 */
+	if ((flags & UVM_PGA_LAST) != 0 && uvm.free > uvm.reserve_pagedaemon / 2)
+		return true;
 	return uvm.free > 0 && curlwp == uvm.pagedaemon_lwp;
 }
 
@@ -358,9 +361,9 @@ uvm_page_take(int flags)
 		UVMCNT(pga_reserve);
 	pg = uvm_page_nextfree();
 	uvm_page_unlist(pg);
-	KASSERTMSG(uvm.free >= uvm.reserve_pagedaemon || curlwp == uvm.pagedaemon_lwp,
-	    "I-PD-7: %s takes a page of the daemon's reserve", curlwp->l_name);
-	KASSERTMSG(uvm.free >= uvm.reserve_kernel || (flags & UVM_PGA_USERESERVE) != 0 ||
+	KASSERTMSG(uvm.free >= uvm.reserve_pagedaemon / ((flags & UVM_PGA_LAST) != 0 ? 2 : 1) ||
+	    curlwp == uvm.pagedaemon_lwp, "I-PD-7: %s takes a page of the daemon's reserve", curlwp->l_name);
+	KASSERTMSG(uvm.free >= uvm.reserve_kernel || (flags & (UVM_PGA_USERESERVE | UVM_PGA_LAST)) != 0 ||
 	    curlwp == uvm.pagedaemon_lwp, "R35: %s takes a page of the kernel's reserve", curlwp->l_name);
 	if (curlwp == uvm.pagedaemon_lwp)
 		uvm.pd_taken++;			/* it knows */

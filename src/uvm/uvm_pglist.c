@@ -33,6 +33,8 @@ uvm_pglist_take(uint64_t npages, struct vm_page **first, int flags)
 
 	if (flags & UVM_PGA_USERESERVE)
 		reserve = uvm.reserve_pagedaemon;	/* R35 */
+	if (flags & UVM_PGA_LAST)
+		reserve = uvm.reserve_pagedaemon / 2;
 	mutex_spin_enter(&uvm_fpageqlock);
 	if (uvm.free >= npages && uvm.free - npages >= reserve)
 		pg = uvm_pglist_find(npages);

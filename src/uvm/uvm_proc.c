@@ -78,6 +78,11 @@ proc_make(const char *name, const struct proc *parent, struct vmspace *vm, bool 
 {
 	struct proc *p = kmem_zalloc(sizeof(*p), KM_SLEEP);
 
+	if (parent != NULL && proc_dying()) {	/* killed while it waited: its end is waited for */
+		kmem_free(p, sizeof(*p));
+		uvmspace_free(vm);
+		return ENOMEM;
+	}
 	strncpy(p->p_name, name, sizeof(p->p_name) - 1);
 	p->p_vmspace = vm;
 	p->p_refs = shares ? 2 : 1;	/* the table's, and of who waits */

@@ -186,7 +186,7 @@ KTEST_DEATH(queues_want_their_lock, "queues want their lock", "uvm_pageqlock")
 	uvm_pageactivate(tu_resident(obj, 0));
 }
 
-/* free:  ... reserve_kernel | USERESERVE only | reserve_pagedaemon | daemon only | 0 */
+/* free:  ... reserve_kernel | USERESERVE only | reserve_pagedaemon | LAST, too | half of it | daemon only | 0 */
 KTEST(R35_T49_reserves_are_kept, "R35 T49 reserves are kept")
 {
 	struct lwp *daemon;
@@ -198,9 +198,10 @@ KTEST(R35_T49_reserves_are_kept, "R35 T49 reserves are kept")
 	CHECK_EQ(tu_take(NPAGES, UVM_PGA_USERESERVE), uvm.reserve_kernel - uvm.reserve_pagedaemon);
 	CHECK_EQ(uvm.free, uvm.reserve_pagedaemon);
 	CHECK(uvm_km_ptpalloc() == NULL);
+	CHECK_EQ(tu_take(NPAGES, UVM_PGA_LAST), uvm.reserve_pagedaemon / 2);
 	daemon = uvm.pagedaemon_lwp;		/* one CPU: the real one does not run */
 	uvm.pagedaemon_lwp = curlwp;
-	CHECK_EQ(tu_take(NPAGES, 0), uvm.reserve_pagedaemon);	/* I-PD-7 */
+	CHECK_EQ(tu_take(NPAGES, 0), uvm.reserve_pagedaemon / 2);	/* I-PD-7 */
 	CHECK_EQ(uvm.free, 0);
 	uvm.pagedaemon_lwp = daemon;
 	CHECK(tu_count(UVMC_pga_fail) >= 3 && tu_count(UVMC_pga_reserve) > 0);

@@ -263,6 +263,7 @@ KTEST(R35_killed_process_does_not_wait_for_its_own_end, "who is killed has the r
 	tu_exhaust();
 	uvm_wait("test");
 	CHECK(!uvm_reclaimable() && uvm.free > uvm.reserve_pagedaemon);
+	tu_take(uvm.npages, UVM_PGA_USERESERVE);	/* others that may not wait have taken it */
 	CHECK(!proc_dying());
 	proc_kill(tm_proc);
 	CHECK(proc_dying());
@@ -271,6 +272,65 @@ KTEST(R35_killed_process_does_not_wait_for_its_own_end, "who is killed has the r
 		kpause("dying", 1000000);
 	CHECK(__atomic_load_n(&has_memory, __ATOMIC_RELAXED));
 	lwp_wait(l);
+	tu_release();
+	tm_shutdown();
+}
+
+/* => all that pools have of that size, and the reserve, chained */
+static void *
+hoard(size_t size)
+{
+	void *item, *all = NULL;
+
+	while ((item = kmem_alloc(size, KM_NOSLEEP)) != NULL) {
+		*(void **)item = all;
+		all = item;
+	}
+	return all;
+}
+
+static void
+give_up(void *all, size_t size)
+{
+	while (all != NULL) {
+		void *next = *(void **)all;
+
+		kmem_free(all, size);
+		all = next;
+	}
+}
+
+static void
+forking_main(void *arg)
+{
+	struct proc *child;
+
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), ENOMEM);
+	__atomic_store_n(&has_memory, true, __ATOMIC_RELAXED);
+}
+
+KTEST(R35_killed_while_it_forks, "a process that is killed while it waits for memory to fork gets that, and does not fork")
+{
+	const uint64_t procs = proc_count();
+	void *of_proc, *of_space;
+	struct lwp *l;
+
+	begin(1);
+	CHECK_EQ(proc_lwp_create(tm_proc, &l, "forking", forking_main, NULL), 0);
+	tu_exhaust();
+	of_proc = hoard(sizeof(struct proc));
+	of_space = hoard(sizeof(struct vmspace));
+	__atomic_store_n(&has_memory, false, __ATOMIC_RELAXED);
+	lwp_start(l);
+	for (int ms = 0; ms < 30; ms++)
+		kpause("wait", 1000000);
+	CHECK(!__atomic_load_n(&has_memory, __ATOMIC_RELAXED));
+	proc_kill(tm_proc);
+	lwp_wait(l);
+	CHECK(__atomic_load_n(&has_memory, __ATOMIC_RELAXED));
+	CHECK_EQ(proc_count(), procs + 1);
+	give_up(of_space, sizeof(struct vmspace));
+	give_up(of_proc, sizeof(struct proc));
 	tu_release();
 	tm_shutdown();
 }
