@@ -210,8 +210,8 @@ sys_read(struct proc *p, struct vnode *vp, voff_t off, vaddr_t ubuf, size_t *len
 static int
 write_locked(struct vnode *vp, struct uvm_uio *uio)
 {
-	voff_t end = uio->uio_offset + (voff_t)uio->uio_resid;
-	bool extends = end > vp->v_size;
+	const voff_t start = uio->uio_offset, end = start + (voff_t)uio->uio_resid;
+	const bool extends = end > vp->v_size;
 	int error;
 
 	if (uio->uio_resid == 0)
@@ -219,8 +219,8 @@ write_locked(struct vnode *vp, struct uvm_uio *uio)
 	if (extends)
 		uvm_vnp_setwritesize(vp, end);
 	error = ubc_uiomove(&vp->v_uobj, uio);
-	if (extends)
-		uvm_vnp_endwrite(vp, uio->uio_offset);
+	if (extends)			/* what has written nothing leaves no hole before it, either (I-SYS-1) */
+		uvm_vnp_endwrite(vp, uio->uio_offset > start ? uio->uio_offset : vp->v_size);
 	return error;
 }
 

@@ -468,6 +468,12 @@ KTEST(write_from_a_hole_says_how_far_it_came, "write from a hole in memory says 
 	CHECK_EQ(vp->v_size, 10 * PAGE_SIZE - 72);
 	CHECK_EQ(vp->v_writesize, vp->v_size);
 	CHECK(tu_lookup(obj, 10 * (voff_t)PAGE_SIZE) == NULL);
+	/* and where it came nowhere, behind the end, that stays where it was */
+	len = 8;
+	CHECK_EQ(sys_write(tm_proc, vp, 20 * (voff_t)PAGE_SIZE, TM_VA(2), &len, 0), EFAULT);
+	CHECK_EQ(len, 0);
+	CHECK_EQ(vp->v_size, 10 * PAGE_SIZE - 72);
+	CHECK_EQ(vp->v_writesize, vp->v_size);
 	CHECK_EQ(sys_ftruncate(tm_proc, vp, 11 * (voff_t)PAGE_SIZE), 0);
 	CHECK_EQ(file_word(10 * (voff_t)PAGE_SIZE - 72), 0);
 	end();
