@@ -51,7 +51,8 @@ struct proc {
 /* => a process with an empty address space; may sleep; ENOMEM */
 int	proc_create(const char *name, struct proc **);
 /* => child with a copy of parent's address space by the entries' inheritance; sleeps;
- *    no thread in it yet.  The parent's other threads may run meanwhile. */
+ *    no thread in it yet.  The parent's other threads may run meanwhile.
+ *    ENOMEM: there is none, and none to be had */
 int	proc_fork(struct proc *parent, const char *name, struct proc **childp);
 /*
  * => a child in its parent's own address space (uvmspace_share), until it execs or exits; no

@@ -104,8 +104,14 @@ proc_create(const char *name, struct proc **pp)
 int
 proc_fork(struct proc *parent, const char *name, struct proc **childp)
 {
-	struct vmspace *vm = proc_dying() ? NULL : uvmspace_fork(parent->p_vmspace);
+	struct vmspace *vm;
+	unsigned waits = 0;
 
+	/* What it takes is waited for without end; here it can still be refused (R40). */
+	while (uvm_km_memory_low())
+		if (!uvm_wait_again(&waits, "fork"))
+			return ENOMEM;
+	vm = proc_dying() ? NULL : uvmspace_fork(parent->p_vmspace);
 	return vm == NULL ? ENOMEM : proc_make(name, parent, vm, false, childp);
 }
 

@@ -305,21 +305,22 @@ forking_main(void *arg)
 {
 	struct proc *child;
 
-	CHECK_EQ(proc_fork(tm_proc, "child", &child), ENOMEM);
+	CHECK_EQ(proc_vfork(tm_proc, "child", &child), ENOMEM);
 	__atomic_store_n(&has_memory, true, __ATOMIC_RELAXED);
 }
 
 KTEST(R35_killed_while_it_forks, "a process that is killed while it waits for memory to fork gets that, and does not fork")
 {
 	const uint64_t procs = proc_count();
-	void *of_proc, *of_space;
+	struct proc *child;
+	void *of_proc;
 	struct lwp *l;
 
 	begin(1);
 	CHECK_EQ(proc_lwp_create(tm_proc, &l, "forking", forking_main, NULL), 0);
 	tu_exhaust();
 	of_proc = hoard(sizeof(struct proc));
-	of_space = hoard(sizeof(struct vmspace));
+	CHECK_EQ(proc_fork(tm_proc, "child", &child), ENOMEM);	/* nobody has any, or will have */
 	__atomic_store_n(&has_memory, false, __ATOMIC_RELAXED);
 	lwp_start(l);
 	for (int ms = 0; ms < 30; ms++)
@@ -329,7 +330,6 @@ KTEST(R35_killed_while_it_forks, "a process that is killed while it waits for me
 	lwp_wait(l);
 	CHECK(__atomic_load_n(&has_memory, __ATOMIC_RELAXED));
 	CHECK_EQ(proc_count(), procs + 1);
-	give_up(of_space, sizeof(struct vmspace));
 	give_up(of_proc, sizeof(struct proc));
 	tu_release();
 	tm_shutdown();
