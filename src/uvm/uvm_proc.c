@@ -101,18 +101,34 @@ proc_create(const char *name, struct proc **pp)
 	return proc_make(name, NULL, uvmspace_alloc(VM_MIN_ADDRESS, VM_MAXUSER_ADDRESS), false, pp);
 }
 
+/*
+ * What a fork takes is waited for without end, so it asks before, where it can still be refused (R40).
+ * => false: there is no memory, and none to be had
+ */
+static bool
+memory_to_fork(unsigned *waits)
+{
+	while (uvm_km_memory_low())
+		if (!uvm_wait_again(waits, "fork"))
+			return false;
+	return true;
+}
+
 int
 proc_fork(struct proc *parent, const char *name, struct proc **childp)
 {
-	struct vmspace *vm;
+	struct vmspace *vm = NULL;
 	unsigned waits = 0;
 
-	/* What it takes is waited for without end; here it can still be refused (R40). */
-	while (uvm_km_memory_low())
-		if (!uvm_wait_again(&waits, "fork"))
-			return ENOMEM;
-	vm = proc_dying() ? NULL : uvmspace_fork(parent->p_vmspace);
-	return vm == NULL ? ENOMEM : proc_make(name, parent, vm, false, childp);
+	if (!proc_dying() && memory_to_fork(&waits))
+		vm = uvmspace_fork(parent->p_vmspace);
+	if (vm == NULL)
+		return ENOMEM;
+	if (!memory_to_fork(&waits)) {
+		uvmspace_free(vm);
+		return ENOMEM;
+	}
+	return proc_make(name, parent, vm, false, childp);
 }
 
 void
