@@ -131,7 +131,7 @@ void
 uvm_mapent_reserve(struct vm_map *map, struct uvm_mapent_reservation *umr)
 {
 	*umr = (struct uvm_mapent_reservation){ .umr_n = 0 };
-	curlwp->l_givesback = true;
+	curlwp->l_givesback = !vm_map_intrsafe(map);	/* who may wait, and others wait for */
 	while (umr->umr_n < UMR_MAX) {
 		/*
 		 * From the reserve first, which is for those who set memory free: this is what
