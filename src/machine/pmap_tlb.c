@@ -140,14 +140,14 @@ cpuset_add(uint64_t *set, struct pmap *pm)
 void
 pmap_tlb_switch(struct tlb *t, struct pmap *pm)
 {
-	struct pmap *old = t->t_pmap;
+	struct pmap *old = RELAXED_GET(t->t_pmap);
 
 	if (pm == &kernel_pmap)		/* a kernel LWP has no user half */
 		pm = NULL;
 	if (old == pm)
 		return;
 	host_mask();			/* a shootdown may come here, too */
-	old = t->t_pmap;
+	old = RELAXED_GET(t->t_pmap);
 	if (old != NULL) {
 		tlb_flush(t);
 		cpuset_leave(old);
@@ -240,7 +240,7 @@ tlb_ipi(void *arg)
 			tlb_invalidate_list(t, rq->rq_va, rq->rq_nva);
 			kernhist_log(KE_shootdown_ack, (uint32_t)(w * 64 + __builtin_ctzll(from)),
 			    (uint32_t)rq->rq_nva, rq->rq_va[0]);
-			if (rq->rq_leave != NULL && rq->rq_leave == t->t_pmap)
+			if (rq->rq_leave != NULL && rq->rq_leave == RELAXED_GET(t->t_pmap))
 				pmap_tlb_switch(t, NULL);
 			tired |= RELAXED_GET(rq->rq_tired);
 			tlb_acknowledge(t, rq, me);
@@ -384,7 +384,7 @@ pmap_tlb_expel(struct pmap *pm)
 	struct tlb_flush tf = { .tf_nva = 0 };
 	struct tlb *t = curtlb();
 
-	if (t->t_pmap == pm)
+	if (RELAXED_GET(t->t_pmap) == pm)
 		pmap_tlb_switch(t, NULL);
 	cpuset_add(tf.tf_cpus, pm);
 	tlb_shootdown(&tf, pm);
