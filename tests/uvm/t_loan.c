@@ -716,18 +716,28 @@ KTEST(object_pages_are_lent_to_anons, "the borrower keeps what the file was, the
 	end();
 }
 
+/* => the page that *to, a new process, has borrowed of the file, which has lost it */
+static struct vm_page *
+lent_and_lost(struct proc **to)
+{
+	struct vm_page *pg;
+
+	map_file(1, false);
+	tm_store(FILE_PAGE, 6);
+	*to = second("a");
+	CHECK_EQ(sys_loan(tm_proc, TM_VA(FILE_PAGE), ptoa(1), *to, TM_VA(0)), 0);
+	pg = tu_lookup(&vp->v_uobj, 0);
+	CHECK_EQ(sys_msync(tm_proc, TM_VA(FILE_PAGE), ptoa(1), UMS_SYNC | UMS_INVALIDATE), 0);
+	return pg;
+}
+
 KTEST(I_PG_1_invalidated_file_page_of_an_anon, "a dirty page goes from its file by msync(INVALIDATE): the page daemon finds it with its borrower")
 {
 	struct vm_page *pg;
 	struct proc *to;
 
 	begin(1);
-	map_file(1, false);
-	tm_store(FILE_PAGE, 6);
-	to = second("a");
-	CHECK_EQ(sys_loan(tm_proc, TM_VA(FILE_PAGE), ptoa(1), to, TM_VA(0)), 0);
-	pg = tu_lookup(&vp->v_uobj, 0);
-	CHECK_EQ(sys_msync(tm_proc, TM_VA(FILE_PAGE), ptoa(1), UMS_SYNC | UMS_INVALIDATE), 0);
+	pg = lent_and_lost(&to);
 	CHECK(tu_lookup(&vp->v_uobj, 0) == NULL && pg->uanon != NULL);
 	CHECK((pg->pqflags & (PQ_ACTIVE | PQ_INACTIVE)) != 0);
 	CHECK_EQ(tm_load_in(to, 0), 6);
@@ -743,12 +753,7 @@ KTEST(the_page_daemon_adopts, "a borrowed page that its file has lost goes to sw
 
 	tu_swap = 1 << 20;
 	begin(1);
-	map_file(1, false);
-	tm_store(FILE_PAGE, 6);
-	to = second("a");
-	CHECK_EQ(sys_loan(tm_proc, TM_VA(FILE_PAGE), ptoa(1), to, TM_VA(0)), 0);
-	pg = tu_lookup(&vp->v_uobj, 0);
-	CHECK_EQ(sys_msync(tm_proc, TM_VA(FILE_PAGE), ptoa(1), UMS_SYNC | UMS_INVALIDATE), 0);
+	pg = lent_and_lost(&to);
 	CHECK(pg->uobject == NULL && pg->uanon != NULL && (pg->pqflags & PQ_ANON) == 0);
 	tu_take(tu_free() - uvm.reserve_kernel, 0);
 	for (int i = 0; i < 100 && counted(UVMC_pgswapout) == 0; i++) {
