@@ -101,6 +101,13 @@ over_cpu(struct child_proc *ch, double since, double limit)
 	return cpu_of_all(ch->ch_pid) > limit;
 }
 
+double
+rusage_cpu_s(const struct rusage *ru)
+{
+	return (double)(ru->ru_utime.tv_sec + ru->ru_stime.tv_sec) +
+	    (double)(ru->ru_utime.tv_usec + ru->ru_stime.tv_usec) / 1e6;
+}
+
 bool
 child_ended(struct child_proc *ch, const struct child_limits *cl, struct child_end *ce)
 {
@@ -109,8 +116,7 @@ child_ended(struct child_proc *ch, const struct child_limits *cl, struct child_e
 
 	if (wait4(ch->ch_pid, &ce->ce_status, WNOHANG, &ru) != 0) {
 		ce->ce_wall_s = now_s() - ch->ch_began;
-		ce->ce_cpu_s = (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
-		    (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
+		ce->ce_cpu_s = rusage_cpu_s(&ru);
 		return true;
 	}
 	since = now_s() - ch->ch_began;

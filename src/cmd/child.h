@@ -46,4 +46,8 @@ struct child_end child_wait(pid_t, int ask, double ask_s, double kill_s);
 /* => seconds, monotonic */
 double	now_s(void);
 
+struct rusage;
+/* => user and system time together */
+double	rusage_cpu_s(const struct rusage *);
+
 #endif /* CMD_CHILD_H */

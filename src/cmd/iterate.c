@@ -492,10 +492,7 @@ workers_cpu_s(void)
 {
 	struct rusage ru;
 
-	if (getrusage(RUSAGE_CHILDREN, &ru) != 0)
-		return 0;
-	return (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
-	    (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) / 1e6;
+	return getrusage(RUSAGE_CHILDREN, &ru) == 0 ? rusage_cpu_s(&ru) : 0;
 }
 
 static void
